@@ -1,0 +1,80 @@
+# What a developer and CI run; `make help` lists it.
+
+PYTHON ?= python3
+
+.DEFAULT_GOAL := help
+
+bin := .venv/bin
+uv := $(bin)/uv --quiet
+packages := libs/satcommon libs/satctl locations/ingest locations/realtime locations/reprocessing
+dev_lock := requirements-dev.lock
+locked := libs/satctl locations/ingest locations/realtime locations/reprocessing
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
+
+.PHONY: install
+install: .venv/.installed ## make .venv: the development lock and the five packages, editable
+
+.venv/.installed: $(dev_lock) pyproject.toml $(packages:%=%/pyproject.toml) | $(bin)/uv
+	$(uv) pip sync --python $(bin)/python --require-hashes $(dev_lock)
+	$(uv) pip install --python $(bin)/python --no-build-isolation --no-deps $(packages:%=--editable %)
+	@touch $@
+
+# pip, which every Python has, installs uv; uv does the rest in a tenth of pip's time.
+$(bin)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.11" >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' $(dev_lock) > .venv/uv.lock
+	$(bin)/pip --quiet --disable-pip-version-check install --require-hashes --requirement .venv/uv.lock
+
+# The development lock chooses every version, for all Pythons from 3.11 on; the others repeat its choice for one image.
+compile := $(uv) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+    --no-strip-extras --annotation-style line --custom-compile-command "make lock" \
+    $(patsubst %,--no-emit-package %,satcommon satctl satfields-ingest satfields-realtime satfields-reprocessing)
+
+.PHONY: lock
+lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1: the newest)
+	@$(compile) $(if $(UPGRADE),--upgrade) --group laptop --group dev --output-file $(dev_lock) pyproject.toml
+	@set -e; for folder in $(locked); do \
+	    $(compile) --upgrade --constraint $(dev_lock) --output-file $$folder/requirements.lock $$folder/pyproject.toml; \
+	done
+
+.PHONY: format
+format: install ## rewrite the code as `make lint` wants it
+	$(bin)/ruff check --fix-only --quiet
+	$(bin)/ruff format --quiet
+
+.PHONY: lint
+lint: install ## format, lint, types, and which package may import which
+	$(bin)/ruff format --check
+	$(bin)/ruff check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+.PHONY: test
+test: install ## unit and integration tests: a minute or two
+	$(bin)/pytest -n 2 -m "not slow" $(wildcard tests/unit tests/integration)
+
+.PHONY: test-slow
+test-slow: install ## end to end tests, and all that take minutes
+	$(bin)/pytest -m slow
+
+.PHONY: validate
+validate: install ## load the three code locations as Dagster does
+	$(bin)/dagster definitions validate --workspace workspace.yaml
+
+.PHONY: demo
+demo: install ## two minutes that show late data put right, without a server
+	$(bin)/python -m satctl.demo
+
+.PHONY: up
+up: install ## everything on this laptop: the three locations, the daemon and the UI
+	$(bin)/python -m satctl.up
+
+.PHONY: clean
+clean: ## remove .venv and caches; data in .satfields stay
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache

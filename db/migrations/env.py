@@ -1,0 +1,75 @@
+"""How Alembic reaches the database: one transaction for the whole way, under a lock, on SQLite and PostgreSQL alike.
+
+The database is, in this order: the engine that a caller put into ``config.attributes["engine"]``, the option
+``sqlalchemy.url``, SATFIELDS_DATABASE_URL. Of two upgrades at a time the second waits and finds nothing to do.
+"""
+
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from satcommon.db.engine import open_engine, writing
+from satcommon.db.models import Base, UtcDateTime
+from satcommon.settings import settings
+from satctl.migrations import LOCK_KEY
+from sqlalchemy import Connection, Engine, Enum, func, select
+
+
+def _url() -> str:
+    return context.config.get_main_option("sqlalchemy.url") or settings().database_url
+
+
+def _engine() -> Engine:
+    return context.config.attributes.get("engine") or open_engine(_url(), settings().database_timeout_seconds)
+
+
+def _render_item(kind: str, item: Any, _autogen: AutogenContext) -> str | Literal[False]:
+    """Name plain column types in new migrations: those of the models change, a migration stays as it was written."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String({item.length})"
+    return False
+
+
+def _lock(connection: Connection) -> None:
+    """Keep other migrations out until the transaction ends. SQLite needs none: `writing` began IMMEDIATE."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+
+
+def _migrate() -> None:
+    engine = _engine()
+    with writing(engine) as connection:
+        _lock(connection)
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            compare_type=True,
+            render_item=_render_item,
+            render_as_batch=engine.dialect.name == "sqlite",  # SQLite alters a table by copying it
+        )
+        context.run_migrations()
+    if engine.dialect.name == "sqlite":
+        _write_ahead(engine)
+
+
+def _write_ahead(engine: Engine) -> None:
+    """Let readers and a writer not wait for each other; the file remembers it. SQLite refuses it in a transaction."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def _print_sql() -> None:
+    context.configure(url=_url(), target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    _print_sql()
+else:
+    _migrate()

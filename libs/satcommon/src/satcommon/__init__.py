@@ -1,0 +1,1 @@
+"""The shared library of Satfields; it knows nothing of Dagster (but for `contract`), click or Kubernetes."""

@@ -1,0 +1,73 @@
+"""Closing a region's days in order, and filling its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Engine, select
+
+from satcommon.closable import closable_days
+from satcommon.db import ledger
+from satcommon.db.engine import reading
+from satcommon.db.models import Region
+from satcommon.deadlines import Deadlines
+from satcommon.expected import ONE_DAY
+from satcommon.objects import ObjectStore
+from satcommon.processing import Closed, Processor, close_day
+from satcommon.scenes.arrival import Answer, ask
+from satcommon.scenes.source import SceneSource
+
+
+@dataclass(frozen=True)
+class Closer:
+    """Closes days of one region, for one run.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present.
+    """
+
+    engine: Engine
+    store: ObjectStore
+    bbox_id: int
+    deadlines: Deadlines
+    run_id: str
+    now: datetime
+
+    def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
+        """Close the days that can be closed, oldest first, up to and including `day`; gives those that this run closed."""
+        processor = processor or Processor(self.engine, self.store)
+        with reading(self.engine) as connection:
+            region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
+            days = [one.day for one in closable_days(connection, region, self.deadlines, self.now) if one.day <= day]
+        for one in days:
+            closed = close_day(processor, self.engine, self.bbox_id, one, self.deadlines, self.run_id, self.now)
+            if closed is not None:
+                yield closed
+
+    def history(
+        self, source: SceneSource, until: date, on_answer: Callable[[date, Answer], None]
+    ) -> Iterator[Closed]:
+        """Ask for and close day after day, from the first open day until `until`, in this one run.
+
+        Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.
+        """
+        processor = Processor(self.engine, self.store)
+        with reading(self.engine) as connection:
+            region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
+            day = ledger.next_day(connection, region)
+        until = min(until, region.monitored_until or date.max)
+        while day <= until:
+            on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, self.now))
+            yield from self.through(day, processor)
+            with reading(self.engine) as connection:
+                following = ledger.next_day(connection, region)
+            if following <= day:
+                return
+            day = following

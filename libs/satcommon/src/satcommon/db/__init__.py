@@ -1,0 +1,1 @@
+"""The database: models, engine, registry (regions, fields, seasons), ledger (expected, missed, published)."""

@@ -1,0 +1,157 @@
+"""Expected field-days as the registry tells them, and what a change of them causes on days that are closed.
+
+Every event that changes which days are expected, or with which polygon, is one comparison of the days before and
+after: newly expected days and days of another polygon are missed, days no longer expected lose their misses and have
+their rows withdrawn, and the first expected day after each changed span is to carry on the state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime
+
+from sqlalchemy import Connection, select
+
+from satcommon.db import ledger
+from satcommon.db.batches import rows_in
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
+from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
+
+
+def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
+    """The expected days of a region's fields (or of some), by field id. No geometry is decoded."""
+    region = connection.execute(
+        select(Region.monitored_from, Region.monitored_until).where(Region.bbox_id == bbox_id)
+    ).one()
+    members = (
+        select(FieldRevision.field_id)
+        .join(Membership, Membership.revision_id == FieldRevision.revision_id)
+        .where(Membership.bbox_id == bbox_id)
+    )
+    of_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
+    revisions = (
+        select(
+            FieldRevision.field_id,
+            FieldRevision.revision_id,
+            FieldRevision.kind,
+            FieldRevision.valid_from,
+            FieldRevision.geometry_digest,
+            Membership.bbox_id,
+        )
+        .outerjoin(Membership, of_region)
+        .where(FieldRevision.field_id.in_(members))
+        .order_by(FieldRevision.revision_id)
+    )
+    seasons = select(Season.field_id, Season.planting_date, Season.end_date).where(Season.field_id.in_(members))
+    names = select(Field.field_id, Field.external_id).where(Field.field_id.in_(members))
+    told: dict[int, list[Revision]] = defaultdict(list)
+    for r in rows_in(connection, revisions, FieldRevision.field_id, field_ids):
+        member = r.bbox_id is not None
+        told[r.field_id].append(Revision(r.revision_id, r.kind, r.valid_from, r.geometry_digest, member))
+    planted: dict[int, list[SeasonDays]] = defaultdict(list)
+    for s in rows_in(connection, seasons, Season.field_id, field_ids):
+        planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
+    monitored = (region.monitored_from, region.monitored_until)
+    return {
+        f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
+        for f in rows_in(connection, names, Field.field_id, field_ids)
+    }
+
+
+def geometries(connection: Connection, digests: Collection[str]) -> dict[str, bytes]:
+    """The WKB of polygons by their digest."""
+    statement = select(FieldRevision.geometry_digest, FieldRevision.geometry)
+    found = rows_in(connection, statement, FieldRevision.geometry_digest, digests)
+    return {row.geometry_digest: row.geometry for row in found}
+
+
+def inside_fractions(connection: Connection, bbox_id: int, revision_ids: Collection[int]) -> dict[int, float]:
+    """The part of each revision's polygon that lies in the region, by area."""
+    statement = select(Membership.revision_id, Membership.overlap_ha, Membership.area_ha).where(
+        Membership.bbox_id == bbox_id
+    )
+    found = rows_in(connection, statement, Membership.revision_id, revision_ids)
+    return {row.revision_id: min(1.0, row.overlap_ha / row.area_ha) for row in found}
+
+
+@contextmanager
+def expectations_change(
+    connection: Connection, bbox_ids: Collection[int], field_ids: Collection[int] | None, cause: Cause, now: datetime
+) -> Iterator[None]:
+    """Lock the regions, and open what the change that is made within causes on their closed days.
+
+    Args:
+        connection: of a writing transaction that holds the registry's lock.
+        bbox_ids: every region that the fields are, or will be, in.
+        field_ids: the fields concerned; None for all.
+        cause: of the misses on days that are newly expected.
+        now: when it became known.
+    """
+    for bbox_id in sorted(bbox_ids):
+        ledger.lock_region(connection, bbox_id)
+    before = {bbox_id: timelines(connection, bbox_id, field_ids) for bbox_id in bbox_ids}
+    yield
+    for bbox_id in sorted(bbox_ids):
+        _reconcile(connection, bbox_id, before[bbox_id], timelines(connection, bbox_id, field_ids), cause, now)
+
+
+def _reconcile(
+    connection: Connection,
+    bbox_id: int,
+    before: Mapping[int, Timeline],
+    after: Mapping[int, Timeline],
+    cause: Cause,
+    now: datetime,
+) -> None:
+    last = ledger.watermark(connection, bbox_id)
+    if last is None:
+        return
+    missed: list[OpenMiss] = []
+    carried: list[OpenMiss] = []
+    left: list[tuple[int, date]] = []
+    back: list[tuple[int, date]] = []
+    for field_id in before.keys() | after.keys():
+        old = _days(before.get(field_id), last)
+        new = _days(after.get(field_id), last)
+        for day, span in new.items():
+            was = old.get(day)
+            if was is None:
+                missed.append(OpenMiss(field_id, day, cause, _name(span)))
+                back.append((field_id, day))
+            elif was.geometry_digest != span.geometry_digest:
+                missed.append(OpenMiss(field_id, day, Cause.REVISED_FIELD, _name(span)))
+            elif _carried(old, day) != _carried(new, day) or (was.planting != span.planting and not _carried(new, day)):
+                # The day itself is as it was, but the state that it starts from is another.
+                carried.append(OpenMiss(field_id, day, Cause.CARRY, Cause.CARRY.value))
+        left += [(field_id, day) for day in old if day not in new]
+    gone: dict[int, list[date]] = defaultdict(list)
+    for field_id, day in left:
+        gone[field_id].append(day)
+    ledger.resolve_misses(connection, bbox_id, gone, now)
+    ledger.cross_off(connection, bbox_id, back)
+    ledger.open_misses(connection, bbox_id, [*missed, *carried], now)
+    ledger.withdraw(connection, bbox_id, left, now)
+
+
+def _days(timeline: Timeline | None, last: date) -> dict[date, Span]:
+    """The expected days up to `last`, each with its span."""
+    found: dict[date, Span] = {}
+    for span in timeline.spans if timeline else ():
+        day = span.first
+        while day <= min(span.last, last):
+            found[day] = span
+            day += ONE_DAY
+    return found
+
+
+def _carried(days: Mapping[date, Span], day: date) -> bool:
+    """Whether the state of the day before is carried into a day: expected on both, in one season."""
+    before = days.get(day - ONE_DAY)
+    return before is not None and before.planting == days[day].planting
+
+
+def _name(span: Span) -> str:
+    return f"{span.geometry_digest[:32]} {span.planting}"

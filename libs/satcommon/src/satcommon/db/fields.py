@@ -1,0 +1,290 @@
+"""Fields and their seasons: registered once, and revised ever after; nothing is overwritten in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import Connection, Row, insert, select, update
+
+from satcommon.db import membership, registry
+from satcommon.db.batches import rows_in
+from satcommon.db.expectations import expectations_change
+from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
+from satcommon.errors import InputError
+from satcommon.geometry import digest, same_place
+
+ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
+
+
+@dataclass(frozen=True)
+class NewField:
+    """A field to be registered. `where` names its file and feature in messages."""
+
+    external_id: str
+    name: str
+    geometry: BaseGeometry
+    planting: date
+    end: date | None = None
+    crop_code: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a registration did, by external id."""
+
+    created: list[str]
+    unchanged: list[str]
+    homeless: list[str]  # accepted, in no region
+
+
+def fields(connection: Connection, external_ids: Collection[str] | None = None) -> list[Row[tuple[Field]]]:
+    """All fields, or some, by external id."""
+    statement = select(*Field.__table__.columns).order_by(Field.external_id)
+    return list(rows_in(connection, statement, Field.external_id, external_ids))
+
+
+def field(connection: Connection, external_id: str) -> Row[tuple[Field]]:
+    """The field of an external id.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = fields(connection, [external_id])
+    if not found:
+        raise InputError(f"there is no field {external_id!r}; `satctl fields list` shows what there is")
+    return found[0]
+
+
+def checked_season(planting: date, end: date | None, where: str) -> None:
+    """Refuse an impossible season.
+
+    Raises:
+        InputError: saying what is impossible.
+    """
+    if not registry.MIN_DAY <= planting <= registry.MAX_DAY:
+        raise InputError(f"{where}: planting date {planting} is outside of {registry.MIN_DAY}..{registry.MAX_DAY}")
+    if end is not None and end < planting:
+        raise InputError(f"{where}: the season ends on {end}, before its planting on {planting}")
+
+
+def register_fields(connection: Connection, new: Sequence[NewField], now: datetime) -> Registered:
+    """Register fields, all or none. A field that is there already with the same content costs nothing.
+
+    Polygons are expected to be validated. A field is expected from its planting on, also on days that are closed:
+    those are opened as missed.
+
+    Raises:
+        InputError: an identity is there twice, or exists with other content; nothing was changed.
+    """
+    seen: dict[str, NewField] = {}
+    for one in new:
+        if one.external_id in seen:
+            other = seen[one.external_id].where
+            raise InputError(
+                f"{one.where}: identity {one.external_id!r} is also that of {other}; "
+                "give each field an external_id of its own"
+            )
+        checked_season(one.planting, one.end, one.where)
+        seen[one.external_id] = one
+    registry.lock(connection)
+    there = {row.external_id: row for row in fields(connection, list(seen))}
+    for external_id, row in there.items():
+        _same_or_refused(seen[external_id], row)
+    created = [one for one in new if one.external_id not in there]
+    if created:
+        polygons = [one.geometry for one in created]
+        found = membership.found_in(polygons, membership.rectangles(connection))
+        ids = _insert_fields(connection, created, now)
+        with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
+            revisions = _insert_first_revisions(connection, ids, created, now)
+            membership.join(connection, revisions, polygons, found)
+        registry.moved(connection)
+        at_home = {o.geometry for o in found}
+        homeless = [one.external_id for i, one in enumerate(created) if i not in at_home]
+    return Registered([one.external_id for one in created], sorted(there), homeless if created else [])
+
+
+def _same_or_refused(one: NewField, row: Row[tuple[Field]]) -> None:
+    differs = [
+        what
+        for what, same in (
+            ("planting_date", one.planting == row.planting_date),
+            ("geometry", same_place(one.geometry, shapely.from_wkb(row.geometry))),
+        )
+        if not same
+    ]
+    if differs:
+        raise InputError(
+            f"{one.where}: field {one.external_id!r} exists with another {' and '.join(differs)}; "
+            f"a change of a field is a revision: `satctl fields revise {one.external_id} --help`"
+        )
+
+
+def _insert_fields(connection: Connection, created: Sequence[NewField], now: datetime) -> list[int]:
+    rows = [
+        {
+            "external_id": one.external_id,
+            "name": one.name,
+            "geometry": shapely.to_wkb(one.geometry),
+            "geometry_digest": digest(one.geometry),
+            "created_at": now,
+            "known_at": now,
+            "planting_date": one.planting,
+            "active": True,
+        }
+        for one in created
+    ]
+    statement = insert(Field).returning(Field.field_id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, rows).scalars())
+
+
+def _insert_first_revisions(
+    connection: Connection, ids: Sequence[int], created: Sequence[NewField], now: datetime
+) -> list[int]:
+    pairs = list(zip(ids, created, strict=True))
+    connection.execute(
+        insert(Season),
+        [
+            {"field_id": i, "planting_date": one.planting, "end_date": one.end, "crop_code": one.crop_code}
+            for i, one in pairs
+        ],
+    )
+    return list(
+        connection.execute(
+            insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True),
+            [
+                {
+                    "field_id": i,
+                    "kind": RevisionKind.REGISTERED,
+                    "valid_from": ALWAYS,
+                    "known_at": now,
+                    "geometry": shapely.to_wkb(one.geometry),
+                    "geometry_digest": digest(one.geometry),
+                }
+                for i, one in pairs
+            ],
+        ).scalars()
+    )
+
+
+def activate_field(connection: Connection, external_id: str, day: date, now: datetime, *, active: bool) -> bool:
+    """End a field's validity on a day, or begin it again: from that day on it is not, or is, expected.
+
+    Returns:
+        False where it was so already; nothing was changed.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    registry.lock(connection)
+    found = field(connection, external_id)
+    if found.active == active:
+        return False
+    kind = RevisionKind.REACTIVATED if active else RevisionKind.DEACTIVATED
+    with _change_of(connection, found.field_id, now):
+        connection.execute(
+            insert(FieldRevision).values(field_id=found.field_id, kind=kind, valid_from=day, known_at=now)
+        )
+        connection.execute(update(Field).where(Field.field_id == found.field_id).values(active=active))
+    registry.moved(connection)
+    return True
+
+
+def revise_geometry(
+    connection: Connection, external_id: str, geometry: BaseGeometry, changed_from: date | None, now: datetime
+) -> bool:
+    """Give a field another polygon.
+
+    Args:
+        connection: of a writing transaction.
+        external_id: the field's.
+        geometry: validated.
+        changed_from: the day from which it holds; None corrects it since the current season's planting.
+        now: when it became known.
+
+    Returns:
+        False where the polygon is the same; nothing was changed.
+
+    Raises:
+        InputError: there is no such field.
+    """
+    registry.lock(connection)
+    found = field(connection, external_id)
+    if same_place(geometry, shapely.from_wkb(found.geometry)):
+        return False
+    kind = RevisionKind.CORRECTED if changed_from is None else RevisionKind.CHANGED
+    wkb, name = shapely.to_wkb(geometry), digest(geometry)
+    entered = membership.found_in([geometry], membership.rectangles(connection))
+    with _change_of(connection, found.field_id, now, {o.region for o in entered}):
+        revision_id = connection.execute(
+            insert(FieldRevision)
+            .values(
+                field_id=found.field_id,
+                kind=kind,
+                valid_from=changed_from or found.planting_date,
+                known_at=now,
+                geometry=wkb,
+                geometry_digest=name,
+            )
+            .returning(FieldRevision.revision_id)
+        ).scalar_one()
+        membership.join(connection, [revision_id], [geometry], entered)
+        connection.execute(
+            update(Field)
+            .where(Field.field_id == found.field_id)
+            .values(geometry=wkb, geometry_digest=name, known_at=now)
+        )
+    registry.moved(connection)
+    return True
+
+
+def revise_season(
+    connection: Connection, external_id: str, planting: date | None, end: date | None, now: datetime
+) -> bool:
+    """Move the current season's planting day, or set its end.
+
+    Returns:
+        False where both are so already; nothing was changed.
+
+    Raises:
+        InputError: there is no such field, the season is impossible, or another season has that planting day.
+    """
+    registry.lock(connection)
+    found = field(connection, external_id)
+    season = connection.execute(
+        select(*Season.__table__.columns).where(
+            Season.field_id == found.field_id, Season.planting_date == found.planting_date
+        )
+    ).one()
+    planting, end = planting or season.planting_date, end or season.end_date
+    if (planting, end) == (season.planting_date, season.end_date):
+        return False
+    checked_season(planting, end, f"field {external_id!r}")
+    others = select(Season.season_id).where(
+        Season.field_id == found.field_id, Season.planting_date == planting, Season.season_id != season.season_id
+    )
+    if connection.execute(others).first():
+        raise InputError(f"field {external_id!r}: another season was planted on {planting}")
+    with _change_of(connection, found.field_id, now):
+        connection.execute(
+            update(Season).where(Season.season_id == season.season_id).values(planting_date=planting, end_date=end)
+        )
+        connection.execute(
+            update(Field).where(Field.field_id == found.field_id).values(planting_date=planting, known_at=now)
+        )
+    registry.moved(connection)
+    return True
+
+
+def _change_of(
+    connection: Connection, field_id: int, now: datetime, entered: Collection[int] = ()
+) -> AbstractContextManager[None]:
+    """A change of one field, in all regions that it was ever in or enters."""
+    bbox_ids = membership.regions_of(connection, [field_id]) | set(entered)
+    return expectations_change(connection, bbox_ids, [field_id], Cause.REVISED_FIELD, now)

@@ -1,0 +1,61 @@
+"""Heartbeats of runs: a launcher without a health check never tells that a run was killed, so the ledger does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, insert, select, update
+
+from satcommon.db.engine import reading, writing
+from satcommon.db.models import Run
+from satcommon.errors import RetryableError
+
+
+@contextmanager
+def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[None]:
+    """Beat for a run, from a thread of its own, until the block ends. The outermost layer's: it reads the clock."""
+    _beat(engine, run_id, lane)
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(seconds):
+            try:
+                _beat(engine, run_id, lane)
+            except RetryableError:
+                continue  # the next beat may succeed; that the run works on is not this thread's to decide
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        with writing(engine) as connection:
+            connection.execute(update(Run).where(Run.run_id == run_id).values(ended_at=datetime.now(UTC)))
+
+
+def stale(engine: Engine, age_seconds: float, now: datetime) -> list[str]:
+    """The runs that have not ended and whose last heartbeat is older than that."""
+    with reading(engine) as connection:
+        statement = select(Run.run_id).where(
+            Run.ended_at.is_(None), Run.heartbeat_at < now - timedelta(seconds=age_seconds)
+        )
+        return list(connection.execute(statement).scalars())
+
+
+def bury(engine: Engine, run_ids: list[str], now: datetime) -> None:
+    """Note that runs are over, so that they are not looked at again."""
+    with writing(engine) as connection:
+        connection.execute(update(Run).where(Run.run_id.in_(run_ids), Run.ended_at.is_(None)).values(ended_at=now))
+
+
+def _beat(engine: Engine, run_id: str, lane: str) -> None:
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        beaten = connection.execute(update(Run).where(Run.run_id == run_id).values(heartbeat_at=now, ended_at=None))
+        if beaten.rowcount == 0:
+            connection.execute(insert(Run).values(run_id=run_id, lane=lane, started_at=now, heartbeat_at=now))

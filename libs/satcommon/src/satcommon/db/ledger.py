@@ -1,0 +1,255 @@
+"""The ledger: what is closed and published, what is missed, what is to be withdrawn, and what was tried.
+
+Functions run inside the caller's transaction, take `now` instead of reading a clock, and expect the region's row to be
+locked where they write what is published or missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from satcommon.db.batches import batches
+from satcommon.db.models import Attempt, Cause, Miss, ProcessingType, Region, RegionDay, Scene, Withdrawal
+
+Day = Row[tuple[RegionDay]]
+
+
+class OpenMiss(NamedTuple):
+    """A field-day to be opened as missed; `digest` names the event, so that a later one is told from it."""
+
+    field_id: int
+    day: date
+    cause: Cause
+    digest: str
+
+
+def lock_region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
+    """Take the lock of all that is published or missed for a region, and read its row under it.
+
+    FOR NO KEY UPDATE: inserts with foreign keys to the region take KEY SHARE and would deadlock with a stronger lock.
+    """
+    statement = select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)
+    return connection.execute(statement.with_for_update(key_share=True)).one()
+
+
+# --- days ----------------------------------------------------------------------------------------------------------
+
+
+def watermark(connection: Connection, bbox_id: int) -> date | None:
+    """The region's last closed day; None before the first."""
+    statement = select(func.max(RegionDay.day)).where(RegionDay.bbox_id == bbox_id, RegionDay.closed_at.is_not(None))
+    return connection.execute(statement).scalar()
+
+
+def next_day(connection: Connection, region: Row[tuple[Region]]) -> date:
+    """The day that the region closes next."""
+    last = watermark(connection, region.bbox_id)
+    return region.monitored_from if last is None else last + timedelta(days=1)
+
+
+def region_day(connection: Connection, bbox_id: int, day: date) -> Day | None:
+    """A region's day as the ledger has it; None where nothing was answered nor closed."""
+    statement = select(*RegionDay.__table__.columns).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
+    return connection.execute(statement).first()
+
+
+def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
+    """A region's days of a span that the ledger knows."""
+    statement = select(*RegionDay.__table__.columns).where(
+        RegionDay.bbox_id == bbox_id, RegionDay.day >= first, RegionDay.day <= last
+    )
+    return {row.day: row for row in connection.execute(statement)}
+
+
+def published_keys(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, str]:
+    """The keys of the current result objects of a span of days."""
+    statement = select(RegionDay.day, RegionDay.object_key).where(
+        RegionDay.bbox_id == bbox_id,
+        RegionDay.day >= first,
+        RegionDay.day <= last,
+        RegionDay.object_key.is_not(None),
+    )
+    return {row.day: row.object_key for row in connection.execute(statement)}
+
+
+def current_scene(connection: Connection, bbox_id: int, day: date) -> Row[tuple[Scene]] | None:
+    """The scene that a region's day has now."""
+    is_current = (
+        (RegionDay.bbox_id == Scene.bbox_id) & (RegionDay.day == Scene.day) & (RegionDay.scene_digest == Scene.digest)
+    )
+    statement = select(*Scene.__table__.columns).join(RegionDay, is_current)
+    return connection.execute(statement.where(Scene.bbox_id == bbox_id, Scene.day == day)).first()
+
+
+def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> None:
+    """Write columns of a region's day, which may be new."""
+    statement = _upsert(connection)(RegionDay).values(bbox_id=bbox_id, day=day, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["bbox_id", "day"], set_=values))
+
+
+def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:
+    """Count one more try of a day that could not be processed; gives the tries so far."""
+    there = region_day(connection, bbox_id, day)
+    tries = (there.tries if there else 0) + 1
+    set_day(connection, bbox_id, day, tries=tries, error=error)
+    return tries
+
+
+# --- misses --------------------------------------------------------------------------------------------------------
+
+
+def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
+    """Open misses; one that is open already takes the new cause and digest. A carry leaves it as it is."""
+    rows = [
+        {
+            "bbox_id": bbox_id,
+            "field_id": m.field_id,
+            "date_missed": m.day,
+            "cause": m.cause,
+            "digest": m.digest,
+            "processing_time": now,
+            "processed": False,
+        }
+        for m in misses
+    ]
+    where = {"index_elements": ["bbox_id", "field_id", "date_missed"], "index_where": Miss.processed.is_(False)}
+    statement = _upsert(connection)(Miss)
+    replacing = statement.on_conflict_do_update(
+        **where, set_={c: statement.excluded[c] for c in ("cause", "digest", "processing_time")}
+    )
+    for upsert, chosen in (
+        (replacing, [row for row in rows if row["cause"] != Cause.CARRY]),
+        (statement.on_conflict_do_nothing(**where), [row for row in rows if row["cause"] == Cause.CARRY]),
+    ):
+        if chosen:
+            connection.execute(upsert, chosen)
+
+
+def resolve_misses(connection: Connection, bbox_id: int, days: Mapping[int, Collection[date]], now: datetime) -> None:
+    """Close the open misses of field-days (by field id), whatever their digest."""
+    for field_id, missed in days.items():
+        for batch in batches(missed):
+            connection.execute(
+                update(Miss)
+                .where(
+                    Miss.bbox_id == bbox_id,
+                    Miss.field_id == field_id,
+                    Miss.date_missed.in_(batch),
+                    Miss.processed.is_(False),
+                )
+                .values(processed=True, resolved_time=now)
+            )
+
+
+def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Row[tuple[Miss]]]:
+    """The open misses of a span of days, by day and field."""
+    return connection.execute(
+        select(*Miss.__table__.columns)
+        .where(
+            Miss.bbox_id == bbox_id,
+            Miss.processed.is_(False),
+            Miss.date_missed >= first,
+            Miss.date_missed <= last,
+        )
+        .order_by(Miss.date_missed, Miss.field_id)
+    ).all()
+
+
+class Backlog(NamedTuple):
+    """The open misses of a region of one cause."""
+
+    cause: Cause
+    field_days: int
+    first_day: date
+    last_day: date
+    opened_at: datetime
+
+
+def backlog(connection: Connection, bbox_id: int) -> list[Backlog]:
+    """The open misses of a region by cause: how many, which days, since when the oldest is open."""
+    statement = (
+        select(
+            Miss.cause,
+            func.count().label("field_days"),
+            func.min(Miss.date_missed).label("first_day"),
+            func.max(Miss.date_missed).label("last_day"),
+            func.min(Miss.processing_time).label("opened_at"),
+        )
+        .where(Miss.bbox_id == bbox_id, Miss.processed.is_(False))
+        .group_by(Miss.cause)
+        .order_by(Miss.cause)
+    )
+    return [Backlog(*row) for row in connection.execute(statement)]
+
+
+# --- withdrawals ---------------------------------------------------------------------------------------------------
+
+
+def withdraw(connection: Connection, bbox_id: int, rows: Iterable[tuple[int, date]], now: datetime) -> None:
+    """List rows (field id, day) to be taken out of the published objects."""
+    values = [{"bbox_id": bbox_id, "field_id": f, "day": d, "listed_at": now} for f, d in rows]
+    if values:
+        connection.execute(_upsert(connection)(Withdrawal).on_conflict_do_nothing(), values)
+
+
+def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -> set[tuple[int, date]]:
+    """The rows (field id, day) that are to be taken out, of a span of days."""
+    statement = select(Withdrawal.field_id, Withdrawal.day).where(
+        Withdrawal.bbox_id == bbox_id, Withdrawal.day >= first, Withdrawal.day <= last
+    )
+    return {(row.field_id, row.day) for row in connection.execute(statement)}
+
+
+def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:
+    """Take rows off the list: a published object lacks them, or they are expected again."""
+    for field_id, day in rows:
+        connection.execute(
+            delete(Withdrawal).where(
+                Withdrawal.bbox_id == bbox_id, Withdrawal.field_id == field_id, Withdrawal.day == day
+            )
+        )
+
+
+# --- attempts ------------------------------------------------------------------------------------------------------
+
+
+def record_attempts(
+    connection: Connection,
+    bbox_id: int,
+    day: date,
+    errors: Mapping[int, str | None],
+    processing_type: ProcessingType,
+    run_id: str,
+    started: datetime,
+    now: datetime,
+) -> None:
+    """Write the audit trail of one day's processing: fields by id, with the error or None."""
+    if not errors:
+        return
+    connection.execute(
+        insert(Attempt),
+        [
+            {
+                "field_id": field_id,
+                "bbox_id": bbox_id,
+                "processing_time": started,
+                "processing_type": processing_type,
+                "error_code": None if error is None else error[:300],
+                "created_at": now,
+                "day": day,
+                "run_id": run_id,
+                "duration_seconds": (now - started).total_seconds(),
+            }
+            for field_id, error in errors.items()
+        ],
+    )
+
+
+def _upsert(connection: Connection) -> Any:
+    """The database's own INSERT, which knows ON CONFLICT; both speak the same SQL here."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert

@@ -1,0 +1,325 @@
+"""The tables, one set of models for SQLite and PostgreSQL.
+
+`bounding_boxes`, `fields`, `missed_fields` and `processing_attempts` keep their published names and columns; the rest
+is ours. Geometries are WKB in WGS 84: nothing in a daily run decodes JSON.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    Date,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+    true,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from satcommon.scenes.source import Due
+
+SCHEMA_REVISION = "0001"  # the Alembic revision that this code was written for; a test holds it to the newest one
+
+
+class Cause(StrEnum):
+    """Why a field-day is to be (re)computed."""
+
+    LATE_FIELD = "late_field"
+    LATE_REGION = "late_region"
+    LATE_SCENE = "late_scene"
+    REVISED_FIELD = "revised_field"
+    REVISED_SCENE = "revised_scene"
+    REVISED_ALGORITHM = "revised_algorithm"
+    PROCESSING_ERROR = "processing_error"
+    CARRY = "carry"
+
+
+class ProcessingType(StrEnum):
+    """What kind of run made an attempt."""
+
+    REALTIME = "realtime"
+    REPROCESSING = "reprocessing"
+
+
+class RevisionKind(StrEnum):
+    """What a revision of a field says, from its day on."""
+
+    REGISTERED = "registered"
+    CORRECTED = "corrected"  # the polygon was wrong since the season's start
+    CHANGED = "changed"  # the polygon is another from a day on
+    DEACTIVATED = "deactivated"
+    REACTIVATED = "reactivated"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware in Python, always UTC, also on SQLite, which has no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # its signature
+        """To the database: aware instants only."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; every instant here has one")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # its signature
+        """From the database: in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _words(words: type[StrEnum]) -> Enum:
+    """A column of an enumeration's values, as text: a new word needs no migration of a database type."""
+    return Enum(words, native_enum=False, length=32, values_callable=lambda e: [w.value for w in e])
+
+
+class Base(DeclarativeBase):
+    """The root of the models; constraints get names, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own declaration
+        datetime: UtcDateTime(),
+        date: Date(),
+        bytes: LargeBinary(),
+        Cause: _words(Cause),
+        Due: _words(Due),
+        ProcessingType: _words(ProcessingType),
+        RevisionKind: _words(RevisionKind),
+    }
+
+
+class Registry(Base):
+    """One row: the lock of all writes to regions and geometry, and a counter that moves with each of them."""
+
+    __tablename__ = "registry"
+
+    registry_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int] = mapped_column(default=0)
+
+
+class Region(Base):
+    """A named rectangle, the extent of processing. Its row is the lock of everything published for it."""
+
+    __tablename__ = "bounding_boxes"
+
+    bbox_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    geometry: Mapped[bytes]
+    created_at: Mapped[datetime]
+    active: Mapped[bool] = mapped_column(default=True, server_default=true())
+    monitored_from: Mapped[date]
+    monitored_until: Mapped[date | None]
+    grid: Mapped[str] = mapped_column(Text)
+    algorithm_version: Mapped[str] = mapped_column(String(32))
+
+
+class Field(Base):
+    """A parcel with a stable identity; the polygon here is the latest, `field_revisions` tells which day had which."""
+
+    __tablename__ = "fields"
+
+    field_id: Mapped[int] = mapped_column(primary_key=True)
+    external_id: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    geometry: Mapped[bytes]
+    geometry_digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    known_at: Mapped[datetime]
+    planting_date: Mapped[date]
+    active: Mapped[bool] = mapped_column(default=True, server_default=true())
+
+
+class Season(Base):
+    """From planting to an optional end, both days included."""
+
+    __tablename__ = "seasons"
+    __table_args__ = (UniqueConstraint("field_id", "planting_date"),)
+
+    season_id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"))
+    planting_date: Mapped[date]
+    end_date: Mapped[date | None]
+    crop_code: Mapped[str | None] = mapped_column(String(64))
+
+
+class FieldRevision(Base):
+    """One word about a field, valid from a day on until a later revision speaks of that day. Append-only."""
+
+    __tablename__ = "field_revisions"
+    __table_args__ = (Index("ix_field_revisions_field_id", "field_id"),)
+
+    revision_id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"))
+    kind: Mapped[RevisionKind]
+    valid_from: Mapped[date]
+    known_at: Mapped[datetime]
+    geometry: Mapped[bytes | None]
+    geometry_digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class Membership(Base):
+    """The polygon of a revision intersects a region; `home` marks the region of its largest overlap."""
+
+    __tablename__ = "membership"
+    __table_args__ = (Index("ix_membership_bbox_id", "bbox_id"),)
+
+    revision_id: Mapped[int] = mapped_column(ForeignKey("field_revisions.revision_id"), primary_key=True)
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    area_ha: Mapped[float]
+    overlap_ha: Mapped[float]
+    home: Mapped[bool]
+
+
+class Acquisition(Base):
+    """One item of imagery as a source listed it for a region."""
+
+    __tablename__ = "acquisitions"
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    item_id: Mapped[str] = mapped_column(String(300), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    collection: Mapped[str] = mapped_column(String(64))
+    day: Mapped[date]
+    platform: Mapped[str] = mapped_column(String(64))
+    overpass: Mapped[str] = mapped_column(String(200))
+    tile: Mapped[str] = mapped_column(String(64))
+    baseline: Mapped[str] = mapped_column(String(32))
+    sensed_at: Mapped[datetime]
+    published_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class Scene(Base):
+    """What a region has of a collection for a day, under a key made of its digest."""
+
+    __tablename__ = "scenes"
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    object_key: Mapped[str] = mapped_column(String(300))
+    item_ids: Mapped[str] = mapped_column(Text)
+    sensed_at: Mapped[datetime]
+    observed_fraction: Mapped[float]
+    clear_fraction: Mapped[float]
+    registered_at: Mapped[datetime]
+
+
+class RegionDay(Base):
+    """A region's day: what its source answered, its current scene, and the key of the object that is published."""
+
+    __tablename__ = "region_days"
+    __table_args__ = (
+        ForeignKeyConstraint(["bbox_id", "day", "scene_digest"], ["scenes.bbox_id", "scenes.day", "scenes.digest"]),
+        Index("ix_region_days_closed", "bbox_id", "closed_at", "day"),
+    )
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    due: Mapped[Due] = mapped_column(default=Due.UNKNOWN)
+    answered_at: Mapped[datetime | None]
+    scene_digest: Mapped[str | None] = mapped_column(String(64))
+    object_key: Mapped[str | None] = mapped_column(String(300))
+    row_count: Mapped[int | None]
+    object_digest: Mapped[str | None] = mapped_column(String(64))
+    closed_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class Miss(Base):
+    """A field-day that is to be (re)computed; open until `processed`. `date_missed` is the day missed, no clock's."""
+
+    __tablename__ = "missed_fields"
+    __table_args__ = (
+        Index(
+            "uq_missed_fields_open",
+            "bbox_id",
+            "field_id",
+            "date_missed",
+            unique=True,
+            sqlite_where=text("processed = 0"),
+            postgresql_where=text("NOT processed"),
+        ),
+        Index("ix_missed_fields_field_id_date_missed", "field_id", "date_missed"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"))
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"))
+    processing_time: Mapped[datetime]
+    date_missed: Mapped[date]
+    processed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    resolved_time: Mapped[datetime | None]
+    cause: Mapped[Cause]
+    digest: Mapped[str] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+
+
+class Attempt(Base):
+    """An audit trail of processing that nothing else depends on."""
+
+    __tablename__ = "processing_attempts"
+    __table_args__ = (
+        Index("ix_processing_attempts_field_id_day", "field_id", "day"),
+        Index("ix_processing_attempts_created_at", "created_at"),
+    )
+
+    attempt_id: Mapped[int] = mapped_column(primary_key=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"))
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"))
+    processing_time: Mapped[datetime]
+    processing_type: Mapped[ProcessingType]
+    error_code: Mapped[str | None] = mapped_column(String(300))
+    created_at: Mapped[datetime]
+    day: Mapped[date]
+    run_id: Mapped[str] = mapped_column(String(64))
+    duration_seconds: Mapped[float] = mapped_column(Float)
+
+
+class Withdrawal(Base):
+    """A row to be taken out of a published object: its field-day is no longer expected."""
+
+    __tablename__ = "withdrawals"
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    listed_at: Mapped[datetime]
+
+
+class Run(Base):
+    """A run's heartbeat: the local launcher has no health check, so the ledger tells who is alive."""
+
+    __tablename__ = "runs"
+
+    run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    lane: Mapped[str] = mapped_column(String(140))
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]

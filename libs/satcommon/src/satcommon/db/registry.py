@@ -1,0 +1,162 @@
+"""The registry: its lock, and the regions. `fields` is the other half.
+
+Every write takes the registry's lock first, then the rows of the regions concerned in the order of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import shapely
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from satcommon.algorithm import algorithm
+from satcommon.db import membership
+from satcommon.db.models import Field, FieldRevision, Region, Registry, Season
+from satcommon.errors import InputError
+from satcommon.grid import Bounds, Grid
+from satcommon.scenes.source import Place
+
+MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
+
+
+def place(region: Row[tuple[Region]]) -> Place:
+    """A region's row as sources and processing see it."""
+    return Place(region.name, Bounds(*shapely.from_wkb(region.geometry).bounds), Grid.from_json(region.grid))
+
+
+def regions(connection: Connection, *, active: bool = False) -> Sequence[Row[tuple[Region]]]:
+    """All regions, or the active ones, by name."""
+    statement = select(*Region.__table__.columns).order_by(Region.name)
+    return connection.execute(statement.where(Region.active) if active else statement).all()
+
+
+def region(connection: Connection, name: str) -> Row[tuple[Region]]:
+    """The region of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = connection.execute(select(*Region.__table__.columns).where(Region.name == name)).first()
+    if found is None:
+        known = ", ".join(repr(r.name) for r in regions(connection)) or "none yet"
+        raise InputError(f"there is no region {name!r} (known: {known}); add it with `satctl regions add`")
+    return found
+
+
+_NOT_IN_NAMES = "|\"'\\/"  # the first splits Dagster's partition keys, the others break paths and shells
+
+
+def checked_region_name(name: str) -> str:
+    """A name that can be a Dagster partition key.
+
+    Raises:
+        InputError: it can't.
+    """
+    if not name or name != name.strip() or len(name) > 100:
+        raise InputError(f"region name {name!r}: expected 1 to 100 characters without spaces around them")
+    bad = [c for c in name if c in _NOT_IN_NAMES or not c.isprintable()]
+    if bad or "..." in name:
+        what = repr(bad[0]) if bad else "'...'"
+        raise InputError(
+            f"region name {name!r} holds {what}, which Dagster can't use in a partition key; choose another name"
+        )
+    return name
+
+
+def add_region(
+    connection: Connection,
+    name: str,
+    bounds: Bounds,
+    grid: Grid,
+    monitored_from: date,
+    monitored_until: date | None,
+    algorithm_version: str,
+    now: datetime,
+) -> bool:
+    """Register a region.
+
+    Returns:
+        False where it was there already with the same content: nothing was changed.
+
+    Raises:
+        InputError: the name can't be used, the days are impossible, or the name exists with other content.
+        AlgorithmError: the version is not supported here.
+    """
+    checked_region_name(name)
+    algorithm(algorithm_version)
+    for day in (monitored_from, monitored_until):
+        if day is not None and not MIN_DAY <= day <= MAX_DAY:
+            raise InputError(f"region {name!r}: monitored day {day} is outside of {MIN_DAY}..{MAX_DAY}")
+    if monitored_until is not None and monitored_until < monitored_from:
+        raise InputError(
+            f"region {name!r}: monitored until {monitored_until} is before monitored from {monitored_from}"
+        )
+    lock(connection)
+    there = connection.execute(select(*Region.__table__.columns).where(Region.name == name)).first()
+    if there is not None:
+        if shapely.from_wkb(there.geometry).equals(shapely.box(*bounds)):
+            return False
+        raise InputError(
+            f"region {name!r} exists with another rectangle {shapely.from_wkb(there.geometry).bounds}; "
+            "a region's extent is fixed: add one with another name"
+        )
+    values = {
+        "name": name,
+        "geometry": shapely.to_wkb(shapely.box(*bounds)),
+        "created_at": now,
+        "active": True,
+        "monitored_from": monitored_from,
+        "monitored_until": monitored_until,
+        "grid": grid.to_json(),
+        "algorithm_version": algorithm_version,
+    }
+    bbox_id = connection.execute(insert(Region).values(values).returning(Region.bbox_id)).scalar_one()
+    polygons = connection.execute(
+        select(FieldRevision.revision_id, FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))
+    ).all()
+    revisions, shapes = [p.revision_id for p in polygons], [shapely.from_wkb(p.geometry) for p in polygons]
+    membership.join(connection, revisions, shapes, membership.found_in(shapes, {bbox_id: bounds}))
+    moved(connection)
+    return True
+
+
+def activate_region(connection: Connection, name: str, *, active: bool) -> None:
+    """Pause or resume a region: while it is paused no day is asked for or closed; what is published stays.
+
+    Raises:
+        InputError: there is no such region.
+    """
+    lock(connection)
+    found = region(connection, name)
+    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(active=active))
+    moved(connection)
+
+
+def lock(connection: Connection) -> int:
+    """Take the lock of all writes to regions and fields; gives the registry's revision."""
+    statement = select(Registry.revision).where(Registry.registry_id == 1).with_for_update(key_share=True)
+    return connection.execute(statement).scalar_one()
+
+
+def revision(connection: Connection) -> int:
+    """A number that moves with every write to the registry."""
+    return connection.execute(select(Registry.revision).where(Registry.registry_id == 1)).scalar_one()
+
+
+def moved(connection: Connection) -> None:
+    """Say that the registry was written to."""
+    connection.execute(update(Registry).values(revision=Registry.revision + 1))
+
+
+def census(connection: Connection) -> dict[str, int]:
+    """How many regions, fields and seasons are registered."""
+    counts = {
+        "regions": func.count(Region.bbox_id),
+        "fields": func.count(Field.field_id),
+        "seasons": func.count(Season.season_id),
+    }
+    return {name: connection.execute(select(count)).scalar_one() for name, count in counts.items()} | {
+        "registry revision": revision(connection)
+    }

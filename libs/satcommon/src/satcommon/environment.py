@@ -1,0 +1,61 @@
+"""What a process works with, from the settings: the ledger's engine and the object store, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from satcommon.db.engine import open_engine, require_current
+from satcommon.deadlines import Deadlines
+from satcommon.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from satcommon.objects import ObjectStore
+    from satcommon.scenes.source import SceneSource
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Settings, and what they name."""
+
+    settings: Settings
+    engine: Engine
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The waiting times."""
+        return Deadlines.of(self.settings)
+
+    def store(self) -> ObjectStore:
+        """The object store.
+
+        Raises:
+            SettingError, StoreError: it can't be used.
+        """
+        from satcommon.objects import ObjectStore
+
+        return ObjectStore(self.settings.store)
+
+    def source(self) -> SceneSource:
+        """The source of scenes."""
+        from satcommon.scenes.source import open_source
+
+        return open_source(self.settings)
+
+
+@cache
+def environment() -> Environment:
+    """The environment of this process.
+
+    Raises:
+        SettingError: a variable is wrong.
+        DatabaseUnavailableError: the database can't be reached.
+        DatabaseVersionError: it is not migrated, or newer than this code.
+    """
+    chosen = settings()
+    engine = open_engine(chosen.database_url, chosen.database_timeout_seconds)
+    require_current(engine)
+    return Environment(chosen, engine)

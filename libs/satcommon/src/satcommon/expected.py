@@ -1,0 +1,136 @@
+"""Which field-days are expected: a field in the region, in season, active, while the region is monitored.
+
+Pure functions over what the registry holds. A field's expected days are a few spans; within a span polygon and season
+are the same. Days are `datetime.date`, both ends included; `date.max` stands for an open end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from satcommon.db.models import RevisionKind
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days on which a field is expected in a region, with one polygon and one season."""
+
+    first: date
+    last: date
+    planting: date
+    geometry_digest: str
+    revision_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A word about a field, as in `field_revisions`; later ones overlay earlier ones from their day on."""
+
+    revision_id: int
+    kind: RevisionKind
+    valid_from: date
+    geometry_digest: str | None
+    member: bool  # the polygon intersects the region
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonDays:
+    """A season's days."""
+
+    planting: date
+    end: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A field's expected days in a region."""
+
+    field_id: int
+    external_id: str
+    spans: tuple[Span, ...]
+
+    def at(self, day: date) -> Span | None:
+        """The span of a day; None where the field is not expected."""
+        found = bisect_right(self.spans, day, key=lambda span: span.first) - 1
+        return self.spans[found] if found >= 0 and day <= self.spans[found].last else None
+
+    def digest(self, day: date) -> str:
+        """Names all that a row of `day` depends on in the registry: polygons, seasons and gaps up to that day."""
+        clipped = [
+            (str(s.first), str(min(s.last, day)), str(s.planting), s.geometry_digest)
+            for s in self.spans
+            if s.first <= day
+        ]
+        return hashlib.sha256(repr(clipped).encode()).hexdigest()
+
+    def carried_from(self, day: date) -> date:
+        """The first of the days, without a gap and within the season, whose state is carried on into `day`."""
+        at = bisect_right(self.spans, day, key=lambda span: span.first) - 1
+        while at > 0 and self._joins(self.spans[at - 1], self.spans[at]):
+            at -= 1
+        return self.spans[at].first
+
+    @staticmethod
+    def _joins(before: Span, after: Span) -> bool:
+        return before.planting == after.planting and before.last + ONE_DAY == after.first
+
+
+def spans(
+    monitored: tuple[date, date | None], revisions: Sequence[Revision], seasons: Sequence[SeasonDays]
+) -> tuple[Span, ...]:
+    """The expected days of one field in one region.
+
+    Args:
+        monitored: the region's first and last (or open) monitored day.
+        revisions: of the field, in the order in which they became known.
+        seasons: of the field; a later planting ends an earlier season that has no end.
+    """
+    found: list[Span] = []
+    ordered = sorted(seasons, key=lambda season: season.planting)
+    for i, season in enumerate(ordered):
+        last = season.end or date.max
+        if i + 1 < len(ordered):
+            last = min(last, ordered[i + 1].planting - ONE_DAY)
+        first, last = max(season.planting, monitored[0]), min(last, monitored[1] or date.max)
+        if first <= last:
+            found += _within(first, last, season.planting, revisions)
+    return tuple(found)
+
+
+def _within(first: date, last: date, planting: date, revisions: Sequence[Revision]) -> Iterator[Span]:
+    """Cut first..last where a revision begins to speak; adjacent pieces that say the same stay one."""
+    cuts = sorted({first, *(r.valid_from for r in revisions if first < r.valid_from <= last)})
+    open_span: Span | None = None
+    for i, start in enumerate(cuts):
+        end = cuts[i + 1] - ONE_DAY if i + 1 < len(cuts) else last
+        polygon = _latest(revisions, start, lambda r: r.geometry_digest is not None)
+        activity = _latest(revisions, start, lambda r: r.kind in _ACTIVITY)
+        expected = polygon is not None and polygon.member and activity is not None and _ACTIVITY[activity.kind]
+        if not expected:
+            if open_span:
+                yield open_span
+            open_span = None
+            continue
+        assert polygon is not None
+        assert polygon.geometry_digest is not None
+        if open_span and open_span.geometry_digest == polygon.geometry_digest:
+            open_span = Span(open_span.first, end, planting, open_span.geometry_digest, open_span.revision_id)
+            continue
+        if open_span:
+            yield open_span
+        open_span = Span(start, end, planting, polygon.geometry_digest, polygon.revision_id)
+    if open_span:
+        yield open_span
+
+
+_ACTIVITY = {RevisionKind.REGISTERED: True, RevisionKind.DEACTIVATED: False, RevisionKind.REACTIVATED: True}
+
+
+def _latest(revisions: Sequence[Revision], day: date, says: Callable[[Revision], bool]) -> Revision | None:
+    return next((r for r in reversed(revisions) if r.valid_from <= day and says(r)), None)

@@ -1,0 +1,108 @@
+"""The object store, a folder or S3: an object is put once, whole, under a new key, and read.
+
+A put that returned is there for every reader; one that failed or was killed left nothing, or rubbish that no key names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, S3Store
+
+from satcommon.errors import ObjectMissingError, SettingError, StoreError
+
+# A folder raises Python's own errors for what a bucket has errors of obstore's for.
+_MISSING = (NotFoundError, FileNotFoundError)
+_THERE = (AlreadyExistsError, FileExistsError)
+
+
+class ObjectStore:
+    """Immutable objects by key.
+
+    Args:
+        url: a folder, or ``s3://bucket/prefix`` (credentials and endpoint from the usual AWS variables).
+
+    Raises:
+        SettingError: the URL is of another kind.
+        StoreError: the folder can't be made or written to.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._folder: Path | None = None
+        self._store: LocalStore | S3Store
+        if url.startswith("s3://"):
+            self._store = S3Store.from_url(url)
+        elif "://" in url:
+            raise SettingError(f"SATFIELDS_STORE={url!r}: expected a folder or s3://bucket/prefix")
+        else:
+            self._folder = Path(url).absolute()
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"SATFIELDS_STORE={url!r} can't be made or written to: {error.strerror}") from error
+            self._store = LocalStore(self._folder)
+
+    def put(self, key: str, data: bytes) -> bool:
+        """Store an object under a new key.
+
+        Returns:
+            False where the key was there already: nothing was changed, which is right for keys made of content.
+
+        Raises:
+            StoreError: it could not be stored; nothing is under the key.
+        """
+        with self._explained(key):
+            try:
+                obstore.put(self._store, key, data, mode="create")
+            except _THERE:
+                return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            ObjectMissingError: nothing is under the key.
+        """
+        with self._explained(key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def exists(self, key: str) -> bool:
+        """Whether an object is under the key."""
+        try:
+            with self._explained(key):
+                obstore.head(self._store, key)
+        except ObjectMissingError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys under a prefix, sorted."""
+        with self._explained(prefix):
+            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        with self._explained(key):
+            obstore.delete(self._store, key)
+
+    def raster_path(self, key: str) -> str:
+        """Where GDAL finds the object, for reading single tiles of it."""
+        if self._folder is not None:
+            return str(self._folder / key)
+        return f"/vsis3/{self.url.removeprefix('s3://').rstrip('/')}/{key}"
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except _MISSING as error:
+            raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from error
+        except (BaseError, OSError) as error:
+            said = str(error).strip().splitlines()[0]
+            raise StoreError(f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: {said}") from error

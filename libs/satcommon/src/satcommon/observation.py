@@ -1,0 +1,167 @@
+"""Observations: what a scene says of fields. They depend on scene, geometry and algorithm version only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from satcommon.algorithm import Algorithm
+from satcommon.coverage import Coverage, CoverageCache
+from satcommon.indices import layers, reflectance
+from satcommon.results import SCHEMA, STATISTICS, Status
+from satcommon.scenes.cog import SceneReader
+from satcommon.scenes.layers import BANDS, CLASSES, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
+from satcommon.statistics import statistics, sums, weight_where
+
+NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
+
+STATE_COLUMNS = (
+    "days_since_planting",
+    "days_since_clear",
+    "ndvi_smoothed_e4",
+    "ndvi_integral_e4",
+    "state_days",
+    "state_ndvi_e4",
+    "planting_date",
+)
+OBSERVED = pa.schema([column for column in SCHEMA if column.name not in (*STATE_COLUMNS, "region", "day")])
+"""The columns of a row that are the observation; with `field` as their key."""
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """The scene of a day, or what stands for it: `digest` is a scene's, `NO_OVERPASS` or `NO_SCENE`."""
+
+    digest: str
+    object_key: str | None = None
+    item_ids: str | None = None
+    sensed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A field to be observed: its identity, and what of the registry an observation depends on."""
+
+    external_id: str
+    geometry_digest: str
+    inside_fraction: float
+
+
+@dataclass
+class Work:
+    """What observing cost, to be compared with what it should."""
+
+    cells: int = 0
+    tiles: int = 0
+    scene_bytes: int = 0
+    scenes: int = 0
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Observations in the order of their subjects, without those that failed; `failed` has the reasons."""
+
+    table: pa.Table
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def observe(
+    scene: SceneInput,
+    subjects: Sequence[Subject],
+    coverages: CoverageCache,
+    geometries_of: Callable[[list[str]], Mapping[str, bytes]],
+    raster_path: Callable[[str], str],
+    rules: Algorithm,
+    work: Work,
+) -> Observed:
+    """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
+
+    Raises:
+        SceneError: the scene's object can't be read.
+    """
+    coverage, failures = coverages.get([s.geometry_digest for s in subjects], geometries_of)
+    if failures:
+        failed = {s.external_id: failures[s.geometry_digest] for s in subjects if s.geometry_digest in failures}
+        rest = [s for s in subjects if s.external_id not in failed]
+        fine = observe(scene, rest, coverages, geometries_of, raster_path, rules, work)
+        return Observed(fine.table, failed)
+    columns: dict[str, object] = {
+        "field": [s.external_id for s in subjects],
+        "geometry_digest": [s.geometry_digest for s in subjects],
+        "inside_fraction": [s.inside_fraction for s in subjects],
+        "cell_count": np.diff(coverage.offsets),
+        "scene_digest": [scene.digest] * len(subjects),
+        "item_ids": [scene.item_ids] * len(subjects),
+        "sensed_at": [scene.sensed_at] * len(subjects),
+        "algorithm_version": [rules.version] * len(subjects),
+    }
+    if scene.object_key is None:
+        status = Status.NO_SCENE if scene.digest == NO_SCENE else Status.NO_OVERPASS
+        columns["status"] = [status.value] * len(subjects)
+    else:
+        with SceneReader(raster_path(scene.object_key)) as reader:
+            cells = reader.gather(coverage.cells)
+            work.cells += len(coverage.cells)
+            work.tiles += reader.tiles_read
+            work.scene_bytes += reader.bytes_read
+            work.scenes += 1
+        columns |= _seen(cells, coverage, rules)
+    arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
+    return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
+
+
+def _seen(cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage, rules: Algorithm) -> dict[str, object]:
+    classes = cells[CLASSES]
+    total = sums(coverage.fractions, coverage.offsets)
+    observed = weight_where(classes != PixelClass.NODATA, coverage)
+    clear_cells = np.isin(classes, rules.clear_classes)
+    clear = weight_where(clear_cells, coverage)
+    cloud = weight_where(np.isin(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)), coverage)
+    shadow = weight_where(classes == PixelClass.SHADOW, coverage)
+    columns: dict[str, object] = {
+        "observed_fraction": _ratio(observed, total),
+        "clear_fraction": _ratio(clear, observed),
+        "cloud_fraction": _ratio(cloud, observed),
+        "shadow_fraction": _ratio(shadow, observed),
+        "status": _status(total, observed, clear, rules),
+    }
+    for name, (values, valid) in layers(cells).items():
+        found = statistics(values, valid & clear_cells, coverage)
+        columns |= {f"{name}_{s}": getattr(found, s) for s in STATISTICS}
+    for band in BANDS:
+        if band in cells:
+            dn = cells[band]
+            values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
+            columns[f"{band}_mean"] = statistics(values, (dn != NODATA) & clear_cells, coverage).mean
+    return columns
+
+
+def _status(
+    total: NDArray[np.float64], observed: NDArray[np.float64], clear: NDArray[np.float64], rules: Algorithm
+) -> list[str]:
+    clear_part = np.nan_to_num(_ratio(clear, total))
+    chosen = np.select(
+        [observed == 0, total < rules.min_cells, clear_part >= rules.min_clear_full, clear_part >= rules.min_clear],
+        [Status.OUTSIDE_SWATH.value, Status.TOO_SMALL.value, Status.CLEAR.value, Status.PARTIAL.value],
+        Status.CLOUDY.value,
+    )
+    return [str(word) for word in chosen]
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(part / whole)
+
+
+def _array(values: object, column: pa.Field, count: int) -> pa.Array:
+    """A column; NaN means that there is no number, so it becomes null."""
+    if values is None:
+        return pa.nulls(count, column.type)
+    if isinstance(values, np.ndarray):
+        return pa.array(values, from_pandas=True).cast(column.type)
+    return pa.array(values, column.type)

@@ -1,0 +1,274 @@
+"""One region's day in realtime, as explicit steps: read (in `reading`), compute, put, commit.
+
+Nothing that a run does is published before its commit, which compares everything that was read with what holds under
+the region's lock. So a run can be killed at any instruction, run again, or run twice at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import Enum, auto
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Engine
+
+from satcommon import results
+from satcommon.agronomy import State
+from satcommon.algorithm import Algorithm, algorithm
+from satcommon.carrying import STATE_INPUTS, States, carry
+from satcommon.coverage import CoverageCache
+from satcommon.db import ledger
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import geometries
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Cause, ProcessingType
+from satcommon.deadlines import Deadlines
+from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError
+from satcommon.objects import ObjectStore
+from satcommon.observation import Work, observe
+from satcommon.reading import DayInputs, Expected, Reading, day_inputs, expected_fields, read
+from satcommon.scenes.source import Place
+
+TRIES = 3  # after so many, a day closes all the same
+MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; the collector waits longer than that
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The rows of a day, not yet anywhere."""
+
+    rows: pa.Table
+    failed: dict[str, str] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
+class Put:
+    """An object that no key names yet."""
+
+    key: str
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A day that this run closed."""
+
+    inputs: Reading
+    computed: Computed
+    put: Put
+
+
+class Outcome(Enum):
+    """What a commit did."""
+
+    CLOSED = auto()
+    CLOSED_BY_ANOTHER = auto()
+    START_AGAIN = auto()
+
+
+class Processor:
+    """Computes days of a region, keeping its coverage in memory from one day to the next."""
+
+    def __init__(self, engine: Engine, store: ObjectStore) -> None:
+        self._engine, self._store = engine, store
+        self._coverages: dict[str, CoverageCache] = {}
+
+    def compute(self, inputs: Reading) -> Computed:
+        """Step 2: observations, and the state carried on from the rows before.
+
+        A day that waits for its scene has no rows: its fields are missed.
+
+        Raises:
+            AlgorithmError: the region's version is not supported here.
+            SceneError: the scene's object can't be read.
+            ObjectMissingError: an object of the days before was collected meanwhile; read again.
+        """
+        rules = algorithm(inputs.inputs.version)
+        if inputs.inputs.waits or not inputs.fields:
+            return Computed(results.empty())
+        work = Work()
+        observed = observe(
+            inputs.inputs.scene,
+            [f.subject for f in inputs.fields],
+            self._coverage(inputs.place, rules),
+            self._geometries,
+            self._store.raster_path,
+            rules,
+            work,
+        )
+        fields = [f for f in inputs.fields if f.external_id not in observed.failed]
+        before = self._states_before(inputs, fields, rules)
+        plantings = [f.span.planting for f in fields]
+        rows, _ = carry(inputs.place.name, inputs.day, observed.table, plantings, before, rules)
+        return Computed(rows, observed.failed, work)
+
+    def put(self, inputs: Reading, computed: Computed) -> Put:
+        """Step 3: the rows become an object that no key names yet."""
+        data = results.encode(computed.rows)
+        key = results.new_key(inputs.bbox_id, inputs.day)
+        self._store.put(key, data)
+        return Put(key, results.digest(data), inputs.now)
+
+    def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
+        """Each field's state after the last row present, where days without a row lie between; else the initial one.
+
+        Such a row is redone: a field-day without a row is an open miss.
+        """
+        state = State.initial(len(fields), rules.kernel_size)
+        wanting = {i: f for i, f in enumerate(fields) if f.carried_from < inputs.day}
+        for day, key in inputs.earlier_keys.items():
+            wanting = {i: f for i, f in wanting.items() if f.carried_from <= day}
+            if not wanting:
+                break
+            names = [f.external_id for f in wanting.values()]
+            rows = results.only(results.read(self._store, key, STATE_INPUTS), names)
+            states = States.of(rows, rules)
+            found = [i for i, f in wanting.items() if f.external_id in states.fields]
+            if found:
+                there = states.gather([wanting[i].external_id for i in found], rules)
+                state.put(np.array(found, dtype=np.int64), there)
+            for i in found:
+                del wanting[i]
+        return state
+
+    def _coverage(self, place: Place, rules: Algorithm) -> CoverageCache:
+        name = f"{place.grid.digest}/{rules.coverage_rule}"
+        if name not in self._coverages:
+            cache = CoverageCache(self._store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
+            self._coverages[name] = cache
+        return self._coverages[name]
+
+    def _geometries(self, digests: list[str]) -> Mapping[str, bytes]:
+        with reading(self._engine) as connection:
+            return geometries(connection, digests)
+
+
+def commit(
+    engine: Engine,
+    inputs: Reading,
+    computed: Computed,
+    put: Put,
+    deadlines: Deadlines,
+    run_id: str,
+    now: datetime,
+    *,
+    last_try: bool = False,
+) -> Outcome:
+    """Step 4: publish, in one transaction, if what was read still holds.
+
+    Args:
+        engine: of the ledger.
+        inputs: what was read.
+        computed: the rows.
+        put: their object.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present.
+        last_try: close all the same where the inputs of the day changed, with every field missed.
+    """
+    with writing(engine) as connection:
+        region = ledger.lock_region(connection, inputs.bbox_id)
+        due_day = ledger.next_day(connection, region)
+        if due_day > inputs.day:
+            return Outcome.CLOSED_BY_ANOTHER
+        if due_day < inputs.day:
+            raise PermanentError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
+        current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
+        changed = current != inputs.inputs or now - put.at > MAX_OBJECT_AGE
+        if changed and not last_try:
+            return Outcome.START_AGAIN
+        fields = expected_fields(connection, inputs.bbox_id, inputs.day)
+        missed = _misses(inputs, computed, current, fields)
+        ledger.open_misses(connection, inputs.bbox_id, missed, now)
+        expected = {f.field_id for f in fields}
+        present = set(computed.rows["field"].to_pylist())
+        gone = [
+            (f.field_id, inputs.day) for f in inputs.fields if f.external_id in present and f.field_id not in expected
+        ]
+        ledger.withdraw(connection, inputs.bbox_id, gone, now)
+        if not inputs.inputs.waits:
+            errors = {f.field_id: computed.failed.get(f.external_id) for f in inputs.fields}
+            ledger.record_attempts(
+                connection, inputs.bbox_id, inputs.day, errors, ProcessingType.REALTIME, run_id, inputs.now, now
+            )
+        ledger.set_day(
+            connection,
+            inputs.bbox_id,
+            inputs.day,
+            due=current.due,
+            object_key=put.key,
+            object_digest=put.digest,
+            row_count=computed.rows.num_rows,
+            closed_at=now,
+        )
+        return Outcome.CLOSED
+
+
+def _misses(inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected]) -> list[OpenMiss]:
+    """What the rows lack of the fields that are expected under the lock."""
+    was = {f.field_id: f.digest for f in inputs.fields}
+    present = set(computed.rows["field"].to_pylist())
+    same_view = (current.scene, current.version) == (inputs.inputs.scene, inputs.inputs.version)
+    found = []
+    for one in fields:
+        cause: Cause | None = None
+        digest = f"{current.scene.digest[:40]} {one.span.geometry_digest[:20]}"
+        if current.waits:
+            cause = Cause.LATE_SCENE
+        elif one.field_id not in was:
+            cause = Cause.LATE_FIELD
+        elif was[one.field_id] != one.digest:
+            cause = Cause.REVISED_FIELD
+        elif one.external_id not in present:
+            cause = Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
+        elif not same_view:
+            cause = Cause.REVISED_SCENE if current.version == inputs.inputs.version else Cause.REVISED_ALGORITHM
+        elif current != inputs.inputs:  # the day before is another: the observation stands
+            cause, digest = Cause.CARRY, Cause.CARRY.value
+        if cause is not None:
+            found.append(OpenMiss(one.field_id, inputs.day, cause, digest))
+    return found
+
+
+def close_day(
+    processor: Processor, engine: Engine, bbox_id: int, day: date, deadlines: Deadlines, run_id: str, now: datetime
+) -> Closed | None:
+    """Close one day, starting again where its inputs change meanwhile.
+
+    Returns:
+        What was closed; None where another run has closed the day.
+
+    Raises:
+        SatfieldsError: the day can't be processed; it is counted, and after three such tries the day closes all the
+            same with its fields missed. Retryable errors are not counted.
+    """
+    for attempt in range(1, TRIES + 1):
+        with reading(engine) as connection:
+            inputs = read(connection, bbox_id, day, deadlines, now)
+        if inputs is None:
+            return None
+        try:
+            computed = processor.compute(inputs)
+        except ObjectMissingError:
+            continue
+        except (AlgorithmError, RetryableError):
+            raise
+        except Exception as error:
+            with writing(engine) as connection:
+                ledger.lock_region(connection, bbox_id)
+                tries = ledger.record_failure(connection, bbox_id, day, f"{type(error).__name__}: {error}")
+            if tries < TRIES:
+                raise
+            computed = Computed(results.empty(), {f.external_id: str(error) for f in inputs.fields})
+        put = processor.put(inputs, computed)
+        outcome = commit(engine, inputs, computed, put, deadlines, run_id, now, last_try=attempt == TRIES)
+        if outcome is Outcome.CLOSED:
+            return Closed(inputs, computed, put)
+        if outcome is Outcome.CLOSED_BY_ANOTHER:
+            return None
+    raise RetryableError(f"{bbox_id} {day}: objects of the days before vanished {TRIES} times while they were read")

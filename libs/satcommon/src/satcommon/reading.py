@@ -1,0 +1,106 @@
+"""What a region's day is computed from, read from one snapshot: the first step of every run.
+
+Objects are opened through the keys that are read here, never looked up again; the commit compares with what holds then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection, Row, select
+
+from satcommon.db import ledger
+from satcommon.db.expectations import inside_fractions, timelines
+from satcommon.db.models import Region
+from satcommon.db.registry import place
+from satcommon.deadlines import Deadlines
+from satcommon.expected import ONE_DAY, Span, Timeline
+from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject
+from satcommon.scenes.source import Due, Place
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A field that is expected on a day."""
+
+    field_id: int
+    external_id: str
+    span: Span
+    inside_fraction: float
+    digest: str  # of all that its row depends on in the registry
+    carried_from: date  # the first day whose state reaches this one
+
+    @property
+    def subject(self) -> Subject:
+        """The field as an observation needs it."""
+        return Subject(self.external_id, self.span.geometry_digest, self.inside_fraction)
+
+
+@dataclass(frozen=True)
+class DayInputs:
+    """What a day is computed from, besides its fields and the day before."""
+
+    due: Due
+    scene: SceneInput
+    waits: bool  # due, no scene, and not past the allowed lateness
+    version: str
+    previous_key: str | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was read for a day, from one snapshot."""
+
+    bbox_id: int
+    place: Place
+    day: date
+    now: datetime
+    inputs: DayInputs
+    fields: tuple[Expected, ...]
+    earlier_keys: dict[date, str]  # of the days before, latest first
+
+
+def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
+    """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already."""
+    region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+    here = ledger.region_day(connection, bbox_id, day)
+    if here is not None and here.closed_at is not None:
+        return None
+    fields = expected_fields(connection, bbox_id, day)
+    earliest = min((f.carried_from for f in fields), default=day)
+    keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
+    inputs = day_inputs(connection, region, day, deadlines, now)
+    latest_first = dict(sorted(keys.items(), reverse=True))
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first)
+
+
+def day_inputs(
+    connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
+) -> DayInputs:
+    """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
+    days = ledger.region_days(connection, region.bbox_id, day - ONE_DAY, day)
+    here, before = days.get(day), days.get(day - ONE_DAY)
+    due = here.due if here else Due.UNKNOWN
+    found = ledger.current_scene(connection, region.bbox_id, day)
+    if found is not None:
+        scene = SceneInput(found.digest, found.object_key, found.item_ids, found.sensed_at)
+    else:
+        scene = SceneInput(NO_SCENE if due is Due.DUE else NO_OVERPASS)
+    waits = scene.digest == NO_SCENE and not deadlines.given_up(day, place(region).bounds, now)
+    return DayInputs(due, scene, waits, region.algorithm_version, before.object_key if before else None)
+
+
+def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:
+    """The fields that are expected on a day, by external id."""
+    found: list[tuple[Timeline, Span]] = []
+    for timeline in timelines(connection, bbox_id).values():
+        span = timeline.at(day)
+        if span is not None:
+            found.append((timeline, span))
+    inside = inside_fractions(connection, bbox_id, {span.revision_id for _, span in found})
+    fields = (
+        Expected(t.field_id, t.external_id, s, inside[s.revision_id], t.digest(day), t.carried_from(day))
+        for t, s in found
+    )
+    return tuple(sorted(fields, key=lambda f: f.external_id))

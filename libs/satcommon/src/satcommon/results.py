@@ -1,0 +1,111 @@
+"""Result objects: the rows of a region's day, as Parquet, immutable, sorted by the field's external id.
+
+Rows hold what they were computed from (digests, items, sensed time) and the state after the day, and nothing of how:
+no counters, clocks, run ids or sequence numbers, so that every order of arrival ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from datetime import date
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from satcommon.objects import ObjectStore
+from satcommon.scenes.layers import BANDS
+
+LAYERS = ("ndvi", "ndmi", "lst_c")
+STATISTICS = ("mean", "stdev", "min", "max")
+
+
+class Status(StrEnum):
+    """What a day gave for a field, derived from current inputs alone."""
+
+    CLEAR = "clear"
+    PARTIAL = "partial"
+    CLOUDY = "cloudy"
+    OUTSIDE_SWATH = "outside_swath"
+    NO_OVERPASS = "no_overpass"
+    NO_SCENE = "no_scene"
+    TOO_SMALL = "too_small"
+
+
+def _schema() -> pa.Schema:
+    one = [pa.field("region", pa.string()), pa.field("day", pa.date32()), pa.field("field", pa.string())]
+    status = [pa.field("status", pa.string())]
+    parts = [
+        pa.field(name, pa.float64())
+        for name in ("observed_fraction", "clear_fraction", "cloud_fraction", "shadow_fraction")
+    ]
+    size = [pa.field("cell_count", pa.int32()), pa.field("inside_fraction", pa.float64())]
+    numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in LAYERS for statistic in STATISTICS]
+    means = [pa.field(f"{band}_mean", pa.float64()) for band in BANDS]
+    state = [
+        pa.field("planting_date", pa.date32()),
+        pa.field("days_since_planting", pa.int32()),
+        pa.field("days_since_clear", pa.int32()),
+        pa.field("ndvi_smoothed_e4", pa.int32()),
+        pa.field("ndvi_integral_e4", pa.int64()),
+        pa.field("state_days", pa.list_(pa.int32())),
+        pa.field("state_ndvi_e4", pa.list_(pa.int32())),
+    ]
+    inputs = [
+        pa.field("item_ids", pa.string()),
+        pa.field("sensed_at", pa.timestamp("ms", tz="UTC")),
+        pa.field("scene_digest", pa.string()),
+        pa.field("geometry_digest", pa.string()),
+        pa.field("algorithm_version", pa.string()),
+    ]
+    return pa.schema([*one, *status, *parts, *size, *numbers, *means, *state, *inputs])
+
+
+SCHEMA = _schema()
+"""The columns of a row. Fractions are of the field's covered cells (`observed`) or of those observed (the others);
+`cell_count` counts touched cells; statistics are over clear cells, NDVI and NDMI without unit, `lst_c` in degrees
+Celsius, band means in reflectance (`lwir11` in kelvin); `_e4` columns are integers in 1e-4 (days)."""
+
+
+def empty() -> pa.Table:
+    """A table without rows."""
+    return SCHEMA.empty_table()
+
+
+def encode(table: pa.Table) -> bytes:
+    """The bytes of an object; rows are sorted by field first."""
+    sink = io.BytesIO()
+    pq.write_table(table.cast(SCHEMA).sort_by("field"), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def digest(data: bytes) -> str:
+    """Names an object's content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def new_key(bbox_id: int, day: date) -> str:
+    """A key never used before."""
+    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.parquet"
+
+
+def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.Table:
+    """The rows of the object under a published key.
+
+    Raises:
+        ObjectMissingError: it was collected after the key moved away; read the key again.
+    """
+    return decode(store.get(key), columns)
+
+
+def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """The rows of an object's bytes."""
+    return pq.read_table(io.BytesIO(data), columns=columns)
+
+
+def only(table: pa.Table, fields: list[str]) -> pa.Table:
+    """The rows of some fields."""
+    return table.filter(pc.is_in(table["field"], value_set=pa.array(fields, pa.string())))

@@ -1,0 +1,199 @@
+"""A day's answer: ask the source, unite what it has into a scene, store and register it.
+
+What changes of a closed day is opened as missed in the same transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+from sqlalchemy import Connection, Engine, insert, select
+
+from satcommon.db import ledger
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import timelines
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Acquisition as AcquisitionRow
+from satcommon.db.models import Cause, Region, Scene
+from satcommon.db.registry import place
+from satcommon.objects import ObjectStore
+from satcommon.observation import NO_OVERPASS, NO_SCENE
+from satcommon.scenes import cog
+from satcommon.scenes.layers import PixelClass
+from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
+from satcommon.scenes.unite import Scene as UnitedScene
+from satcommon.scenes.unite import unite
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source answered for a day, as it now stands in the ledger.
+
+    Args:
+        due: whether imagery is owed.
+        scene_digest: of the day's scene; None where there is none (yet).
+        object_key: of the scene.
+        items: the acquisitions it was united from.
+        fractions: of the region: observed and clear; empty where there is no scene.
+        refused: what could not be taken, by name, and why.
+        new: the ledger changed by it.
+    """
+
+    due: Due
+    scene_digest: str | None
+    object_key: str | None
+    items: tuple[str, ...]
+    fractions: dict[str, float]
+    refused: dict[str, str]
+    new: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether the source said all that it has to say: a scene, or that none is due."""
+        return self.scene_digest is not None or self.due is Due.NOT_DUE
+
+
+def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
+    """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
+
+    Raises:
+        SceneError: there are acquisitions, and none of them can be read.
+    """
+    with reading(engine) as connection:
+        region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+        known = _registered(connection, bbox_id, day)
+    where = place(region)
+    listing = source.list(where, day, day, now)
+    acquisitions = listing.acquisitions.get(day, [])
+    due = source.due(where, day)
+    scene: UnitedScene | None = None
+    key = ""
+    if acquisitions and {(a.item_id, a.digest) for a in acquisitions} != known:
+        scene = unite(source, where, acquisitions)
+        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{scene.digest}.tif"
+        if not store.exists(key):
+            store.put(key, cog.encode(scene, where.grid, day))
+    with writing(engine) as connection:
+        ledger.lock_region(connection, bbox_id)
+        if scene is not None:
+            _record(connection, bbox_id, source.collection, day, acquisitions, scene, key, now)
+        new = register(connection, bbox_id, day, due, scene.digest if scene else None, now)
+        current = ledger.current_scene(connection, bbox_id, day)
+    return Answer(
+        due=due,
+        scene_digest=current.digest if current else None,
+        object_key=current.object_key if current else None,
+        items=tuple(current.item_ids.split(";")) if current else (),
+        fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
+        refused=listing.refused | (scene.refused if scene else {}),
+        new=new,
+    )
+
+
+def news(
+    engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
+) -> dict[date, str]:
+    """The days of a span for which the source has acquisitions that the ledger does not know, with a name of the news."""
+    listing = source.list(where, first, last, now)
+    with reading(engine) as connection:
+        statement = select(AcquisitionRow.item_id, AcquisitionRow.digest).where(
+            AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day >= first, AcquisitionRow.day <= last
+        )
+        known = {(row.item_id, row.digest) for row in connection.execute(statement)}
+    found = {}
+    for day, items in listing.acquisitions.items():
+        new = sorted(a.item_id + a.digest for a in items if (a.item_id, a.digest) not in known)
+        if new:
+            found[day] = hashlib.sha256("".join(new).encode()).hexdigest()[:12]
+    return found
+
+
+def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[str, str]]:
+    statement = select(AcquisitionRow.item_id, AcquisitionRow.digest).where(
+        AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day == day
+    )
+    return {(row.item_id, row.digest) for row in connection.execute(statement)}
+
+
+def _record(
+    connection: Connection,
+    bbox_id: int,
+    collection: str,
+    day: date,
+    acquisitions: Sequence[Acquisition],
+    scene: UnitedScene,
+    key: str,
+    now: datetime,
+) -> None:
+    known = _registered(connection, bbox_id, day)
+    rows = [
+        {
+            "bbox_id": bbox_id,
+            "item_id": a.item_id,
+            "digest": a.digest,
+            "collection": collection,
+            "day": day,
+            "platform": a.platform,
+            "overpass": a.overpass,
+            "tile": a.tile,
+            "baseline": a.baseline,
+            "sensed_at": a.sensed_at,
+            "published_at": a.published_at,
+            "seen_at": now,
+        }
+        for a in acquisitions
+        if (a.item_id, a.digest) not in known
+    ]
+    if rows:
+        connection.execute(insert(AcquisitionRow), rows)
+    there = select(Scene.digest).where(Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
+    if connection.execute(there).first() is None:
+        classes = scene.layers.classes
+        connection.execute(
+            insert(Scene).values(
+                bbox_id=bbox_id,
+                day=day,
+                digest=scene.digest,
+                object_key=key,
+                item_ids=";".join(a.item_id for a in scene.items),
+                sensed_at=scene.items[0].sensed_at,
+                observed_fraction=float(np.mean(classes != PixelClass.NODATA)),
+                clear_fraction=float(np.mean(classes == PixelClass.CLEAR)),
+                registered_at=now,
+            )
+        )
+
+
+def register(
+    connection: Connection, bbox_id: int, day: date, due: Due, scene_digest: str | None, now: datetime
+) -> bool:
+    """Enter a day's answer; on a closed day, open as missed what another answer changes.
+
+    A scene stays where the source answers later that it has none: what was delivered is not undone.
+
+    Returns:
+        False where the answer is the one that was there.
+    """
+    ledger.lock_region(connection, bbox_id)
+    before = ledger.region_day(connection, bbox_id, day)
+    was = before.scene_digest if before else None
+    scene_digest = scene_digest or was
+    if before is not None and (before.due, was) == (due, scene_digest) and before.answered_at is not None:
+        return False
+    ledger.set_day(connection, bbox_id, day, due=due, scene_digest=scene_digest, answered_at=now)
+    old = stands_for(before.due if before else Due.UNKNOWN, was)
+    new = stands_for(due, scene_digest)
+    if before is not None and before.closed_at is not None and old != new:
+        cause = Cause.LATE_SCENE if old == NO_SCENE and scene_digest else Cause.REVISED_SCENE
+        expected = [t.field_id for t in timelines(connection, bbox_id).values() if t.at(day)]
+        ledger.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)
+    return True
+
+
+def stands_for(due: Due, scene_digest: str | None) -> str:
+    """What a row's `scene_digest` says of a day with this answer."""
+    return scene_digest or (NO_SCENE if due is Due.DUE else NO_OVERPASS)

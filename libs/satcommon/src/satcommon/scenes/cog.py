@@ -1,0 +1,205 @@
+"""A scene's file: a cloud-optimized GeoTIFF of the harmonised bands and the classes, and a reader of single cells.
+
+Fields touch a small part of a scene, and decoding is nearly all of a day's work: the file is tiled so that a reader
+decodes touched tiles only. Bands are interleaved by pixel, as GDAL's COG driver writes them, so one decoding gives a
+tile of every band, which is what an observation needs.
+
+Measured on 842 x 1121 cells of 8 bands: zstd 1 with a predictor takes half a second less than the default level 9 and
+is 6 % larger; without a predictor it is twice as fast and 35 % larger. Overviews would add 40 % to the size and double
+the time of writing, and our readers never ask for them, so there are none: a viewer decodes what it shows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio.enums import Interleaving, Resampling
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window
+
+from satcommon.errors import SceneError
+from satcommon.grid import Grid
+from satcommon.scenes.geotiff import crs_text, failing, open_geotiff
+from satcommon.scenes.layers import (
+    BANDS,
+    CLASSES,
+    NODATA,
+    REFLECTANCE_OFFSET,
+    REFLECTANCE_SCALE,
+    TEMPERATURE_SCALE,
+    THERMAL,
+    Layers,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from satcommon.scenes.unite import Scene
+
+_ADVICE = "fetch the day again with ingest"
+_WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the tiles to index and to fetch
+
+
+def encode(scene: Scene, grid: Grid, day: date) -> bytes:
+    """The scene as a file: bands in the order of `BANDS`, then `CLASSES`, all uint16; 0 is nodata in each.
+
+    Equal scenes give equal bytes within one lock of versions; a scene's identity is its digest, not the file's.
+    Scales, offsets and descriptions are set, and tags that make the file an acquisition of a `FolderSource`.
+    """
+    layers = scene.layers
+    names = (*layers.bands, CLASSES)
+    stack = np.stack([*layers.bands.values(), layers.classes.astype(np.uint16)])
+    scale_of = {THERMAL: TEMPERATURE_SCALE, CLASSES: 1.0}
+    offset_of = {THERMAL: 0.0, CLASSES: 0.0}
+    first = scene.items[0]
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="COG",
+            width=grid.width,
+            height=grid.height,
+            count=len(names),
+            dtype="uint16",
+            crs=grid.crs,
+            transform=grid.transform,
+            nodata=NODATA,
+            compress="ZSTD",
+            level=1,
+            predictor="YES",
+            overviews="NONE",
+            blocksize=512 if grid.width > _WIDE else 256,
+        ) as dataset:
+            dataset.write(stack)  # all bands in one call: band by band would decode and encode each tile again
+            dataset.descriptions = names
+            dataset.scales = tuple(scale_of.get(name, REFLECTANCE_SCALE) for name in names)
+            dataset.offsets = tuple(offset_of.get(name, REFLECTANCE_OFFSET) for name in names)
+            dataset.update_tags(
+                DAY=day.isoformat(),
+                DIGEST=scene.digest,
+                ITEMS=json.dumps([item.item_id for item in scene.items]),
+                PLATFORM=first.platform,
+                SENSED_AT=first.sensed_at.isoformat(),
+                TIFFTAG_DATETIME=f"{first.sensed_at:%Y:%m:%d %H:%M:%S}",
+            )
+        return bytes(memory.getbuffer())
+
+
+class SceneReader:
+    """Reads a scene's file, tile by tile as asked for; a context manager.
+
+    Args:
+        path: a local file, or any name that GDAL reads, as ``/vsis3/bucket/key``.
+
+    Attributes:
+        bands: names of the bands, without the classes.
+        grid: the file's raster, to be compared with the region's.
+        digest: the scene's, as its writer stated it.
+        tiles_read: how many tiles `gather` has decoded.
+        bytes_read: their size in the file.
+    """
+
+    bands: tuple[str, ...]
+    grid: Grid
+    digest: str
+    _dataset: DatasetReader
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self.tiles_read = 0
+        self.bytes_read = 0
+
+    def __enter__(self) -> SceneReader:
+        """Open the file.
+
+        Raises:
+            SceneError: where it can't be opened, or is no scene.
+        """
+        with self._failing():
+            dataset = open_geotiff(self.path)
+            names = dataset.descriptions
+            ours = names[-1:] == (CLASSES,) and set(names[:-1]) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
+            if not ours or not dataset.crs:
+                dataset.close()
+                raise SceneError(f"{self.path}: is no scene, but bands {names} of {dataset.dtypes}; {_ADVICE}")
+            xres, _, left, _, yres, top, *_ = dataset.transform
+            self.grid = Grid(crs_text(dataset.crs), left, top, xres, -yres, dataset.width, dataset.height)
+            self.bands = names[:-1]
+            self.digest = dataset.tags().get("DIGEST", "")
+        self._dataset = dataset
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dataset.close()
+
+    def gather(self, cells: NDArray[np.int64]) -> dict[str, NDArray[np.uint16]]:
+        """The values of cells in each band and in `CLASSES`, in the order of `cells`.
+
+        Only tiles with such cells are read, each once: a run of neighbouring tiles of a row in one call. Memory: the
+        result, the cells' order, and one run.
+
+        Args:
+            cells: cell numbers, row * width + column, shape (cells,); in any order, with repeats.
+
+        Raises:
+            SceneError: where a tile can't be read, or a cell is not on the grid.
+        """
+        width, height = self.grid.width, self.grid.height
+        if cells.size and not 0 <= int(cells.min()) <= int(cells.max()) < width * height:
+            raise SceneError(
+                f"{self.path}: has no cell {cells.min()} or {cells.max()} in {height} x {width}; {_ADVICE}"
+            )
+        rows, columns = np.divmod(cells, width)
+        tile_height, tile_width = self._dataset.block_shapes[0]
+        across = math.ceil(width / tile_width)
+        tiles = rows // tile_height * across + columns // tile_width
+        order = np.argsort(tiles, kind="stable")
+        touched, starts = np.unique(tiles[order], return_index=True)
+        ends = np.append(starts[1:], cells.size)
+
+        gathered = np.empty((len(self.bands) + 1, cells.size), np.uint16)
+        for first, last in _runs(touched, across):
+            row, column = divmod(int(touched[first]), across)
+            top, left = row * tile_height, column * tile_width
+            right, bottom = min(width, left + (last - first + 1) * tile_width), min(height, top + tile_height)
+            with self._failing():
+                window = self._dataset.read(window=Window(left, top, right - left, bottom - top))
+                self._account(row, column, last - first + 1)
+            these = order[starts[first] : ends[last]]
+            gathered[:, these] = window[:, rows[these] - top, columns[these] - left]
+        return dict(zip((*self.bands, CLASSES), gathered, strict=True))
+
+    def read_overview(self, max_size: int) -> Layers:
+        """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.
+
+        Raises:
+            SceneError: where the file can't be read.
+        """
+        step = max(1, math.ceil(max(self.grid.width, self.grid.height) / max_size))
+        shape = (len(self.bands) + 1, math.ceil(self.grid.height / step), math.ceil(self.grid.width / step))
+        with self._failing():
+            stack = self._dataset.read(out_shape=shape, resampling=Resampling.nearest)
+        return Layers(dict(zip(self.bands, stack[:-1], strict=True)), stack[-1].astype(np.uint8))
+
+    def _failing(self) -> AbstractContextManager[None]:
+        return failing(self.path, _ADVICE)
+
+    def _account(self, row: int, column: int, count: int) -> None:
+        """Count tiles and their encoded bytes; a tile is one block where bands are interleaved by pixel."""
+        own_block = [1] if self._dataset.interleaving is Interleaving.pixel else self._dataset.indexes
+        self.tiles_read += count
+        for band in own_block:
+            for n in range(column, column + count):
+                self.bytes_read += int(self._dataset.block_size(band, row, n))
+
+
+def _runs(touched: NDArray[np.int64], across: int) -> Iterator[tuple[int, int]]:
+    """First and last place in `touched` (ascending) of each run of tiles that are neighbours in a row of tiles."""
+    if touched.size:
+        breaks = np.flatnonzero((np.diff(touched) != 1) | (touched[1:] % across == 0))
+        yield from zip([0, *(breaks + 1).tolist()], [*breaks.tolist(), touched.size - 1], strict=True)

@@ -1,0 +1,241 @@
+"""The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
+
+A file on the grid's own lattice is copied cell by cell. Anything else is warped, by the method that `WARP_VERSION`
+names: bilinear for bands (over what is not nodata), nearest for classes, which are codes and have no in-between.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.warp import reproject, transform_bounds
+from rasterio.windows import Window
+
+from satcommon.errors import SceneError
+from satcommon.scenes.layers import (
+    NODATA,
+    REFLECTANCE_OFFSET,
+    REFLECTANCE_SCALE,
+    REFLECTIVE,
+    TEMPERATURE_SCALE,
+    THERMAL,
+    Layers,
+    PixelClass,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+    from satcommon.grid import Grid
+    from satcommon.scenes.geotiff import Band, Header
+
+WARP_VERSION = "bilinear-nearest-1"
+ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
+
+_HIGHEST = 65535
+_MOST_CELLS = 250_000_000  # of a window to warp, two Sentinel-2 tiles of 10 m; a damaged header can ask for anything
+
+_TABLES: dict[str, dict[int, PixelClass]] = {
+    "classes": {int(code): code for code in PixelClass},
+    # Sentinel-2's scene classification (ESA, Level-2A product). Unclassified pixels have a low cloud probability.
+    "scl": {
+        0: PixelClass.NODATA,
+        1: PixelClass.DEFECTIVE,  # saturated or defective
+        2: PixelClass.SHADOW,  # dark area: cast by terrain
+        3: PixelClass.SHADOW,  # of a cloud
+        4: PixelClass.CLEAR,  # vegetation
+        5: PixelClass.CLEAR,  # not vegetated
+        6: PixelClass.WATER,
+        7: PixelClass.CLEAR,  # unclassified
+        8: PixelClass.CLOUD,  # medium probability
+        9: PixelClass.CLOUD,  # high probability
+        10: PixelClass.THIN_CLOUD,  # cirrus
+        11: PixelClass.SNOW,
+    },
+    "clear": {0: PixelClass.CLOUD, 1: PixelClass.CLEAR},
+    "cloud": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
+    "cloud_mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
+    "mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
+}
+
+
+def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -> Layers:
+    """The file's bands and classes on a grid, shape (grid.height, grid.width).
+
+    - A cell is nodata in a band where the file says so (nodata value, mask), where the value is not finite, or where it
+      is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. Integer files that state no
+      nodata value hold 0 in red and in near infrared where there is nothing, as Sentinel-2's do.
+    - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
+      Without a class band, all else is CLEAR. A code that its table does not know is DEFECTIVE, never clear.
+    - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
+    - Memory besides the result: one band of the window at a time.
+
+    Raises:
+        SceneError: where most of a band is too large to be what it is said to be, or too much were to be warped.
+    """
+    shape = (grid.height, grid.width)
+    fit = _copy(header, grid) or _warp(header, grid, name)
+    bands = {band: np.zeros(shape, np.uint16) for band in header.bands}
+    classes = np.full(shape, PixelClass.CLEAR, np.uint8)
+    if fit.window.width > 0 and fit.window.height > 0:
+        blank = _blank(dataset, header, fit.window)
+        for band, where in header.bands.items():
+            bands[band] = fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
+        if header.classes:
+            kind, index = header.classes
+            classes = fit.nearest(_codes(dataset.read(index, window=fit.window), kind))
+    classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
+    for values in bands.values():
+        values[classes == PixelClass.NODATA] = NODATA
+    return Layers(bands, classes)
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """Takes the cells of a window of the file to where they lie on the grid."""
+
+    window: Window
+    row: int
+    column: int
+    grid: Grid
+
+    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The same values, 0 around."""
+        there = np.zeros((self.grid.height, self.grid.width), values.dtype)
+        there[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
+        return there
+
+    bilinear = nearest
+
+
+@dataclass(frozen=True)
+class _Warp:
+    """Resamples a window of the file onto the grid."""
+
+    window: Window
+    transform: Affine
+    crs: CRS
+    grid: Grid
+
+    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the nearest cells, 0 around."""
+        return self._onto_grid(values, Resampling.nearest)
+
+    def bilinear(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Interpolated between the cells that are not 0; 0 where there is none."""
+        known = values.astype(np.float32)
+        known[values == NODATA] = np.nan
+        there: NDArray[np.float32] = self._onto_grid(known, Resampling.bilinear)
+        return np.nan_to_num(np.rint(there)).astype(np.uint16)
+
+    def _onto_grid(self, values: NDArray[Any], resampling: Resampling) -> NDArray[Any]:
+        nothing = np.nan if values.dtype == np.float32 else 0
+        there = np.full((self.grid.height, self.grid.width), nothing, values.dtype)
+        reproject(
+            values,
+            there,
+            src_transform=self.transform,
+            src_crs=self.crs,
+            src_nodata=nothing,
+            dst_transform=self.grid.transform,
+            dst_crs=self.grid.crs,
+            dst_nodata=nothing,
+            resampling=resampling,
+            tolerance=0.0,  # every cell is projected itself, so that no cell depends on how GDAL cuts up the work
+        )
+        return there
+
+
+def _copy(header: Header, grid: Grid) -> _Copy | None:
+    """The copy, where the file lies on the grid's lattice."""
+    own = header.grid
+    if own is None or CRS.from_user_input(grid.crs) != header.crs:
+        return None
+    column, row = (own.left - grid.left) / grid.xres, (grid.top - own.top) / grid.yres
+    drift = max(abs(own.xres / grid.xres - 1) * own.width, abs(own.yres / grid.yres - 1) * own.height)
+    if max(abs(column - round(column)), abs(row - round(row)), drift) > ALIGNED:
+        return None
+    column, row = round(column), round(row)
+    left, top = max(0, column), max(0, row)
+    right, bottom = min(grid.width, column + own.width), min(grid.height, row + own.height)
+    return _Copy(Window(left - column, top - row, right - left, bottom - top), top, left, grid)
+
+
+def _warp(header: Header, grid: Grid, name: str) -> _Warp:
+    """The warp, from the window of the file around the grid."""
+    left, bottom, right, top = transform_bounds(grid.crs, header.crs, *grid.extent, densify_pts=101)
+    to_cells = ~header.transform
+    corners = [to_cells @ corner for corner in ((left, bottom), (left, top), (right, bottom), (right, top))]
+    (first_column, last_column), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners, strict=True))
+    # Bilinear weights reach one cell, of the coarser raster, beyond the grid.
+    reach_x = 2 + 2 * math.ceil((last_column - first_column) / grid.width)
+    reach_y = 2 + 2 * math.ceil((last_row - first_row) / grid.height)
+    column, row = max(0, math.floor(first_column) - reach_x), max(0, math.floor(first_row) - reach_y)
+    width = min(header.width, math.ceil(last_column) + reach_x) - column
+    height = min(header.height, math.ceil(last_row) + reach_y) - row
+    if max(width, 0) * max(height, 0) > _MOST_CELLS:
+        raise SceneError(
+            f"{name}: {width} x {height} cells lie under the region; at most {_MOST_CELLS} are warped at once; "
+            "bring the file to the region's grid first"
+        )
+    window = Window(column, row, width, height)
+    return _Warp(window, header.transform @ Affine.translation(column, row), header.crs, grid)
+
+
+def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_] | None:
+    """Where an integer file that states no nodata value holds nothing."""
+    pair = [header.bands[band].index for band in ("red", "nir")]
+    if any(dataset.dtypes[index - 1].startswith("float") or _has_mask(dataset, index) for index in pair):
+        return None
+    blank: NDArray[np.bool_] = (dataset.read(pair, window=window) == 0).all(axis=0)
+    return blank
+
+
+def _has_mask(dataset: DatasetReader, index: int) -> bool:
+    """Whether the file states nodata. An alpha band is no mask here: four bands of bytes have one by default."""
+    return not {MaskFlags.all_valid, MaskFlags.alpha} & set(dataset.mask_flag_enums[index - 1])
+
+
+def _values(
+    dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_] | None, name: str
+) -> NDArray[np.uint16]:
+    """A window of a band, harmonised; 0 where it has nothing."""
+    raw = dataset.read(where.index, window=window)
+    valid = np.isfinite(raw)
+    if _has_mask(dataset, where.index):
+        valid &= dataset.read_masks(where.index, window=window) != 0
+    if blank is not None:
+        valid &= ~blank
+    unit, zero = (TEMPERATURE_SCALE, 0.0) if band == THERMAL else (REFLECTANCE_SCALE, REFLECTANCE_OFFSET)
+    factor, shift = where.scale / unit, (where.offset - zero) / unit
+    values: NDArray[Any]
+    if raw.dtype.kind in "iu" and abs(factor - 1) < 1e-9 and abs(shift - round(shift)) < 1e-6:
+        values = raw.astype(np.int64) + round(shift)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is nodata
+            values = np.rint(raw * np.float64(factor) + shift)
+    if np.count_nonzero(valid & (values > _HIGHEST)) * 2 > np.count_nonzero(valid):
+        expected = "kelvin" if band == THERMAL else "reflectance, 1 for a perfect diffuser"
+        raise SceneError(
+            f"{name}: most values of band {band} are too large (as {raw[valid].max()}, with scale {where.scale} and "
+            f"offset {where.offset}); expected {expected}; set the band's scale and offset"
+        )
+    valid &= (values > NODATA) & (values <= _HIGHEST)
+    return np.where(valid, values, NODATA).astype(np.uint16)
+
+
+def _codes(raw: NDArray[Any], kind: str) -> NDArray[np.uint8]:
+    """Codes of a class band as `PixelClass`; what is no code of its table is DEFECTIVE."""
+    table = np.full(256, PixelClass.DEFECTIVE, np.uint8)
+    for code, shows in _TABLES[kind].items():
+        table[code] = shows
+    known = (raw >= 0) & (raw < 255) & (raw == np.floor(raw))
+    codes: NDArray[np.uint8] = table[np.where(known, raw, 255).astype(np.uint8)]
+    return codes

@@ -1,0 +1,103 @@
+"""What a source of scenes must offer: its calendar, its acquisitions, and their pixels on a region's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from satcommon.grid import Bounds, Grid
+
+if TYPE_CHECKING:
+    from satcommon.scenes.layers import Layers
+    from satcommon.settings import Settings
+
+
+class Due(StrEnum):
+    """A source's answer for a day: is imagery owed?"""
+
+    DUE = "due"
+    NOT_DUE = "not_due"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region as a source sees it."""
+
+    name: str
+    bounds: Bounds
+    grid: Grid
+
+
+@dataclass(frozen=True, order=True)
+class Acquisition:
+    """One item of imagery.
+
+    Args:
+        item_id: unique within the source.
+        digest: of its content, so that a changed item is seen; never of its time of arrival.
+        platform: as ``sentinel-2``.
+        overpass: names the pass of the platform (STAC's datatake); tiles and repeated deliveries of a pass share it.
+        tile: names the piece of the pass; empty where a pass is one piece.
+        baseline: processing baseline; a later one sorts after.
+        sensed_at: mid-time of sensing, UTC.
+        published_at: when it could first be fetched, UTC.
+    """
+
+    item_id: str
+    digest: str
+    platform: str
+    overpass: str
+    tile: str
+    baseline: str
+    sensed_at: datetime
+    published_at: datetime
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source has for a span of days: the acquisitions of each solar day, and what can't be taken, by name."""
+
+    acquisitions: dict[date, list[Acquisition]]
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class SceneSource(Protocol):
+    """A source of scenes of one collection. Everything but `list` is a pure function of its arguments."""
+
+    collection: str
+
+    def lattice(self, bounds: Bounds) -> Grid | None:
+        """The grid that the source's own pixels lie on at a place, if it has one; the region's grid is cut from it."""
+
+    def due(self, place: Place, day: date) -> Due:
+        """Whether imagery of a place is owed for a solar day."""
+
+    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
+        """The acquisitions that touch the place, published by `now`, with solar day in first..last."""
+
+    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+        """The pixels of an acquisition on the place's grid, harmonised.
+
+        Raises:
+            SceneError: where the item can't be read as what it was listed for.
+        """
+
+
+def solar_day(sensed_at: datetime, bounds: Bounds) -> date:
+    """The solar day at the centre of a rectangle: the date of (UTC + longitude / 15 h)."""
+    return (sensed_at + timedelta(hours=(bounds.west + bounds.east) / 2 / 15)).date()
+
+
+def open_source(settings: Settings) -> SceneSource:
+    """The source that the settings name."""
+    if settings.scene_source == "folder":
+        from satcommon.scenes.folder import FolderSource
+
+        assert settings.scene_folder is not None
+        return FolderSource(settings.scene_folder)
+    from satcommon.scenes.simulated import SimulatedSource
+
+    return SimulatedSource.from_settings(settings)

@@ -1,0 +1,171 @@
+"""A day's acquisitions united into one scene: a pure function of their set, whatever the order in which they came.
+
+1. Of the items of one pass and tile, the one with the highest processing baseline counts, then the later time of
+   sensing, then the greater item id. (An acquisition does not tell its time of processing; a baseline does.)
+2. Passes are laid in the order of their sensing, within a pass tiles of the highest baseline first, then by name. The
+   first to have a cell provides it, in all bands; later ones fill what is still nodata.
+3. Platforms are never mixed: each is laid out alone, and the one that covers more cells is the scene; the one that
+   sensed first, where they cover the same.
+4. An item that can't be read counts as if it were not there, but is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from satcommon.errors import SceneError
+from satcommon.scenes.layers import BANDS, CLASSES, Layers, PixelClass
+from satcommon.scenes.source import Acquisition, Place, SceneSource
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from satcommon.grid import Grid
+
+VERSION = "scene-1"  # part of every digest; raise it where other pixels come of the same acquisitions
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a region has of a collection for one day.
+
+    Args:
+        layers: on the region's grid; bands that any of the items has, 0 where the one that provides a cell has it not.
+        items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
+        digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
+        refused: why items could not be read, by item id.
+    """
+
+    layers: Layers
+    items: tuple[Acquisition, ...]
+    digest: str
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]) -> Scene | None:
+    """The scene of a day's acquisitions; None if there are none.
+
+    Holds one acquisition, the layout so far, and with a second platform the better layout before it.
+
+    Raises:
+        SceneError: if there are acquisitions, and none can be read; the message tells why for each.
+    """
+    candidates = set(acquisitions)
+    refused: dict[str, str] = {}
+    while candidates:
+        try:
+            layout = _best_platform(source, place, candidates)
+        except _UnreadableError as error:
+            # Rare enough to begin anew: so what is left gives what it would give alone.
+            candidates.remove(error.acquisition)
+            refused[error.acquisition.item_id] = str(error)
+            continue
+        layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
+        items = tuple(layout.items)
+        return Scene(layers, items, _digest(place.grid, items, layers), dict(sorted(refused.items())))
+    if refused:
+        raise SceneError("; ".join(refused[name] for name in sorted(refused)))
+    return None
+
+
+class _UnreadableError(SceneError):
+    def __init__(self, acquisition: Acquisition, message: str) -> None:
+        super().__init__(message)
+        self.acquisition = acquisition
+
+
+@dataclass
+class _Layout:
+    """Cells laid so far; `items` are those that provided some, or a first one that has none."""
+
+    bands: dict[str, NDArray[np.uint16]]
+    classes: NDArray[np.uint8]
+    items: list[Acquisition]
+
+    @property
+    def covered(self) -> int:
+        return int(np.count_nonzero(self.classes))
+
+    def fill(self, item: Acquisition, layers: Layers) -> None:
+        """Let an item provide the cells that are still nodata."""
+        free = (self.classes == PixelClass.NODATA) & (layers.classes != PixelClass.NODATA)
+        if not free.any():
+            return
+        if not self.covered:
+            self.bands, self.items = {}, []
+        nothing = np.zeros_like(self.classes, np.uint16)
+        for band in self.bands.keys() | layers.bands.keys():
+            self.bands[band] = np.where(free, layers.bands.get(band, nothing), self.bands.get(band, nothing))
+        self.classes = np.where(free, layers.classes, self.classes)
+        self.items.append(item)
+
+
+def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
+    by_platform: dict[str, list[Acquisition]] = {}
+    for item in sorted(candidates, key=lambda item: (item.sensed_at, item.platform)):
+        by_platform.setdefault(item.platform, []).append(item)
+    best: _Layout | None = None
+    for items in by_platform.values():
+        layout = _lay(source, place, _ordered(items))
+        if best is None or layout.covered > best.covered:
+            best = layout
+        if best.covered == best.classes.size:
+            break
+    assert best is not None
+    return best
+
+
+def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout:
+    layout: _Layout | None = None
+    for item in items:
+        try:
+            layers = source.read(place, item)
+        except SceneError as error:
+            raise _UnreadableError(item, str(error)) from error
+        if layout is None:
+            layout = _Layout(dict(layers.bands), layers.classes, [item])
+        else:
+            layout.fill(item, layers)
+        if layout.covered == layout.classes.size:
+            break
+    assert layout is not None
+    return layout
+
+
+def _ordered(items: list[Acquisition]) -> list[Acquisition]:
+    """The items of a platform that count (rule 1), in the order in which they are laid (rule 2)."""
+    pieces = groupby(sorted(items, key=_piece), key=_piece)
+    chosen = [max(group, key=lambda item: (_baseline(item), item.sensed_at, item.item_id)) for _, group in pieces]
+    sensed = {item.overpass: item.sensed_at for item in sorted(chosen, key=lambda item: item.sensed_at, reverse=True)}
+    chosen.sort(key=lambda item: item.tile)
+    chosen.sort(key=_baseline, reverse=True)
+    return sorted(chosen, key=lambda item: (sensed[item.overpass], item.overpass))
+
+
+def _piece(item: Acquisition) -> tuple[str, str]:
+    return item.overpass, item.tile
+
+
+def _baseline(item: Acquisition) -> tuple[int, tuple[int, ...], str]:
+    """Sorts baselines: none, then words by their letters, then dotted numbers by their values, as 2.9 before 02.14."""
+    parts = item.baseline.split(".")
+    if all(part.isascii() and part.isdigit() for part in parts):
+        return 2, tuple(map(int, parts)), ""
+    return (1 if item.baseline else 0), (), item.baseline
+
+
+def _digest(grid: Grid, items: tuple[Acquisition, ...], layers: Layers) -> str:
+    content: list[Any] = [VERSION, grid.to_json(), [[item.item_id, item.digest] for item in items], list(layers.bands)]
+    digest = hashlib.sha256(json.dumps(content).encode())
+    for band in layers.bands.values():
+        digest.update(np.ascontiguousarray(band, "<u2").tobytes())
+    digest.update(CLASSES.encode())
+    digest.update(np.ascontiguousarray(layers.classes, np.uint8).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,96 @@
+"""Every setting, read from the environment and validated once, at start.
+
+The same variables configure a laptop and a cluster; the defaults are the laptop's.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from satcommon.errors import SettingError
+
+PREFIX = "SATFIELDS_"
+
+
+class Settings(BaseSettings):
+    """The settings, each the lower-case name of its variable without the prefix ``SATFIELDS_``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(Path(".satfields"), description="folder of everything that the laptop keeps")
+    database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
+    store: str = Field("", description="folder or s3://bucket/prefix of the objects; default: in the home folder")
+    scene_source: Literal["simulated", "folder"] = Field("simulated", description="where acquisitions come from")
+    scene_folder: Path | None = Field(None, description="folder of GeoTIFFs, for the source `folder`")
+    resolution_m: float = Field(
+        100.0, gt=0, description="cell size of a region's grid where the source has none of its own"
+    )
+
+    simulated_seed: int = Field(7, description="seed of the simulated scenes")
+    simulated_cycle_days: int = Field(1, ge=1, description="days between two overpasses of the simulated satellite")
+    simulated_delay_hours: float = Field(3.0, ge=0, description="hours from sensing to publication")
+    simulated_late_share: float = Field(0.0, ge=0, le=1, description="share of simulated scenes that come late")
+    simulated_late_hours: float = Field(72.0, ge=0, description="further delay of a late simulated scene")
+    simulated_gap_share: float = Field(0.0, ge=0, le=1, description="share of due simulated scenes that never come")
+    simulated_delays: dict[str, float] = Field(
+        default_factory=dict,
+        description='hours from sensing to publication of single scenes, JSON: {"A/2026-05-01": 70}',
+    )
+
+    deadline_hours: float = Field(
+        36.0, gt=0, description="hours after solar noon at which a day closes without its scene"
+    )
+    lateness_days: int = Field(30, ge=0, description="days after its end for which a due scene is waited for")
+    partitions_start: date = Field(date(2025, 1, 1), description="first day of Dagster's window of partitions")
+    sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
+    heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
+    stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")
+    retry_pause_seconds: float = Field(
+        30.0, ge=0, description="pause before work is asked for again; doubles each time"
+    )
+    database_timeout_seconds: float = Field(
+        30.0, gt=0, description="how long a locked or silent database is waited for"
+    )
+    dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
+
+    @field_validator("home", "scene_folder")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Path(values.get("home") or ".satfields").expanduser().absolute()
+        return {"database_url": f"sqlite:///{home / 'satfields.db'}", "store": str(home / "store")} | values
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Settings:
+        if self.scene_source == "folder" and self.scene_folder is None:
+            raise ValueError("SATFIELDS_SCENE_SOURCE=folder needs SATFIELDS_SCENE_FOLDER, the folder of the GeoTIFFs")
+        if self.stale_seconds <= 2 * self.heartbeat_seconds:
+            raise ValueError("SATFIELDS_STALE_SECONDS must be more than twice SATFIELDS_HEARTBEAT_SECONDS")
+        return self
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingError: naming each variable that is wrong, its value and what was expected.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = []
+        for one in error.errors():
+            name = PREFIX + str(one["loc"][0]).upper() if one["loc"] else ""
+            lines.append(f"{name}={one['input']!r}: {one['msg']}" if name else one["msg"].removeprefix("Value error, "))
+        raise SettingError("; ".join(lines)) from error

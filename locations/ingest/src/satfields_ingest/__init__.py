@@ -1,0 +1,1 @@
+"""Fetches scenes and registers them."""

@@ -1,0 +1,19 @@
+"""The code location `ingest`: it asks the source of imagery, and registers its answers."""
+
+from dagster import Definitions, define_asset_job, in_process_executor
+from satcommon.contract import FETCH_JOB, REGISTRY_JOB
+
+from satfields_ingest.assets import field_registry, scenes
+from satfields_ingest.schedules import daily_scenes
+from satfields_ingest.sensors import due_scenes, registry_changed
+
+defs = Definitions(
+    assets=[scenes, field_registry],
+    jobs=[
+        define_asset_job(FETCH_JOB, [scenes], description="Fetch a region's scene of a day"),
+        define_asset_job(REGISTRY_JOB, [field_registry], description="Publish the registry of regions and fields"),
+    ],
+    sensors=[registry_changed, due_scenes],
+    schedules=[daily_scenes],
+    executor=in_process_executor,
+)

@@ -1,0 +1,57 @@
+"""What wakes ingest: a registry that changed, scenes that are due and were not asked for or not there, runs that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dagster import (
+    AddDynamicPartitionsRequest,
+    DefaultSensorStatus,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, fail_stale_runs, requests
+from satcommon.settings import settings
+
+from satfields_ingest.work import scenes_to_ask_for
+
+
+@sensor(
+    job_name=REGISTRY_JOB,
+    minimum_interval_seconds=settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+    """Publish the registry when it changed, and give new regions their partitions."""
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import regions, revision
+    from satcommon.environment import environment
+
+    with reading(environment().engine) as connection:
+        current = str(revision(connection))
+        names = [region.name for region in regions(connection)]
+    missing = [name for name in names if not context.instance.has_dynamic_partition(REGION, name)]
+    if not missing and current == (context.cursor or "0"):
+        return SkipReason(f"the registry is still at revision {current}")
+    return SensorResult(
+        run_requests=[RunRequest(run_key=f"registry:{current}")],
+        dynamic_partitions_requests=[AddDynamicPartitionsRequest(REGION, missing)] if missing else [],
+        cursor=current,
+    )
+
+
+@sensor(
+    job_name=FETCH_JOB,
+    minimum_interval_seconds=settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def due_scenes(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+    """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new."""
+    now = datetime.now(UTC)
+    fail_stale_runs(context.instance, [FETCH_JOB, REGISTRY_JOB], now)
+    known = set(context.instance.get_dynamic_partitions(REGION))
+    yield from requests(context.instance, scenes_to_ask_for(known, now), now)

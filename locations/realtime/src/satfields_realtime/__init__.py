@@ -1,0 +1,1 @@
+"""Closes each region's day as soon as its scene is there."""

