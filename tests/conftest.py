@@ -23,7 +23,7 @@ from sqlalchemy import Engine, make_url
 KINDS = ("sqlite", "postgresql")
 TIMEOUT_SECONDS = 20.0  # for locks: far above what any test holds one, so that a deadlock still ends the test
 
-# No deadline: the machines that run this are shared. In CI the examples are fixed, so that a red run is the change's
+# No deadline: a busy machine is no failure. In CI the examples are fixed, so that a red run is the change's
 # own fault; everybody's own runs look for new ones.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, print_blob=True)

@@ -59,10 +59,20 @@ class State:
         """The states at positions `at`."""
         return State(self.planting[at], self.days[at], self.ndvi[at], self.integral[at])
 
+    def join(self, other: State) -> State:
+        """These states, then another's."""
+        return State(
+            np.concatenate([self.planting, other.planting]),
+            np.concatenate([self.days, other.days]),
+            np.concatenate([self.ndvi, other.ndvi]),
+            np.concatenate([self.integral, other.integral]),
+        )
+
     def equals(self, other: State) -> NDArray[np.bool_]:
         """Where every component is the other's. Shape (n,)."""
-        kernel = np.all((self.days == other.days) & (self.ndvi == other.ndvi), axis=1)
-        return (self.planting == other.planting) & np.asarray(kernel) & (self.integral == other.integral)
+        kernel: NDArray[np.bool_] = np.all((self.days == other.days) & (self.ndvi == other.ndvi), axis=1)
+        rest: NDArray[np.bool_] = (self.planting == other.planting) & (self.integral == other.integral)
+        return kernel & rest
 
 
 def advance(

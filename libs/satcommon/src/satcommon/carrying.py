@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,14 @@ class States:
         )
         return cls({name: i for i, name in enumerate(table["field"].to_pylist())}, state)
 
+    def over(self, other: States) -> States:
+        """These states, and another's for the fields that are not here."""
+        names = [*self.fields, *(name for name in other.fields if name not in self.fields)]
+        rest = np.array([other.fields[name] for name in names[len(self.fields) :]], dtype=np.int64)
+        here = np.array(list(self.fields.values()), dtype=np.int64)
+        joined = self.state.take(here).join(other.state.take(rest))
+        return States({name: i for i, name in enumerate(names)}, joined)
+
     def gather(self, fields: Sequence[str], rules: Algorithm) -> State:
         """The states of fields, in their order; initial where there is none."""
         state = State.initial(len(fields), rules.kernel_size)
@@ -54,6 +62,34 @@ class States:
             at, source = np.array(there, dtype=np.int64).T
             state.put(at, self.state.take(source))
         return state
+
+
+def states_before(
+    wanted: Sequence[tuple[str, date]], day: date, at: Callable[[date, list[str]], States | None], rules: Algorithm
+) -> State:
+    """Each field's state after its last row present before a day; the initial one where there is none.
+
+    A row that is carried on over days without a row is redone: a field-day without a row is an open miss.
+
+    Args:
+        wanted: fields, each with the first day whose state reaches `day`; `day` itself where none does.
+        day: the day.
+        at: gives the states after a day for some fields, of those that have a row; None before the first day.
+        rules: of the algorithm version.
+    """
+    state = State.initial(len(wanted), rules.kernel_size)
+    open_ones = {i: name for i, (name, first) in enumerate(wanted) if first < day}
+    earlier = day - timedelta(days=1)
+    while open_ones:
+        there = at(earlier, list(open_ones.values()))
+        if there is None:
+            break
+        found = {i: name for i, name in open_ones.items() if name in there.fields}
+        if found:
+            state.put(np.array(list(found), dtype=np.int64), there.gather(list(found.values()), rules))
+        open_ones = {i: n for i, n in open_ones.items() if i not in found and wanted[i][1] < earlier}
+        earlier -= timedelta(days=1)
+    return state
 
 
 def carry(

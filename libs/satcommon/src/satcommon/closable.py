@@ -37,7 +37,7 @@ def closable_days(
     """The open days that can be closed now, in order, up to the first that can't.
 
     A day for which the source was never asked is waited for, since nobody knows whether it has a scene: until its
-    deadline, or as long after the region's registration. So a region that is registered with a past is not closed empty.
+    deadline, or as long after the region's registration, so that a region registered with a past is not closed empty.
     """
     first = ledger.next_day(connection, region)
     bounds = place(region).bounds

@@ -13,7 +13,6 @@ from satcommon.db import ledger
 from satcommon.db.engine import reading
 from satcommon.db.models import Region
 from satcommon.deadlines import Deadlines
-from satcommon.expected import ONE_DAY
 from satcommon.objects import ObjectStore
 from satcommon.processing import Closed, Processor, close_day
 from satcommon.scenes.arrival import Answer, ask
@@ -41,7 +40,7 @@ class Closer:
     now: datetime
 
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
-        """Close the days that can be closed, oldest first, up to and including `day`; gives those that this run closed."""
+        """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
         processor = processor or Processor(self.engine, self.store)
         with reading(self.engine) as connection:
             region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
@@ -51,9 +50,7 @@ class Closer:
             if closed is not None:
                 yield closed
 
-    def history(
-        self, source: SceneSource, until: date, on_answer: Callable[[date, Answer], None]
-    ) -> Iterator[Closed]:
+    def history(self, source: SceneSource, until: date, on_answer: Callable[[date, Answer], None]) -> Iterator[Closed]:
         """Ask for and close day after day, from the first open day until `until`, in this one run.
 
         Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.

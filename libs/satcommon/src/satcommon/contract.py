@@ -36,6 +36,7 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, HISTORY_JOB, REPLAY_JOB = (
     "history",
     "replay_backlog",
 )
+HISTORY_OP = "fill_history"
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
@@ -57,6 +58,11 @@ def partition(region: str, day: date) -> MultiPartitionKey:
 def in_window(day: date, now: datetime) -> bool:
     """Whether Dagster has a partition for a day: from the window's start to yesterday."""
     return settings().partitions_start <= day < now.date()
+
+
+def history_config(region: str, until: date) -> dict[str, Any]:
+    """The run configuration of the history job: the region's days from its first open one until a day."""
+    return {"ops": {HISTORY_OP: {"config": {"region": region, "until": until.isoformat()}}}}
 
 
 def lane(kind: str, region: str) -> dict[str, str]:
@@ -124,7 +130,9 @@ def fail_stale_runs(instance: DagsterInstance, jobs: Sequence[str], now: datetim
     ours = [run for run in runs if run.job_name in jobs]
     for run in ours:
         if not run.is_finished:
-            instance.report_run_failed(run, f"no heartbeat for {env.settings.stale_seconds:g} s: the run's process is gone")
+            instance.report_run_failed(
+                run, f"no heartbeat for {env.settings.stale_seconds:g} s: the run's process is gone"
+            )
     known = {run.run_id for run in runs}
     bury(env.engine, [run.run_id for run in ours] + [run_id for run_id in dead if run_id not in known], now)
     return [run.run_id for run in ours]

@@ -60,6 +60,10 @@ class Timeline:
         found = bisect_right(self.spans, day, key=lambda span: span.first) - 1
         return self.spans[found] if found >= 0 and day <= self.spans[found].last else None
 
+    def next(self, day: date) -> date | None:
+        """The first expected day from `day` on."""
+        return next((max(span.first, day) for span in self.spans if span.last >= day), None)
+
     def digest(self, day: date) -> str:
         """Names all that a row of `day` depends on in the registry: polygons, seasons and gaps up to that day."""
         clipped = [

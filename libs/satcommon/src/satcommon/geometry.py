@@ -71,6 +71,8 @@ def validated(geometry: BaseGeometry | None, where: str) -> BaseGeometry:
             f"{where}: the polygon spans {east - west:.1f} degrees of longitude, so it crosses the antimeridian; "
             "split it at 180"
         )
+    if shapely.convex_hull(geometry).area == 0:
+        raise InputError(f"{where}: the polygon has no area: its points lie on a line")
     if not geometry.is_valid:
         reason = shapely.is_valid_reason(geometry)
         raise InputError(f"{where}: the polygon is not valid: {_plain(reason)}; fix it and try again")

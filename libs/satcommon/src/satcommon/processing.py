@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum, auto
 
-import numpy as np
 import pyarrow as pa
 from sqlalchemy import Engine
 
 from satcommon import results
 from satcommon.agronomy import State
 from satcommon.algorithm import Algorithm, algorithm
-from satcommon.carrying import STATE_INPUTS, States, carry
+from satcommon.carrying import STATE_INPUTS, States, carry, states_before
 from satcommon.coverage import CoverageCache
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
@@ -28,7 +27,7 @@ from satcommon.db.models import Cause, ProcessingType
 from satcommon.deadlines import Deadlines
 from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError
 from satcommon.objects import ObjectStore
-from satcommon.observation import Work, observe
+from satcommon.observation import Observed, SceneInput, Subject, Work, observe
 from satcommon.reading import DayInputs, Expected, Reading, day_inputs, expected_fields, read
 from satcommon.scenes.source import Place
 
@@ -75,7 +74,7 @@ class Processor:
     """Computes days of a region, keeping its coverage in memory from one day to the next."""
 
     def __init__(self, engine: Engine, store: ObjectStore) -> None:
-        self._engine, self._store = engine, store
+        self._engine, self.store = engine, store
         self._coverages: dict[str, CoverageCache] = {}
 
     def compute(self, inputs: Reading) -> Computed:
@@ -92,15 +91,7 @@ class Processor:
         if inputs.inputs.waits or not inputs.fields:
             return Computed(results.empty())
         work = Work()
-        observed = observe(
-            inputs.inputs.scene,
-            [f.subject for f in inputs.fields],
-            self._coverage(inputs.place, rules),
-            self._geometries,
-            self._store.raster_path,
-            rules,
-            work,
-        )
+        observed = self.observe(inputs.place, inputs.inputs.scene, [f.subject for f in inputs.fields], rules, work)
         fields = [f for f in inputs.fields if f.external_id not in observed.failed]
         before = self._states_before(inputs, fields, rules)
         plantings = [f.span.planting for f in fields]
@@ -109,39 +100,33 @@ class Processor:
 
     def put(self, inputs: Reading, computed: Computed) -> Put:
         """Step 3: the rows become an object that no key names yet."""
-        data = results.encode(computed.rows)
-        key = results.new_key(inputs.bbox_id, inputs.day)
-        self._store.put(key, data)
-        return Put(key, results.digest(data), inputs.now)
+        return self.put_rows(inputs.bbox_id, inputs.day, computed.rows, inputs.now)
 
-    def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
-        """Each field's state after the last row present, where days without a row lie between; else the initial one.
+    def put_rows(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> Put:
+        """Store rows under a key never used before."""
+        data = results.encode(rows)
+        key = results.new_key(bbox_id, day)
+        self.store.put(key, data)
+        return Put(key, results.digest(data), now)
 
-        Such a row is redone: a field-day without a row is an open miss.
-        """
-        state = State.initial(len(fields), rules.kernel_size)
-        wanting = {i: f for i, f in enumerate(fields) if f.carried_from < inputs.day}
-        for day, key in inputs.earlier_keys.items():
-            wanting = {i: f for i, f in wanting.items() if f.carried_from <= day}
-            if not wanting:
-                break
-            names = [f.external_id for f in wanting.values()]
-            rows = results.only(results.read(self._store, key, STATE_INPUTS), names)
-            states = States.of(rows, rules)
-            found = [i for i, f in wanting.items() if f.external_id in states.fields]
-            if found:
-                there = states.gather([wanting[i].external_id for i in found], rules)
-                state.put(np.array(found, dtype=np.int64), there)
-            for i in found:
-                del wanting[i]
-        return state
-
-    def _coverage(self, place: Place, rules: Algorithm) -> CoverageCache:
+    def observe(
+        self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: Work
+    ) -> Observed:
+        """Observe fields in a scene, with their coverage from the cache."""
         name = f"{place.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
-            cache = CoverageCache(self._store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
+            cache = CoverageCache(self.store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
             self._coverages[name] = cache
-        return self._coverages[name]
+        return observe(scene, subjects, self._coverages[name], self._geometries, self.store.raster_path, rules, work)
+
+    def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
+        def at(day: date, names: list[str]) -> States | None:
+            key = inputs.earlier_keys.get(day)
+            if key is None:
+                return None
+            return States.of(results.only(results.read(self.store, key, STATE_INPUTS), names), rules)
+
+        return states_before([(f.external_id, f.carried_from) for f in fields], inputs.day, at, rules)
 
     def _geometries(self, digests: list[str]) -> Mapping[str, bytes]:
         with reading(self._engine) as connection:

@@ -78,7 +78,7 @@ def empty() -> pa.Table:
 def encode(table: pa.Table) -> bytes:
     """The bytes of an object; rows are sorted by field first."""
     sink = io.BytesIO()
-    pq.write_table(table.cast(SCHEMA).sort_by("field"), sink, compression="zstd")
+    pq.write_table(table.cast(SCHEMA).sort_by("field").combine_chunks(), sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -109,3 +109,16 @@ def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
 def only(table: pa.Table, fields: list[str]) -> pa.Table:
     """The rows of some fields."""
     return table.filter(pc.is_in(table["field"], value_set=pa.array(fields, pa.string())))
+
+
+def without(table: pa.Table, fields: list[str]) -> pa.Table:
+    """The rows but those of some fields."""
+    return table.filter(pc.invert(pc.is_in(table["field"], value_set=pa.array(fields, pa.string()))))
+
+
+def changed_rows(before: pa.Table, after: pa.Table) -> int:
+    """How many rows of one day's table are new, gone or another."""
+    if before.sort_by("field").equals(after.sort_by("field")):
+        return 0
+    old, new = ({row["field"]: row for row in table.to_pylist()} for table in (before, after))
+    return sum(old.get(name) != new.get(name) for name in old.keys() | new.keys())

@@ -1,22 +1,22 @@
 """The schema's history, applied through Alembic.
 
-Alembic's files lie in the checkout's ``db`` folder and beside the image's code, never inside a package: a code location
-only reads the revision that it was written for and refuses any other.
+Alembic's files lie beside the packages (`checkout`), never inside one: a code location only reads the revision that it
+was written for and refuses any other.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from satcommon.db.engine import revision
-from satcommon.errors import DatabaseVersionError, InputError, SettingError
+from satcommon.errors import DatabaseVersionError, InputError
 from sqlalchemy import Engine
 
-FOLDER_VARIABLE = "SATFIELDS_MIGRATIONS"
+from satctl.checkout import database_folder
+
 BASE = "base"  # Alembic's word for a database without tables
 LOCK_KEY = 0x5A7F1E1D  # of PostgreSQL's advisory lock; any number will do that nothing else in the database uses
 
@@ -66,7 +66,7 @@ def head() -> str:
 
 
 def _config(engine: Engine | None = None) -> Config:
-    config = Config(_folder() / "alembic.ini")
+    config = Config(database_folder(__file__) / "alembic.ini")
     config.attributes["engine"] = engine
     return config
 
@@ -85,21 +85,4 @@ def _known_revision(engine: Engine, config: Config) -> str | None:
     raise DatabaseVersionError(
         f"The database {shown} is at revision {found}, newer than this code's {revisions[0]}. Nothing was changed; "
         "upgrade the code."
-    )
-
-
-def _folder() -> Path:
-    """The folder of `alembic.ini`: the variable's, else the checkout's `db`, seen from here or from this file."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        if not (Path(named) / "alembic.ini").is_file():
-            raise SettingError(f"{FOLDER_VARIABLE}={named!r}: expected the folder that holds alembic.ini")
-        return Path(named)
-    for start in (Path.cwd(), Path(__file__).resolve().parent):
-        for parent in (start, *start.parents):
-            if (parent / "db" / "alembic.ini").is_file():
-                return parent / "db"
-    raise SettingError(
-        f"No db/alembic.ini in {Path.cwd()} or above it: run from a checkout, or set {FOLDER_VARIABLE} to the folder "
-        "that holds alembic.ini."
     )

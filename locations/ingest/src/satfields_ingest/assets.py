@@ -1,11 +1,9 @@
 """The assets of ingest: a region's scene of a day, and the registry of fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, Nothing, Output, asset
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 from satcommon.contract import DATE, FIELD_REGISTRY, REGION, SCENES, lane, region_days
 
 
@@ -15,10 +13,9 @@ from satcommon.contract import DATE, FIELD_REGISTRY, REGION, SCENES, lane, regio
     group_name="imagery",
     owners=["team:ingest"],
     kinds={"cog"},
-    dagster_type=Nothing,
     output_required=False,
 )
-def scenes(context: AssetExecutionContext) -> Iterator[Output[None]]:
+def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     """What a region has of imagery for a day, harmonised, as one cloud-optimised GeoTIFF.
 
     Materialized is the source's answer: the scene, or that none is due. A due scene that is not there yet leaves the
@@ -31,7 +28,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[Output[None]]:
     from satcommon.scenes.arrival import ask
 
     env = environment()
-    key = context.partition_key.keys_by_dimension  # type: ignore[attr-defined]  # a multi-partition key, by the definition
+    key = context.partition_key.keys_by_dimension
     day = date.fromisoformat(key[DATE])
     with reading(env.engine) as connection:
         place = region(connection, key[REGION])
@@ -43,8 +40,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[Output[None]]:
     if not answer.settled:
         context.log.info("%s %s: the scene is %s and not there yet", place.name, day, answer.due.value)
         return
-    yield Output(
-        None,
+    yield MaterializeResult(
         metadata={
             "answer": "scene" if answer.scene_digest else "not due",
             "items": MetadataValue.json(list(answer.items)),

@@ -1,4 +1,4 @@
-"""What wakes ingest: a registry that changed, scenes that are due and were not asked for or not there, runs that died."""
+"""What wakes ingest: a registry that changed, due scenes that are not there yet, runs that died."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """The asset of realtime: a region's field metrics of a day."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
@@ -11,9 +9,8 @@ from dagster import (
     AssetMaterialization,
     DimensionPartitionMapping,
     IdentityPartitionMapping,
+    MaterializeResult,
     MultiPartitionMapping,
-    Nothing,
-    Output,
     TimeWindowPartitionMapping,
     asset,
 )
@@ -35,10 +32,9 @@ _the_day_before = MultiPartitionMapping(
     group_name="field_metrics",
     owners=["team:realtime"],
     kinds={"parquet"},
-    dagster_type=Nothing,
     output_required=False,
 )
-def field_metrics(context: AssetExecutionContext) -> Iterator[Output[None]]:
+def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     """A row for each field of a region for a day: what was seen, and the state carried on from the day before.
 
     A run that finds earlier days open closes those first, and reports their partitions too.
@@ -53,7 +49,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[Output[None]]:
     from satfields_realtime.report import day_metadata
 
     env = environment()
-    key = context.partition_key.keys_by_dimension  # type: ignore[attr-defined]  # a multi-partition key, by the definition
+    key = context.partition_key.keys_by_dimension
     day, now = date.fromisoformat(key[DATE]), datetime.now(UTC)
     with reading(env.engine) as connection:
         place = region(connection, key[REGION])
@@ -70,6 +66,6 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[Output[None]]:
     with reading(env.engine) as connection:
         following = next_day(connection, place)
     if following > day:
-        yield Output(None, metadata=day_metadata(env, place, day))
+        yield MaterializeResult(metadata=day_metadata(env, place, day))
     else:
         context.log.info("%s %s can't be closed yet: %s is waited for", place.name, day, following)

@@ -1,12 +1,10 @@
 """The jobs of realtime: closing a day, and filling a region's history in one run."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 
-from dagster import AssetMaterialization, Config, Field, OpExecutionContext, define_asset_job, job, op
+from dagster import AssetMaterialization, Config, OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
-from satcommon.contract import CLOSE_JOB, FIELD_METRICS, HISTORY_JOB, SCENES, in_window, lane, partition
+from satcommon.contract import CLOSE_JOB, FIELD_METRICS, HISTORY_JOB, HISTORY_OP, SCENES, in_window, lane, partition
 
 close_days = define_asset_job(
     CLOSE_JOB, [FIELD_METRICS.to_user_string()], description="Close a region's day, and the open days before it"
@@ -20,7 +18,7 @@ class HistoryConfig(Config):
     until: str = Described(description="last day, YYYY-MM-DD; the first is the region's first open day")
 
 
-@op(name=HISTORY_JOB, tags={"dagster/kind": "parquet"})
+@op(name=HISTORY_OP, tags={"dagster/kind": "parquet"})
 def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     """Fetch and close day after day, oldest first. Bulk history is one run: Dagster needs no partition for its days."""
     from satcommon.closing import Closer

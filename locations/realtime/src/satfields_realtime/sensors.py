@@ -22,7 +22,7 @@ from satfields_realtime.work import days_to_close
 def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -> Iterator[RunRequest]:  # noqa: ARG001
     """Close days when ingest has materialized scenes.
 
-    An asset sensor sees only the latest event between two ticks, so the event only wakes: the days come from the ledger.
+    An asset sensor sees only the latest event between two ticks, so an event only wakes: days come from the ledger.
     """
     now = datetime.now(UTC)
     known = context.instance.get_dynamic_partitions(REGION)

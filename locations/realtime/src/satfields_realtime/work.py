@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, in_window, lane, partition
+from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_window, lane, partition
 from satcommon.environment import environment
 
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
@@ -29,8 +29,8 @@ def days_to_close(known_regions: Collection[str], now: datetime) -> Iterator[Wor
         }
     for name, days in closable.items():
         if len(days) > FEW_DAYS or any(not in_window(one.day, now) and one.day < now.date() for one in days):
-            until = days[-1].day.isoformat()
-            config = {"ops": {HISTORY_JOB: {"config": {"region": name, "until": until}}}}
+            until = days[-1].day
+            config = history_config(name, until)
             yield Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)
             continue
         for one in days:

@@ -18,6 +18,8 @@ from satcommon.db.models import SCHEMA_REVISION
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SettingError
 
 _WRITES = "satfields_writes"
+# What SQLite says when the file is the trouble; its other operational errors are mistakes of ours.
+_UNAVAILABLE = ("locked", "unable to open", "disk", "full", "readonly", "read-only", "not a database", "malformed")
 
 
 def open_engine(url: str, timeout_seconds: float = 30.0) -> Engine:
@@ -98,6 +100,8 @@ def _explained(engine: Engine) -> Iterator[None]:
             raise DatabaseVersionError(
                 f"The database {shown} is not migrated ({said}). Run `satctl db upgrade`."
             ) from error
+        if engine.dialect.name == "sqlite" and not any(word in said for word in _UNAVAILABLE):
+            raise
         raise DatabaseUnavailableError(
             f"The database {shown} could not be used: {said}. Check SATFIELDS_DATABASE_URL and try again."
         ) from error

@@ -127,10 +127,7 @@ def _reconcile(
                 # The day itself is as it was, but the state that it starts from is another.
                 carried.append(OpenMiss(field_id, day, Cause.CARRY, Cause.CARRY.value))
         left += [(field_id, day) for day in old if day not in new]
-    gone: dict[int, list[date]] = defaultdict(list)
-    for field_id, day in left:
-        gone[field_id].append(day)
-    ledger.resolve_misses(connection, bbox_id, gone, now)
+    ledger.resolve_misses(connection, bbox_id, left, now)
     ledger.cross_off(connection, bbox_id, back)
     ledger.open_misses(connection, bbox_id, [*missed, *carried], now)
     ledger.withdraw(connection, bbox_id, left, now)

@@ -10,11 +10,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from satcommon.db.batches import batches
-from satcommon.db.models import Attempt, Cause, Miss, ProcessingType, Region, RegionDay, Scene, Withdrawal
+from satcommon.db.batches import rows_in
+from satcommon.db.models import (
+    Attempt,
+    Cause,
+    Field,
+    Miss,
+    ProcessingType,
+    Region,
+    RegionDay,
+    Scene,
+    Withdrawal,
+    open_misses_only,
+)
 
 Day = Row[tuple[RegionDay]]
 
@@ -117,10 +128,13 @@ def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss]
         }
         for m in misses
     ]
-    where = {"index_elements": ["bbox_id", "field_id", "date_missed"], "index_where": Miss.processed.is_(False)}
+    where = {
+        "index_elements": ["bbox_id", "field_id", "date_missed"],
+        "index_where": open_misses_only(connection.dialect.name),
+    }
     statement = _upsert(connection)(Miss)
     replacing = statement.on_conflict_do_update(
-        **where, set_={c: statement.excluded[c] for c in ("cause", "digest", "processing_time")}
+        **where, set_={c: statement.excluded[c] for c in ("cause", "digest", "processing_time")} | {"attempts": 0}
     )
     for upsert, chosen in (
         (replacing, [row for row in rows if row["cause"] != Cause.CARRY]),
@@ -130,20 +144,43 @@ def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss]
             connection.execute(upsert, chosen)
 
 
-def resolve_misses(connection: Connection, bbox_id: int, days: Mapping[int, Collection[date]], now: datetime) -> None:
-    """Close the open misses of field-days (by field id), whatever their digest."""
-    for field_id, missed in days.items():
-        for batch in batches(missed):
-            connection.execute(
-                update(Miss)
-                .where(
-                    Miss.bbox_id == bbox_id,
-                    Miss.field_id == field_id,
-                    Miss.date_missed.in_(batch),
-                    Miss.processed.is_(False),
-                )
-                .values(processed=True, resolved_time=now)
-            )
+def resolve_misses(connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date]], now: datetime) -> None:
+    """Close the open misses of field-days that are no longer expected, whatever opened them."""
+    _resolve(connection, bbox_id, [{"f": f, "d": d} for f, d in missed], now)
+
+
+def resolve_opened(
+    connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date, str]], now: datetime
+) -> None:
+    """Close the open misses of field-days that were computed, where the event that opened them is still the same."""
+    _resolve(connection, bbox_id, [{"f": f, "d": d, "o": o} for f, d, o in missed], now, Miss.digest == bindparam("o"))
+
+
+def _resolve(
+    connection: Connection, bbox_id: int, rows: list[dict[str, Any]], now: datetime, *also: ColumnElement[bool]
+) -> None:
+    if rows:
+        statement = update(Miss).where(
+            Miss.bbox_id == bbox_id,
+            Miss.field_id == bindparam("f"),
+            Miss.date_missed == bindparam("d"),
+            Miss.processed.is_(False),
+            *also,
+        )
+        connection.execute(statement.values(processed=True, resolved_time=now), rows)
+
+
+def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
+    """Count one more failed attempt of open misses, from which their pause grows."""
+    if failed:
+        statement = update(Miss).where(
+            Miss.bbox_id == bbox_id,
+            Miss.field_id == bindparam("f"),
+            Miss.date_missed == bindparam("d"),
+            Miss.processed.is_(False),
+        )
+        values = {"attempts": Miss.attempts + 1, "processing_time": now}
+        connection.execute(statement.values(values), [{"f": f, "d": d} for f, d in failed])
 
 
 def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Row[tuple[Miss]]]:
@@ -207,12 +244,17 @@ def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -
 
 def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:
     """Take rows off the list: a published object lacks them, or they are expected again."""
-    for field_id, day in rows:
-        connection.execute(
-            delete(Withdrawal).where(
-                Withdrawal.bbox_id == bbox_id, Withdrawal.field_id == field_id, Withdrawal.day == day
-            )
+    if rows:
+        statement = delete(Withdrawal).where(
+            Withdrawal.bbox_id == bbox_id, Withdrawal.field_id == bindparam("f"), Withdrawal.day == bindparam("d")
         )
+        connection.execute(statement, [{"f": f, "d": d} for f, d in rows])
+
+
+def external_ids(connection: Connection, field_ids: Collection[int]) -> dict[int, str]:
+    """The external ids of fields."""
+    statement = select(Field.field_id, Field.external_id)
+    return {row.field_id: row.external_id for row in rows_in(connection, statement, Field.field_id, field_ids)}
 
 
 # --- attempts ------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    TextClause,
     TypeDecorator,
     UniqueConstraint,
     false,
@@ -111,6 +112,11 @@ class Base(DeclarativeBase):
         ProcessingType: _words(ProcessingType),
         RevisionKind: _words(RevisionKind),
     }
+
+
+def open_misses_only(dialect: str) -> TextClause:
+    """The condition of the index that keeps one open miss a field-day, as each database must see it again."""
+    return text("NOT processed" if dialect == "postgresql" else "processed = 0")
 
 
 class Registry(Base):
@@ -263,8 +269,8 @@ class Miss(Base):
             "field_id",
             "date_missed",
             unique=True,
-            sqlite_where=text("processed = 0"),
-            postgresql_where=text("NOT processed"),
+            sqlite_where=open_misses_only("sqlite"),
+            postgresql_where=open_misses_only("postgresql"),
         ),
         Index("ix_missed_fields_field_id_date_missed", "field_id", "date_missed"),
     )

@@ -74,6 +74,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
     key = ""
     if acquisitions and {(a.item_id, a.digest) for a in acquisitions} != known:
         scene = unite(source, where, acquisitions)
+        assert scene is not None
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{scene.digest}.tif"
         if not store.exists(key):
             store.put(key, cog.encode(scene, where.grid, day))
@@ -97,7 +98,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
 def news(
     engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
 ) -> dict[date, str]:
-    """The days of a span for which the source has acquisitions that the ledger does not know, with a name of the news."""
+    """The days of a span for which the source has acquisitions unknown to the ledger, with a name of the news."""
     listing = source.list(where, first, last, now)
     with reading(engine) as connection:
         statement = select(AcquisitionRow.item_id, AcquisitionRow.digest).where(

@@ -53,7 +53,7 @@ class FolderSource:
     """
 
     folder: Path
-    _headers: dict[str, tuple[_Version, Header | SceneError]] = field(default_factory=dict, repr=False, compare=False)
+    _headers: dict[str, tuple[_Version, Header | str]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, tuple[_Version, str]] = field(default_factory=dict, repr=False, compare=False)
 
     collection = "imagery"
@@ -87,17 +87,20 @@ class FolderSource:
         somewhere = False
         for name in sorted(files):
             header = self._header(name, files[name])
-            if isinstance(header, SceneError):
-                refused[name] = str(header)
+            if isinstance(header, str):
+                refused[name] = header
             elif not header.overlaps(place.bounds):
                 elsewhere[name] = _lies_elsewhere(name, header, place)
             else:
                 somewhere = True
-                if first <= (day := solar_day(header.sensed_at, place.bounds)) <= last:
+                day = solar_day(header.sensed_at, place.bounds)
+                if first <= day <= last:
                     try:
-                        acquisitions[day].append(self._acquisition(name, files[name], header, now))
+                        item = self._acquisition(name, files[name], header, now)
                     except OSError as error:
                         refused[name] = f"{name}: can't be read ({error}); let this process read it, or remove it"
+                    else:
+                        acquisitions[day].append(item)
         return Listing(dict(acquisitions), refused if somewhere else refused | elsewhere)
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
@@ -106,22 +109,18 @@ class FolderSource:
         Raises:
             SceneError: where the file is gone, is not the one that was listed, or can't be read.
         """
-        name = acquisition.item_id
-        try:
-            path = self.folder / name
+        name, path = acquisition.item_id, self.folder / acquisition.item_id
+        with failing(name, ADVICE):
             file = _file(path, path.stat())
-            same = file is not None and self._digest(name, file) == acquisition.digest
-            header = self._header(name, file) if file and same else None
-            if file is None or header is None:
+            if file is None or self._digest(name, file) != acquisition.digest:
                 raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
-            if isinstance(header, SceneError):
-                raise header
-            with failing(name, ADVICE), open_geotiff(path) as dataset:
+            header = self._header(name, file)
+            if isinstance(header, str):
+                raise SceneError(header)
+            with open_geotiff(path) as dataset:
                 layers = read_layers(dataset, header, place.grid, name)
             if _file(path, path.stat()) != file:
                 raise SceneError(f"{name}: was changed while it was read; list it again")
-        except OSError as error:
-            raise SceneError(f"{name}: can't be read ({error}); list the folder again") from error
         return layers
 
     def _acquisition(self, name: str, file: _File, header: Header, now: datetime) -> Acquisition:
@@ -165,17 +164,18 @@ class FolderSource:
                     except SceneError as error:
                         refused[ascii(name)[1:-1]] = str(error)
         for kept in (self._headers, self._digests):
-            for name in kept.keys() - files.keys():
-                del kept[name]
+            for gone in kept.keys() - files.keys():
+                kept.pop(gone, None)
         return files, refused
 
-    def _header(self, name: str, file: _File) -> Header | SceneError:
+    def _header(self, name: str, file: _File) -> Header | str:
+        """The file's header, or why it can't be taken."""
         version, header = self._headers.get(name, (None, None))
         if version != file.version or header is None:
             try:
                 header = read_header(file.path, name)
             except SceneError as error:
-                header = error
+                header = str(error)
             self._headers[name] = file.version, header
         return header
 

@@ -1,7 +1,8 @@
 """The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
 
 A file on the grid's own lattice is copied cell by cell. Anything else is warped, by the method that `WARP_VERSION`
-names: bilinear for bands (over what is not nodata), nearest for classes, which are codes and have no in-between.
+names: bilinear for bands (over what is not nodata), nearest for classes, which are codes and have no in-between. GDAL
+places a cell to an eighth of a source cell, and not alike on another window, so a region is always warped whole.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -
     - Memory besides the result: one band of the window at a time.
 
     Raises:
-        SceneError: where most of a band is too large to be what it is said to be, or too much were to be warped.
+        SceneError: where most of a band of floats is too large for what it is said to be, or too much is to be warped.
     """
     shape = (grid.height, grid.width)
     fit = _copy(header, grid) or _warp(header, grid, name)
@@ -148,7 +149,6 @@ class _Warp:
             dst_crs=self.grid.crs,
             dst_nodata=nothing,
             resampling=resampling,
-            tolerance=0.0,  # every cell is projected itself, so that no cell depends on how GDAL cuts up the work
         )
         return there
 
@@ -165,7 +165,8 @@ def _copy(header: Header, grid: Grid) -> _Copy | None:
     column, row = round(column), round(row)
     left, top = max(0, column), max(0, row)
     right, bottom = min(grid.width, column + own.width), min(grid.height, row + own.height)
-    return _Copy(Window(left - column, top - row, right - left, bottom - top), top, left, grid)
+    window = Window(left - column, top - row, max(0, right - left), max(0, bottom - top))
+    return _Copy(window, top, left, grid)
 
 
 def _warp(header: Header, grid: Grid, name: str) -> _Warp:
@@ -178,9 +179,9 @@ def _warp(header: Header, grid: Grid, name: str) -> _Warp:
     reach_x = 2 + 2 * math.ceil((last_column - first_column) / grid.width)
     reach_y = 2 + 2 * math.ceil((last_row - first_row) / grid.height)
     column, row = max(0, math.floor(first_column) - reach_x), max(0, math.floor(first_row) - reach_y)
-    width = min(header.width, math.ceil(last_column) + reach_x) - column
-    height = min(header.height, math.ceil(last_row) + reach_y) - row
-    if max(width, 0) * max(height, 0) > _MOST_CELLS:
+    width = max(0, min(header.width, math.ceil(last_column) + reach_x) - column)
+    height = max(0, min(header.height, math.ceil(last_row) + reach_y) - row)
+    if width * height > _MOST_CELLS:
         raise SceneError(
             f"{name}: {width} x {height} cells lie under the region; at most {_MOST_CELLS} are warped at once; "
             "bring the file to the region's grid first"
@@ -221,11 +222,12 @@ def _values(
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is nodata
             values = np.rint(raw * np.float64(factor) + shift)
-    if np.count_nonzero(valid & (values > _HIGHEST)) * 2 > np.count_nonzero(valid):
-        expected = "kelvin" if band == THERMAL else "reflectance, 1 for a perfect diffuser"
+    large = valid & (values > _HIGHEST)
+    if raw.dtype.kind == "f" and np.count_nonzero(large) * 2 > np.count_nonzero(valid):
+        # Floats are taken at their word, without a scale, so a file of unscaled numbers must not pass as empty.
         raise SceneError(
-            f"{name}: most values of band {band} are too large (as {raw[valid].max()}, with scale {where.scale} and "
-            f"offset {where.offset}); expected {expected}; set the band's scale and offset"
+            f"{name}: most values of band {band} are too large (as {raw[large].max()}, with scale {where.scale} and "
+            f"offset {where.offset}); expected {'kelvin' if band == THERMAL else 'reflectance, 0 to 1'}; set the scale"
         )
     valid &= (values > NODATA) & (values <= _HIGHEST)
     return np.where(valid, values, NODATA).astype(np.uint16)

@@ -1,0 +1,64 @@
+"""`satctl db`: the schema."""
+
+from __future__ import annotations
+
+import click
+
+from satctl.opening import is_there, opened_engine
+from satctl.output import print_facts, print_json, say
+from satctl.parameters import json_option
+
+
+@click.group()
+def db() -> None:
+    """Migrate and check the database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Make or migrate the database.
+
+    It comes to this code's schema, whole or not at all; several upgrades at a time wait for each other, and the second finds nothing to do.
+
+    \b
+    Examples:
+      satctl db upgrade
+      SATFIELDS_DATABASE_URL=postgresql://satfields@db/satfields satctl db upgrade
+    """
+    from satctl import migrations
+
+    with opened_engine() as engine:
+        before, after = migrations.upgrade(engine)
+        shown = engine.url.render_as_string(hide_password=True)
+    if before == after:
+        say(f"{shown} is at revision {after} already; nothing was changed")
+    else:
+        say(f"{shown} went from {before or 'nothing'} to revision {after}")
+
+
+@db.command()
+@json_option
+def current(as_json: bool) -> None:
+    """Compare the database with this code.
+
+    Shows both schema revisions; exit code 1 where they differ.
+
+    \b
+    Examples:
+      satctl db current
+      satctl db current --json
+    """
+    from satcommon.db.engine import revision
+    from satcommon.db.models import SCHEMA_REVISION
+
+    with opened_engine() as engine:
+        found = revision(engine) if is_there(engine) else None
+        shown = engine.url.render_as_string(hide_password=True)
+    fits = found == SCHEMA_REVISION
+    if as_json:
+        print_json({"database": shown, "revision": found, "code_revision": SCHEMA_REVISION, "fits": fits})
+    else:
+        facts = [("database", shown), ("its revision", found or "none: not migrated"), ("this code's", SCHEMA_REVISION)]
+        print_facts(facts)
+    if not fits:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,93 @@
+"""`satctl`: the commands, loaded only when one is asked for, and every error as one message with an exit code."""
+
+from __future__ import annotations
+
+import errno
+from importlib import import_module
+
+import click
+from satcommon.errors import InputError, SatfieldsError, SettingError
+
+# Each command's module and its line in `satctl --help`, which so needs none of the libraries behind them.
+COMMANDS = {
+    "db": ("satctl.db", "Migrate and check the database."),
+    "regions": ("satctl.regions", "Register and show regions."),
+    "fields": ("satctl.fields", "Register, revise and show fields."),
+    "status": ("satctl.status", "Show what is closed, missed and waited for."),
+    "audit": ("satctl.status", "Check that no field-day is lost."),
+    "export": ("satctl.export", "Write a region's rows to CSV, Parquet or GeoJSON."),
+    "locations": ("satctl.dagster", "List and reload Dagster's code locations."),
+    "runs": ("satctl.dagster", "List and launch Dagster runs."),
+}
+FAILED, WRONG_INPUT = 1, 2  # exit codes; click's own for wrong usage is 2 too
+
+
+class Failure(click.ClickException):
+    """A message on stderr, and an exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
+        """Write the message."""
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", err=True)
+
+
+class Satctl(click.Group):
+    """The root: it loads commands late, and turns exceptions into failures."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """The names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        """The command of a name, loaded now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        """The commands' lines of the help, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what it raises becomes a failure."""
+        try:
+            return super().invoke(ctx)
+        except SatfieldsError as error:
+            code = WRONG_INPUT if isinstance(error, (InputError, SettingError)) else FAILED
+            raise Failure(str(error), code) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            closed_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE  # of `| head`, which click ends on
+            if ctx.params["debug"] or closed_pipe:
+                raise
+            said = (str(error).strip() or "no more is known").splitlines()[0]
+            hint = "`satctl --debug ...` shows where it comes from"
+            raise Failure(f"{type(error).__name__}: {said}. This was not expected; {hint}.", FAILED) from error
+
+
+@click.group(cls=Satctl, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.version_option(package_name="satctl")
+def main(debug: bool) -> None:  # noqa: ARG001  # `Satctl.invoke` reads it
+    """Administer Satfields: regions and fields, and what became of their days.
+
+    The environment says which system: SATFIELDS_HOME on a laptop, SATFIELDS_DATABASE_URL and SATFIELDS_STORE elsewhere.
+
+    \b
+    Examples:
+      satctl db upgrade
+      satctl regions seed --monitored-from 2026-05-01
+      satctl fields import fields.gpkg
+      satctl status
+      satctl audit
+      satctl export A --from 2026-05-01 --to 2026-05-31 --output may.csv
+
+    Exit codes: 0 fine, 1 failed, 2 wrong input, setting or usage.
+    """

@@ -1,0 +1,38 @@
+"""Parameters that several commands share."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+from satcommon.db.registry import MAX_DAY, MIN_DAY
+
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class Day(click.ParamType):
+    """A day as YYYY-MM-DD."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day, or a usage error."""
+        if isinstance(value, date):
+            return value
+        try:
+            day = date.fromisoformat(value if _ISO_DAY.fullmatch(value) else "")
+        except ValueError:
+            self.fail(f"{value!r} is no day; expected YYYY-MM-DD", param, ctx)
+        if not MIN_DAY <= day <= MAX_DAY:
+            self.fail(f"{day} is outside of {MIN_DAY}..{MAX_DAY}", param, ctx)
+        return day
+
+
+DAY = Day()
+FILE = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
+layer_option = click.option("--layer", help="Layer of a GeoPackage that has several.")

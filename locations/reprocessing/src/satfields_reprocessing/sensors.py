@@ -1,0 +1,56 @@
+"""What wakes reprocessing: scenes, registrations and closed days, which may each leave misses; and runs that died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    DefaultSensorStatus,
+    EventLogEntry,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    asset_sensor,
+    sensor,
+)
+from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPLAY_JOB, SCENES, fail_stale_runs, requests
+from satcommon.settings import settings
+
+from satfields_reprocessing.work import backlogs_to_drain
+
+
+def _requests(instance: DagsterInstance) -> Iterator[RunRequest]:
+    now = datetime.now(UTC)
+    yield from requests(instance, backlogs_to_drain(instance.get_dynamic_partitions(REGION), now), now)
+
+
+def _woken_by(key: AssetKey) -> SensorDefinition:
+    @asset_sensor(
+        name=f"{key.to_user_string()}_materialized",
+        asset_key=key,
+        job_name=REPLAY_JOB,
+        minimum_interval_seconds=settings().sensor_seconds,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=f"Drain backlogs when {key.to_user_string()} was materialized. The event only wakes.",
+    )
+    def woken(context: SensorEvaluationContext, event: EventLogEntry) -> Iterator[RunRequest]:  # noqa: ARG001
+        yield from _requests(context.instance)
+
+    return woken
+
+
+@sensor(
+    job_name=REPLAY_JOB,
+    minimum_interval_seconds=2 * settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def unfinished_backlogs(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+    """Fail the runs that died, and ask again for backlogs whose run ended without draining them."""
+    fail_stale_runs(context.instance, [REPLAY_JOB], datetime.now(UTC))
+    yield from _requests(context.instance)
+
+
+woken_sensors = [_woken_by(key) for key in (SCENES, FIELD_REGISTRY, FIELD_METRICS)]

@@ -1,0 +1,214 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from satcommon.errors import SceneError
+from satcommon.grid import Bounds, Grid
+from satcommon.scenes.cog import SceneReader, encode
+from satcommon.scenes.folder import FolderSource
+from satcommon.scenes.layers import BANDS, CLASSES, Layers
+from satcommon.scenes.simulated import SimulatedSource
+from satcommon.scenes.source import Place
+from satcommon.scenes.unite import Scene, unite
+
+DAY = date(2026, 7, 15)
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+BOUNDS = Bounds(-94.0, 42.0, -93.9, 42.1)
+GRID = replace(Grid.utm(BOUNDS, 30), width=700, height=600)  # 3 x 3 tiles of 256, the last ones cut
+PLACE = Place("Iowa", BOUNDS, GRID)
+TILES = 9
+
+
+def make(place: Place) -> Scene:
+    source = SimulatedSource()
+    scene = unite(source, place, source.list(place, DAY, DAY, NOW).acquisitions[DAY])
+    assert scene is not None
+    return scene
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return make(PLACE)
+
+
+@pytest.fixture(scope="module")
+def file(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "scene.tif"
+    path.write_bytes(encode(scene, GRID, DAY))
+    return path
+
+
+def assert_gathered(reader: SceneReader, scene: Scene, cells: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    gathered = reader.gather(cells)
+    assert list(gathered) == [*scene.layers.bands, CLASSES]
+    for name, values in gathered.items():
+        whole = scene.layers.classes if name == CLASSES else scene.layers.bands[name]
+        assert values.dtype == np.uint16
+        np.testing.assert_array_equal(values, whole.ravel()[cells])
+
+
+@settings(max_examples=60)
+@given(
+    cells=arrays.arrays(np.int64, st.integers(0, 200), elements=st.integers(0, GRID.width * GRID.height - 1)),
+)
+def test_what_is_gathered_is_what_a_full_read_gives(
+    cells: np.ndarray[tuple[int], np.dtype[np.int64]], file: Path, scene: Scene
+) -> None:
+    with SceneReader(file) as reader:
+        assert_gathered(reader, scene, cells)
+
+        assert reader.tiles_read == len(set(zip(*(a // 256 for a in np.divmod(cells, GRID.width)), strict=True)))
+
+
+def test_all_cells_can_be_gathered_at_once(file: Path, scene: Scene) -> None:
+    cells = np.random.default_rng(1).permutation(GRID.width * GRID.height)
+
+    with SceneReader(file) as reader:
+        assert_gathered(reader, scene, cells)
+
+        assert reader.tiles_read == TILES
+        assert 0.9 * file.stat().st_size < reader.bytes_read < file.stat().st_size
+
+
+def test_only_tiles_with_wanted_cells_are_read(file: Path, scene: Scene) -> None:
+    with SceneReader(file) as reader:
+        assert_gathered(reader, scene, np.array([5 * GRID.width + 5, 6 * GRID.width + 6], np.int64))
+
+        assert reader.tiles_read == 1
+        assert 0 < reader.bytes_read < file.stat().st_size / 4
+
+
+def test_without_cells_nothing_is_read(file: Path) -> None:
+    with SceneReader(file) as reader:
+        gathered = reader.gather(np.array([], np.int64))
+
+        assert (reader.tiles_read, reader.bytes_read) == (0, 0)
+    assert all(values.size == 0 for values in gathered.values())
+
+
+@pytest.mark.parametrize("cell", [-1, GRID.width * GRID.height])
+def test_a_cell_beyond_the_grid_is_an_error_that_names_the_file(file: Path, cell: int) -> None:
+    with SceneReader(file) as reader, pytest.raises(SceneError, match=rf"scene\.tif: has no cell {cell} "):
+        reader.gather(np.array([cell], np.int64))
+
+
+def test_the_reader_tells_grid_bands_and_digest(file: Path, scene: Scene) -> None:
+    with SceneReader(str(file)) as reader:
+        assert reader.grid == GRID
+        assert reader.bands == BANDS
+        assert reader.digest == scene.digest
+
+
+def test_an_overview_shows_every_nth_cell(file: Path, scene: Scene) -> None:
+    with SceneReader(file) as reader:
+        small, whole = reader.read_overview(100), reader.read_overview(700)
+
+    assert small.classes.shape == (86, 100)
+    assert small.classes.dtype == np.uint8
+    assert set(np.unique(small.bands["red"])) <= set(np.unique(scene.layers.bands["red"]))
+    np.testing.assert_array_equal(whole.classes, scene.layers.classes)
+    np.testing.assert_array_equal(whole.bands["lwir11"], scene.layers.bands["lwir11"])
+
+
+def test_equal_scenes_give_equal_bytes(file: Path) -> None:
+    assert encode(make(PLACE), GRID, DAY) == file.read_bytes()
+
+
+def test_any_viewer_sees_a_cog_with_names_scales_and_provenance(file: Path, scene: Scene) -> None:
+    with rasterio.open(file) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.compression is rasterio.enums.Compression.zstd
+        assert dataset.descriptions == (*BANDS, CLASSES)
+        assert dataset.scales == (1e-4,) * 6 + (0.01, 1)
+        assert dataset.offsets == (-0.1,) * 6 + (0, 0)
+        assert dataset.nodatavals == (0,) * 8
+        assert dataset.block_shapes[0] == (256, 256)
+        tags = dataset.tags()
+    assert tags["ITEMS"] == '["SIM_Iowa_20260715"]'
+    assert tags["DIGEST"] == scene.digest
+    assert tags["DAY"] == "2026-07-15"
+    assert tags["SENSED_AT"] == scene.items[0].sensed_at.isoformat()
+
+
+def test_a_scene_s_file_is_an_acquisition_of_a_folder(file: Path, scene: Scene) -> None:
+    source = FolderSource(file.parent)
+
+    (item,) = source.list(PLACE, DAY, DAY, NOW).acquisitions[DAY]
+    layers = source.read(PLACE, item)
+
+    assert source.lattice(BOUNDS) == GRID
+    assert (item.platform, item.sensed_at) == ("simulated", scene.items[0].sensed_at)
+    np.testing.assert_array_equal(layers.classes, scene.layers.classes)
+    assert list(layers.bands) == list(scene.layers.bands)
+    for name, values in layers.bands.items():
+        np.testing.assert_array_equal(values, scene.layers.bands[name])
+
+
+def test_a_scene_of_few_bands_has_those_alone(tmp_path: Path, scene: Scene) -> None:
+    layers = Layers({band: scene.layers.bands[band] for band in ("red", "nir")}, scene.layers.classes)
+    few = replace(scene, layers=layers)
+    path = tmp_path / "few.tif"
+    path.write_bytes(encode(few, GRID, DAY))
+
+    with SceneReader(path) as reader:
+        assert reader.bands == ("red", "nir")
+        assert_gathered(reader, few, np.array([0, 400_000, 7], np.int64))
+
+
+def test_a_wide_grid_has_larger_tiles(tmp_path: Path) -> None:
+    grid = replace(GRID, width=4097, height=3)
+    path = tmp_path / "wide.tif"
+    path.write_bytes(encode(make(replace(PLACE, grid=grid)), grid, DAY))
+
+    with rasterio.open(path) as dataset:
+        assert dataset.block_shapes[0] == (512, 512)
+
+
+def test_a_file_that_is_gone_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"gone\.tif: can't be read"), SceneReader(tmp_path / "gone.tif"):
+        pass
+
+
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, file: Path) -> None:
+    whole = file.read_bytes()
+    path = tmp_path / "cut.tif"
+    path.write_bytes(whole[: len(whole) // 2])
+
+    with SceneReader(path) as reader, pytest.raises(SceneError, match=r"cut\.tif: can't be read"):
+        reader.gather(np.arange(GRID.width * GRID.height))
+    with SceneReader(path) as reader, pytest.raises(SceneError, match=r"cut\.tif: can't be read"):
+        reader.read_overview(700)
+
+
+def test_another_geotiff_is_no_scene(tmp_path: Path) -> None:
+    path = tmp_path / "other.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=2, height=2, count=1, dtype="uint8", crs=GRID.crs, transform=GRID.transform
+    ) as dataset:
+        dataset.write(np.ones((1, 2, 2), np.uint8))
+
+    with pytest.raises(SceneError, match=r"other\.tif: is no scene"), SceneReader(path):
+        pass
+
+
+def test_errors_of_who_reads_are_not_taken_for_the_file_s(file: Path) -> None:
+    with pytest.raises(ValueError, match="mine"), SceneReader(file):
+        raise ValueError("mine")
+
+
+def test_a_scene_without_a_covered_cell_is_read_like_any_other(tmp_path: Path, scene: Scene) -> None:
+    nothing = {band: np.zeros_like(values) for band, values in scene.layers.bands.items()}
+    outside = replace(scene, layers=Layers(nothing, np.zeros_like(scene.layers.classes)))
+    path = tmp_path / "outside.tif"
+    path.write_bytes(encode(outside, GRID, DAY))
+
+    with SceneReader(path) as reader:
+        assert_gathered(reader, outside, np.array([0, 400_000], np.int64))
+
+        assert reader.bytes_read > 0

@@ -1,0 +1,635 @@
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from rasterio.warp import transform_bounds
+from satcommon.errors import SceneError, SettingError
+from satcommon.grid import Bounds, Grid
+from satcommon.scenes.folder import FolderSource
+from satcommon.scenes.layers import BANDS, Layers, PixelClass
+from satcommon.scenes.source import Acquisition, Due, Listing, Place
+
+ROWS, COLUMNS = 12, 15
+GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square
+PLACE = Place("North", Bounds(*transform_bounds(GRID.crs, "EPSG:4326", *GRID.extent)), GRID)
+NAME = "2016-01-07T101243.tif"
+FIRST, LAST, NOW = date(2015, 1, 1), date(2016, 12, 31), datetime(2030, 1, 1, tzinfo=UTC)
+Raster = NDArray[np.generic]
+
+
+def full(value: float, dtype: str = "uint16") -> Raster:
+    return np.full((ROWS, COLUMNS), value, dtype)
+
+
+PLAIN = {"red": full(500), "nir": full(4000)}
+
+
+def write(
+    path: Path,
+    bands: dict[str, Raster] | None = None,
+    *,
+    grid: Grid | None = GRID,
+    crs: str | None = GRID.crs,
+    scale: float | dict[str, float] = 1e-4,
+    offset: float | dict[str, float] = 0.0,
+    nodata: float | None = None,
+    **tags: str,
+) -> Path:
+    """A GeoTIFF; scale and offset are of all bands, or of some by name."""
+    bands = PLAIN if bands is None else bands
+    stack = np.stack(list(bands.values()))
+    georeference = {"crs": crs, "transform": grid.transform} if grid else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=len(stack),
+        height=stack.shape[1],
+        width=stack.shape[2],
+        dtype=stack.dtype,
+        nodata=nodata,
+        compress="deflate",
+        **georeference,
+    ) as dataset:
+        dataset.write(stack)
+        dataset.descriptions = tuple(bands)
+        dataset.scales = [scale.get(name, 1.0) if isinstance(scale, dict) else scale for name in bands]
+        dataset.offsets = [offset.get(name, 0.0) if isinstance(offset, dict) else offset for name in bands]
+        dataset.update_tags(**tags)
+    return path
+
+
+def listed(folder: Path, place: Place = PLACE) -> Listing:
+    return FolderSource(folder).list(place, FIRST, LAST, NOW)
+
+
+def items(folder: Path, place: Place = PLACE) -> list[Acquisition]:
+    return [item for day in listed(folder, place).acquisitions.values() for item in day]
+
+
+def layers_of(folder: Path, place: Place = PLACE) -> Layers:
+    """The pixels of the folder's one file."""
+    (item,) = items(folder, place)
+    return FolderSource(folder).read(place, item)
+
+
+# Pixels on the grid's lattice
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=arrays.arrays(np.uint16, (2, ROWS, COLUMNS)), offset=st.sampled_from([0.0, -0.1]))
+def test_integers_of_a_ten_thousandth_are_copied_exactly(
+    values: NDArray[np.uint16], offset: float, tmp_path: Path
+) -> None:
+    write(tmp_path / NAME, {"red": values[0], "nir": values[1]}, offset=offset)
+
+    layers = layers_of(tmp_path)
+
+    expected = values.astype(int) + (0 if offset else 1000)
+    expected[:, (values == 0).all(axis=0)] = 0  # nothing there, in a file that states no nodata value
+    expected[expected > 65535] = 0
+    np.testing.assert_array_equal(np.stack(list(layers.bands.values())), expected)
+    np.testing.assert_array_equal(layers.classes, expected.any(axis=0))
+
+
+@given(shift=st.tuples(st.integers(-20, 20), st.integers(-20, 20)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_a_file_on_the_grids_lattice_keeps_its_cells(shift: tuple[int, int], tmp_path: Path) -> None:
+    down, right = shift
+    numbers = np.arange(1, ROWS * COLUMNS + 1, dtype=np.uint16).reshape(ROWS, COLUMNS)
+    moved = replace(GRID, left=GRID.left + right * GRID.xres, top=GRID.top - down * GRID.yres)
+    write(tmp_path / NAME, {"red": numbers, "nir": numbers}, grid=moved)
+    wide = replace(PLACE, bounds=Bounds(14.5, 45.8, 14.6, 45.9))
+
+    layers = layers_of(tmp_path, wide)
+
+    expected = np.zeros((ROWS + 40, COLUMNS + 40), int)
+    expected[20 + down : 20 + down + ROWS, 20 + right : 20 + right + COLUMNS] = numbers.astype(int) + 1000
+    np.testing.assert_array_equal(layers.bands["red"], expected[20 : 20 + ROWS, 20 : 20 + COLUMNS])
+    np.testing.assert_array_equal(layers.classes != PixelClass.NODATA, layers.bands["nir"] > 0)
+
+
+def test_every_band_is_found_by_its_name_or_alias(tmp_path: Path) -> None:
+    names = ["Thermal", "SWIR2", "B11", " B08", "b04", "Green", "B02", "coastal"]
+    bands = {name: full(1000 + n) for n, name in enumerate(names)}
+    write(tmp_path / NAME, bands, scale=dict.fromkeys(names, 1e-4) | {"Thermal": 0.1})
+
+    layers = layers_of(tmp_path)
+
+    assert list(layers.bands) == list(BANDS)
+    values = [int(band[0, 0]) for band in layers.bands.values()]
+    assert values == [2006, 2005, 2004, 2003, 2002, 2001, 10_000]
+
+
+def test_scale_and_offset_of_each_band_are_honoured(tmp_path: Path) -> None:
+    bands = {"red": full(10_000), "nir": full(20_000), "lwir11": full(44_000)}
+    scale = {"red": 2.75e-5, "nir": 5e-5, "lwir11": 0.00341802}
+    write(tmp_path / NAME, bands, scale=scale, offset={"red": -0.2, "nir": 0.01, "lwir11": 149.0})
+
+    layers = layers_of(tmp_path)
+
+    kelvin = 44_000 * 0.00341802 + 149
+    assert [int(layers.bands[b][0, 0]) for b in bands] == [1750, 11_100, round(100 * kelvin)]
+
+
+def test_floats_are_reflectance_and_kelvin(tmp_path: Path) -> None:
+    bands = {"red": full(0.05, "float32"), "nir": full(-0.02, "float32"), "lwir11": full(293.15, "float32")}
+    write(tmp_path / NAME, bands, scale=1.0)
+
+    layers = layers_of(tmp_path)
+
+    assert [int(layers.bands[b][0, 0]) for b in bands] == [1500, 800, 29_315]
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf, -9999.0, -0.1, 1e20])
+def test_what_is_no_reflectance_is_nodata(nothing: float, tmp_path: Path) -> None:
+    red, nir = full(0.05, "float32"), full(0.4, "float32")
+    red[0, 0] = red[0, 1] = nir[0, 1] = nothing
+    write(tmp_path / NAME, {"red": red, "nir": nir}, scale=1.0)
+
+    layers = layers_of(tmp_path)
+
+    assert layers.bands["red"][0, :3].tolist() == [0, 0, 1500]
+    assert layers.bands["nir"][0, :3].tolist() == [5000, 0, 5000]
+    assert layers.classes[0, :3].tolist() == [PixelClass.CLEAR, PixelClass.NODATA, PixelClass.CLEAR]
+
+
+def test_the_files_nodata_value_is_honoured_but_not_in_its_mask(tmp_path: Path) -> None:
+    red, nir, clear = full(500), full(4000), full(1)
+    red[0, 0] = red[0, 1] = nir[0, 1] = clear[0, 2] = 0
+    write(tmp_path / NAME, {"red": red, "nir": nir, "clear": clear}, nodata=0)
+
+    layers = layers_of(tmp_path)
+
+    assert layers.bands["red"][0, :3].tolist() == [0, 0, 1500]
+    assert layers.bands["nir"][0, :3].tolist() == [5000, 0, 5000]
+    assert layers.classes[0, :3].tolist() == [PixelClass.CLEAR, PixelClass.NODATA, PixelClass.CLOUD]
+
+
+def test_a_mask_within_the_file_is_honoured(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    mask = np.full((ROWS, COLUMNS), 255, np.uint8)
+    mask[0, 0] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(mask)
+
+    layers = layers_of(tmp_path)
+
+    assert layers.classes[0, :2].tolist() == [PixelClass.NODATA, PixelClass.CLEAR]
+    assert layers.bands["nir"][0, :2].tolist() == [0, 5000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "shows"),
+    [
+        ("clear", [0, 1, 2], [2, 1, 7]),
+        ("Cloud", [0, 1, 255], [1, 2, 7]),
+        ("cloud_mask", [0, 1], [1, 2]),
+        ("MASK", [0, 1], [1, 2]),
+        ("classes", [0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 1, 2, 3, 4, 5, 6, 7, 7]),
+        ("SCL", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 999], [0, 7, 4, 4, 1, 1, 6, 1, 2, 2, 3, 5, 7, 7]),
+    ],
+)
+def test_codes_of_a_class_band_are_translated(kind: str, codes: list[int], shows: list[int], tmp_path: Path) -> None:
+    band = full(codes[0])
+    band[0, : len(codes)] = codes
+    write(tmp_path / NAME, PLAIN | {kind: band}, scale={"red": 1e-4, "nir": 1e-4})
+
+    layers = layers_of(tmp_path)
+
+    assert layers.classes[0, : len(codes)].tolist() == shows
+    assert (layers.bands["red"][0, : len(codes)] > 0).tolist() == [code != PixelClass.NODATA for code in shows]
+
+
+def test_of_two_class_bands_the_more_telling_counts(tmp_path: Path) -> None:
+    write(tmp_path / NAME, PLAIN | {"cloud": full(0), "scl": full(11)}, scale={"red": 1e-4, "nir": 1e-4})
+
+    assert (layers_of(tmp_path).classes == PixelClass.SNOW).all()
+
+
+# Pixels on another lattice
+
+
+def shifted(x: float, y: float, crs: str = GRID.crs) -> Place:
+    """A place around the middle of GRID, on a lattice that is off by parts of a cell."""
+    left, bottom, right, top = transform_bounds(GRID.crs, crs, *GRID.extent)
+    half = ((right - left) / 4, (top - bottom) / 4)
+    return replace(PLACE, grid=Grid(crs, left + half[0] + x, top - half[1] - y, half[0] / 3, half[1] / 3, 6, 6))
+
+
+@pytest.mark.parametrize("place", [shifted(3.3, 4.4), shifted(0, 0, "EPSG:32632"), shifted(0, 0, "EPSG:3035")])
+def test_warping_keeps_an_even_surface_even(place: Place, tmp_path: Path) -> None:
+    write(tmp_path / NAME, PLAIN | {"clear": full(1)}, scale={"red": 1e-4, "nir": 1e-4})
+
+    layers = layers_of(tmp_path, place)
+
+    assert (layers.bands["red"] == 1500).all()
+    assert (layers.bands["nir"] == 5000).all()
+    assert (layers.classes == PixelClass.CLEAR).all()
+
+
+def test_bands_are_warped_between_cells_and_classes_to_the_nearest(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(COLUMNS, dtype=np.uint16) * 100, (ROWS, 1))
+    codes = np.tile(np.arange(COLUMNS, dtype=np.uint16) % 2 * 7 + 4, (ROWS, 1))  # vegetation and snow by turns
+    write(tmp_path / NAME, {"red": ramp, "nir": ramp + 1, "scl": codes}, scale={"red": 1e-4, "nir": 1e-4})
+    place = replace(PLACE, grid=replace(GRID, left=GRID.left + 0.3 * GRID.xres, width=COLUMNS - 2))
+
+    layers = layers_of(tmp_path, place)
+
+    np.testing.assert_array_equal(layers.bands["red"][3], 1000 + ramp[3, : COLUMNS - 2] + 30)
+    np.testing.assert_array_equal(layers.classes[3] == PixelClass.SNOW, codes[3, : COLUMNS - 2] == 11)
+
+
+def test_nodata_is_not_mixed_into_what_is_warped(tmp_path: Path) -> None:
+    red, nir = full(500), full(4000)
+    red[:, 7:] = nir[:, 7:] = 0
+    write(tmp_path / NAME, {"red": red, "nir": nir}, nodata=0)
+    place = replace(PLACE, grid=replace(GRID, left=GRID.left + 0.4 * GRID.xres))
+
+    layers = layers_of(tmp_path, place)
+
+    assert set(np.unique(layers.bands["red"])) == {0, 1500}
+    np.testing.assert_array_equal(layers.classes != PixelClass.NODATA, layers.bands["red"] > 0)
+
+
+def test_a_rotated_raster_is_warped(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    with rasterio.open(path, "r+") as dataset:
+        middle = GRID.left + 75, GRID.top - 60
+        turn = Affine.translation(*middle) @ Affine.rotation(30) @ Affine.scale(10, -10) @ Affine.translation(-7.5, -6)
+        dataset.transform = turn
+
+    layers = layers_of(tmp_path)
+
+    assert layers.bands["red"][ROWS // 2, COLUMNS // 2] == 1500
+    assert layers.classes[0, 0] == PixelClass.NODATA
+    assert FolderSource(tmp_path).lattice(PLACE.bounds) is None
+
+
+# Names, times, passes
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "sensed_at"),
+    [
+        ("2016-01-07T101243.tif", "", (2016, 1, 7, 10, 12, 43)),
+        ("20160107T101243.TIF", "", (2016, 1, 7, 10, 12, 43)),
+        ("north_20160107_101243_v2.tiff", "2020:01:01 00:00:00", (2016, 1, 7, 10, 12, 43)),
+        ("S2A_MSIL2A_20160107T101243_N0400_R022_T33TVL_20210705T235959.tif", "", (2016, 1, 7, 10, 12, 43)),
+        ("north.tif", "2016:01:07 10:12:43", (2016, 1, 7, 10, 12, 43)),
+        ("LC08_L2SP_190028_20160107_20200907_02_T1.tif", "2016:01:07 09:51:00", (2016, 1, 7, 9, 51, 0)),
+        ("20161307T101243_2016-01-07.tif", "2016:01:07 10:12:43", (2016, 1, 7, 10, 12, 43)),
+    ],
+)
+def test_the_time_comes_from_the_name_or_else_from_the_tag(
+    name: str, tag: str, sensed_at: tuple[int, ...], tmp_path: Path
+) -> None:
+    write(tmp_path / name, **({"TIFFTAG_DATETIME": tag} if tag else {}))
+
+    (item,) = items(tmp_path)
+
+    assert item.item_id == name
+    assert item.sensed_at == datetime(*sensed_at, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "told"),
+    [
+        ("2016-01-07T101243.tif", {}, ("unknown", "")),
+        ("2016-01-07T101243_N0301.tif", {"PLATFORM": "sentinel-2"}, ("sentinel-2", "03.01")),
+        ("2016-01-07T101243.tif", {"PROCESSING_BASELINE": "05.09"}, ("unknown", "05.09")),
+        ("T33TVL_20160107T101243_N0400.tif", {"PROCESSING_BASELINE": "02.00"}, ("unknown", "04.00")),
+    ],
+)
+def test_platform_and_baseline_are_told_by_name_or_tag(
+    name: str, tags: dict[str, str], told: tuple[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path / name, **tags)
+
+    (item,) = items(tmp_path)
+
+    assert (item.platform, item.baseline) == told
+
+
+def test_a_pass_delivered_twice_is_one_piece_of_one_pass(tmp_path: Path) -> None:
+    write(tmp_path / "2015-12-08T100409.tif")
+    write(tmp_path / "2015-12-08T101125.tif")
+    write(tmp_path / "2015-12-18T101125.tif")
+
+    twice, once = listed(tmp_path).acquisitions.values()
+
+    assert len({(item.overpass, item.tile) for item in twice}) == 1
+    assert once[0].overpass != twice[0].overpass
+
+
+def test_files_side_by_side_are_pieces_of_one_pass(tmp_path: Path) -> None:
+    write(tmp_path / "2016-01-07T101243_west.tif")
+    write(tmp_path / "2016-01-07T101247_east.tif", grid=replace(GRID, left=GRID.left + 50))
+    write(tmp_path / "S2A_20160107T101251_T33TVL.tif", grid=replace(GRID, left=GRID.left + 90))
+
+    west, east, tile = items(tmp_path)
+
+    assert west.overpass == east.overpass == tile.overpass
+    assert west.tile != east.tile
+    assert tile.tile == "T33TVL"
+
+
+def test_night_and_day_are_two_passes(tmp_path: Path) -> None:
+    write(tmp_path / "2016-01-07T101243.tif")
+    write(tmp_path / "2016-01-07T203000.tif")
+
+    assert len({item.overpass for item in items(tmp_path)}) == 2
+
+
+def test_a_folder_has_no_calendar() -> None:
+    assert FolderSource(Path("scenes")).due(PLACE, FIRST) is Due.UNKNOWN
+
+
+def test_the_lattice_is_the_first_good_files_over_the_place(tmp_path: Path) -> None:
+    write(tmp_path / "a" / NAME, grid=replace(GRID, left=GRID.left + 5_000))
+    (tmp_path / "b.tif").write_text("no raster")
+    write(tmp_path / "c" / NAME)
+    write(tmp_path / "d" / NAME, grid=replace(GRID, xres=20.0))
+    source = FolderSource(tmp_path)
+
+    assert source.lattice(PLACE.bounds) == GRID
+    assert source.lattice(Bounds(-94, 41, -93, 42)) is None
+
+
+def test_a_crs_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
+    middle = (PLACE.bounds.west + PLACE.bounds.east) / 2
+    own = f"+proj=laea +lat_0={PLACE.bounds.south} +lon_0={middle} +datum=WGS84 +units=m"
+    write(tmp_path / NAME, crs=own, grid=replace(GRID, left=-75, top=100))
+    source = FolderSource(tmp_path)
+
+    lattice = source.lattice(PLACE.bounds)
+
+    assert lattice is not None
+    assert "Lambert" in lattice.crs
+    place = replace(PLACE, grid=lattice)
+    (item,) = items(tmp_path, place)
+    assert (source.read(place, item).bands["red"] == 1500).all()
+
+
+# What changes under a listing
+
+
+def test_files_may_come_change_and_go_between_listings(tmp_path: Path) -> None:
+    source = FolderSource(tmp_path)
+
+    def found() -> dict[str, tuple[str, str]]:
+        listing = source.list(PLACE, FIRST, LAST, NOW)
+        return {i.item_id: (i.platform, i.digest) for day in listing.acquisitions.values() for i in day}
+
+    none = found()
+    write(tmp_path / NAME, PLATFORM="a")
+    one = found()
+    write(tmp_path / NAME, PLATFORM="another")
+    changed = found()
+    (tmp_path / NAME).unlink()
+    gone = found()
+
+    assert none == gone == {}
+    assert [platform for platform, _ in (one[NAME], changed[NAME])] == ["a", "another"]
+    assert one[NAME][1] != changed[NAME][1]
+
+
+def test_an_unchanged_file_is_not_opened_again(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    source = FolderSource(tmp_path)
+    before = source.list(PLACE, FIRST, LAST, NOW)
+    stat = path.stat()
+    path.write_bytes(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    assert source.list(PLACE, FIRST, LAST, NOW) == before
+
+
+def test_the_digest_is_of_the_bytes_alone(tmp_path: Path) -> None:
+    content = write(tmp_path / "a" / NAME).read_bytes()
+    copy = tmp_path / "b" / NAME
+    copy.parent.mkdir()
+    copy.write_bytes(content)
+    os.utime(copy, (1_000_000_000, 1_000_000_000))
+
+    one, other = items(tmp_path)
+
+    assert one.digest == other.digest
+    assert one.item_id != other.item_id
+
+
+def test_what_is_there_is_published_by_now(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    early = datetime(2016, 1, 8, tzinfo=UTC)
+
+    (item,) = items(tmp_path)
+    ((then,),) = FolderSource(tmp_path).list(PLACE, FIRST, LAST, early).acquisitions.values()
+
+    assert item.published_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert then.published_at == early
+
+
+def test_a_day_lists_its_own_files(tmp_path: Path) -> None:
+    write(tmp_path / "2016-01-07T101243.tif")
+    write(tmp_path / "2016-01-07T233000.tif")  # past solar midnight, at 14.6 degrees east
+    source = FolderSource(tmp_path)
+
+    days = {n: source.list(PLACE, day, day, NOW).acquisitions for n in (7, 8) if (day := date(2016, 1, n))}
+
+    assert [item.item_id for item in days[7][date(2016, 1, 7)]] == ["2016-01-07T101243.tif"]
+    assert [item.item_id for item in days[8][date(2016, 1, 8)]] == ["2016-01-07T233000.tif"]
+
+
+def test_a_file_changed_since_it_was_listed_is_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    source = FolderSource(tmp_path)
+    (item,) = items(tmp_path)
+    write(path, PLAIN | {"red": full(501)})
+
+    with pytest.raises(SceneError, match=f"{NAME}: is not the file that was listed"):
+        source.read(PLACE, item)
+    path.unlink()
+    with pytest.raises(SceneError, match=f"{NAME}: can't be read"):
+        source.read(PLACE, item)
+
+
+def test_a_missing_folder_is_a_wrong_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
+        listed(tmp_path / "nowhere")
+    with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
+        FolderSource(tmp_path / "nowhere").lattice(PLACE.bounds)
+
+
+def test_links_are_followed_within_the_folder_only(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    write(outside / NAME)
+    write(folder / ".data" / NAME)
+    (folder / "within.tif").symlink_to(folder / ".data" / NAME)
+    (folder / "leaving.tif").symlink_to(outside / NAME)
+    (folder / "leaving").symlink_to(outside, target_is_directory=True)
+    (folder / "round").symlink_to(folder, target_is_directory=True)
+    (folder / "broken.tif").symlink_to(folder / "nothing")
+    (folder / "loop.tif").symlink_to(folder / "loop.tif")
+
+    listing = listed(folder)
+
+    assert listing.refused.keys() == {"leaving.tif", "broken.tif", "loop.tif", "within.tif"}
+    assert "leads out of the folder" in listing.refused["leaving.tif"]
+    assert "unknown time" in listing.refused["within.tif"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / NAME)
+
+    assert "pipe" in listed(tmp_path).refused[NAME]
+
+
+# What can't be taken
+
+
+def text(path: Path) -> None:
+    path.write_text("Not Found")
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+def cut_in_its_header(path: Path) -> None:
+    path.write_bytes(write(path).read_bytes()[:100])
+
+
+def without_crs(path: Path) -> None:
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        write(path, grid=None)
+
+
+def a_list_of_other_files(path: Path) -> None:
+    path.write_text('<VRTDataset rasterXSize="1" rasterYSize="1"></VRTDataset>')
+
+
+def off_the_earth(path: Path) -> None:
+    write(path, grid=replace(GRID, left=1e30))
+
+
+BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
+    (NAME, text, "can't be read as a GeoTIFF"),
+    (NAME, empty, "can't be read as a GeoTIFF"),
+    (NAME, cut_in_its_header, "can't be read as a GeoTIFF"),
+    (NAME, a_list_of_other_files, "can't be read as a GeoTIFF"),
+    (NAME, without_crs, "has no coordinate reference system; assign"),
+    (NAME, off_the_earth, "lies nowhere on Earth"),
+    (NAME, lambda p: write(p, {"red": full(1), "green": full(1)}), "no band is described as nir; found 'red', 'green'"),
+    (NAME, lambda p: write(p, {"": full(1)}), "no band is described as nir or red; found ''; set"),
+    (NAME, lambda p: write(p, PLAIN | {"B04": full(1)}), "bands 1 and 3 are both red"),
+    (NAME, lambda p: write(p, scale=1.0), "band red is uint16 with scale 1; set its scale and offset"),
+    (NAME, lambda p: write(p, scale=-1e-4), "band red is uint16 with scale -0.0001"),
+    (NAME, lambda p: write(p, offset=np.nan), "offset nan"),
+    (NAME, lambda p: write(p, {b: full(0.1, "complex64") for b in PLAIN}), "band red is complex64"),
+    ("north.tif", write, "unknown time of sensing: the name does not tell, TIFFTAG_DATETIME is ''; name the file like"),
+    ("north_2016-01-07.tif", write, "unknown time of sensing: the name says 2016-01-07"),
+    (
+        "north_2016-01-07.tif",
+        lambda p: write(p, TIFFTAG_DATETIME="2020:02:02 11:11:11"),
+        "the name says 2016-01-07, TIFFTAG_DATETIME is '2020:02:02 11:11:11'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "why"), BROKEN)
+def test_what_can_not_be_taken_is_refused_by_name_and_the_others_are_not(
+    name: str, make: Callable[[Path], object], why: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "good" / NAME)
+    (tmp_path / "bad").mkdir()
+    make(tmp_path / "bad" / name)
+
+    listing = listed(tmp_path)
+
+    assert listing.refused.keys() == {f"bad/{name}"}
+    assert listing.refused[f"bad/{name}"].startswith(f"bad/{name}: ")
+    assert why in listing.refused[f"bad/{name}"]
+    assert [item.item_id for item in items(tmp_path)] == [f"good/{NAME}"]
+
+
+def test_other_files_are_no_one_s_business(tmp_path: Path) -> None:
+    for name in ("README.md", ".tmp-2016-01-07T101243.tif", "2016-01-07T101243.tif.aux.xml", ".hidden/a.tif"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("-")
+
+    assert listed(tmp_path) == Listing({})
+
+
+def test_files_elsewhere_are_refused_only_where_none_lies_over_the_place(tmp_path: Path) -> None:
+    write(tmp_path / "away" / NAME, grid=replace(GRID, left=GRID.left + 50_000))
+
+    alone = listed(tmp_path)
+    write(tmp_path / NAME)
+    together = listed(tmp_path)
+
+    assert alone.acquisitions == {}
+    assert "covers longitude 15.19" in alone.refused[f"away/{NAME}"]
+    assert 'about 50 km from region "North"' in alone.refused[f"away/{NAME}"]
+    assert together.refused == {}
+    assert [item.item_id for item in items(tmp_path)] == [NAME]
+
+
+def test_floats_that_are_no_reflectance_are_an_error_when_read(tmp_path: Path) -> None:
+    write(tmp_path / NAME, {"red": full(500, "float32"), "nir": full(4000, "float32")}, scale=1.0)
+
+    with pytest.raises(SceneError, match=rf"{NAME}: most values of band red are too large \(as 500.*; set the scale"):
+        layers_of(tmp_path)
+
+
+def test_a_file_cut_in_its_pixels_is_an_error_that_names_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(1, 9999, (2, 400, 400)).astype(np.uint16)
+    path = write(tmp_path / NAME, {"red": noise[0], "nir": noise[1]}, grid=replace(GRID, width=400, height=400))
+    header_first = path.read_bytes()
+    path.write_bytes(header_first[: len(header_first) * 2 // 3])
+
+    listing = listed(tmp_path)
+
+    if listing.refused:
+        assert NAME in listing.refused
+    else:
+        with pytest.raises(SceneError, match=f"{NAME}: can't be read"):
+            layers_of(tmp_path, replace(PLACE, grid=replace(GRID, width=400, height=400)))
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file to be damaged."""
+    return write(tmp_path_factory.mktemp("good") / NAME, PLATFORM="sentinel-2").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # rasterio logs garbage as UTF-8
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(data=st.data())
+def test_no_flipped_bits_do_worse_than_a_refusal_or_an_error(data: st.DataObject, good: bytes, tmp_path: Path) -> None:
+    content = bytearray(good)
+    places = st.tuples(st.integers(0, len(content) - 1), st.integers(0, 7))
+    for byte, bit in data.draw(st.lists(places, min_size=1, max_size=8)):
+        content[byte] ^= 1 << bit
+    (tmp_path / NAME).write_bytes(content)
+    source = FolderSource(tmp_path)
+
+    listing = source.list(PLACE, FIRST, LAST + timedelta(days=365), NOW)
+
+    assert listing.refused.keys() <= {NAME}
+    for item in (item for day in listing.acquisitions.values() for item in day):
+        with suppress(SceneError):
+            assert source.read(PLACE, item).classes.shape == (ROWS, COLUMNS)
