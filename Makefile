@@ -57,7 +57,7 @@ lint: install ## format, lint, types, and which package may import which
 
 .PHONY: test
 test: install ## unit and integration tests: a minute or two
-	$(bin)/pytest -n 2 -m "not slow" $(wildcard tests/unit tests/integration)
+	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol
 
 .PHONY: test-slow
 test-slow: install ## end to end tests, and all that take minutes
@@ -68,12 +68,12 @@ validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml
 
 .PHONY: demo
-demo: install ## two minutes that show late data put right, without a server
-	$(bin)/python -m satctl.demo
+demo: install ## the whole in two minutes on simulated scenes: daily days, a late field and a late scene put right
+	$(bin)/satctl demo
 
 .PHONY: up
-up: install ## everything on this laptop: the three locations, the daemon and the UI
-	$(bin)/python -m satctl.up
+up: install ## everything on this machine, the UI on http://localhost:3002
+	$(bin)/satctl up
 
 .PHONY: clean
 clean: ## remove .venv and caches; data in .satfields stay

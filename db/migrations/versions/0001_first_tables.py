@@ -26,6 +26,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "runs",
+        "retired_objects",
         "withdrawals",
         "processing_attempts",
         "missed_fields",
@@ -195,6 +196,11 @@ def _backlog_and_attempts() -> None:
         sa.Column("field_id", sa.Integer, sa.ForeignKey("fields.field_id"), primary_key=True),
         sa.Column("day", sa.Date, primary_key=True),
         sa.Column("listed_at", INSTANT, nullable=False),
+    )
+    op.create_table(
+        "retired_objects",
+        sa.Column("object_key", sa.String(300), primary_key=True),
+        sa.Column("retired_at", INSTANT, nullable=False),
     )
     op.create_table(
         "runs",

@@ -44,6 +44,7 @@ class Report:
     settled: int = 0
     missed: int = 0
     withdrawn: int = 0
+    states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
 

@@ -20,6 +20,7 @@ from satcommon.grid import Bounds
 from satcommon.problems import Problems, shown
 
 MAX_NAME, MAX_CROP = 200, 64  # characters, as the columns have them
+_JOINERS = "\u200c\u200d"  # not printable by themselves, and part of words in several scripts
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -52,7 +53,7 @@ def read_fields(path: Path, *, layer: str | None = None) -> list[NewField]:
     Raises:
         InputError: with everything that is wrong in the file.
     """
-    problems = Problems(path)
+    problems = Problems()
     fields: list[NewField] = []
     seen: dict[str, str] = {}
     for feature in read_features(path, problems, layer=layer):
@@ -83,7 +84,7 @@ def read_regions(path: Path, *, layer: str | None = None) -> list[NewRegion]:
     Raises:
         InputError: with everything that is wrong in the file.
     """
-    problems = Problems(path)
+    problems = Problems()
     regions: list[NewRegion] = []
     seen: dict[str, str] = {}
     for feature in read_features(path, problems, layer=layer):
@@ -112,7 +113,7 @@ def read_polygon(path: Path, *, layer: str | None = None) -> BaseGeometry:
     Raises:
         InputError: there are several, or what is wrong with it.
     """
-    problems = Problems(path)
+    problems = Problems()
     features = list(read_features(path, problems, layer=layer, single=True))
     problems.raise_if_any()
     if len(features) != 1:
@@ -153,7 +154,25 @@ def checked_identity(value: str, where: str) -> str:
     Raises:
         InputError: it is none.
     """
-    return _text(value, "external_id", MAX_NAME, where)
+    text = checked_text(value, "external_id", where)
+    if text != value:
+        raise InputError(f"{where}: external_id {shown(value)} has spaces around it; expected none")
+    return text
+
+
+def checked_text(value: str, what: str, where: str, most: int = MAX_NAME) -> str:
+    """A name without spaces around it, which every database, file and terminal can hold.
+
+    Raises:
+        InputError: it is empty, too long, or has characters that can't be printed.
+    """
+    text = value.strip()
+    if not text or len(text) > most:
+        raise InputError(f"{where}: {what} {shown(value)} has {len(text)} characters; expected 1 to {most}")
+    bad = [c for c in text if not c.isprintable() and c not in _JOINERS]
+    if bad:
+        raise InputError(f"{where}: {what} {shown(value)} holds {bad[0]!r}; expected printable characters")
+    return text
 
 
 # --- attributes ----------------------------------------------------------------------------------------------------
@@ -228,17 +247,7 @@ def _attribute(feature: Feature, attribute: str, most: int) -> str | None:
         return None
     if not isinstance(value, str):
         raise InputError(f"{feature.where}: {attribute} is {shown(value)}; expected text or a whole number")
-    return _text(value, attribute, most, feature.where)
-
-
-def _text(value: str, what: str, most: int, where: str) -> str:
-    text = value.strip()
-    if not text or len(text) > most:
-        raise InputError(f"{where}: {what} {shown(value)} has {len(text)} characters; expected 1 to {most}")
-    if not text.isprintable():
-        bad = next(c for c in text if not c.isprintable())
-        raise InputError(f"{where}: {what} {shown(value)} holds {bad!r}; expected printable characters")
-    return text
+    return checked_text(value, attribute, feature.where, most)
 
 
 def _has(feature: Feature) -> str:

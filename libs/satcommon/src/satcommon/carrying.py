@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from satcommon.agronomy import NO_NDVI, State, advance
 from satcommon.algorithm import Algorithm
@@ -28,9 +29,10 @@ class States:
     @classmethod
     def of(cls, table: pa.Table, rules: Algorithm) -> States:
         """The states in rows. A row of a version with another kernel holds none that could be carried on."""
-        lengths = {len(days) for days in table["state_days"].to_pylist()[:1]}
-        if not table.num_rows or lengths != {rules.kernel_size}:
-            return cls({}, State.initial(0, rules.kernel_size))
+        fits = [
+            pc.equal(pc.list_value_length(table[name]), rules.kernel_size) for name in ("state_days", "state_ndvi_e4")
+        ]
+        table = table.filter(pc.and_(*fits))
         count = table.num_rows
         planting = table["planting_date"].combine_chunks().cast(pa.int32()).to_numpy(zero_copy_only=False) + _EPOCH
 

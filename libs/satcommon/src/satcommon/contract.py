@@ -42,7 +42,7 @@ DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagste
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 PRIORITY_TAG = "dagster/priority"
-PRIORITIES = {"ingest": "3", "realtime": "2", "history": "1", "replay": "0"}  # realtime never waits behind a replay
+PRIORITIES = {"ingest": "2", "realtime": "2", "history": "1", "replay": "0"}  # realtime never waits behind a replay
 
 region_partitions = DynamicPartitionsDefinition(name=REGION)
 day_partitions = DailyPartitionsDefinition(start_date=settings().partitions_start.isoformat())

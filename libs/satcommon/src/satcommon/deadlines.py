@@ -26,9 +26,17 @@ class Deadlines:
         """The waiting times of the settings."""
         return cls(settings.deadline_hours, settings.lateness_days)
 
+    def closes_at(self, day: date, bounds: Bounds) -> datetime:
+        """When the day is closed without its scene."""
+        return _solar_noon(day, bounds) + timedelta(hours=self.deadline_hours)
+
+    def gives_up_at(self, day: date, bounds: Bounds) -> datetime:
+        """When a due scene of the day is past the allowed lateness."""
+        return _solar_noon(day, bounds) + timedelta(hours=12, days=self.lateness_days)
+
     def passed(self, day: date, bounds: Bounds, now: datetime) -> bool:
         """Whether the day is closed without its scene."""
-        return now >= _solar_noon(day, bounds) + timedelta(hours=self.deadline_hours)
+        return now >= self.closes_at(day, bounds)
 
     def last_passed(self, bounds: Bounds, now: datetime) -> date:
         """The latest day whose deadline has passed."""
@@ -39,7 +47,7 @@ class Deadlines:
 
     def given_up(self, day: date, bounds: Bounds, now: datetime) -> bool:
         """Whether a due scene of the day is past the allowed lateness."""
-        return now >= _solar_noon(day, bounds) + timedelta(hours=12, days=self.lateness_days)
+        return now >= self.gives_up_at(day, bounds)
 
 
 def _solar_noon(day: date, bounds: Bounds) -> datetime:

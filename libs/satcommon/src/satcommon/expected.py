@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from satcommon.db.models import RevisionKind
@@ -101,10 +101,17 @@ def spans(
         last = season.end or date.max
         if i + 1 < len(ordered):
             last = min(last, ordered[i + 1].planting - ONE_DAY)
+        told = [_from_planting(r, season.planting, last) for r in revisions]
         first, last = max(season.planting, monitored[0]), min(last, monitored[1] or date.max)
         if first <= last:
-            found += _within(first, last, season.planting, revisions)
+            found += _within(first, last, season.planting, told)
     return tuple(found)
+
+
+def _from_planting(revision: Revision, planting: date, last: date) -> Revision:
+    """A correction speaks of its whole season, also where the planting was moved to an earlier day after it."""
+    of_season = revision.kind is RevisionKind.CORRECTED and planting < revision.valid_from <= last
+    return replace(revision, valid_from=planting) if of_season else revision
 
 
 def _within(first: date, last: date, planting: date, revisions: Sequence[Revision]) -> Iterator[Span]:

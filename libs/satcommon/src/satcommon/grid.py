@@ -64,8 +64,9 @@ class Grid:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The grid as canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The grid as canonical JSON: a whole number reads the same whether it came as 10 or 10.0."""
+        numbers = {name: float(getattr(self, name)) for name in ("left", "top", "xres", "yres")}
+        return json.dumps(asdict(self) | numbers, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Grid:

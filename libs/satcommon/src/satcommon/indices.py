@@ -49,11 +49,13 @@ def layers(cells: Cells) -> dict[str, Layer]:
         index = spyndex.indices[name]
         bands = {letter: _LETTERS[letter] for letter in index.bands}
         if all(band in cells for band in bands.values()):
-            valid = np.logical_and.reduce([cells[band] != NODATA for band in bands.values()])
+            surface = {letter: reflectance(cells[band]) for letter, band in bands.items()}
             with np.errstate(invalid="ignore", divide="ignore"):
-                values = spyndex.computeIndex(name, {letter: reflectance(cells[b]) for letter, b in bands.items()})
-            # Reflectances of opposite sign make the ratio meaningless (and infinite where they cancel).
-            valid &= np.isfinite(values) & (np.abs(values) <= 1)
+                values = spyndex.computeIndex(name, surface)
+            # A negative reflectance makes the ratio meaningless: beyond 1 where signs differ, of the wrong sign where
+            # both are negative, infinite where they cancel.
+            valid = np.logical_and.reduce([cells[band] != NODATA for band in bands.values()])
+            valid &= np.isfinite(values) & np.logical_and.reduce([part >= 0 for part in surface.values()])
             found[column] = (values, valid)
     if THERMAL in cells:
         found["lst_c"] = (cells[THERMAL].astype(np.float64) * TEMPERATURE_SCALE - _KELVIN, cells[THERMAL] != NODATA)

@@ -6,7 +6,8 @@ A put that returned is there for every reader; one that failed or was killed lef
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import obstore
@@ -28,7 +29,7 @@ class ObjectStore:
 
     Raises:
         SettingError: the URL is of another kind.
-        StoreError: the folder can't be made or written to.
+        StoreError: the folder can't be made.
     """
 
     def __init__(self, url: str) -> None:
@@ -44,7 +45,7 @@ class ObjectStore:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"SATFIELDS_STORE={url!r} can't be made or written to: {error.strerror}") from error
+                raise StoreError(f"SATFIELDS_STORE={url!r} can't be made: {error.strerror}; name a folder") from error
             self._store = LocalStore(self._folder)
 
     def put(self, key: str, data: bytes) -> bool:
@@ -68,6 +69,7 @@ class ObjectStore:
 
         Raises:
             ObjectMissingError: nothing is under the key.
+            StoreError: the store could not be reached.
         """
         with self._explained(key):
             return bytes(obstore.get(self._store, key).bytes())
@@ -82,13 +84,22 @@ class ObjectStore:
         return True
 
     def list(self, prefix: str) -> list[str]:
-        """The keys under a prefix, sorted."""
+        """The keys under a prefix, sorted; none where there is nothing. A prefix ends at a ``/``."""
         with self._explained(prefix):
             return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
 
+    def put_times(self, prefix: str) -> dict[str, datetime]:
+        """When each object under a prefix was put."""
+        with self._explained(prefix):
+            return {e["path"]: e["last_modified"] for batch in obstore.list(self._store, prefix) for e in batch}
+
     def delete(self, key: str) -> None:
-        """Remove an object."""
-        with self._explained(key):
+        """Remove an object; one that is gone already is gone, as S3 has it.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        with suppress(ObjectMissingError), self._explained(key):
             obstore.delete(self._store, key)
 
     def raster_path(self, key: str) -> str:
@@ -104,5 +115,5 @@ class ObjectStore:
         except _MISSING as error:
             raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from error
         except (BaseError, OSError) as error:
-            said = str(error).strip().splitlines()[0]
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise StoreError(f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: {said}") from error

@@ -1,10 +1,9 @@
-"""Everything that is wrong with a user's file, for one message: who mends a file wants the whole list."""
+"""Everything that is wrong with what a user gave, for one message: who mends a file wants the whole list."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from satcommon.errors import InputError
@@ -17,10 +16,9 @@ _Found = TypeVar("_Found")
 
 
 class Problems:
-    """The problems of a file, each a line that names the feature."""
+    """Problems, each a line that names file and feature."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._lines: list[str] = []
 
     def add(self, line: str) -> None:
@@ -45,7 +43,7 @@ class Problems:
             return
         if len(self._lines) == 1:
             raise InputError(self._lines[0])
-        lines = [f"{self._path}: {len(self._lines)} problems; nothing of the file was taken:", *self._lines[:_SHOWN]]
+        lines = [f"{len(self._lines)} problems; nothing was taken:", *self._lines[:_SHOWN]]
         if len(self._lines) > _SHOWN:
             lines.append(f"... and {len(self._lines) - _SHOWN} more")
         raise InputError("\n".join(lines))

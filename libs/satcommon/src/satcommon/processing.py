@@ -25,7 +25,7 @@ from satcommon.db.expectations import geometries
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.deadlines import Deadlines
-from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError
+from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError
 from satcommon.objects import ObjectStore
 from satcommon.observation import Observed, SceneInput, Subject, Work, observe
 from satcommon.reading import DayInputs, Expected, Reading, day_inputs, expected_fields, read
@@ -162,7 +162,8 @@ def commit(
         if due_day > inputs.day:
             return Outcome.CLOSED_BY_ANOTHER
         if due_day < inputs.day:
-            raise PermanentError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
+            # Monitored from an earlier day meanwhile; whoever asks again begins there.
+            raise RetryableError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
         current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
         changed = current != inputs.inputs or now - put.at > MAX_OBJECT_AGE
         if changed and not last_try:

@@ -313,6 +313,7 @@ def commit(
         too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())
         if too_old or region.algorithm_version != inputs.version or current != inputs.view:
             return False
+        ledger.retire(connection, [inputs.view.keys[day] for day in puts], now)
         for day, one in puts.items():
             ledger.set_day(
                 connection,

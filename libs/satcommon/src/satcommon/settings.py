@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
 
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         description='hours from sensing to publication of single scenes, JSON: {"A/2026-05-01": 70}',
     )
 
+    simulated_held: Path | None = Field(
+        None, description="folder; a simulated scene is held back while a file of its item id lies in it"
+    )
+
     deadline_hours: float = Field(
         36.0, gt=0, description="hours after solar noon at which a day closes without its scene"
     )
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
 
-    @field_validator("home", "scene_folder")
+    @field_validator("home", "scene_folder", "simulated_held")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -88,6 +92,8 @@ def settings() -> Settings:
     """
     try:
         return Settings()
+    except SettingsError as error:
+        raise SettingError(f'{PREFIX}SIMULATED_DELAYS: expected JSON like {{"A/2026-05-01": 70}} ({error})') from error
     except ValidationError as error:
         lines = []
         for one in error.errors():

@@ -18,7 +18,8 @@ def db() -> None:
 def upgrade() -> None:
     """Make or migrate the database.
 
-    It comes to this code's schema, whole or not at all; several upgrades at a time wait for each other, and the second finds nothing to do.
+    It comes to this code's schema, whole or not at all. Of several upgrades at a time the second waits for the first,
+    and finds nothing to do.
 
     \b
     Examples:

@@ -18,6 +18,8 @@ COMMANDS = {
     "export": ("satctl.export", "Write a region's rows to CSV, Parquet or GeoJSON."),
     "locations": ("satctl.dagster", "List and reload Dagster's code locations."),
     "runs": ("satctl.dagster", "List and launch Dagster runs."),
+    "up": ("satctl.up", "Run everything on this machine."),
+    "demo": ("satctl.demo", "Show late data put right, in about two minutes."),
 }
 FAILED, WRONG_INPUT = 1, 2  # exit codes; click's own for wrong usage is 2 too
 
@@ -27,7 +29,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click means it to be set; its annotation says otherwise
 
     def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
         """Write the message."""
@@ -75,7 +77,7 @@ class Satctl(click.Group):
 @click.group(cls=Satctl, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.version_option(package_name="satctl")
-def main(debug: bool) -> None:  # noqa: ARG001  # `Satctl.invoke` reads it
+def main(debug: bool) -> None:  # `Satctl.invoke` reads it
     """Administer Satfields: regions and fields, and what became of their days.
 
     The environment says which system: SATFIELDS_HOME on a laptop, SATFIELDS_DATABASE_URL and SATFIELDS_STORE elsewhere.

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from satcommon.db.engine import open_engine, require_current
 from satcommon.environment import Environment
-from satcommon.errors import DatabaseVersionError
+from satcommon.errors import DatabaseVersionError, SettingError
 from satcommon.settings import settings
 from sqlalchemy import Engine
+
+_SQLITE = b"SQLite format 3\0"  # how a database file begins; one that was only just made is empty
 
 
 @contextmanager
@@ -42,6 +44,21 @@ def opened_engine() -> Iterator[Engine]:
 
 
 def is_there(engine: Engine) -> bool:
-    """False for a SQLite file that is still to be made: reading it would make an empty one."""
-    file = engine.url.database
-    return engine.dialect.name != "sqlite" or not file or file == ":memory:" or Path(file).exists()
+    """False for a SQLite file that is still to be made: reading it would make an empty one.
+
+    Raises:
+        SettingError: there is a file, and it is something else.
+    """
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return True
+    file = Path(engine.url.database)
+    if not file.exists():
+        return False
+    if not file.is_file() or _head(file) not in (_SQLITE, b""):
+        raise SettingError(f"SATFIELDS_DATABASE_URL: {file} is no SQLite database; name another file, or move it away")
+    return True
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened_file:
+        return opened_file.read(len(_SQLITE))

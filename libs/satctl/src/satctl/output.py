@@ -44,7 +44,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     rows = [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for i, column in enumerate(columns):
-        numbers = bool(rows) and all(isinstance(row[i], (int, float)) for row in rows if row[i] is not None)
+        kinds = {type(row[i]) for row in rows} - {type(None)}
+        numbers = bool(kinds) and kinds <= {int, float}
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))

@@ -13,7 +13,7 @@ from satcommon.db.registry import MAX_DAY, MIN_DAY
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-class Day(click.ParamType):
+class Day(click.ParamType):  # type: ignore[type-arg]  # generic only in click's newest versions
     """A day as YYYY-MM-DD."""
 
     name = "day"

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from satctl.checkout import seed_files
 from satctl.opening import opened
-from satctl.output import counted, names, print_facts, print_json, print_table, progress, say, warn
+from satctl.output import counted, names, print_facts, print_json, print_table, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
 
 MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
@@ -171,14 +171,14 @@ def _register(
     added = []
     for region in new:
         first = monitored_from or region.monitored_from or now.date()
-        if add_region(
-            connection, region.name, region.bounds, grids[region.name], first, monitored_until, CURRENT, now
-        ):
+        if add_region(connection, region.name, region.bounds, grids[region.name], first, monitored_until, CURRENT, now):
             added.append(region.name)
             continue
         there = registry.region(connection, region.name)
         if monitored_from not in (None, there.monitored_from):
-            warn(f"region {region.name!r} is monitored from {there.monitored_from} on; --monitored-from was not applied")
+            warn(
+                f"region {region.name!r} is monitored from {there.monitored_from} on; --monitored-from was not applied"
+            )
     return added
 
 

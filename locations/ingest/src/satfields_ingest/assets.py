@@ -33,7 +33,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     with reading(env.engine) as connection:
         place = region(connection, key[REGION])
     kind = lane("ingest", place.name)
-    with beating(env.engine, context.run_id, next(iter(kind.values())), env.settings.heartbeat_seconds):
+    with beating(env.engine, context.run.run_id, next(iter(kind.values())), env.settings.heartbeat_seconds):
         answer = ask(env.engine, env.store(), env.source(), place.bbox_id, day, datetime.now(UTC))
     for name, why in answer.refused.items():
         context.log.warning("%s was not taken: %s", name, why)
@@ -53,12 +53,15 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
 
 
 @asset(key=FIELD_REGISTRY, group_name="registry", owners=["team:ingest"], kinds={"sql"})
-def field_registry() -> MaterializeResult[None]:
+def field_registry(context: AssetExecutionContext) -> MaterializeResult[None]:
     """The registered regions, fields and seasons; materialized when they change."""
     from satcommon.db.engine import reading
+    from satcommon.db.heartbeat import beating
     from satcommon.db.registry import census
     from satcommon.environment import environment
 
-    with reading(environment().engine) as connection:
-        counted = census(connection)
+    env = environment()
+    with beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds):
+        with reading(env.engine) as connection:
+            counted = census(connection)
     return MaterializeResult(metadata=counted)

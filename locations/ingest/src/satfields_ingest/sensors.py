@@ -17,7 +17,7 @@ from dagster import (
 from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, fail_stale_runs, requests
 from satcommon.settings import settings
 
-from satfields_ingest.work import scenes_to_ask_for
+from satfields_ingest.work import registry_to_publish, scenes_to_ask_for
 
 
 @sensor(
@@ -26,21 +26,23 @@ from satfields_ingest.work import scenes_to_ask_for
     default_status=DefaultSensorStatus.RUNNING,
 )
 def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipReason:
-    """Publish the registry when it changed, and give new regions their partitions."""
+    """Publish the registry when it is not the published one, and give new regions their partitions."""
     from satcommon.db.engine import reading
-    from satcommon.db.registry import regions, revision
+    from satcommon.db.registry import regions
     from satcommon.environment import environment
 
+    now = datetime.now(UTC)
+    fail_stale_runs(context.instance, [REGISTRY_JOB], now)
     with reading(environment().engine) as connection:
-        current = str(revision(connection))
         names = [region.name for region in regions(connection)]
-    missing = [name for name in names if not context.instance.has_dynamic_partition(REGION, name)]
-    if not missing and current == (context.cursor or "0"):
-        return SkipReason(f"the registry is still at revision {current}")
+    known = set(context.instance.get_dynamic_partitions(REGION))
+    missing = [name for name in names if name not in known]
+    runs = list(requests(context.instance, registry_to_publish(context.instance), now))
+    if not missing and not runs:
+        return SkipReason("the registry is published, or a run is at it")
     return SensorResult(
-        run_requests=[RunRequest(run_key=f"registry:{current}")],
+        run_requests=runs,
         dynamic_partitions_requests=[AddDynamicPartitionsRequest(REGION, missing)] if missing else [],
-        cursor=current,
     )
 
 
@@ -52,6 +54,6 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
 def due_scenes(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
     """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new."""
     now = datetime.now(UTC)
-    fail_stale_runs(context.instance, [FETCH_JOB, REGISTRY_JOB], now)
+    fail_stale_runs(context.instance, [FETCH_JOB], now)
     known = set(context.instance.get_dynamic_partitions(REGION))
     yield from requests(context.instance, scenes_to_ask_for(known, now), now)

@@ -1,13 +1,16 @@
-"""What there is for ingest to do, read from the ledger and the source."""
+"""What there is for ingest to do, read from the ledger, the source, and what was materialized of the registry."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 
-from satcommon.contract import Work, in_window, lane, partition
+from dagster import DagsterInstance
+from satcommon.contract import FIELD_REGISTRY, Work, in_window, lane, partition
 from satcommon.environment import environment
 from satcommon.expected import ONE_DAY
+
+REVISION = "registry revision"  # in the registry's census, and so in the metadata of its materializations
 
 
 def scenes_to_ask_for(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
@@ -40,3 +43,16 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime) -> Iterator
             if in_window(day, now) and (day in fresh or day not in answered):
                 name = f"fetch:{region.name}:{day}:{fresh.get(day, 'answer')}"
                 yield Work(name, lane("ingest", region.name), partition(region.name, day))
+
+
+def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:
+    """The registry, where its revision is not the one of its last materialization."""
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import revision
+
+    with reading(environment().engine) as connection:
+        current = revision(connection)
+    last = next(iter(instance.fetch_materializations(FIELD_REGISTRY, limit=1).records), None)
+    published = last.asset_materialization.metadata.get(REVISION) if last and last.asset_materialization else None
+    if current != (published.value if published else 0):
+        yield Work(f"registry:{current}", {})

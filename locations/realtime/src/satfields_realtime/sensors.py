@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dagster import DefaultSensorStatus, EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor, sensor
 from satcommon.contract import CLOSE_JOB, HISTORY_JOB, REGION, SCENES, fail_stale_runs, requests
@@ -11,6 +11,8 @@ from satcommon.settings import settings
 
 from satfields_realtime.jobs import close_days, history
 from satfields_realtime.work import days_to_close
+
+_QUIET = timedelta(seconds=4 * settings().sensor_seconds)  # for the sensor on scenes to have been woken meanwhile
 
 
 @asset_sensor(
@@ -39,4 +41,4 @@ def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     now = datetime.now(UTC)
     fail_stale_runs(context.instance, [CLOSE_JOB, HISTORY_JOB], now)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, days_to_close(known, now), now)
+    yield from requests(context.instance, days_to_close(known, now, _QUIET), now)

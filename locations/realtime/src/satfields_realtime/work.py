@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_window, lane, partition
 from satcommon.environment import environment
@@ -11,12 +11,16 @@ from satcommon.environment import environment
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
 
 
-def days_to_close(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
+def days_to_close(
+    known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
+) -> Iterator[Work]:
     """The regions' days that can be closed: one run for each that is ready by itself, oldest first.
 
-    Only regions that have their Dagster partition are looked at.
+    Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
+    `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
     """
     from satcommon.closable import closable_days
+    from satcommon.db import ledger
     from satcommon.db.engine import reading
     from satcommon.db.registry import regions
 
@@ -25,7 +29,7 @@ def days_to_close(known_regions: Collection[str], now: datetime) -> Iterator[Wor
         closable = {
             region.name: closable_days(connection, region, env.deadlines, now)
             for region in regions(connection, active=True)
-            if region.name in known_regions
+            if region.name in known_regions and not ledger.answered_since(connection, region.bbox_id, now - quiet_for)
         }
     for name, days in closable.items():
         if len(days) > FEW_DAYS or any(not in_window(one.day, now) and one.day < now.date() for one in days):

@@ -47,9 +47,9 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     context.log.info("plan for %s: %s", place.name, planned)
     done: Counter[str] = Counter()
     lane_name = next(iter(lane("replay", place.name).values()))
-    with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
         processor = Processor(env.engine, env.store())
-        for chunk in replay(processor, env.engine, place.bbox_id, env.deadlines, context.run_id, now):
+        for chunk in replay(processor, env.engine, place.bbox_id, env.deadlines, context.run.run_id, now):
             found = chunk.computed
             done.update(
                 {
@@ -72,7 +72,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
                         AssetObservation(
                             FIELD_METRICS,
                             partition=partition(place.name, day),
-                            metadata={"corrected by run": context.run_id, "rows": table.num_rows},
+                            metadata={"corrected by run": context.run.run_id, "rows": table.num_rows},
                         )
                     )
     with reading(env.engine) as connection:

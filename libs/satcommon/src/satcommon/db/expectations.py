@@ -47,18 +47,25 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     )
     seasons = select(Season.field_id, Season.planting_date, Season.end_date).where(Season.field_id.in_(members))
     names = select(Field.field_id, Field.external_id).where(Field.field_id.in_(members))
+    # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
+    asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
     told: dict[int, list[Revision]] = defaultdict(list)
-    for r in rows_in(connection, revisions, FieldRevision.field_id, field_ids):
+    for r in rows_in(connection, revisions, FieldRevision.field_id, asked):
         member = r.bbox_id is not None
         told[r.field_id].append(Revision(r.revision_id, r.kind, r.valid_from, r.geometry_digest, member))
     planted: dict[int, list[SeasonDays]] = defaultdict(list)
-    for s in rows_in(connection, seasons, Season.field_id, field_ids):
+    for s in rows_in(connection, seasons, Season.field_id, asked):
         planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
     monitored = (region.monitored_from, region.monitored_until)
+    wanted = None if asked is field_ids else set(field_ids or ())
     return {
         f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
-        for f in rows_in(connection, names, Field.field_id, field_ids)
+        for f in rows_in(connection, names, Field.field_id, asked)
+        if wanted is None or f.field_id in wanted
     }
+
+
+_FEW = 1000
 
 
 def geometries(connection: Connection, digests: Collection[str]) -> dict[str, bytes]:
@@ -109,6 +116,7 @@ def _reconcile(
     last = ledger.watermark(connection, bbox_id)
     if last is None:
         return
+    listed = ledger.withdrawals(connection, bbox_id, date.min, last)
     missed: list[OpenMiss] = []
     carried: list[OpenMiss] = []
     left: list[tuple[int, date]] = []
@@ -120,7 +128,8 @@ def _reconcile(
             was = old.get(day)
             if was is None:
                 missed.append(OpenMiss(field_id, day, cause, _name(span)))
-                back.append((field_id, day))
+                if (field_id, day) in listed:
+                    back.append((field_id, day))
             elif was.geometry_digest != span.geometry_digest:
                 missed.append(OpenMiss(field_id, day, Cause.REVISED_FIELD, _name(span)))
             elif _carried(old, day) != _carried(new, day) or (was.planting != span.planting and not _carried(new, day)):
@@ -131,6 +140,15 @@ def _reconcile(
     ledger.cross_off(connection, bbox_id, back)
     ledger.open_misses(connection, bbox_id, [*missed, *carried], now)
     ledger.withdraw(connection, bbox_id, left, now)
+
+
+def miss_closed_days(connection: Connection, bbox_id: int, cause: Cause, digest: str, now: datetime) -> None:
+    """Open every expected field-day of a region's closed days as missed. The region's row is locked by the caller."""
+    last = ledger.watermark(connection, bbox_id)
+    if last is not None:
+        lines = timelines(connection, bbox_id)
+        missed = (OpenMiss(f, day, cause, digest) for f, line in lines.items() for day in _days(line, last))
+        ledger.open_misses(connection, bbox_id, missed, now)
 
 
 def _days(timeline: Timeline | None, last: date) -> dict[date, Span]:

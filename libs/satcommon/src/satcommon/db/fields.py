@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,6 +17,7 @@ from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
 from satcommon.errors import InputError
 from satcommon.geometry import digest, same_place
+from satcommon.problems import Problems
 
 ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
 
@@ -94,15 +95,19 @@ def register_fields(connection: Connection, new: Sequence[NewField], now: dateti
         seen[one.external_id] = one
     registry.lock(connection)
     there = {row.external_id: row for row in fields(connection, list(seen))}
+    ends = _season_ends(connection, [row.field_id for row in there.values()])
+    problems = Problems()
     for external_id, row in there.items():
-        _same_or_refused(seen[external_id], row)
+        problems.of(_same_or_refused, seen[external_id], row, ends[row.field_id])
+    problems.raise_if_any()
     created = [one for one in new if one.external_id not in there]
     if created:
         polygons = [one.geometry for one in created]
         found = membership.found_in(polygons, membership.rectangles(connection))
-        ids = _insert_fields(connection, created, now)
+        digests = [digest(polygon) for polygon in polygons]
+        ids = _insert_fields(connection, created, digests, now)
         with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
-            revisions = _insert_first_revisions(connection, ids, created, now)
+            revisions = _insert_first_revisions(connection, ids, created, digests, now)
             membership.join(connection, revisions, polygons, found)
         registry.moved(connection)
         at_home = {o.geometry for o in found}
@@ -110,11 +115,19 @@ def register_fields(connection: Connection, new: Sequence[NewField], now: dateti
     return Registered([one.external_id for one in created], sorted(there), homeless if created else [])
 
 
-def _same_or_refused(one: NewField, row: Row[tuple[Field]]) -> None:
+def _season_ends(connection: Connection, field_ids: Collection[int]) -> dict[int, date | None]:
+    """The end of each field's current season."""
+    is_current = (Field.field_id == Season.field_id) & (Field.planting_date == Season.planting_date)
+    statement = select(Season.field_id, Season.end_date).join(Field, is_current)
+    return {row.field_id: row.end_date for row in rows_in(connection, statement, Season.field_id, field_ids)}
+
+
+def _same_or_refused(one: NewField, row: Row[tuple[Field]], end: date | None) -> None:
     differs = [
         what
         for what, same in (
             ("planting_date", one.planting == row.planting_date),
+            ("season_end", one.end in (None, end)),
             ("geometry", same_place(one.geometry, shapely.from_wkb(row.geometry))),
         )
         if not same
@@ -126,26 +139,28 @@ def _same_or_refused(one: NewField, row: Row[tuple[Field]]) -> None:
         )
 
 
-def _insert_fields(connection: Connection, created: Sequence[NewField], now: datetime) -> list[int]:
+def _insert_fields(
+    connection: Connection, created: Sequence[NewField], digests: Sequence[str], now: datetime
+) -> list[int]:
     rows = [
         {
             "external_id": one.external_id,
             "name": one.name,
             "geometry": shapely.to_wkb(one.geometry),
-            "geometry_digest": digest(one.geometry),
+            "geometry_digest": name,
             "created_at": now,
             "known_at": now,
             "planting_date": one.planting,
             "active": True,
         }
-        for one in created
+        for one, name in zip(created, digests, strict=True)
     ]
     statement = insert(Field).returning(Field.field_id, sort_by_parameter_order=True)
     return list(connection.execute(statement, rows).scalars())
 
 
 def _insert_first_revisions(
-    connection: Connection, ids: Sequence[int], created: Sequence[NewField], now: datetime
+    connection: Connection, ids: Sequence[int], created: Sequence[NewField], digests: Sequence[str], now: datetime
 ) -> list[int]:
     pairs = list(zip(ids, created, strict=True))
     connection.execute(
@@ -165,9 +180,9 @@ def _insert_first_revisions(
                     "valid_from": ALWAYS,
                     "known_at": now,
                     "geometry": shapely.to_wkb(one.geometry),
-                    "geometry_digest": digest(one.geometry),
+                    "geometry_digest": name,
                 }
-                for i, one in pairs
+                for (i, one), name in zip(pairs, digests, strict=True)
             ],
         ).scalars()
     )
@@ -177,14 +192,15 @@ def activate_field(connection: Connection, external_id: str, day: date, now: dat
     """End a field's validity on a day, or begin it again: from that day on it is not, or is, expected.
 
     Returns:
-        False where it was so already; nothing was changed.
+        False where it is so already on every day from then on; nothing was changed.
 
     Raises:
         InputError: there is no such field.
     """
     registry.lock(connection)
     found = field(connection, external_id)
-    if found.active == active:
+    from_then_on = _in_force(connection, found.field_id, day, lambda r: r.kind in _ACTIVITY)
+    if all((r.kind is not RevisionKind.DEACTIVATED) == active for r in from_then_on):
         return False
     kind = RevisionKind.REACTIVATED if active else RevisionKind.DEACTIVATED
     with _change_of(connection, found.field_id, now):
@@ -209,14 +225,16 @@ def revise_geometry(
         now: when it became known.
 
     Returns:
-        False where the polygon is the same; nothing was changed.
+        False where the polygon is the same on every day from then on; nothing was changed.
 
     Raises:
         InputError: there is no such field.
     """
     registry.lock(connection)
     found = field(connection, external_id)
-    if same_place(geometry, shapely.from_wkb(found.geometry)):
+    since = changed_from or found.planting_date
+    from_then_on = _in_force(connection, found.field_id, since, lambda r: r.geometry is not None)
+    if all(same_place(geometry, shapely.from_wkb(r.geometry)) for r in from_then_on):
         return False
     kind = RevisionKind.CORRECTED if changed_from is None else RevisionKind.CHANGED
     wkb, name = shapely.to_wkb(geometry), digest(geometry)
@@ -227,7 +245,7 @@ def revise_geometry(
             .values(
                 field_id=found.field_id,
                 kind=kind,
-                valid_from=changed_from or found.planting_date,
+                valid_from=since,
                 known_at=now,
                 geometry=wkb,
                 geometry_digest=name,
@@ -280,6 +298,19 @@ def revise_season(
         )
     registry.moved(connection)
     return True
+
+
+_ACTIVITY = (RevisionKind.REGISTERED, RevisionKind.DEACTIVATED, RevisionKind.REACTIVATED)
+
+
+def _in_force(
+    connection: Connection, field_id: int, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]
+) -> list[Row[tuple[FieldRevision]]]:
+    """The words about a field that hold on some day from `day` on."""
+    statement = select(*FieldRevision.__table__.columns).where(FieldRevision.field_id == field_id)
+    told = [row for row in connection.execute(statement.order_by(FieldRevision.revision_id)) if says(row)]
+    days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
+    return [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
 
 
 def _change_of(

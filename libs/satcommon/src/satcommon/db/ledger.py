@@ -22,6 +22,7 @@ from satcommon.db.models import (
     ProcessingType,
     Region,
     RegionDay,
+    RetiredObject,
     Scene,
     Withdrawal,
     open_misses_only,
@@ -57,6 +58,12 @@ def watermark(connection: Connection, bbox_id: int) -> date | None:
     return connection.execute(statement).scalar()
 
 
+def first_closed_day(connection: Connection, bbox_id: int) -> date | None:
+    """The region's first closed day; None before it."""
+    statement = select(func.min(RegionDay.day)).where(RegionDay.bbox_id == bbox_id, RegionDay.closed_at.is_not(None))
+    return connection.execute(statement).scalar()
+
+
 def next_day(connection: Connection, region: Row[tuple[Region]]) -> date:
     """The day that the region closes next."""
     last = watermark(connection, region.bbox_id)
@@ -67,6 +74,13 @@ def region_day(connection: Connection, bbox_id: int, day: date) -> Day | None:
     """A region's day as the ledger has it; None where nothing was answered nor closed."""
     statement = select(*RegionDay.__table__.columns).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
     return connection.execute(statement).first()
+
+
+def answered_since(connection: Connection, bbox_id: int, since: datetime) -> bool:
+    """Whether the source's answer for any day of the region was entered or changed after an instant."""
+    statement = select(func.max(RegionDay.answered_at)).where(RegionDay.bbox_id == bbox_id)
+    last = connection.execute(statement).scalar()
+    return last is not None and last > since
 
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
@@ -101,6 +115,13 @@ def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> N
     """Write columns of a region's day, which may be new."""
     statement = _upsert(connection)(RegionDay).values(bbox_id=bbox_id, day=day, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["bbox_id", "day"], set_=values))
+
+
+def retire(connection: Connection, keys: Collection[str], now: datetime) -> None:
+    """Note that keys of result objects have moved away, so that the objects are collected in time."""
+    if keys:
+        rows = [{"object_key": key, "retired_at": now} for key in keys]
+        connection.execute(_upsert(connection)(RetiredObject).on_conflict_do_nothing(), rows)
 
 
 def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:

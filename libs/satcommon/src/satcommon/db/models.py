@@ -319,6 +319,15 @@ class Withdrawal(Base):
     listed_at: Mapped[datetime]
 
 
+class RetiredObject(Base):
+    """A result object whose key moved away; it is collected a day later."""
+
+    __tablename__ = "retired_objects"
+
+    object_key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    retired_at: Mapped[datetime]
+
+
 class Run(Base):
     """A run's heartbeat: the local launcher has no health check, so the ledger tells who is alive."""
 

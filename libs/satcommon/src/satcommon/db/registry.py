@@ -6,16 +6,19 @@ Every write takes the registry's lock first, then the rows of the regions concer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import shapely
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from satcommon import results
 from satcommon.algorithm import algorithm
-from satcommon.db import membership
-from satcommon.db.models import Field, FieldRevision, Region, Registry, Season
+from satcommon.db import ledger, membership
+from satcommon.db.expectations import expectations_change, miss_closed_days
+from satcommon.db.models import Cause, Field, FieldRevision, Region, Registry, Season
 from satcommon.errors import InputError
 from satcommon.grid import Bounds, Grid
+from satcommon.objects import ObjectStore
 from satcommon.scenes.source import Place
 
 MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
@@ -86,13 +89,7 @@ def add_region(
     """
     checked_region_name(name)
     algorithm(algorithm_version)
-    for day in (monitored_from, monitored_until):
-        if day is not None and not MIN_DAY <= day <= MAX_DAY:
-            raise InputError(f"region {name!r}: monitored day {day} is outside of {MIN_DAY}..{MAX_DAY}")
-    if monitored_until is not None and monitored_until < monitored_from:
-        raise InputError(
-            f"region {name!r}: monitored until {monitored_until} is before monitored from {monitored_from}"
-        )
+    _checked_monitoring(name, monitored_from, monitored_until)
     lock(connection)
     there = connection.execute(select(*Region.__table__.columns).where(Region.name == name)).first()
     if there is not None:
@@ -118,6 +115,85 @@ def add_region(
     ).all()
     revisions, shapes = [p.revision_id for p in polygons], [shapely.from_wkb(p.geometry) for p in polygons]
     membership.join(connection, revisions, shapes, membership.found_in(shapes, {bbox_id: bounds}))
+    moved(connection)
+    return True
+
+
+def _checked_monitoring(name: str, monitored_from: date, monitored_until: date | None) -> None:
+    for day in (monitored_from, monitored_until):
+        if day is not None and not MIN_DAY <= day <= MAX_DAY:
+            raise InputError(f"region {name!r}: monitored day {day} is outside of {MIN_DAY}..{MAX_DAY}")
+    if monitored_until is not None and monitored_until < monitored_from:
+        raise InputError(
+            f"region {name!r}: monitored until {monitored_until} is before monitored from {monitored_from}"
+        )
+
+
+def monitor_region(
+    connection: Connection,
+    store: ObjectStore,
+    name: str,
+    monitored_from: date,
+    monitored_until: date | None,
+    now: datetime,
+) -> bool:
+    """Monitor a region from another day, or until another one (None: without an end).
+
+    Closed days that are newly monitored are opened as missed. Days before the first closed one are closed for that,
+    since days have no gaps: without a row, under one empty object. On days no longer monitored rows are withdrawn.
+
+    Returns:
+        False where both are so already; nothing was changed.
+
+    Raises:
+        InputError: there is no such region, or the days are impossible.
+        StoreError: the empty object could not be stored; nothing was changed.
+    """
+    _checked_monitoring(name, monitored_from, monitored_until)
+    lock(connection)
+    found = region(connection, name)
+    if (monitored_from, monitored_until) == (found.monitored_from, found.monitored_until):
+        return False
+    with expectations_change(connection, [found.bbox_id], None, Cause.LATE_REGION, now):
+        values = {"monitored_from": monitored_from, "monitored_until": monitored_until}
+        connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(values))
+        first = ledger.first_closed_day(connection, found.bbox_id)
+        if first is not None and monitored_from < first:
+            data, key = results.encode(results.empty()), results.new_key(found.bbox_id, monitored_from)
+            store.put(key, data)
+            for n in range((first - monitored_from).days):
+                day = monitored_from + timedelta(days=n)
+                ledger.set_day(
+                    connection,
+                    found.bbox_id,
+                    day,
+                    object_key=key,
+                    object_digest=results.digest(data),
+                    row_count=0,
+                    closed_at=now,
+                )
+    moved(connection)
+    return True
+
+
+def pin_algorithm(connection: Connection, name: str, version: str, now: datetime) -> bool:
+    """Pin a region to another algorithm version: all that is closed is to be recomputed by it.
+
+    Returns:
+        False where it is pinned to that version already; nothing was changed.
+
+    Raises:
+        InputError: there is no such region.
+        AlgorithmError: the version is not supported here.
+    """
+    algorithm(version)
+    lock(connection)
+    found = region(connection, name)
+    ledger.lock_region(connection, found.bbox_id)
+    if found.algorithm_version == version:
+        return False
+    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(algorithm_version=version))
+    miss_closed_days(connection, found.bbox_id, Cause.REVISED_ALGORITHM, f"algorithm {version}", now)
     moved(connection)
     return True
 

@@ -6,12 +6,13 @@ What changes of a closed day is opened as missed in the same transaction.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
@@ -66,13 +67,15 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
     with reading(engine) as connection:
         region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
         known = _registered(connection, bbox_id, day)
+        scenes = _scenes(connection, bbox_id, day)
     where = place(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])
     due = source.due(where, day)
     scene: UnitedScene | None = None
     key = ""
-    if acquisitions and {(a.item_id, a.digest) for a in acquisitions} != known:
+    # An item may be taken back and come again: only where there was never another scene is a known listing no news.
+    if acquisitions and (scenes != 1 or {(a.item_id, a.digest) for a in acquisitions} != known):
         scene = unite(source, where, acquisitions)
         assert scene is not None
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{scene.digest}.tif"
@@ -88,7 +91,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
         due=due,
         scene_digest=current.digest if current else None,
         object_key=current.object_key if current else None,
-        items=tuple(current.item_ids.split(";")) if current else (),
+        items=tuple(json.loads(current.item_ids)) if current else (),
         fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
         refused=listing.refused | (scene.refused if scene else {}),
         new=new,
@@ -118,6 +121,11 @@ def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[st
         AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day == day
     )
     return {(row.item_id, row.digest) for row in connection.execute(statement)}
+
+
+def _scenes(connection: Connection, bbox_id: int, day: date) -> int:
+    statement = select(func.count()).select_from(Scene).where(Scene.bbox_id == bbox_id, Scene.day == day)
+    return connection.execute(statement).scalar_one()
 
 
 def _record(
@@ -160,7 +168,7 @@ def _record(
                 day=day,
                 digest=scene.digest,
                 object_key=key,
-                item_ids=";".join(a.item_id for a in scene.items),
+                item_ids=json.dumps([a.item_id for a in scene.items]),
                 sensed_at=scene.items[0].sensed_at,
                 observed_fraction=float(np.mean(classes != PixelClass.NODATA)),
                 clear_fraction=float(np.mean(classes == PixelClass.CLEAR)),

@@ -2,11 +2,11 @@
 
 Fields touch a small part of a scene, and decoding is nearly all of a day's work: the file is tiled so that a reader
 decodes touched tiles only. Bands are interleaved by pixel, as GDAL's COG driver writes them, so one decoding gives a
-tile of every band, which is what an observation needs.
+tile of every band, which is what an observation needs (measured: a fifth faster than by band, for 3 % more bytes).
 
-Measured on 842 x 1121 cells of 8 bands: zstd 1 with a predictor takes half a second less than the default level 9 and
-is 6 % larger; without a predictor it is twice as fast and 35 % larger. Overviews would add 40 % to the size and double
-the time of writing, and our readers never ask for them, so there are none: a viewer decodes what it shows.
+Measured on 842 x 1121 cells of 8 bands (7.9 MB, written in 0.1 s): the default level 9 of zstd takes five times as long
+for 7 % fewer bytes; without the predictor it is a quarter faster for 40 % more. Overviews would triple the time and add
+38 %, and our readers never ask for them, so there are none: a viewer decodes what it shows.
 """
 
 from __future__ import annotations

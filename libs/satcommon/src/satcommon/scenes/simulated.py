@@ -1,6 +1,6 @@
 """A satellite made up from a seed, for the demo, the tests and the benchmarks: no network, any calendar, any lateness.
 
-All that it answers is a pure function of the seed, the region and the day; what it sees is in `farmland`.
+What it sees (`farmland`) is a pure function of the seed, the region and the day; when it comes, of the settings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satcommon.errors import SceneError
@@ -38,6 +39,7 @@ class SimulatedSource:
         late_hours: the further delay of a late scene.
         gap_share: share of due scenes that never come.
         delays: hours from sensing to publication of single scenes, by ``region/YYYY-MM-DD``; stands above all shares.
+        held: folder; a scene is held back for as long as a file of its item id lies in it.
     """
 
     seed: int = 7
@@ -47,6 +49,7 @@ class SimulatedSource:
     late_hours: float = 72.0
     gap_share: float = 0.0
     delays: dict[str, float] = field(default_factory=dict, hash=False)
+    held: Path | None = None
 
     collection = "imagery"
 
@@ -61,6 +64,7 @@ class SimulatedSource:
             late_hours=settings.simulated_late_hours,
             gap_share=settings.simulated_gap_share,
             delays=dict(settings.simulated_delays),
+            held=settings.simulated_held,
         )
 
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002 - the protocol's signature
@@ -76,7 +80,9 @@ class SimulatedSource:
         """The scenes of first..last that are published by `now`; a day without one is left out."""
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         found = ((day, self._acquisition(place, day)) for day in days if self.due(place, day) is Due.DUE)
-        return Listing({day: [one] for day, one in found if one is not None and one.published_at <= now})
+        held = {file.name for file in self.held.iterdir()} if self.held and self.held.is_dir() else set()
+        there = ((day, one) for day, one in found if one is not None and one.item_id not in held)
+        return Listing({day: [one] for day, one in there if one.published_at <= now})
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
         """All bands on the place's grid, whose units are taken for metres; about 0.2 s for a million cells.

@@ -108,21 +108,19 @@ class _Layout:
 
 
 def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
-    by_platform: dict[str, list[Acquisition]] = {}
-    for item in sorted(candidates, key=lambda item: (item.sensed_at, item.platform)):
-        by_platform.setdefault(item.platform, []).append(item)
+    platforms = {item.platform for item in candidates}
+    by_platform = [_ordered([item for item in candidates if item.platform == platform]) for platform in platforms]
     best: _Layout | None = None
-    for items in by_platform.values():
-        layout = _lay(source, place, _ordered(items))
+    for items in sorted(by_platform, key=lambda items: (min(item.sensed_at for item in items), items[0].platform)):
+        layout = _lay(source, place, items)
         if best is None or layout.covered > best.covered:
             best = layout
-        if best.covered == best.classes.size:
-            break
     assert best is not None
     return best
 
 
 def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout:
+    """All items are read, even where the first cover everything: one that can't be read must not go unnoticed."""
     layout: _Layout | None = None
     for item in items:
         try:
@@ -133,8 +131,6 @@ def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout
             layout = _Layout(dict(layers.bands), layers.classes, [item])
         else:
             layout.fill(item, layers)
-        if layout.covered == layout.classes.size:
-            break
     assert layout is not None
     return layout
 

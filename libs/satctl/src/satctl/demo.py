@@ -1,0 +1,258 @@
+"""The demo: from an empty folder to late data put right, by the real sensors, in about two minutes.
+
+Two regions with simulated scenes. The history job fills ten days; a field is entered late; then Dagster's own sensors
+carry five past days through ingest and realtime, one scene comes late, and reprocessing puts both right.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import shapely
+from satcommon.errors import RetryableError
+from satcommon.settings import settings
+
+from satctl import laptop
+from satctl.output import print_table, progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from satcommon.environment import Environment
+
+HISTORY_DAYS, SENSOR_DAYS = 10, 5
+LATE_REGION = "A"
+LATE_FIELD = ("late-comer", "Late Comer", shapely.box(-94.048, 40.452, -94.039, 40.459))
+LIMIT_SECONDS = 240  # for the sensors' part
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".satfields/demo"), show_default=True)
+def demo(home: Path) -> None:
+    """Show the whole on simulated scenes, in about two minutes. The home folder is emptied first.
+
+    \b
+    Examples:
+      satctl demo
+      satctl demo --home /tmp/satfields-demo
+    """
+    started = time.monotonic()
+    home = home.absolute()
+    if home.exists() and any(home.iterdir()) and not (home / "satfields.db").exists():
+        raise click.UsageError(f"{home} is neither empty nor of an earlier demo; name another folder with --home")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    today = datetime.now(UTC).date()
+    late_day = today - timedelta(days=SENSOR_DAYS)
+    os.environ.update(_environment(home, late_day))
+    settings.cache_clear()
+    with _step("migrate the database, seed two regions and 15 fields"):
+        env = _prepare(today)
+    with _step(f"history job: {HISTORY_DAYS} days of two regions, one run each"):
+        _fill_history(home, today - timedelta(days=SENSOR_DAYS + 1))
+    with _step(f"enter a field late: {LATE_FIELD[1]!r}, planted 40 days ago"):
+        _enter_late_field(env, today)
+    _show("status")
+    _show("plan")
+    _show("audit")
+    log = home / "dagster.log"
+    say("\nstart Dagster: three code locations, daemon, UI ...")
+    with laptop.running(home, laptop.free_port(), log, {}) as url:
+        say(f"  UI: {url}   log: {log}")
+        _let_sensors_work(env, today, late_day, home)
+    _show("status")
+    _show("audit", "--deep")
+    _pictures(env, home, today - timedelta(days=1))
+    _summary(home)
+    _verify(env, today)
+    say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def _environment(home: Path, late_day: date) -> dict[str, str]:
+    """The settings of the demo: short pauses, and one scene that is held back."""
+    held = home / "held"
+    held.mkdir()
+    _late_scene(home, late_day).touch()
+    return {
+        "SATFIELDS_HOME": str(home),
+        "SATFIELDS_DATABASE_URL": "",
+        "SATFIELDS_STORE": "",
+        "SATFIELDS_SCENE_SOURCE": "simulated",
+        "SATFIELDS_SIMULATED_HELD": str(held),
+        "SATFIELDS_SENSOR_SECONDS": "2",
+        "SATFIELDS_RETRY_PAUSE_SECONDS": "5",
+        "DAGSTER_HOME": str(laptop.dagster_home(home)),
+    }
+
+
+def _late_scene(home: Path, day: date) -> Path:
+    """The file that holds back the late scene."""
+    return home / "held" / f"SIM_{LATE_REGION}_{day:%Y%m%d}"
+
+
+def _prepare(today: date) -> Environment:
+    from satcommon.db.engine import open_engine
+    from satcommon.environment import environment
+
+    from satctl.migrations import upgrade
+
+    upgrade(open_engine(settings().database_url))
+    _run("regions", "seed", "--monitored-from", str(today - timedelta(days=SENSOR_DAYS + HISTORY_DAYS)))
+    environment.cache_clear()
+    return environment()
+
+
+def _fill_history(home: Path, until: date) -> None:
+    """Run the history job of each region, both at once, as Dagster runs of their own."""
+    from dagster import DagsterInstance
+    from satcommon.contract import HISTORY_JOB, history_config
+
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        instance.schedule_storage  # noqa: B018  # makes the files: two processes that make them at once spoil them
+    running = []
+    for region in ("A", "B"):
+        config = home / f"history-{region}.json"
+        config.write_text(json.dumps(history_config(region, until)))
+        arguments = ["job", "execute", "-m", "satfields_realtime.definitions", "-j", HISTORY_JOB, "-c", str(config)]
+        log = (home / f"history-{region}.log").open("wb")
+        command = [sys.executable, "-m", "dagster", *arguments]
+        running.append((subprocess.Popen(command, stdout=log, stderr=log), log))  # noqa: S603  # our own interpreter
+    for process, log in running:
+        if process.wait(LIMIT_SECONDS) != 0:
+            raise RetryableError(f"the history job failed; its log is {log.name}")
+        log.close()
+
+
+def _enter_late_field(env: Environment, today: date) -> None:
+    from satcommon.db.engine import writing
+    from satcommon.db.fields import NewField, register_fields
+
+    external_id, name, polygon = LATE_FIELD
+    with writing(env.engine) as connection:
+        field = NewField(external_id, name, polygon, today - timedelta(days=40), where="demo")
+        register_fields(connection, [field], datetime.now(UTC))
+
+
+def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path) -> None:
+    """Wait until all is closed and put right; the late scene is let go once its day is closed without it."""
+    days = 2 * SENSOR_DAYS
+    with progress(f"sensors at work: {days} region-days", days + 2) as advance:
+        shown = 0
+
+        def done() -> bool:
+            nonlocal shown
+            closed, late_day_is_closed, scene_is_there, open_misses = _state(env, today, late_day)
+            if late_day_is_closed:
+                _late_scene(home, late_day).unlink(missing_ok=True)
+            reached = closed + scene_is_there + (closed == days and scene_is_there and open_misses == 0)
+            while shown < reached:
+                advance()
+                shown += 1
+            return reached == days + 2
+
+        if not laptop.wait_for(done, LIMIT_SECONDS, pause=1.0):
+            log = home / "dagster.log"
+            raise RetryableError(f"the sensors did not finish within {LIMIT_SECONDS} s; Dagster's log is {log}")
+    say(f"  {days} region-days closed, the late scene and the late field put right")
+
+
+def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bool, int]:
+    """Days closed by the sensors, whether the late day is, whether its scene is there, and how many misses are open."""
+    from satcommon.db import ledger
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import regions
+
+    closed, late_day_is_closed, scene_is_there, open_misses = 0, False, False, 0
+    with reading(env.engine) as connection:
+        for region in regions(connection):
+            days = ledger.region_days(connection, region.bbox_id, late_day, today)
+            closed += sum(row.closed_at is not None for row in days.values())
+            if region.name == LATE_REGION and late_day in days:
+                late_day_is_closed = days[late_day].closed_at is not None
+                scene_is_there = days[late_day].scene_digest is not None
+            open_misses += sum(part.field_days for part in ledger.backlog(connection, region.bbox_id))
+    return closed, late_day_is_closed, scene_is_there, open_misses
+
+
+def _pictures(env: Environment, home: Path, day: date) -> None:
+    """A picture of each region, of its last day with little cloud."""
+    from satcommon.db import ledger
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import regions
+    from satcommon.region_map import region_map
+
+    with reading(env.engine) as connection:
+        found = regions(connection)
+    for region in found:
+        with reading(env.engine) as connection:
+            days = [day - timedelta(days=back) for back in range(SENSOR_DAYS + HISTORY_DAYS)]
+            scenes = {d: s for d in days if (s := ledger.current_scene(connection, region.bbox_id, d))}
+        clearest = max(scenes, key=lambda d: (round(scenes[d].clear_fraction, 1), d))
+        path = home / f"region-{region.name}.png"
+        path.write_bytes(region_map(env.engine, env.store(), region, clearest, max_pixels=640))
+        say(f"  picture of region {region.name} on {clearest}: {path}")
+
+
+def _summary(home: Path) -> None:
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home / "dagster")) as instance:
+        runs = instance.get_runs()
+    jobs = sorted({run.job_name for run in runs})
+    print_table(
+        ["job", "runs", "succeeded"],
+        [[j, sum(r.job_name == j for r in runs), sum(r.job_name == j and r.is_success for r in runs)] for j in jobs],
+        title=f"{len(runs)} Dagster runs",
+    )
+
+
+def _verify(env: Environment, today: date) -> None:
+    """Check what the demo promised; raises where it does not hold."""
+    from satcommon.db.engine import reading
+    from satcommon.db.models import Cause, Miss
+    from sqlalchemy import select
+
+    with reading(env.engine) as connection:
+        misses = connection.execute(select(Miss.cause, Miss.processed)).all()
+    closed, _, scene_is_there, open_misses = _state(env, today, today - timedelta(days=SENSOR_DAYS))
+    causes = {miss.cause for miss in misses}
+    checks = {
+        "every region-day is closed": closed == 2 * SENSOR_DAYS,
+        "the scene came late": scene_is_there and Cause.LATE_SCENE in causes,
+        "the field was entered late": Cause.LATE_FIELD in causes,
+        "every miss was put right": open_misses == 0 and all(miss.processed for miss in misses),
+    }
+    print_table(["check", "holds"], checks.items())
+    if not all(checks.values()):
+        raise RetryableError("the demo did not show what it promises; see the table")
+
+
+def _show(*arguments: str) -> None:
+    say(f"\n$ satctl {' '.join(arguments)}")
+    _run(*arguments)
+
+
+def _run(*arguments: str) -> None:
+    """Run a command of satctl, as a user would."""
+    from satctl.main import main
+
+    main.main(list(arguments), standalone_mode=False)
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    started = time.monotonic()
+    say(f"\n{what} ...")
+    with progress(what):
+        yield
+    say(f"  {time.monotonic() - started:.1f} s")

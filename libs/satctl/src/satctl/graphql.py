@@ -1,0 +1,189 @@
+"""Dagster's GraphQL API, through the client library that dagster-graphql brings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from satcommon.errors import InputError, PermanentError, RetryableError
+
+REPOSITORY = "__repository__"  # Dagster's name for what a location's definitions hold
+LOADED, LOADING = "RepositoryLocation", "loading"  # states of a location; any other is its error
+
+_LOCATIONS = """
+query Locations {
+  workspaceOrError {
+    ... on Workspace {
+      locationEntries { name loadStatus locationOrLoadError { __typename ... on PythonError { message } } }
+    }
+  }
+}
+"""
+
+_RELOAD = """
+mutation Reload($name: String!) {
+  reloadRepositoryLocation(repositoryLocationName: $name) {
+    __typename
+    ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+    ... on ReloadNotSupported { message }
+    ... on RepositoryLocationNotFound { message }
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_RUN = """
+runId jobName status creationTime startTime endTime
+repositoryOrigin { repositoryLocationName }
+tags { key value }
+"""
+
+_RUNS = f"""
+query Runs($filter: RunsFilter, $limit: Int) {{
+  runsOrError(filter: $filter, limit: $limit) {{
+    __typename
+    ... on Runs {{ results {{ {_RUN} }} }}
+    ... on InvalidPipelineRunsFilterError {{ message }}
+    ... on PythonError {{ message }}
+  }}
+}}
+"""
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PipelineNotFoundError { message }
+    ... on RunConflict { message }
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+
+def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Run a query against a webserver.
+
+    Raises:
+        RetryableError: it does not answer.
+    """
+    from gql import Client, gql
+    from gql.transport.exceptions import TransportError
+    from gql.transport.requests import RequestsHTTPTransport
+    from requests.exceptions import RequestException
+
+    logging.getLogger("gql.transport.requests").setLevel(logging.WARNING)  # it logs every query and answer
+    transport = RequestsHTTPTransport(f"{url.rstrip('/')}/graphql", timeout=20)
+    try:
+        return dict(Client(transport=transport).execute(gql(query), variable_values=variables))
+    except (RequestException, TransportError, OSError) as error:
+        raise RetryableError(
+            f"Dagster does not answer at {url} ({type(error).__name__}); is it up (`make up`), and is "
+            "SATFIELDS_DAGSTER_URL its address?"
+        ) from error
+
+
+def location_states(url: str) -> dict[str, str]:
+    """The code locations: `RepositoryLocation` where one is loaded, `loading`, or the first line of its error.
+
+    `loadStatus: LOADED` says only that loading ended; what it ended with is the type of `locationOrLoadError`.
+    """
+    states = {}
+    for entry in execute(url, _LOCATIONS)["workspaceOrError"].get("locationEntries", []):
+        found = entry["locationOrLoadError"]
+        if entry["loadStatus"] != "LOADED" or found is None:
+            states[entry["name"]] = LOADING
+        else:
+            message = (found.get("message") or found["__typename"]).strip().splitlines()[0]
+            states[entry["name"]] = message
+    return states
+
+
+def reload_location(url: str, name: str) -> None:
+    """Load a code location anew.
+
+    Raises:
+        InputError: there is none of that name.
+        PermanentError: it can't be loaded.
+    """
+    found = execute(url, _RELOAD, {"name": name})["reloadRepositoryLocation"]
+    if found["__typename"] == "RepositoryLocationNotFound":
+        known = ", ".join(location_states(url)) or "none"
+        raise InputError(f"Dagster at {url} has no code location {name!r} (known: {known})")
+    loaded = found.get("locationOrLoadError") or found
+    if loaded["__typename"] != LOADED:
+        raise PermanentError(f"the code location {name!r} was not loaded: {_said(loaded)}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as Dagster lists it."""
+
+    run_id: str
+    job: str
+    location: str | None
+    status: str
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    tags: dict[str, str]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran."""
+        return (self.ended_at - self.started_at).total_seconds() if self.started_at and self.ended_at else None
+
+
+def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[str] | None = None) -> list[Run]:
+    """The latest runs, the newest first."""
+    chosen = {name: value for name, value in (("statuses", statuses), ("runIds", run_ids)) if value}
+    found = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
+    if found["__typename"] != "Runs":
+        raise PermanentError(f"Dagster at {url} lists no runs: {_said(found)}")
+    return [
+        Run(
+            run_id=run["runId"],
+            job=run["jobName"],
+            location=(run["repositoryOrigin"] or {}).get("repositoryLocationName"),
+            status=run["status"],
+            created_at=_instant(run["creationTime"]),
+            started_at=_instant(run["startTime"]),
+            ended_at=_instant(run["endTime"]),
+            tags={tag["key"]: tag["value"] for tag in run["tags"]},
+        )
+        for run in found["results"]
+    ]
+
+
+def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
+    """Launch a run of a job; gives its id.
+
+    Raises:
+        PermanentError: Dagster refused it.
+    """
+    selector = {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
+    metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+    params = {"selector": selector, "mode": "default", "runConfigData": dict(config), "executionMetadata": metadata}
+    found = execute(url, _LAUNCH, {"params": params})["launchRun"]
+    if found["__typename"] != "LaunchRunSuccess":
+        raise PermanentError(f"Dagster at {url} did not launch {job!r} in location {location!r}: {_said(found)}")
+    return str(found["run"]["runId"])
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    """The first line of what Dagster says of an error, after its type."""
+    messages = [error["message"] for error in found.get("errors", ())] or [found.get("message") or ""]
+    return (
+        f"{found['__typename']}: {messages[0].strip().splitlines()[0] if messages[0].strip() else 'no more is known'}"
+    )
+
+
+def _instant(timestamp: float | None) -> datetime | None:
+    return None if timestamp is None else datetime.fromtimestamp(timestamp, UTC)

@@ -1,0 +1,190 @@
+"""`satctl status` and `satctl audit`: how every region stands, and whether nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+from satcommon.db import registry
+from satcommon.db.engine import reading
+from satcommon.db.models import Region, RegionDay
+from sqlalchemy import Connection, Row, func, select
+
+from satctl.opening import opened
+from satctl.output import age, counted, print_json, print_table, progress, say, warn
+from satctl.parameters import json_option
+
+if TYPE_CHECKING:
+    from satcommon.audit import Report
+
+    from satctl.standing import Standing
+
+region_option = click.option("--region", "names", multiple=True, metavar="NAME", help="Only this region; repeatable.")
+
+
+def _regions(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
+    """The named regions, or all."""
+    return [registry.region(connection, name) for name in names] if names else registry.regions(connection)
+
+
+@click.command()
+@region_option
+@click.option("--days", type=click.IntRange(min=0), default=5, show_default=True, help="Closed days to list.")
+@json_option
+def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
+    """Show how each region stands: closed, missed, late.
+
+    "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
+    are not.
+
+    \b
+    Examples:
+      satctl status
+      satctl status --region A --days 30
+      satctl status --json
+    """
+    from satctl.standing import standing
+
+    now = datetime.now(UTC)
+    with opened() as env, reading(env.engine) as connection:
+        found = [standing(connection, region, env.deadlines, days, now) for region in _regions(connection, names)]
+    if as_json:
+        print_json({"at": now, "regions": found})
+        return
+    if not found:
+        say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
+        return
+    _print(found, now)
+
+
+def _print(found: Sequence[Standing], now: datetime) -> None:
+    columns = ("region", "active", "monitored", "watermark", "lag, days", "fields", "missed field-days")
+    print_table(
+        (*columns, "to withdraw", "source late", "us late", "next deadline"),
+        [
+            (
+                s.region,
+                s.active,
+                f"{s.monitored_from}..{s.monitored_until or ''}",
+                s.watermark,
+                s.lag_days,
+                s.expected_fields,
+                sum(one.field_days for one in s.backlog),
+                s.withdrawals,
+                _days([one.day for one in s.source_late]),
+                _days(s.us_late),
+                f"{s.next_deadline.day}, {_moment(s.next_deadline.at, now)}" if s.next_deadline else None,
+            )
+            for s in found
+        ],
+    )
+    if any(s.backlog for s in found):
+        print_table(
+            ("region", "cause", "field-days", "wait for a scene", "failed", "first day", "last day", "oldest, age"),
+            [
+                (
+                    s.region,
+                    one.cause,
+                    one.field_days,
+                    one.waiting_for_scene,
+                    one.failed,
+                    one.first_day,
+                    one.last_day,
+                    age(timedelta(seconds=one.oldest_age_seconds)),
+                )
+                for s in found
+                for one in s.backlog
+            ],
+            "missed",
+        )
+    if any(s.closed_days for s in found):
+        print_table(
+            ("region", "day", "due", "scene", "rows", "missed", "closed"),
+            [
+                (s.region, d.day, d.due, d.scene, d.rows, d.missed, _moment(d.closed_at, now))
+                for s in found
+                for d in s.closed_days
+            ],
+            "last closed days",
+        )
+    for s in found:
+        if s.active and s.never_asked:
+            warn(
+                f"region {s.region}: the source was never asked for {_days(s.never_asked)}; is ingest running? "
+                "Days before the allowed lateness are filled by `satctl runs launch history`."
+            )
+        for failed in s.failed_days:
+            warn(f"region {s.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
+
+
+def _days(days: Sequence[date]) -> str | None:
+    """How many days, and which."""
+    if not days:
+        return None
+    first, last = min(days), max(days)
+    return f"{counted(len(days), 'day')}: {first}" if len(days) == 1 else f"{len(days):,} days: {first}..{last}"
+
+
+def _moment(at: datetime, now: datetime) -> str:
+    return f"in {age(at - now)}" if at > now else f"{age(now - at)} ago"
+
+
+@click.command()
+@region_option
+@json_option
+def audit(names: tuple[str, ...], as_json: bool) -> None:
+    """Check that no field-day is lost.
+
+    Of each closed day, the fields that the registry expects must have a row with current inputs in the published
+    object, or an open miss. Reads every published object. Exit code 1 where something is wrong.
+
+    \b
+    Examples:
+      satctl audit
+      satctl audit --region A --json
+    """
+    from satcommon.audit import audit as audit_region
+
+    found: list[Report] = []
+    with opened() as env:
+        store = env.store()
+        with reading(env.engine) as connection:
+            regions = _regions(connection, names)
+            closed = (
+                select(RegionDay.bbox_id, func.count().label("days"))
+                .where(RegionDay.closed_at.is_not(None))
+                .group_by(RegionDay.bbox_id)
+            )
+            days = {row.bbox_id: row.days for row in connection.execute(closed)}
+        for region in regions:
+            with progress(f"auditing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
+                found.append(audit_region(env.engine, store, region, advance))
+    clean = all(report.clean for report in found)
+    if as_json:
+        print_json({"clean": clean, "regions": [{**vars(report), "clean": report.clean} for report in found]})
+    else:
+        _print_audit(found)
+    if not clean:
+        raise click.exceptions.Exit(1)
+
+
+def _print_audit(found: Sequence[Report]) -> None:
+    if not found:
+        say("there are no regions, so there is nothing to audit")
+        return
+    columns = ("region", "first day", "watermark", "expected =", "settled +", "missed", "to withdraw", "problems")
+    print_table(
+        columns,
+        [
+            (r.region, r.first_day, r.watermark, r.expected, r.settled, r.missed, r.withdrawn, r.problem_count)
+            for r in found
+        ],
+    )
+    for report in found:
+        for problem in report.problems:
+            say(f"  {problem}")
+        if report.problem_count > len(report.problems):
+            say(f"  ... and {report.problem_count - len(report.problems):,} more of {report.region}")
+    say("nothing is lost" if all(report.clean for report in found) else "NOT CLEAN: see the problems above")

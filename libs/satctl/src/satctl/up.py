@@ -1,0 +1,52 @@
+"""`satctl up`: Dagster's UI, daemon and the three locations on this machine, until it is interrupted."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+from satcommon.contract import LOCATIONS
+from satcommon.settings import settings
+
+from satctl import laptop
+from satctl.output import say
+
+
+@click.command()
+@click.option("--port", default=3002, show_default=True, help="Port of the UI on localhost.")
+@click.option(
+    "--seed/--no-seed", default=True, show_default=True, help="Register the sample regions where there are none."
+)
+def up(port: int, seed: bool) -> None:
+    """Run everything on this machine: the three locations, the daemon and the UI. Ctrl-C ends it.
+
+    \b
+    Examples:
+      satctl up
+      satctl up --port 3010 --no-seed
+    """
+    from satcommon.db.engine import open_engine, reading
+    from satcommon.db.registry import regions
+
+    from satctl.main import main
+    from satctl.migrations import upgrade
+
+    laptop.check_port(port)
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings().database_url, settings().database_timeout_seconds)
+    upgrade(engine)
+    with reading(engine) as connection:
+        empty = not regions(connection)
+    if seed and empty:
+        main.main(["regions", "seed"], standalone_mode=False)
+    log = home / "dagster.log"
+    try:
+        say(f"starting Dagster at http://localhost:{port} ...")
+        with laptop.running(home, port, log, {}) as url:
+            say(
+                f"{url} is up: locations {', '.join(LOCATIONS)}; schedules and sensors run. Log: {log}. Ctrl-C ends it."
+            )
+            signal.pause()
+    except KeyboardInterrupt:
+        say("ended")

@@ -1,0 +1,648 @@
+"""Each natural reading of the protocol that broke a promise in the model, as the shortest story that tells it apart.
+
+A test fails where the library has the flaw; `check` compares with what is true after each decisive step.
+"""
+
+from __future__ import annotations
+
+import pytest
+from satcommon.algorithm import CURRENT
+from satcommon.db import registry
+from satcommon.db.engine import reading, writing
+from satcommon.errors import RetryableError
+from satcommon.planning import backlog
+from satcommon.scenes.source import Due
+from world import (
+    DEADLINES,
+    OTHER_VERSION,
+    REGIONS,
+    THE_END,
+    FailingProcessor,
+    Realtime,
+    Replay,
+    World,
+    day,
+    same_results,
+)
+
+WEST, EAST = REGIONS
+MIDDLE = THE_END.replace(day=7, hour=12)  # the deadline of the fifth day is over, its allowed lateness is not
+
+
+@pytest.fixture
+def farm(world: World) -> World:
+    """Two fields in the west, seen on four days, three of them closed; the east is hardly looked at."""
+    world.monitor(EAST, day(1), day(1))
+    world.register("f1", 0, day(1))
+    world.register("f2", 4, day(1))
+    for n in range(1, 5):
+        world.arrives(WEST, day(n), "first")
+    world.close(WEST, day(3))
+    world.check()
+    return world
+
+
+def settle(world: World) -> None:
+    """Everything is done in the end, is true, and is what it would be had all been on time."""
+    world.check()
+    world.now = THE_END
+    world.drain()
+    world.check()
+    world.audit()
+    world.all_is_true()
+    same_results(world, world.in_order())
+
+
+def causes(world: World, name: str) -> dict[int, str]:
+    """The open misses of a field in the west: number of the day -> cause."""
+    return {(on - day(1)).days + 1: m.cause for (f, on), m in sorted(world.misses(WEST).items()) if f == name}
+
+
+def realtime(world: World) -> Realtime:
+    run = Realtime.start(world, WEST)
+    assert run is not None
+    return run
+
+
+def replay(world: World, chunk_days: int = 30) -> Replay:
+    run = Replay.start(world, WEST, chunk_days)
+    assert run is not None
+    return run
+
+
+# --- what a commit compares ----------------------------------------------------------------------------------------
+
+
+def test_a_close_starts_again_when_the_day_before_was_replaced(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.arrives(WEST, day(3), "other")
+    farm.replay(WEST)
+
+    run.step()
+
+    assert (run.ended, run.attempt) == ("", 2)
+    assert run.finish() == "CLOSED"
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_the_day_before_was_replaced(farm: World) -> None:
+    farm.close(WEST)
+    farm.arrives(WEST, day(3), "other")
+    run = replay(farm, chunk_days=1).until("commit")
+    farm.arrives(WEST, day(2), "other")
+    replay(farm, chunk_days=1).finish()
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    run.finish()
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_another_replaced_an_object_that_it_copied(farm: World) -> None:
+    farm.reshape("f1", 1, None)
+    run = replay(farm).until("commit")
+    farm.reshape("f2", 2, None)
+    replay(farm).finish()
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    run.finish()
+    settle(farm)
+
+
+def test_a_close_starts_again_when_the_scene_was_revised(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.arrives(WEST, day(4), "other")
+
+    run.step()
+
+    assert run.attempt == 2
+    run.finish()
+    settle(farm)
+
+
+def test_a_close_starts_again_when_the_algorithm_was_switched(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.pin(WEST, OTHER_VERSION)
+
+    run.step()
+
+    assert run.attempt == 2
+    run.finish()
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_the_algorithm_was_switched(farm: World) -> None:
+    farm.arrives(WEST, day(2), "other")
+    run = replay(farm).until("commit")
+    farm.pin(WEST, OTHER_VERSION)
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    run.finish()
+    settle(farm)
+
+
+def test_a_replay_survives_an_algorithm_that_was_switched_and_switched_back(farm: World) -> None:
+    farm.arrives(WEST, day(2), "other")
+    run = replay(farm).until("commit")
+    farm.pin(WEST, OTHER_VERSION)
+    farm.pin(WEST, CURRENT)
+
+    run.finish()
+
+    assert causes(farm, "f1") == {1: "revised_algorithm", 2: "revised_algorithm", 3: "revised_algorithm"}
+    settle(farm)
+
+
+def test_a_close_starts_again_when_the_due_answer_was_revised(farm: World) -> None:
+    farm.close(WEST)
+    farm.owe(WEST, day(5), Due.UNKNOWN)
+    farm.ask(WEST, day(5))
+    farm.now = MIDDLE  # past the deadline, within the allowed lateness
+    run = realtime(farm).until("commit")
+    farm.owe(WEST, day(5), Due.DUE)
+    farm.ask(WEST, day(5))
+
+    run.step()
+
+    assert run.attempt == 2
+    assert run.finish() == "CLOSED"
+    assert causes(farm, "f1") == {5: "late_scene"}
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_the_due_answer_was_revised(farm: World) -> None:
+    farm.close(WEST)
+    farm.owe(WEST, day(5), Due.NOT_DUE)
+    farm.ask(WEST, day(5))
+    farm.close(WEST)
+    farm.register("f3", 1, day(5))
+    farm.now = MIDDLE
+    run = replay(farm).until("commit")
+    farm.owe(WEST, day(5), Due.DUE)
+    farm.ask(WEST, day(5))
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    assert run.finish() == "nothing to do"  # the day waits for its scene
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_the_season_moved(farm: World) -> None:
+    farm.arrives(WEST, day(2), "other")
+    run = replay(farm).until("commit")
+    farm.season("f1", day(2), None)
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    run.finish()
+    settle(farm)
+
+
+def test_a_replay_starts_again_when_a_gap_was_made_in_a_field_s_validity(farm: World) -> None:
+    farm.reshape("f1", 1, None)
+    run = replay(farm).until("commit")
+    farm.activate("f1", False, day(2))
+    farm.activate("f1", True, day(3))
+
+    run.step()
+
+    assert run.restarts == 1
+    farm.check()
+    run.finish()
+    settle(farm)
+
+
+# --- misses --------------------------------------------------------------------------------------------------------
+
+
+def test_a_miss_is_not_resolved_before_the_days_after_it_are_on_the_list(farm: World) -> None:
+    farm.arrives(WEST, day(1), "other")
+
+    replay(farm, chunk_days=1).finish()
+
+    assert causes(farm, "f2") == {2: "carry"}
+    assert causes(farm, "f1") == {}, "its state is the published one again"
+    settle(farm)
+
+
+def test_a_day_that_was_closed_during_a_replay_is_carried_on_to(farm: World) -> None:
+    farm.arrives(WEST, day(3), "other")
+    run = replay(farm).until("commit")
+    assert realtime(farm).finish() == "CLOSED"
+
+    run.finish()
+
+    assert causes(farm, "f2") == {4: "carry"}
+    settle(farm)
+
+
+def test_state_is_compared_with_what_is_published_and_not_with_what_was_put(farm: World) -> None:
+    farm.arrives(WEST, day(1), "other")
+    replay(farm, chunk_days=1).until("commit")  # and is killed there
+
+    replay(farm, chunk_days=1).finish()
+
+    assert causes(farm, "f2") == {2: "carry"}
+    settle(farm)
+
+
+def test_a_replay_leaves_the_misses_of_other_fields(farm: World) -> None:
+    farm.reshape("f1", 1, None)
+    run = replay(farm).until("commit")
+    farm.reshape("f2", 2, None)
+
+    assert run.finish() == "COMMITTED"
+
+    assert causes(farm, "f1") == {}
+    assert causes(farm, "f2") == {1: "revised_field", 2: "revised_field", 3: "revised_field"}
+    settle(farm)
+
+
+def test_an_event_replaces_cause_and_digest_of_a_miss_that_is_open(farm: World) -> None:
+    farm.arrives(WEST, day(1), "other")
+    replay(farm, chunk_days=1).finish()
+    assert causes(farm, "f2") == {2: "carry"}
+
+    farm.arrives(WEST, day(2), "cloudy")
+
+    opened = farm.misses(WEST)["f2", day(2)]
+    assert (opened.cause, opened.digest) == ("revised_scene", farm.regions[WEST].scene(day(2)).digest)
+    farm.arrives(WEST, day(2), "replaced")
+    assert farm.misses(WEST)["f2", day(2)].digest == farm.regions[WEST].scene(day(2)).digest != opened.digest
+    settle(farm)
+
+
+def test_a_carry_leaves_a_miss_that_is_open_as_it_is(farm: World) -> None:
+    farm.arrives(WEST, day(1), "other")
+    farm.arrives(WEST, day(2), "cloudy")
+
+    replay(farm, chunk_days=1).finish()
+
+    assert causes(farm, "f2") == {2: "revised_scene"}
+    settle(farm)
+
+
+def test_observations_are_reused_by_their_digests_whatever_the_cause(farm: World) -> None:
+    farm.arrives(WEST, day(1), "reprocessed")
+    replay(farm).finish()
+    farm.arrives(WEST, day(1), "first")  # as it was
+    farm.reshape("f1", 1, None)
+    farm.reshape("f1", 0, None)  # as it was
+    run = replay(farm).until("put")
+
+    assert run.computed.observed == 2, "both fields on the first day"
+    assert run.computed.reused == 2, "f1 on the others, whose causes say that it was revised"
+    run.finish()
+    settle(farm)
+
+
+def test_a_waiting_miss_ends_the_steps_of_its_field_and_is_no_work(farm: World) -> None:
+    farm.close(WEST)
+    farm.ask(WEST, day(5))
+    farm.arrives(WEST, day(6), "first")
+    farm.close(WEST)
+    assert causes(farm, "f1") == {5: "late_scene"}
+    farm.reshape("f1", 1, None)
+    farm.ask(WEST, day(5))
+
+    farm.replay(WEST)
+
+    assert causes(farm, "f1") == {5: "revised_field"}
+    farm.check()
+    farm.arrives(WEST, day(5), "first")
+    assert causes(farm, "f1") == {5: "late_scene"}
+    settle(farm)
+
+
+def test_a_field_goes_on_at_its_next_miss_after_an_early_stop(farm: World) -> None:
+    farm.close(WEST)
+    farm.arrives(WEST, day(1), "reprocessed")
+    farm.arrives(WEST, day(3), "reprocessed")
+
+    run = replay(farm).until("put")
+
+    assert sorted({on for _, on in run.computed.steps}) == [day(1), day(3)]
+    run.finish()
+    settle(farm)
+
+
+# --- fields that come, leave and come back -------------------------------------------------------------------------
+
+
+def test_a_field_registered_during_a_close_is_missed(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.register("f3", 1, day(3))
+
+    assert run.finish() == "CLOSED"
+
+    assert run.attempt == 1, "realtime never restarts for a registration"
+    assert causes(farm, "f3") == {3: "late_field", 4: "late_field"}
+    settle(farm)
+
+
+def test_a_field_corrected_during_a_close_is_missed(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.reshape("f1", 1, None)
+
+    assert run.finish() == "CLOSED"
+
+    assert causes(farm, "f1") == dict.fromkeys(range(1, 5), "revised_field")
+    settle(farm)
+
+
+def test_a_season_moved_during_a_close_is_missed(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.season("f1", day(3), None)
+
+    assert run.finish() == "CLOSED"
+
+    assert causes(farm, "f1") == {3: "carry", 4: "revised_field"}
+    settle(farm)
+
+
+def test_the_row_of_a_field_that_left_during_a_close_is_withdrawn(farm: World) -> None:
+    run = realtime(farm).until("commit")
+    farm.activate("f1", False, day(4))
+
+    assert run.finish() == "CLOSED"
+
+    assert ("f1", day(4)) in farm.withdrawals(WEST)
+    farm.check()
+    settle(farm)
+
+
+def test_a_withdrawal_stays_while_its_row_is_copied(farm: World) -> None:
+    farm.reshape("f1", 1, None)
+    run = replay(farm).until("commit")
+    farm.activate("f2", False, day(2))
+
+    assert run.finish() == "COMMITTED"
+
+    assert {on for _, on in farm.withdrawals(WEST)} == {day(2), day(3)}
+    assert "f2" in farm.rows(WEST, day(2))
+    settle(farm)
+
+
+def test_a_withdrawn_row_is_no_start(farm: World) -> None:
+    farm.activate("f1", False, day(3))
+    farm.activate("f1", True, day(4))
+    assert "f1" in farm.rows(WEST, day(3))
+
+    assert realtime(farm).finish() == "CLOSED"
+
+    farm.check()
+    assert farm.rows(WEST, day(4))["f1"]["state_days"][1:] == [0] * 7
+    settle(farm)
+
+
+def test_a_replay_does_not_start_from_a_withdrawn_row(farm: World) -> None:
+    farm.activate("f1", False, day(2))
+    farm.activate("f1", True, day(3))
+
+    replay(farm, chunk_days=1).finish()
+    farm.check()
+    farm.replay(WEST)
+
+    assert farm.rows(WEST, day(3))["f1"]["state_days"][1:] == [0] * 7
+    settle(farm)
+
+
+def test_a_field_that_came_back_is_missed_even_where_its_old_row_is_still_there(farm: World) -> None:
+    farm.activate("f2", False, day(2))
+    farm.arrives(WEST, day(1), "other")
+    replay(farm, chunk_days=1).finish()
+    assert "f2" in farm.rows(WEST, day(2))
+
+    farm.activate("f2", True, day(2))
+
+    assert causes(farm, "f2") == {2: "revised_field", 3: "revised_field"}
+    assert not farm.withdrawals(WEST)
+    settle(farm)
+
+
+def test_a_withdrawal_of_a_field_that_came_back_and_left_again_during_a_replay(farm: World) -> None:
+    farm.activate("f2", False, day(2))
+    run = replay(farm).until("commit")
+    farm.activate("f2", True, day(2))
+    farm.activate("f2", False, day(3))
+
+    run.finish()
+
+    farm.check()
+    settle(farm)
+
+
+def test_a_season_that_began_earlier_is_carried_through_all_its_days(farm: World) -> None:
+    farm.register("f3", 4, day(3))
+    farm.replay(WEST)
+
+    farm.season("f3", day(1), None)
+
+    assert causes(farm, "f3") == {1: "revised_field", 2: "revised_field", 3: "carry"}
+    settle(farm)
+
+
+# --- runs that end oddly -------------------------------------------------------------------------------------------
+
+
+def test_a_day_closes_the_third_time_whatever_happens(farm: World) -> None:
+    run = realtime(farm)
+    for delivery in ("other", "cloudy", "first"):
+        run.until("commit")
+        farm.arrives(WEST, day(3), delivery)
+        farm.replay(WEST)
+        run.step()
+
+    assert run.ended == "CLOSED"
+    assert causes(farm, "f1") == {4: "carry"}
+    settle(farm)
+
+
+def test_a_day_whose_scene_changed_thrice_closes_with_its_fields_missed(farm: World) -> None:
+    run = realtime(farm)
+    for delivery in ("other", "cloudy", "replaced"):
+        run.until("commit")
+        farm.arrives(WEST, day(4), delivery)
+        run.step()
+
+    assert run.ended == "CLOSED"
+    assert causes(farm, "f1") == {4: "revised_scene"}
+    settle(farm)
+
+
+def test_a_field_that_came_before_the_third_commit_is_missed_as_well(farm: World) -> None:
+    run = realtime(farm)
+    for delivery in ("other", "cloudy", "first"):
+        run.until("commit")
+        farm.arrives(WEST, day(3), delivery)
+        farm.replay(WEST)
+        if delivery == "first":
+            farm.register("f3", 1, day(4))
+        run.step()
+
+    assert causes(farm, "f3") == {4: "late_field"}
+    settle(farm)
+
+
+def test_a_due_scene_that_is_not_there_the_third_time_stays_late(farm: World) -> None:
+    farm.close(WEST)
+    farm.ask(WEST, day(5))
+    farm.now = MIDDLE
+    run = realtime(farm)
+    for delivery in ("other", "cloudy", "first"):
+        run.until("commit")
+        farm.arrives(WEST, day(4), delivery)
+        farm.replay(WEST)
+        run.step()
+
+    assert run.ended == "CLOSED"
+    assert causes(farm, "f1") == {5: "late_scene"}
+    settle(farm)
+
+
+def test_the_same_close_twice(farm: World) -> None:
+    one, two = realtime(farm).until("commit"), realtime(farm).until("commit")
+    one.step()
+    farm.arrives(WEST, day(4), "other")
+    farm.replay(WEST)
+    published = farm.closed(WEST)[day(4)].object_key
+
+    two.step()
+
+    assert (one.ended, two.ended) == ("CLOSED", "CLOSED_BY_ANOTHER")
+    assert farm.closed(WEST)[day(4)].object_key == published
+    settle(farm)
+
+
+def test_the_same_replay_twice(farm: World) -> None:
+    farm.reshape("f1", 1, None)
+    one, two = replay(farm).until("commit"), replay(farm).until("commit")
+
+    assert (one.finish(), two.finish()) == ("COMMITTED", "nothing to do")
+
+    settle(farm)
+
+
+def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_redone(
+    farm: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = farm.regions[WEST].scene(day(2)).digest
+    monkeypatch.setattr(FailingProcessor, "unreadable", frozenset({broken}))
+    farm.register("f3", 4, day(1))
+
+    replay(farm).finish()
+
+    assert causes(farm, "f3") == {2: "late_field"}
+    assert "f3" in farm.rows(WEST, day(3))
+    farm.check()
+    with reading(farm.engine) as connection:
+        assert not backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
+    monkeypatch.undo()
+    settle(farm)
+
+
+def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = farm.regions[WEST].scene(day(2)).digest
+    monkeypatch.setattr(FailingProcessor, "unreadable", frozenset({broken}))
+    farm.register("f3", 4, day(1))
+    for _ in range(3):
+        farm.replay(WEST)
+        farm.now += farm.now - farm.now.replace(hour=0)  # hours: longer than any pause
+
+    farm.replay(WEST)
+    with reading(farm.engine) as connection:
+        waiting = backlog(connection, farm.bbox_id(WEST), DEADLINES, THE_END).waiting
+    assert [on for _, on in waiting] == [day(2)]
+
+    farm.arrives(WEST, day(2), "replaced")
+
+    assert causes(farm, "f3") == {2: "revised_scene"}
+    settle(farm)
+
+
+@pytest.mark.parametrize("failing", ["f1", "f2"])
+def test_rows_of_two_kernels_in_one_object(farm: World, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One field could not be recomputed by the new version: the others go on from their own rows."""
+    observe = FailingProcessor.observe
+
+    def without_one(self, place, scene, subjects, rules, work):  # type: ignore[no-untyped-def]
+        seen = observe(self, place, scene, subjects, rules, work)
+        names = seen.table["field"].to_pylist()
+        if failing not in names:
+            return seen
+        rest = seen.table.filter([name != failing for name in names])
+        return type(seen)(rest, {failing: "it can't be seen"})
+
+    farm.pin(WEST, OTHER_VERSION)
+    monkeypatch.setattr(FailingProcessor, "observe", without_one)
+    farm.replay(WEST)
+    monkeypatch.setattr(FailingProcessor, "observe", observe)
+
+    assert realtime(farm).finish() == "CLOSED"
+
+    farm.check()
+    settle(farm)
+
+
+# --- regions and their sources -------------------------------------------------------------------------------------
+
+
+def test_a_region_monitored_from_an_earlier_day_closes_the_days_before_and_misses_them(farm: World) -> None:
+    farm.register("f3", 4, day(-2))
+
+    farm.monitor(WEST, day(-1), day(8))
+
+    assert min(farm.closed(WEST)) == day(-1)
+    assert causes(farm, "f3")[-1] == "late_region"
+    assert causes(farm, "f3")[0] == "late_region"
+    farm.check()
+    settle(farm)
+
+
+def test_a_region_monitored_until_an_earlier_day_loses_its_rows_and_gets_them_back(farm: World) -> None:
+    farm.monitor(WEST, day(1), day(2))
+    assert {on for _, on in farm.withdrawals(WEST)} == {day(3)}
+    farm.monitor(WEST, day(1), day(8))
+
+    assert causes(farm, "f1") == {3: "late_region"}
+    settle(farm)
+
+
+def test_a_region_monitored_from_an_earlier_day_during_its_first_close(world: World) -> None:
+    world.register("f1", 0, day(0))
+    world.arrives(WEST, day(1), "first")
+    run = realtime(world).until("commit")
+    world.monitor(WEST, day(0), day(8))
+
+    with pytest.raises(RetryableError, match="days close in order"):
+        run.finish()
+
+    assert not world.closed(WEST)
+    settle(world)
+
+
+def test_an_algorithm_that_is_pinned_already_opens_nothing(farm: World) -> None:
+    with writing(farm.engine) as connection:
+        assert not registry.pin_algorithm(connection, WEST, CURRENT, farm.now)
+
+    assert farm.misses(WEST) == {}
+
+
+def test_a_delivery_that_was_taken_back_and_comes_again_is_heard(farm: World) -> None:
+    for delivery in ("reprocessed", "first", "reprocessed"):
+        farm.arrives(WEST, day(2), delivery)
+
+    farm.check()
+    settle(farm)

@@ -1,0 +1,253 @@
+"""The order does not matter: whatever happens between any two steps, the end is the same as if all had been on time.
+
+Hypothesis makes up the story: every event, the passing of time, and single steps of realtime and replay runs, any of
+which may be killed. `PROTOCOL_EXAMPLES=5000` tells more stories; `PROTOCOL_AUDIT=1` audits after each step as well.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from satcommon.algorithm import CURRENT
+from satcommon.errors import RetryableError
+from satcommon.scenes.source import Due
+from world import (
+    DAYS,
+    DELIVERIES,
+    FIELDS,
+    OTHER_VERSION,
+    POLYGONS,
+    REGIONS,
+    THE_END,
+    Laboratory,
+    Realtime,
+    Replay,
+    Run,
+    World,
+    day,
+    same_results,
+)
+
+EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "200"))
+AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"
+IN_FLIGHT = 4
+
+regions = st.sampled_from(REGIONS)
+names = st.sampled_from(FIELDS)
+polygons = st.integers(0, len(POLYGONS) - 1)
+days = st.integers(1, DAYS).map(day)
+delivered = st.sampled_from([name for name in DELIVERIES if name != "none"])
+places_in_line = st.integers(0, IN_FLIGHT - 1)
+
+
+class Story(RuleBasedStateMachine):
+    """Things happen to a world."""
+
+    laboratory: ClassVar[Laboratory]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World = self.laboratory.world()
+        self.runs: list[Run] = []
+        self.changed = False
+        self.compare = False
+
+    # The beginning
+
+    @initialize(on_time=st.integers(0, 5), plantings=st.lists(st.integers(-1, 3).map(day), min_size=2, max_size=2))
+    def begin(self, on_time, plantings) -> None:
+        """Two fields, one of them in both regions, and some days that went as they should."""
+        self.world.register("f1", 0, plantings[0])
+        self.world.register("f2", 2, plantings[1])
+        for region in REGIONS:
+            for n in range(on_time):
+                self.world.arrives(region, day(n + 1), "first")
+            self.world.close(region)
+        self.compare = on_time % 2 == 1
+        self.changed = True
+
+    # Events
+
+    @rule(region=regions, on=days, delivery=delivered)
+    def scene_arrives_or_is_revised(self, region, on, delivery) -> None:
+        self.world.arrives(region, on, delivery)
+        self.changed = True
+
+    @rule(region=regions, on=days, due=st.sampled_from(Due))
+    def due_answer_is_revised(self, region, on, due) -> None:
+        self.world.owe(region, on, due)
+        self.world.ask(region, on)
+        self.changed = True
+
+    @precondition(lambda self: len(self.world.fields) < len(FIELDS))
+    @rule(polygon=polygons, planting=st.integers(-2, 6).map(day), length=st.none() | st.integers(0, 6))
+    def field_is_registered(self, polygon, planting, length) -> None:
+        name = next(name for name in FIELDS if name not in self.world.fields)
+        self.world.register(name, polygon, planting, None if length is None else planting + timedelta(days=length))
+        self.changed = True
+
+    @rule(place=st.integers(0, 2), polygon=polygons, since=st.none() | days)
+    def geometry_is_corrected_or_changes(self, place, polygon, since) -> None:
+        self.world.reshape(self.field(place), polygon, since)
+        self.changed = True
+
+    @rule(place=st.integers(0, 2), planting=st.integers(-2, 6).map(day))
+    def planting_moves(self, place, planting) -> None:
+        name = self.field(place)
+        end = self.world.fields[name].end
+        if end is None or planting <= end:
+            self.world.season(name, planting, None)
+            self.changed = True
+
+    @rule(place=st.integers(0, 2), end=days)
+    def season_ends(self, place, end) -> None:
+        name = self.field(place)
+        if end >= self.world.fields[name].planting:
+            self.world.season(name, None, end)
+            self.changed = True
+
+    @rule(place=st.integers(0, 2), since=days)
+    def field_leaves_or_comes_back(self, place, since) -> None:
+        name = self.field(place)
+        self.world.activate(name, not self.world.fields[name].active, since)
+        self.changed = True
+
+    @rule(region=regions, first=st.integers(-1, 4).map(day), last=st.integers(4, DAYS).map(day))
+    def region_is_monitored_otherwise(self, region, first, last) -> None:
+        self.world.monitor(region, first, last)
+        self.changed = True
+
+    @rule(region=regions)
+    def algorithm_is_switched(self, region) -> None:
+        version = self.world.regions[region].version
+        self.world.pin(region, OTHER_VERSION if version == CURRENT else CURRENT)
+        self.changed = True
+
+    @rule(hours=st.sampled_from([6, 24, 72]))
+    def time_passes(self, hours) -> None:
+        self.world.now = min(self.world.now + timedelta(hours=hours), THE_END)
+
+    # Work, step by step
+
+    @precondition(lambda self: len(self.runs) < IN_FLIGHT)
+    @rule(region=regions)
+    def realtime_reads(self, region) -> None:
+        run = Realtime.start(self.world, region)
+        if run:
+            self.runs.append(run)
+
+    @precondition(lambda self: len(self.runs) < IN_FLIGHT)
+    @rule(region=regions, chunk_days=st.sampled_from([1, 2, 3, 30]))
+    def replay_reads(self, region, chunk_days) -> None:
+        run = Replay.start(self.world, region, chunk_days)
+        if run:
+            self.runs.append(run)
+
+    @precondition(lambda self: self.runs)
+    @rule(place=places_in_line)
+    def a_run_takes_a_step(self, place) -> None:
+        run = self.runs[place % len(self.runs)]
+        self.changed |= run.next == "commit"
+        self.step(run)
+        self.bury()
+
+    @precondition(lambda self: self.runs)
+    @rule(place=places_in_line)
+    def a_run_comes_to_its_commit(self, place) -> None:
+        self.runs[place % len(self.runs)].until("commit")
+        self.bury()
+
+    @precondition(lambda self: self.runs)
+    @rule(place=places_in_line)
+    def a_run_commits(self, place) -> None:
+        run = self.runs[place % len(self.runs)].until("commit")
+        if not run.ended:
+            self.step(run)
+        self.changed = True
+        self.bury()
+
+    @precondition(lambda self: self.runs)
+    @rule(place=places_in_line)
+    def a_run_is_killed(self, place) -> None:
+        del self.runs[place % len(self.runs)]
+
+    @rule(region=regions)
+    def all_that_can_is_closed(self, region) -> None:
+        self.world.close(region)
+        self.changed = True
+
+    @rule(region=regions)
+    def all_that_can_is_replayed(self, region) -> None:
+        self.world.replay(region)
+        self.changed = True
+
+    # What must hold
+
+    @invariant()
+    def nothing_is_lost_and_what_is_final_is_true(self) -> None:
+        if self.changed:
+            self.world.check()
+            if AUDIT_EACH_STEP:
+                self.world.audit()
+        self.changed = False
+
+    def teardown(self) -> None:
+        world = self.world
+        if not world.fields:  # the story broke off before it began
+            return
+        world.audit()
+        world.drain()
+        world.check()
+        world.now = THE_END
+        world.drain()
+        world.check()
+        world.audit()
+        world.all_is_true()
+        if self.compare:
+            same_results(world, world.in_order())
+
+    def field(self, place: int) -> str:
+        there = sorted(self.world.fields)
+        return there[place % len(there)]
+
+    def step(self, run: Run) -> None:
+        try:
+            run.step()
+        except (
+            RetryableError
+        ):  # the region is monitored from an earlier day meanwhile: the run ends, and may be started again
+            run.ended = "to be started again"
+
+    def bury(self) -> None:
+        self.runs = [run for run in self.runs if not run.ended]
+
+
+def tell(laboratory: Laboratory, examples: int) -> None:
+    class Told(Story):
+        pass
+
+    Told.laboratory = laboratory
+    chosen = settings(
+        max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(Told, settings=chosen)
+
+
+def test_any_order_of_events_and_steps_ends_in_the_same_results(laboratory: Laboratory) -> None:
+    tell(laboratory, EXAMPLES)
+
+
+def test_the_same_on_postgresql(postgres_laboratory: Laboratory) -> None:
+    tell(postgres_laboratory, EXAMPLES // 10)

@@ -1,0 +1,267 @@
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+from pyproj import Transformer
+from satcommon.algorithm import CURRENT, algorithm
+from satcommon.coverage import CoverageCache
+from satcommon.errors import SceneError
+from satcommon.geometry import digest
+from satcommon.grid import Grid
+from satcommon.objects import ObjectStore
+from satcommon.observation import NO_OVERPASS, NO_SCENE, OBSERVED, Observed, SceneInput, Subject, Work, observe
+from satcommon.scenes import cog
+from satcommon.scenes.layers import Layers, PixelClass
+from satcommon.scenes.source import Acquisition
+from satcommon.scenes.unite import Scene
+from shapely.geometry import box
+
+RULES = algorithm(CURRENT)
+GRID = Grid("EPSG:32633", 465_000.0, 5_080_000.0, 10.0, 10.0, 600, 40)  # three tiles of the scene's file
+TO_DEGREES = Transformer.from_crs(GRID.crs, "EPSG:4326", always_xy=True)
+SENSED = datetime(2026, 5, 1, 10, 12, tzinfo=UTC)
+CLEAR, CLOUD, THIN, SHADOW, SNOW, NODATA = (
+    PixelClass.CLEAR,
+    PixelClass.CLOUD,
+    PixelClass.THIN_CLOUD,
+    PixelClass.SHADOW,
+    PixelClass.SNOW,
+    PixelClass.NODATA,
+)
+
+
+def placed(shape: shapely.Geometry) -> shapely.Geometry:
+    """A shape in cells (column, row from the top) in WGS 84."""
+    metres = shapely.transform(shape, lambda xy: np.column_stack([GRID.left + xy[:, 0] * 10, GRID.top - xy[:, 1] * 10]))
+    return shapely.transform(metres, TO_DEGREES.transform, interleaved=False)
+
+
+class World:
+    """A store with one scene, and fields in cells of its grid."""
+
+    def __init__(self, folder: Path, classes: np.ndarray, **bands: np.ndarray | int) -> None:
+        self.store = ObjectStore(str(folder))
+        self.fields: dict[str, shapely.Geometry] = {}
+        self.work = Work()
+        bands = bands or {"red": 1500, "nir": 5000}
+        filled = {name: np.broadcast_to(np.uint16(0) + values, classes.shape).copy() for name, values in bands.items()}
+        for band in filled.values():
+            band[classes == NODATA] = 0
+        layers = Layers({n: b.astype(np.uint16) for n, b in filled.items()}, classes.astype(np.uint8))
+        item = Acquisition("item-1", "d", "sentinel-2", "pass", "", "", SENSED, SENSED)
+        self.store.put("scene.tif", cog.encode(Scene(layers, (item,), "digest-of-scene"), GRID, date(2026, 5, 1)))
+        self.scene = SceneInput("digest-of-scene", "scene.tif", "item-1", SENSED)
+
+    def observe(
+        self, scene: SceneInput | None = None, *, raster_path: Callable[[str], str] | None = None, **cells: shapely.Geometry
+    ) -> dict[str, dict[str, Any]]:
+        return {row["field"]: row for row in self.observed(scene, raster_path, **cells).table.to_pylist()}
+
+    def observed(
+        self,
+        scene: SceneInput | None = None,
+        raster_path: Callable[[str], str] | None = None,
+        **cells: shapely.Geometry,
+    ) -> Observed:
+        shapes = {name: placed(shape) for name, shape in cells.items()}
+        known = {digest(shape): shapely.to_wkb(shape) for shape in shapes.values()} | {"broken": b"\x01"}
+        subjects = [
+            Subject(name, "broken" if name == "broken" else digest(shape), 0.75) for name, shape in shapes.items()
+        ]
+        coverages = CoverageCache(self.store, GRID, RULES.coverage_rule, RULES.min_cell_coverage)
+        path = raster_path or self.store.raster_path
+        return observe(
+            scene or self.scene, subjects, coverages, lambda d: {one: known[one] for one in d}, path, RULES, self.work
+        )
+
+
+def classes(value: PixelClass = CLEAR) -> np.ndarray:
+    return np.full((GRID.height, GRID.width), value, np.uint8)
+
+
+FIELD = box(10.5, 10.5, 20.5, 20.5)  # a hundred cells
+
+
+# --- statuses, each by example -----------------------------------------------------------------------------------------
+
+
+def test_a_field_seen_whole_is_clear(store_folder: Path) -> None:
+    row = World(store_folder, classes()).observe(f=FIELD)["f"]
+
+    assert row["status"] == "clear"
+    assert (row["observed_fraction"], row["clear_fraction"], row["cloud_fraction"]) == (1.0, 1.0, 0.0)
+    assert row["ndvi_mean"] == pytest.approx((0.4 - 0.05) / (0.4 + 0.05))
+    assert (row["red_mean"], row["nir_mean"]) == pytest.approx((0.05, 0.4))
+    assert row["cell_count"] == 121  # cells that are touched
+    assert (row["scene_digest"], row["item_ids"], row["sensed_at"]) == ("digest-of-scene", "item-1", SENSED)
+    assert (row["inside_fraction"], row["algorithm_version"]) == (0.75, RULES.version)
+
+
+@pytest.mark.parametrize(
+    ("clear_columns", "status"), [(10.0, "clear"), (9.1, "clear"), (8.9, "partial"), (3.1, "partial"), (2.9, "cloudy")]
+)
+def test_the_clear_part_decides_between_clear_partial_and_cloudy(
+    store_folder: Path, clear_columns: float, status: str
+) -> None:
+    sky = classes()
+    sky[:, 100:] = CLOUD
+    field = box(100 - clear_columns, 10, 110 - clear_columns, 20)
+
+    row = World(store_folder, sky).observe(f=field)["f"]
+
+    assert row["status"] == status
+    assert row["clear_fraction"] == pytest.approx(clear_columns / 10, abs=1e-4)
+    assert row["cloud_fraction"] == pytest.approx(1 - clear_columns / 10, abs=1e-4)
+
+
+def test_a_field_that_the_swath_leaves_out_is_not_cloudy(store_folder: Path) -> None:
+    sky = classes()
+    sky[:, :50] = NODATA
+
+    rows = World(store_folder, sky).observe(f=FIELD, tiny=box(10, 10, 10.5, 10.5))
+
+    for row in rows.values():
+        assert row["status"] == "outside_swath"
+        assert row["observed_fraction"] == 0.0
+        assert row["clear_fraction"] is None
+        assert row["ndvi_mean"] is None
+
+
+def test_a_field_at_the_swaths_edge_tells_what_was_seen_and_how_much_of_that_was_clear(store_folder: Path) -> None:
+    sky = classes()
+    sky[:, 100:] = NODATA
+
+    row = World(store_folder, sky).observe(f=box(95, 10, 105, 20))["f"]
+
+    assert row["status"] == "partial"  # half of the field is clear
+    assert row["observed_fraction"] == pytest.approx(0.5, abs=1e-4)
+    assert row["clear_fraction"] == 1.0
+
+
+def test_clouds_thin_clouds_and_shadow_are_told_apart_from_snow(store_folder: Path) -> None:
+    sky = classes()
+    sky[10, 10:12], sky[10, 12], sky[10, 13], sky[10, 14] = CLOUD, THIN, SHADOW, SNOW
+
+    row = World(store_folder, sky).observe(f=box(10, 10, 20, 11))["f"]
+
+    assert row["cloud_fraction"] == pytest.approx(0.3, abs=1e-3)
+    assert row["shadow_fraction"] == pytest.approx(0.1, abs=1e-3)
+    assert row["clear_fraction"] == pytest.approx(0.5, abs=1e-3)
+    assert row["status"] == "partial"
+
+
+def test_a_field_below_two_cells_is_too_small_and_has_its_numbers_all_the_same(store_folder: Path) -> None:
+    row = World(store_folder, classes()).observe(f=box(10.2, 10.2, 11.5, 11.5))["f"]
+
+    assert row["status"] == "too_small"
+    assert row["cell_count"] == 4
+    assert row["ndvi_mean"] == pytest.approx(0.777, abs=0.01)
+
+
+@pytest.mark.parametrize(("digest_", "status"), [(NO_OVERPASS, "no_overpass"), (NO_SCENE, "no_scene")])
+def test_a_day_without_a_scene_is_a_row_without_numbers(store_folder: Path, digest_: str, status: str) -> None:
+    world = World(store_folder, classes())
+
+    row = world.observe(SceneInput(digest_), f=FIELD)["f"]
+
+    assert (row["status"], row["scene_digest"], row["cell_count"]) == (status, digest_, 121)
+    told = {name for name, value in row.items() if value is not None}
+    assert told == {
+        "field", "status", "cell_count", "inside_fraction", "scene_digest", "geometry_digest", "algorithm_version"
+    }  # fmt: skip
+    assert world.work == Work()
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def test_cloudy_cells_and_cells_of_other_fields_have_no_part_in_a_number(store_folder: Path) -> None:
+    red = np.random.default_rng(1).integers(1100, 3000, (GRID.height, GRID.width)).astype(np.uint16)
+    sky = classes()
+    sky[:, 15:] = CLOUD
+    hot = red.copy()
+    hot[:, 15:] = 60_000
+    hot[25:] = 60_000
+
+    one = World(store_folder / "1", sky, red=red, nir=5000).observe(f=FIELD)["f"]
+    other = World(store_folder / "2", sky, red=hot, nir=5000).observe(f=FIELD, other=box(10, 30, 20, 35))["f"]
+
+    assert one == other
+
+
+def test_bands_and_layers_that_the_scene_lacks_are_null(store_folder: Path) -> None:
+    row = World(store_folder, classes()).observe(f=FIELD)["f"]
+
+    assert [row[name] for name in ("ndmi_mean", "lst_c_mean", "blue_mean", "lwir11_mean")] == [None] * 4
+
+
+def test_temperatures_are_in_kelvin_by_band_and_in_celsius_by_layer(store_folder: Path) -> None:
+    row = World(store_folder, classes(), red=1500, nir=5000, lwir11=29_815).observe(f=FIELD)["f"]
+
+    assert row["lwir11_mean"] == pytest.approx(298.15)
+    assert (row["lst_c_mean"], row["lst_c_min"], row["lst_c_max"]) == pytest.approx((25, 25, 25))
+    assert row["lst_c_stdev"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(store_folder: Path) -> None:
+    red = np.random.default_rng(2).integers(1100, 3000, (GRID.height, GRID.width)).astype(np.uint16)
+    world = World(store_folder, classes(), red=red, nir=5000)
+    many = {f"f{i}": box(3 + 17.3 * i, 2.1 + i, 14.7 + 17.3 * i, 9.9 + i) for i in range(20)}
+
+    together = world.observe(**many)
+    backwards = world.observe(**dict(reversed(many.items())))
+
+    assert together == backwards
+    for name, shape in many.items():
+        assert world.observe(**{name: shape})[name] == together[name]
+
+
+# --- work --------------------------------------------------------------------------------------------------------------
+
+
+def test_only_tiles_that_fields_touch_are_read(store_folder: Path) -> None:
+    world = World(store_folder, classes())
+
+    near = world.observe(a=FIELD, b=box(30, 5, 40, 9))
+    one = world.work.scene_bytes
+    far = world.observe(a=FIELD, far=box(500, 5, 590, 30))
+
+    assert (world.work.scenes, world.work.tiles) == (2, 1 + 3)  # the far field lies across the second tile's edge
+    assert 0 < one < world.work.scene_bytes
+    assert world.work.cells == sum(row["cell_count"] for row in [*near.values(), *far.values()])
+
+
+def test_a_field_whose_coverage_fails_fails_alone(store_folder: Path) -> None:
+    found = World(store_folder, classes()).observed(a=FIELD, broken=FIELD, b=box(30, 5, 40, 9))
+
+    assert found.table["field"].to_pylist() == ["a", "b"]
+    assert found.failed.keys() == {"broken"}
+    assert "coverage" in found.failed["broken"]
+
+
+def test_no_fields_give_no_rows(store_folder: Path) -> None:
+    found = World(store_folder, classes()).observed()
+
+    assert found.table.schema.equals(OBSERVED)
+    assert found.table.num_rows == 0
+
+
+def test_a_scene_that_is_no_scene_says_so(store_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(b"II*\0")
+
+    with pytest.raises(SceneError):
+        World(store_folder, classes()).observe(raster_path=lambda _: str(broken), f=FIELD)
+
+
+def test_the_table_has_its_schema_whatever_was_seen(store_folder: Path) -> None:
+    world = World(store_folder, classes())
+
+    for scene in (world.scene, SceneInput(NO_OVERPASS)):
+        assert isinstance(world.observed(scene, f=FIELD).table, pa.Table)
+        assert world.observed(scene, f=FIELD).table.schema.equals(OBSERVED)

@@ -1,0 +1,134 @@
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from satcommon import results
+from satcommon.errors import ObjectMissingError
+from satcommon.objects import ObjectStore
+from satcommon.results import SCHEMA
+
+DAY = date(2026, 5, 1)
+
+
+def rows(names: list[str], **columns: list[object]) -> pa.Table:
+    """Rows of fields; what is not told is null."""
+    told = {"field": names, "region": ["A"] * len(names), "day": [DAY] * len(names)} | columns
+    return pa.table(
+        [
+            pa.array(told[column.name], column.type) if column.name in told else pa.nulls(len(names), column.type)
+            for column in SCHEMA
+        ],
+        schema=SCHEMA,
+    )
+
+
+def some_rows(count: int) -> pa.Table:
+    random = np.random.default_rng(count)
+    return rows(
+        [f"f{i:03}" for i in range(count)],
+        ndvi_mean=[None if i % 3 == 0 else float(random.random()) for i in range(count)],
+        state_days=[[738000 + i] * 8 for i in range(count)],
+        state_ndvi_e4=[list(range(8)) for _ in range(count)],
+        ndvi_integral_e4=list(range(count)),
+        sensed_at=[datetime(2026, 5, 1, 10, 30, 0, 123_000, UTC)] * count,
+    )
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=20)
+@given(count=st.integers(0, 30), order=st.randoms(use_true_random=False), cut=st.integers(0, 30))
+def test_the_bytes_do_not_depend_on_the_order_of_rows_nor_on_their_chunks(
+    count: int, order: object, cut: int
+) -> None:
+    table = some_rows(count)
+    shuffled = list(range(count))
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    mixed = table.take(pa.array(shuffled, pa.int64()))
+    chunked = pa.concat_tables([mixed.slice(0, cut), mixed.slice(cut)])
+
+    assert results.encode(chunked) == results.encode(table)
+
+
+def test_rows_are_read_as_they_were_written_sorted_by_field(store_folder: Path) -> None:
+    store = ObjectStore(str(store_folder))
+    table = some_rows(12)
+
+    store.put("key", results.encode(table.take(pa.array(range(11, -1, -1)))))
+
+    assert results.read(store, "key").equals(table)
+    assert results.read(store, "key", ["field", "state_days"]).column_names == ["field", "state_days"]
+
+
+def test_names_of_any_script_are_sorted_the_same_everywhere() -> None:
+    names = ["z", "Z", "é", "e", "10", "9", "日", "", "a b"]
+
+    back = results.decode(results.encode(rows(names)))["field"].to_pylist()
+
+    assert back == sorted(names, key=str.encode)
+
+
+def test_an_object_that_is_gone_says_so(store_folder: Path) -> None:
+    with pytest.raises(ObjectMissingError):
+        results.read(ObjectStore(str(store_folder)), "results/1/2026/05/01-gone.parquet")
+
+
+def test_an_object_without_rows_has_the_schema() -> None:
+    assert results.decode(results.encode(results.empty())).schema.equals(SCHEMA)
+
+
+def test_a_digest_names_content_and_a_key_nothing_but_region_and_day() -> None:
+    one, other = results.encode(some_rows(3)), results.encode(some_rows(4))
+
+    assert results.digest(one) == results.digest(bytes(one))
+    assert results.digest(one) != results.digest(other)
+    keys = {results.new_key(7, DAY) for _ in range(100)}
+    assert len(keys) == 100
+    assert all(key.startswith("results/7/2026/05/01-") and key.endswith(".parquet") for key in keys)
+
+
+def test_rows_hold_no_clock_run_or_sequence_number() -> None:
+    forbidden = ("run", "created", "attempt", "processed", "_id", "time", "count")
+
+    found = {name for name in SCHEMA.names for word in forbidden if word in name}
+
+    assert found == {"cell_count", "item_ids"}  # of the scene and the geometry
+
+
+# --- picking and comparing -------------------------------------------------------------------------------------------
+
+
+def test_rows_of_some_fields_and_the_rest_are_the_whole() -> None:
+    table = some_rows(10)
+    some = ["f001", "f007", "nobody"]
+
+    assert results.only(table, some)["field"].to_pylist() == ["f001", "f007"]
+    assert results.without(table, some).num_rows == 8
+    assert results.only(table, []).num_rows == 0
+    assert results.without(table, []).equals(table)
+
+
+@settings(max_examples=40)
+@given(
+    before=st.sets(st.integers(0, 400), max_size=200),
+    after=st.sets(st.integers(0, 400), max_size=200),
+    edits=st.sets(st.integers(0, 400), max_size=9),
+    where=st.sampled_from(["ndvi_mean", "ndvi_integral_e4", "state_days"]),
+)
+def test_changed_rows_are_those_that_are_new_gone_or_another(
+    before: set[int], after: set[int], edits: set[int], where: str
+) -> None:
+    values = {"ndvi_mean": (0.5, None), "ndvi_integral_e4": (1, 2), "state_days": ([1] * 8, [1] * 7 + [2])}[where]
+
+    def table(fields: set[int], edited: set[int]) -> pa.Table:
+        chosen = sorted(fields, reverse=bool(edited))
+        return rows([f"f{i}" for i in chosen], **{where: [values[i in edited] for i in chosen]})
+
+    found = results.changed_rows(table(before, set()), table(after, edits))
+
+    assert found == len(before ^ after) + len(before & after & edits)

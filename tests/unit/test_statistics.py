@@ -1,0 +1,141 @@
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from exactextract import exact_extract
+from exactextract.raster import NumPyRasterSource
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pyproj import CRS
+from satcommon.coverage import Coverage
+from satcommon.statistics import Statistics, statistics, sums, weight_where
+
+UTM = CRS("EPSG:32633")  # exactextract compares the CRS of both
+NAMES = ("mean", "stdev", "min", "max")
+Entries = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]  # values, valid, fractions
+
+
+@st.composite
+def polygons(draw: st.DrawFn) -> list[Entries]:
+    """Covered cells of some polygons; some have none, some no valid one, lengths beyond one SIMD block."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = draw(st.lists(st.sampled_from([0, 0, 1, 2, 7, 8, 9, 127, 128, 129, 1000]), min_size=1, max_size=8))
+    clear = draw(st.sampled_from([0.0, 0.5, 1.0]))
+    offset, spread = draw(st.sampled_from([(0.0, 1.0), (300.0, 5.0), (-1e6, 1e-3)]))
+    return [
+        (offset + spread * random.standard_normal(n), random.random(n) < clear, 1 - random.random(n)) for n in sizes
+    ]
+
+
+def together(parts: list[Entries]) -> Statistics:
+    coverage = Coverage.of([(np.arange(len(values)), fractions) for values, _, fractions in parts])
+    values, valid = (np.concatenate([part[i] for part in parts] or [np.empty(0)]) for i in (0, 1))
+    return statistics(values, valid.astype(bool), coverage)
+
+
+def bits(found: Statistics, at: int) -> list[bytes]:
+    return [getattr(found, name)[at].tobytes() for name in NAMES]
+
+
+@given(parts=polygons(), order=st.randoms(use_true_random=False))
+def test_a_polygons_numbers_are_the_same_bits_alone_and_anywhere_in_any_batch(
+    parts: list[Entries], order: object
+) -> None:
+    shuffled = list(range(len(parts)))
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    straight = together(parts)
+    mixed = together([parts[i] for i in shuffled])
+
+    for place, i in enumerate(shuffled):
+        assert bits(straight, i) == bits(mixed, place) == bits(together([parts[i]]), 0)
+
+
+@given(parts=polygons())
+def test_the_numbers_are_the_textbooks(parts: list[Entries]) -> None:
+    found = together(parts)
+
+    for i, (values, valid, fractions) in enumerate(parts):
+        seen, weights = values[valid], fractions[valid]
+        if not len(seen):
+            assert all(np.isnan(getattr(found, name)[i]) for name in NAMES)
+            continue
+        mean = np.average(seen, weights=weights)
+        assert found.mean[i] == pytest.approx(mean, rel=1e-12)
+        deviation = np.sqrt(np.average((seen - mean) ** 2, weights=weights))  # the population's
+        assert found.stdev[i] == pytest.approx(deviation, rel=1e-9, abs=1e-12 * abs(mean))
+        assert (found.min[i], found.max[i]) == (seen.min(), seen.max())
+
+
+@given(parts=polygons())
+def test_what_is_not_valid_never_counts_whatever_it_is(parts: list[Entries]) -> None:
+    poisoned = [(np.where(valid, values, np.nan), valid, fractions) for values, valid, fractions in parts]
+
+    clean, found = together(parts), together(poisoned)
+
+    assert all(bits(clean, i) == bits(found, i) for i in range(len(parts)))
+
+
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(3, 12), columns=st.integers(3, 12))
+def test_equals_exactextract_on_random_polygons_and_values(seed: int, rows: int, columns: int) -> None:
+    random = np.random.default_rng(seed)
+    raster = random.uniform(-0.2, 1.0, (rows, columns))
+    raster[random.random(raster.shape) < 0.2] = -9
+    angles = np.sort(random.uniform(0, 2 * np.pi, 8))
+    reach = random.uniform(0.5, max(rows, columns) / 2, 8)
+    shape = shapely.Polygon(np.column_stack([columns / 2 + reach * np.cos(angles), rows / 2 + reach * np.sin(angles)]))
+    source = NumPyRasterSource(raster, 0, 0, columns, rows, nodata=-9, srs_wkt=UTM.to_wkt())
+    frame = geopandas.GeoDataFrame(geometry=[shape.buffer(0)], crs=UTM)
+    theirs = exact_extract(source, frame, [*NAMES, "values", "coverage"], output="pandas").iloc[0]
+    seen = np.asarray(theirs["values"], dtype=np.float64)
+    fractions = np.asarray(theirs["coverage"], dtype=np.float64)
+
+    ours = statistics(seen, np.ones(len(seen), bool), Coverage.of([(np.arange(len(seen)), fractions)]))
+
+    for name in NAMES:
+        theirs_value = np.nan if theirs[name] is None else float(theirs[name])
+        assert getattr(ours, name)[0] == pytest.approx(theirs_value, rel=1e-12, abs=1e-14, nan_ok=True)
+
+
+@pytest.mark.parametrize("level", [273.15 + 20, 1e8, -1e12])
+def test_a_constant_far_from_zero_loses_no_digits(level: float) -> None:
+    fractions = np.random.default_rng(3).uniform(0.1, 1, 5000)
+    values = np.full(5000, level)
+
+    found = statistics(values, np.ones(5000, bool), Coverage.of([(np.arange(5000), fractions)]))
+
+    assert found.mean[0] == pytest.approx(level, rel=1e-15)
+    assert found.stdev[0] <= abs(level) * 1e-15
+    assert (found.min[0], found.max[0]) == (level, level)
+
+
+def test_a_small_spread_on_a_large_level_is_seen() -> None:
+    values = 1e9 + np.tile([-0.5, 0.5], 500)
+
+    found = statistics(values, np.ones(1000, bool), Coverage.of([(np.arange(1000), np.ones(1000))]))
+
+    assert found.stdev[0] == pytest.approx(0.5, rel=1e-9)
+
+
+def test_an_empty_polygon_takes_nothing_of_its_neighbour() -> None:
+    # numpy's reduceat gives the next segment's first value for an empty one, and fails on an empty last one.
+    offsets = np.array([0, 0, 2, 2, 3, 3])
+
+    assert sums(np.array([1.0, 2.0, 4.0]), offsets).tolist() == [0, 3, 0, 4, 0]
+    assert sums(np.empty(0), np.zeros(3, np.int64)).tolist() == [0, 0]
+    assert sums(np.empty(0), np.zeros(1, np.int64)).tolist() == []
+
+
+def test_no_warning_and_nan_where_nothing_is_valid() -> None:
+    coverage = Coverage.of([(np.arange(2), np.ones(2)), (np.empty(0, np.int64), np.empty(0))])
+
+    found = statistics(np.array([np.nan, 1.0]), np.zeros(2, bool), coverage)
+
+    assert all(np.isnan(getattr(found, name)).all() for name in NAMES)
+
+
+def test_the_covered_cells_that_are_chosen_are_counted_by_their_covered_part() -> None:
+    coverage = Coverage.of([(np.arange(3), np.array([0.25, 0.5, 1.0])), (np.arange(1), np.array([0.125]))])
+
+    assert weight_where(np.array([True, False, True, False]), coverage).tolist() == [1.25, 0.0]
