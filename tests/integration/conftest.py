@@ -10,7 +10,7 @@ from tests.integration.dagster_world import World, set_environment, world
 
 VARIABLES = {
     "RETRY_PAUSE_SECONDS": "1",
-    "DEADLINE_HOURS": "60",  # after solar noon, at Greenwich: whatever the hour, yesterday and the day before still wait
+    "DEADLINE_HOURS": "60",  # after solar noon at Greenwich: the day before yesterday still waits, whatever the hour
 }
 
 

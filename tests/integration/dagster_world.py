@@ -9,9 +9,9 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -50,7 +50,7 @@ from satcommon.scenes.arrival import ask, register
 from satcommon.scenes.source import Due
 from satcommon.settings import PREFIX, settings
 from satctl import migrations
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import delete, insert, update
 
 with warnings.catch_warnings():
     # The mapping to the day before is in beta; Dagster's exact pin is what we hold against a change of it.
@@ -60,9 +60,7 @@ with warnings.catch_warnings():
 WORKSPACE = Path(satcommon.__file__).parents[4] / "workspace.yaml"
 DAY = timedelta(days=1)
 _QUIET = logging.getLogger("dagster-world")
-_OVERRIDES = {
-    "run_coordinator": {"module": "dagster._core.run_coordinator.queued_run_coordinator", "class": "QueuedRunCoordinator"}
-}
+_QUEUE = {"module": "dagster._core.run_coordinator.queued_run_coordinator", "class": "QueuedRunCoordinator"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,11 @@ class World:
     def __init__(self, context: WorkspaceProcessContext, env: Environment) -> None:
         self._context, self.env = context, env
         self.now = datetime.now(UTC)
-        self.yesterday = self.now.date() - DAY
+
+    @property
+    def yesterday(self) -> date:
+        """The last day that has a partition."""
+        return self.day(1)
 
     @property
     def instance(self) -> DagsterInstance:
@@ -148,7 +150,7 @@ class World:
     def region_id(self, name: str) -> int:
         """The id of a region."""
         with reading(self.env.engine) as connection:
-            return registry.region(connection, name).bbox_id
+            return int(registry.region(connection, name).bbox_id)
 
     def watermark(self, name: str) -> date | None:
         """A region's last closed day."""
@@ -161,16 +163,18 @@ class World:
             found = ledger.misses(connection, registry.region(connection, name).bbox_id, date.min, date.max)
             return [miss.date_missed for miss in found]
 
-    def deliver(self, region: str, *days: date) -> None:
+    def deliver(self, region: str, *days: date, ago: timedelta = timedelta(minutes=10)) -> None:
         """Ask the source for days and materialize its answers, as ingest does, without its runs."""
+        store, source, bbox_id = self.env.store(), self.env.source(), self.region_id(region)
         for day in days:
-            ask(self.env.engine, self.env.store(), self.env.source(), self.region_id(region), day, datetime.now(UTC))
+            ask(self.env.engine, store, source, bbox_id, day, self.now - ago)
             self.materialize(SCENES, partition(region, day))
 
     def wait_for(self, region: str, day: date) -> None:
-        """Let the source have answered that a day's scene is due, and is not there yet."""
+        """Let the source have answered, by the day's end, that its scene is due and not there yet."""
         with writing(self.env.engine) as connection:
-            register(connection, self.region_id(region), day, Due.DUE, None, self.now)
+            then = datetime.combine(day, time(23), UTC)
+            register(connection, self.region_id(region), day, Due.DUE, None, then)
 
     def pause_region(self, name: str) -> None:
         """Make a region inactive."""
@@ -203,7 +207,7 @@ class World:
 
     def log(self, run: DagsterRun) -> list[str]:
         """What a run said."""
-        return [entry.user_message for entry in self.instance.all_logs(run.run_id)]
+        return [entry.message for entry in self.instance.all_logs(run.run_id)]
 
     def tick(self, sensor: str) -> Tick:
         """Let the daemon evaluate one sensor, whenever it was evaluated last, and ask for its runs."""
@@ -233,11 +237,15 @@ class World:
         self.instance.stop_schedule(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
 
+    def launch(self, run: DagsterRun) -> None:
+        """Start what was asked for, as the daemon does with what is first in its queue."""
+        with _tags_of_dagsters_own():
+            self.instance.launch_run(run.run_id, self._context.create_request_context())
+
     def execute(self, *runs: DagsterRun) -> None:
         """Run what was asked for, in this process, and expect success."""
         for run in runs:
-            with _tags_of_dagsters_own():
-                self.instance.launch_run(run.run_id, self._context.create_request_context())
+            self.launch(run)
             assert self.status(run) is DagsterRunStatus.SUCCESS, self._failure(run)
 
     def kill(self, run: DagsterRun, age: timedelta = timedelta(hours=1)) -> None:
@@ -267,7 +275,9 @@ class World:
 
     def reset(self) -> None:
         """Forget everything but the code servers."""
+        self.now = datetime.now(UTC)
         self.instance.wipe()
+        assert self.instance.schedule_storage is not None
         self.instance.schedule_storage.wipe()
         for name in self.instance.get_dynamic_partitions(REGION):
             self.instance.delete_dynamic_partition(REGION, name)
@@ -316,20 +326,32 @@ def _tags_of_dagsters_own() -> Iterator[None]:
 
 
 @contextmanager
-def world(home: Path, variables: dict[str, str], *, migrated: bool = True) -> Iterator[World]:
-    """Three code servers on a ledger in a folder, configured by variables of ours (without their prefix)."""
-    with pytest.MonkeyPatch.context() as patched, instance_for_test(_OVERRIDES, synchronous_run_launcher=True) as instance:
+def world(
+    home: Path, variables: dict[str, str], *, migrated: bool = True, in_this_process: bool = True
+) -> Iterator[World]:
+    """Three code servers on a ledger in a folder.
+
+    Args:
+        home: the folder.
+        variables: our settings, by variable without its prefix.
+        migrated: the ledger is ready.
+        in_this_process: runs are executed here, and over when `launch` returns; else in processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patched, ExitStack() as stack:
         set_environment(patched, home, variables)
         chosen = settings()
         env = Environment(chosen, open_engine(chosen.database_url))
+        stack.callback(settings.cache_clear)
+        stack.callback(env.engine.dispose)
         if migrated:
             migrations.upgrade(env.engine)
-        with WorkspaceProcessContext(instance, WorkspaceFileTarget(paths=[str(WORKSPACE)])) as context:
-            found = World(context, env)
-            found.stop_all()
-            yield found
-        env.engine.dispose()
-        settings.cache_clear()
+        instance = stack.enter_context(
+            instance_for_test({"run_coordinator": _QUEUE}, synchronous_run_launcher=in_this_process)
+        )
+        target = WorkspaceFileTarget(paths=[str(WORKSPACE)])
+        found = World(stack.enter_context(WorkspaceProcessContext(instance, target)), env)
+        found.stop_all()
+        yield found
 
 
 def set_environment(patched: pytest.MonkeyPatch, home: Path, variables: dict[str, str]) -> None:

@@ -39,11 +39,10 @@ def test_days_before_dagster_s_window_are_closed_without_partitions(world: World
     start = settings().partitions_start
     world.add_region("old", days=(world.now.date() - start).days + 3)
 
-    history.execute_in_process(
-        run_config=history_config("old", start + timedelta(days=1)), instance=world.instance
-    )
+    history.execute_in_process(run_config=history_config("old", start + timedelta(days=1)), instance=world.instance)
 
     assert world.watermark("old") == start + timedelta(days=1)
     assert set(world.materializations(FIELD_METRICS)) == {
-        partition("old", start), partition("old", start + timedelta(days=1))
+        partition("old", start),
+        partition("old", start + timedelta(days=1)),
     }

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, LOCATIONS, REPROCESSED_FIELD_METRICS, SCENES, partition
 
 from tests.integration.dagster_world import World

@@ -35,7 +35,6 @@ def test_a_passed_deadline_closes_the_days_that_wait(world: World) -> None:
     early = world.tick_schedule("passed_deadlines", _midnight(world) + timedelta(minutes=15))
     late = world.tick_schedule("passed_deadlines", _midnight(world) + timedelta(days=1, minutes=15))
 
-    print("SAID", early.said[:3000], early.status)
     assert early.asked == [partition("A", world.day(3))]
     assert late.asked == [partition("A", world.day(2))]
     world.execute(*early.runs)

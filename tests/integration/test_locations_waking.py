@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dagster import MetadataValue
@@ -14,6 +15,7 @@ from satcommon.contract import (
     REGION,
     REPROCESSED_FIELD_METRICS,
     SCENES,
+    history_config,
     partition,
 )
 
@@ -80,19 +82,27 @@ def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: Wo
 
 
 def test_of_a_hundred_scenes_between_two_ticks_none_is_lost_nor_asked_for_twice(world: World) -> None:
-    recent = {"A": 20, "B": 20, "C": 20}
-    for name, days in {**recent, "behind": 40}.items():
+    recent = {"A": 10, "B": 10, "C": 10}
+    for name, days in {**recent, "behind": 70}.items():
         world.add_region(name, days)
         world.deliver(name, *(world.day(ago) for ago in range(1, days + 1)))
 
     first, second = world.tick("scene_materialized"), world.tick("scene_materialized")
     third = world.tick("unfinished_days")
 
-    days = [run.tags["dagster/partition"] for run in first.runs if run.job_name == CLOSE_JOB]
-    assert sorted(days) == sorted(partition(n, world.day(ago)) for n, d in recent.items() for ago in range(1, d + 1))
+    asked = [run.tags["dagster/partition"] for run in first.runs if run.job_name == CLOSE_JOB]
+    assert sorted(asked) == sorted(partition(n, world.day(ago)) for n, d in recent.items() for ago in range(1, d + 1))
     (history,) = [run for run in first.runs if run.job_name == HISTORY_JOB]
-    assert history.run_config["ops"]["fill_history"]["config"] == {"region": "behind", "until": str(world.yesterday)}
+    assert history.run_config == history_config("behind", world.yesterday)
     assert (second.runs, third.runs) == ([], [])
+
+
+def test_what_was_just_answered_is_left_to_the_sensor_that_its_event_wakes(world: World) -> None:
+    world.add_region("A", days=1)
+    world.deliver("A", world.yesterday, ago=timedelta(0))
+
+    assert world.tick("unfinished_days").runs == []
+    assert world.tick("scene_materialized").asked == [partition("A", world.yesterday)]
 
 
 def test_one_run_of_the_last_day_closes_the_days_before_and_reports_their_partitions(world: World) -> None:

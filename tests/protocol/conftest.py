@@ -21,20 +21,16 @@ def other_version() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def laboratory(
-    other_version: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Laboratory]:
+def laboratory(other_version: str, sqlite_template: Path) -> Iterator[Laboratory]:
     """Ledgers and a store that worlds on SQLite use one after the other."""
-    with Laboratory.on_sqlite(sqlite_template, tmp_path_factory.mktemp("worlds")) as found:
+    with Laboratory.on_sqlite(sqlite_template) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def postgres_laboratory(
-    other_version: str, postgres_url: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Laboratory]:
+def postgres_laboratory(other_version: str, postgres_url: str, postgres_template: str) -> Iterator[Laboratory]:
     """The same on PostgreSQL."""
-    with Laboratory.on_postgresql(postgres_url, postgres_template, tmp_path_factory.mktemp("worlds")) as found:
+    with Laboratory.on_postgresql(postgres_url, postgres_template) as found:
         yield found
 
 

@@ -213,8 +213,8 @@ def test_a_replay_starts_again_when_the_season_moved(farm: World) -> None:
 def test_a_replay_starts_again_when_a_gap_was_made_in_a_field_s_validity(farm: World) -> None:
     farm.reshape("f1", 1, None)
     run = replay(farm).until("commit")
-    farm.activate("f1", False, day(2))
-    farm.activate("f1", True, day(3))
+    farm.leaves("f1", day(2))
+    farm.comes_back("f1", day(3))
 
     run.step()
 
@@ -374,7 +374,7 @@ def test_a_season_moved_during_a_close_is_missed(farm: World) -> None:
 
 def test_the_row_of_a_field_that_left_during_a_close_is_withdrawn(farm: World) -> None:
     run = realtime(farm).until("commit")
-    farm.activate("f1", False, day(4))
+    farm.leaves("f1", day(4))
 
     assert run.finish() == "CLOSED"
 
@@ -386,7 +386,7 @@ def test_the_row_of_a_field_that_left_during_a_close_is_withdrawn(farm: World) -
 def test_a_withdrawal_stays_while_its_row_is_copied(farm: World) -> None:
     farm.reshape("f1", 1, None)
     run = replay(farm).until("commit")
-    farm.activate("f2", False, day(2))
+    farm.leaves("f2", day(2))
 
     assert run.finish() == "COMMITTED"
 
@@ -396,8 +396,8 @@ def test_a_withdrawal_stays_while_its_row_is_copied(farm: World) -> None:
 
 
 def test_a_withdrawn_row_is_no_start(farm: World) -> None:
-    farm.activate("f1", False, day(3))
-    farm.activate("f1", True, day(4))
+    farm.leaves("f1", day(3))
+    farm.comes_back("f1", day(4))
     assert "f1" in farm.rows(WEST, day(3))
 
     assert realtime(farm).finish() == "CLOSED"
@@ -408,8 +408,8 @@ def test_a_withdrawn_row_is_no_start(farm: World) -> None:
 
 
 def test_a_replay_does_not_start_from_a_withdrawn_row(farm: World) -> None:
-    farm.activate("f1", False, day(2))
-    farm.activate("f1", True, day(3))
+    farm.leaves("f1", day(2))
+    farm.comes_back("f1", day(3))
 
     replay(farm, chunk_days=1).finish()
     farm.check()
@@ -420,12 +420,12 @@ def test_a_replay_does_not_start_from_a_withdrawn_row(farm: World) -> None:
 
 
 def test_a_field_that_came_back_is_missed_even_where_its_old_row_is_still_there(farm: World) -> None:
-    farm.activate("f2", False, day(2))
+    farm.leaves("f2", day(2))
     farm.arrives(WEST, day(1), "other")
     replay(farm, chunk_days=1).finish()
     assert "f2" in farm.rows(WEST, day(2))
 
-    farm.activate("f2", True, day(2))
+    farm.comes_back("f2", day(2))
 
     assert causes(farm, "f2") == {2: "revised_field", 3: "revised_field"}
     assert not farm.withdrawals(WEST)
@@ -433,10 +433,10 @@ def test_a_field_that_came_back_is_missed_even_where_its_old_row_is_still_there(
 
 
 def test_a_withdrawal_of_a_field_that_came_back_and_left_again_during_a_replay(farm: World) -> None:
-    farm.activate("f2", False, day(2))
+    farm.leaves("f2", day(2))
     run = replay(farm).until("commit")
-    farm.activate("f2", True, day(2))
-    farm.activate("f2", False, day(3))
+    farm.comes_back("f2", day(2))
+    farm.leaves("f2", day(3))
 
     run.finish()
 

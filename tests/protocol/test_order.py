@@ -10,7 +10,8 @@ import os
 from datetime import timedelta
 from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -43,6 +44,7 @@ from world import (
 EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "200"))
 AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"
 IN_FLIGHT = 4
+STEPS = 35
 
 regions = st.sampled_from(REGIONS)
 names = st.sampled_from(FIELDS)
@@ -75,7 +77,7 @@ class Story(RuleBasedStateMachine):
             for n in range(on_time):
                 self.world.arrives(region, day(n + 1), "first")
             self.world.close(region)
-        self.compare = on_time % 2 == 1
+        self.compare = on_time % 3 == 1
         self.changed = True
 
     # Events
@@ -119,9 +121,13 @@ class Story(RuleBasedStateMachine):
             self.changed = True
 
     @rule(place=st.integers(0, 2), since=days)
-    def field_leaves_or_comes_back(self, place, since) -> None:
-        name = self.field(place)
-        self.world.activate(name, not self.world.fields[name].active, since)
+    def field_leaves(self, place, since) -> None:
+        self.world.leaves(self.field(place), since)
+        self.changed = True
+
+    @rule(place=st.integers(0, 2), since=days)
+    def field_comes_back(self, place, since) -> None:
+        self.world.comes_back(self.field(place), since)
         self.changed = True
 
     @rule(region=regions, first=st.integers(-1, 4).map(day), last=st.integers(4, DAYS).map(day))
@@ -208,8 +214,9 @@ class Story(RuleBasedStateMachine):
         if not world.fields:  # the story broke off before it began
             return
         world.audit()
-        world.drain()
-        world.check()
+        if not self.compare:  # what waits for its scene is left out of a first drain
+            world.drain()
+            world.check()
         world.now = THE_END
         world.drain()
         world.check()
@@ -234,20 +241,23 @@ class Story(RuleBasedStateMachine):
         self.runs = [run for run in self.runs if not run.ended]
 
 
-def tell(laboratory: Laboratory, examples: int) -> None:
-    class Told(Story):
-        pass
-
-    Told.laboratory = laboratory
+def tell(laboratory: Laboratory, examples: int, part: int) -> None:
+    # Another name has other stories, also where they are derived from it instead of made up.
+    told = type(f"Story{part}", (Story,), {"laboratory": laboratory})
     chosen = settings(
-        max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        phases=set(Phase) - {Phase.explain},  # it takes minutes here, and says less than the story
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Told, settings=chosen)
+    run_state_machine_as_test(told, settings=chosen)
 
 
-def test_any_order_of_events_and_steps_ends_in_the_same_results(laboratory: Laboratory) -> None:
-    tell(laboratory, EXAMPLES)
+@pytest.mark.parametrize("half", [1, 2])  # so that two workers share them
+def test_any_order_of_events_and_steps_ends_in_the_same_results(half: int, laboratory: Laboratory) -> None:
+    tell(laboratory, EXAMPLES // 2, half)
 
 
 def test_the_same_on_postgresql(postgres_laboratory: Laboratory) -> None:
-    tell(postgres_laboratory, EXAMPLES // 10)
+    tell(postgres_laboratory, EXAMPLES // 10, 3)

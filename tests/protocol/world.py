@@ -163,15 +163,14 @@ class Satellite:
     def __init__(self) -> None:
         self.calendar: dict[tuple[str, date], Due] = {}
         self.deliveries: dict[tuple[str, date], str] = {}
-        self.unreadable: set[tuple[str, date]] = set()
 
-    def lattice(self, bounds: Bounds) -> Grid | None:
+    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
     def due(self, place: Place, day: date) -> Due:
         return self.calendar.get((place.name, day), Due.DUE)
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
+    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # likewise
         days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
         return Listing({d: items for d in days if (items := self._items(place, d))})
 
@@ -199,11 +198,6 @@ class FieldFacts:
     planting: date
     end: date | None
     said: list[tuple[str, date, int | None]]  # (kind, from the day on, polygon)
-    active: bool = True
-
-    @property
-    def polygon(self) -> int:
-        return next(p for _, _, p in reversed(self.said) if p is not None)
 
     def expected(self, region: str, on: date) -> int | None:
         """The polygon with which the field is expected; None where it is not."""
@@ -337,10 +331,10 @@ class Laboratory:
 
     @classmethod
     @contextmanager
-    def on_sqlite(cls, template: Path, folder: Path) -> Iterator[Laboratory]:
+    def on_sqlite(cls, template: Path) -> Iterator[Laboratory]:
         with ExitStack() as stack:
             engines = []
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_fast_folder())))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast_folder())))
             for name in ("world", "reference"):
                 shutil.copyfile(template, scratch / f"{name}.db")
                 engine = open_engine(f"sqlite:///{scratch / name}.db")
@@ -350,11 +344,11 @@ class Laboratory:
 
     @classmethod
     @contextmanager
-    def on_postgresql(cls, url: str, template: str, folder: Path) -> Iterator[Laboratory]:
+    def on_postgresql(cls, url: str, template: str) -> Iterator[Laboratory]:
         server = open_engine(url)
         names = [f"world_{uuid4().hex}" for _ in range(2)]
         with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_fast_folder())))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast_folder())))
             engines = []
             for name in names:
                 connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -420,7 +414,8 @@ class FailingProcessor(Processor):
         return super().observe(place, scene, *args)
 
 
-def _fast_folder() -> str | None:
+def fast_folder() -> str | None:
+    """A folder in memory, where there is one."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() else None
 
@@ -472,22 +467,29 @@ class World:
     def store(self) -> ObjectStore:
         return self.laboratory.store
 
+    @classmethod
+    def of(cls, laboratory: Laboratory, now: datetime) -> World:
+        """The world that is there already, for one who knows no facts of it, with a processor of its own."""
+        return cls(laboratory, laboratory.engines[0], Processor(laboratory.engines[0], laboratory.store), now)
+
     # Events of the registry; each is one transaction. All but time is kept, so that another world can be told the same.
 
     def register(self, name: str, polygon: int, planting: date, end: date | None = None) -> None:
         new = fields.NewField(name, name, POLYGONS[polygon], planting, end)
         with writing(self.engine) as connection:
             fields.register_fields(connection, [new], self.now)
+        self.heard_of(name, polygon, planting, end)
+
+    def heard_of(self, name: str, polygon: int, planting: date, end: date | None = None) -> None:
+        """Keep as a fact that a field was registered."""
         self.fields[name] = FieldFacts(planting, end, [("on", date.min, polygon)])
         self.said.append(("register", (name, polygon, planting, end)))
 
     def reshape(self, name: str, polygon: int, changed_from: date | None) -> None:
         with writing(self.engine) as connection:
-            changed = fields.revise_geometry(connection, name, POLYGONS[polygon], changed_from, self.now)
+            fields.revise_geometry(connection, name, POLYGONS[polygon], changed_from, self.now)
         facts = self.fields[name]
-        assert changed == (polygon != facts.polygon)
-        if changed:
-            facts.said.append(("polygon", changed_from or facts.planting, polygon))
+        facts.said.append(("polygon", changed_from or facts.planting, polygon))
         self.said.append(("reshape", (name, polygon, changed_from)))
 
     def season(self, name: str, planting: date | None, end: date | None) -> None:
@@ -497,15 +499,18 @@ class World:
         facts.planting, facts.end = planting or facts.planting, end or facts.end
         self.said.append(("season", (name, planting, end)))
 
-    def activate(self, name: str, active: bool, since: date) -> None:
+    def leaves(self, name: str, since: date) -> None:
+        self._activate(name, since, active=False)
+        self.said.append(("leaves", (name, since)))
+
+    def comes_back(self, name: str, since: date) -> None:
+        self._activate(name, since, active=True)
+        self.said.append(("comes_back", (name, since)))
+
+    def _activate(self, name: str, since: date, *, active: bool) -> None:
         with writing(self.engine) as connection:
-            changed = fields.activate_field(connection, name, since, self.now, active=active)
-        facts = self.fields[name]
-        assert changed == (active != facts.active)
-        if changed:
-            facts.active = active
-            facts.said.append(("on" if active else "off", since, None))
-        self.said.append(("activate", (name, active, since)))
+            fields.activate_field(connection, name, since, self.now, active=active)
+        self.fields[name].said.append(("on" if active else "off", since, None))
 
     def monitor(self, region: str, first: date, last: date | None) -> None:
         with writing(self.engine) as connection:

@@ -23,10 +23,7 @@ def day(n: int) -> date:
 def observed(statuses: dict[str, str], ndvi: float | None = 0.5) -> pa.Table:
     told = {"field": list(statuses), "status": list(statuses.values()), "ndvi_mean": [ndvi] * len(statuses)}
     return pa.table(
-        [
-            pa.array(told[c.name], c.type) if c.name in told else pa.nulls(len(statuses), c.type)
-            for c in OBSERVED
-        ],
+        [pa.array(told[c.name], c.type) if c.name in told else pa.nulls(len(statuses), c.type) for c in OBSERVED],
         schema=OBSERVED,
     )
 

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -155,6 +156,10 @@ def test_before_the_first_monitored_day_nothing_closes(world: World) -> None:
     assert world.days(noon(-30)) == []
 
 
+class _RollbackError(Exception):
+    """Ends an example, so that the next one finds the database empty."""
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     answers=st.lists(st.sampled_from(["scene", "due", "not_due", "unknown", None]), max_size=8),
@@ -164,10 +169,7 @@ def test_before_the_first_monitored_day_nothing_closes(world: World) -> None:
 def test_days_close_in_order_without_gaps_and_once_closable_stay_so(
     sqlite_engine: Engine, answers: list[str | None], now: int, later: int
 ) -> None:
-    class _RollbackError(Exception):
-        pass
-
-    with pytest.raises(_RollbackError), writing(sqlite_engine) as connection:
+    with suppress(_RollbackError), writing(sqlite_engine) as connection:
         world = World(connection)
         for n, answer in enumerate(answers):
             if answer is not None:

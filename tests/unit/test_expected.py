@@ -1,5 +1,6 @@
 import math
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -76,7 +77,9 @@ def worlds(draw: st.DrawFn) -> World:
         )
     seasons = []
     for planting in draw(st.lists(days, min_size=1, max_size=3, unique=True)):
-        seasons.append(SeasonDays(day(planting), day(draw(st.integers(planting, HORIZON))) if draw(st.booleans()) else None))
+        seasons.append(
+            SeasonDays(day(planting), day(draw(st.integers(planting, HORIZON))) if draw(st.booleans()) else None)
+        )
     return (day(first), None if until is None else day(until)), revisions, seasons
 
 
@@ -105,7 +108,7 @@ def test_spans_are_in_order_do_not_overlap_and_are_as_few_as_can_be(world: World
 
     for span in found:
         assert span.first <= span.last
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.last < after.first
         touching = before.last + timedelta(days=1) == after.first
         same = (before.planting, before.geometry_digest) == (after.planting, after.geometry_digest)
@@ -122,13 +125,13 @@ def test_a_spans_revision_is_one_with_its_polygon_in_the_region(world: World) ->
 
 
 def test_a_field_that_is_never_in_the_region_has_no_day() -> None:
-    away = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", False)]
+    away = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", member=False)]
 
     assert spans((START, None), away, [SeasonDays(START, None)]) == ()
 
 
 def test_an_open_season_is_expected_for_ever_and_a_later_planting_ends_it() -> None:
-    here = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", True)]
+    here = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", member=True)]
 
     found = spans((START, None), here, [SeasonDays(day(30), None), SeasonDays(day(5), None)])
 
@@ -137,9 +140,9 @@ def test_an_open_season_is_expected_for_ever_and_a_later_planting_ends_it() -> N
 
 def test_a_correction_that_becomes_known_later_stands_above_an_earlier_change() -> None:
     told = [
-        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", True),
-        Revision(2, Kind.CHANGED, day(10), "split", True),
-        Revision(3, Kind.CORRECTED, day(0), "right", True),
+        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", member=True),
+        Revision(2, Kind.CHANGED, day(10), "split", member=True),
+        Revision(3, Kind.CORRECTED, day(0), "right", member=True),
     ]
 
     assert [s.geometry_digest for s in spans((START, None), told, [SeasonDays(START, None)])] == ["right"]
@@ -147,8 +150,8 @@ def test_a_correction_that_becomes_known_later_stands_above_an_earlier_change() 
 
 def test_a_correction_holds_from_the_planting_on_also_where_that_was_moved_to_an_earlier_day_later() -> None:
     told = [
-        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", True),
-        Revision(2, Kind.CORRECTED, day(10), "right", True),
+        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", member=True),
+        Revision(2, Kind.CORRECTED, day(10), "right", member=True),
     ]
 
     moved = spans((START, None), told, [SeasonDays(day(3), None)])

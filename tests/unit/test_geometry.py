@@ -33,7 +33,7 @@ def with_vertex(x: float, y: float) -> Polygon:
 stars = st.lists(st.floats(0.2, 1.0), min_size=4, max_size=12).map(star)
 
 
-# --- what is accepted ----------------------------------------------------------------------------------------------
+# --- what is accepted ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_holes_and_several_parts_are_accepted() -> None:
     assert validated(parts, "here").equals(parts)
 
 
-# --- area ----------------------------------------------------------------------------------------------------------
+# --- area ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("latitude", [0.0, 45.0, -33.0, 70.0])
@@ -111,7 +111,7 @@ def test_a_hole_is_not_area_and_direction_does_not_count() -> None:
     assert area_ha(MultiPolygon([outer, translate(outer, 1, 0)])) == pytest.approx(2 * area_ha(outer), rel=1e-12)
 
 
-# --- identity ------------------------------------------------------------------------------------------------------
+# --- identity --------------------------------------------------------------------------------------------------------
 
 
 @given(polygon=stars, start=st.integers(0, 11), turned=st.booleans())
@@ -160,7 +160,7 @@ def test_a_surveyors_edit_is_another_place() -> None:
     assert not same_place(FIELD, translate(FIELD, 1, 0))
 
 
-# --- projection ----------------------------------------------------------------------------------------------------
+# --- projection ------------------------------------------------------------------------------------------------------
 
 
 def test_a_small_polygon_is_projected_vertex_by_vertex() -> None:
@@ -185,7 +185,7 @@ def projected_points(points: np.ndarray) -> list[tuple[float, float]]:
     return [projected(Point(xy), "EPSG:32633").coords[0] for xy in points]
 
 
-# --- membership ----------------------------------------------------------------------------------------------------
+# --- membership ------------------------------------------------------------------------------------------------------
 
 EAST, WEST, FAR = Bounds(14.0, 45.0, 14.1, 45.1), Bounds(13.9, 45.0, 14.0, 45.1), Bounds(100, 0, 101, 1)
 

@@ -42,7 +42,9 @@ def test_reflectance_may_be_slightly_negative_and_keeps_every_digit() -> None:
 def test_a_cell_without_data_in_any_of_its_bands_is_not_valid() -> None:
     nothing = float("nan")
 
-    found = layers(cells(red=[0.05, nothing, 0.05, 0.05], nir=[0.4, 0.4, nothing, 0.4], swir16=[0.2, 0.2, 0.2, nothing]))
+    found = layers(
+        cells(red=[0.05, nothing, 0.05, 0.05], nir=[0.4, 0.4, nothing, 0.4], swir16=[0.2, 0.2, 0.2, nothing])
+    )
 
     assert found["ndvi"][1].tolist() == [True, False, False, True]
     assert found["ndmi"][1].tolist() == [True, True, False, False]

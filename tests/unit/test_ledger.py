@@ -41,7 +41,7 @@ def miss(connection: Connection, field_id: int, n: int, cause: Cause, digest: st
     ledger.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, digest)], now)
 
 
-# --- days --------------------------------------------------------------------------------------------------------------
+# --- days ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_watermark_is_the_last_closed_day_and_the_next_one_follows(connection: Connection) -> None:
@@ -78,7 +78,7 @@ def test_tries_of_a_day_are_counted(connection: Connection) -> None:
     assert found.error == "error 2"
 
 
-# --- misses ------------------------------------------------------------------------------------------------------------
+# --- misses ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_event_that_finds_a_miss_open_replaces_its_cause_and_digest_and_gives_it_new_tries(
@@ -114,9 +114,10 @@ def test_a_field_day_is_missed_once_at_most_but_may_be_missed_again(connection: 
 
     rows = connection.execute(select(Miss.cause, Miss.processed, Miss.resolved_time).order_by(Miss.id)).all()
     assert [tuple(row) for row in rows] == [(Cause.LATE_FIELD, True, NOW), (Cause.REVISED_SCENE, False, None)]
+    values = {"bbox_id": A, "field_id": 1, "date_missed": DAY, "cause": Cause.CARRY, "digest": ""}
+    second = Miss.__table__.insert().values(processing_time=NOW, processed=False, **values)
     with pytest.raises(IntegrityError), connection.begin_nested():
-        values = {"bbox_id": A, "field_id": 1, "date_missed": DAY, "cause": Cause.CARRY, "digest": ""}
-        connection.execute(Miss.__table__.insert().values(processing_time=NOW, processed=False, **values))
+        connection.execute(second)
 
 
 def test_a_miss_that_another_event_took_over_is_not_resolved_by_the_work_on_the_first(connection: Connection) -> None:
@@ -163,7 +164,7 @@ def test_more_misses_than_a_statement_has_parameters(connection: Connection) -> 
     assert (told.field_days, told.opened_at) == (8_000, LATER)
 
 
-# --- withdrawals -------------------------------------------------------------------------------------------------------
+# --- withdrawals -----------------------------------------------------------------------------------------------------
 
 
 def test_rows_are_listed_once_and_crossed_off(connection: Connection) -> None:
@@ -176,7 +177,7 @@ def test_rows_are_listed_once_and_crossed_off(connection: Connection) -> None:
     assert ledger.withdrawals(connection, A, day(1), day(9)) == set()
 
 
-# --- attempts ----------------------------------------------------------------------------------------------------------
+# --- attempts --------------------------------------------------------------------------------------------------------
 
 
 def test_every_attempt_is_on_record_with_its_run_and_its_error(connection: Connection) -> None:

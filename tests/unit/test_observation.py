@@ -58,7 +58,11 @@ class World:
         self.scene = SceneInput("digest-of-scene", "scene.tif", "item-1", SENSED)
 
     def observe(
-        self, scene: SceneInput | None = None, *, raster_path: Callable[[str], str] | None = None, **cells: shapely.Geometry
+        self,
+        scene: SceneInput | None = None,
+        *,
+        raster_path: Callable[[str], str] | None = None,
+        **cells: shapely.Geometry,
     ) -> dict[str, dict[str, Any]]:
         return {row["field"]: row for row in self.observed(scene, raster_path, **cells).table.to_pylist()}
 
@@ -87,7 +91,7 @@ def classes(value: PixelClass = CLEAR) -> np.ndarray:
 FIELD = box(10.5, 10.5, 20.5, 20.5)  # a hundred cells
 
 
-# --- statuses, each by example -----------------------------------------------------------------------------------------
+# --- statuses, each by example ---------------------------------------------------------------------------------------
 
 
 def test_a_field_seen_whole_is_clear(store_folder: Path) -> None:
@@ -177,7 +181,7 @@ def test_a_day_without_a_scene_is_a_row_without_numbers(store_folder: Path, dige
     assert world.work == Work()
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------------
+# --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def test_cloudy_cells_and_cells_of_other_fields_have_no_part_in_a_number(store_folder: Path) -> None:
@@ -221,7 +225,7 @@ def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(store_folder:
         assert world.observe(**{name: shape})[name] == together[name]
 
 
-# --- work --------------------------------------------------------------------------------------------------------------
+# --- work ------------------------------------------------------------------------------------------------------------
 
 
 def test_only_tiles_that_fields_touch_are_read(store_folder: Path) -> None:

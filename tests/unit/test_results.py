@@ -43,9 +43,7 @@ def some_rows(count: int) -> pa.Table:
 
 @settings(max_examples=20)
 @given(count=st.integers(0, 30), order=st.randoms(use_true_random=False), cut=st.integers(0, 30))
-def test_the_bytes_do_not_depend_on_the_order_of_rows_nor_on_their_chunks(
-    count: int, order: object, cut: int
-) -> None:
+def test_the_bytes_do_not_depend_on_the_order_of_rows_nor_on_their_chunks(count: int, order: object, cut: int) -> None:
     table = some_rows(count)
     shuffled = list(range(count))
     order.shuffle(shuffled)  # type: ignore[attr-defined]

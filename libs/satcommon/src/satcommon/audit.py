@@ -34,7 +34,8 @@ class Report:
     """What the audit of a region found, in field-days.
 
     `problems` names what breaks the promise: a field-day neither settled nor missed, a row that nobody expects and no
-    withdrawal lists, an object that is gone or differs, days with a gap between them, membership that geometry denies.
+    withdrawal lists, or that is expected and listed, an object that is gone or differs, days with a gap between them,
+    membership that geometry denies.
     """
 
     region: str
@@ -76,8 +77,9 @@ def audit(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], progre
         withdrawn = ledger.withdrawals(connection, region.bbox_id, date.min, date.max)
         closed = sorted(day for day, row in days.items() if row.closed_at is not None)
         report.first_day, report.watermark = closed[0], last
-        if (last - closed[0]).days + 1 != len(closed):
-            report.problem(f"{region.name}: days between {closed[0]} and {last} are not closed")
+        first = min(region.monitored_from, closed[0])
+        if (last - first).days + 1 != len(closed):
+            report.problem(f"{region.name}: days between {first} and {last} are not closed")
         for day in closed:
             _day(store, region, days[day], lines, misses.pop(day, set()), withdrawn, report)
             progress()
@@ -96,16 +98,9 @@ def _day(
     report: Report,
 ) -> None:
     where = f"{region.name} {day.day}"
-    try:
-        data = store.get(day.object_key)
-    except ObjectMissingError:
-        report.problem(f"{where}: the published object {day.object_key} is gone")
+    rows = _rows(store, day, where, report)
+    if rows is None:
         return
-    if results.digest(data) != day.object_digest:
-        report.problem(f"{where}: the object {day.object_key} is not the one that was published")
-    rows = {row["field"]: row for row in results.decode(data, _COLUMNS).to_pylist()}
-    if len(rows) != day.row_count:
-        report.problem(f"{where}: the object holds {len(rows)} fields, {day.row_count} were published")
     scene = stands_for(day.due, day.scene_digest)
     for field_id, line in lines.items():
         span = line.at(day.day)
@@ -119,6 +114,8 @@ def _day(
                     report.problem(f"{where} {line.external_id}: a row that is not expected, and not to be withdrawn")
             continue
         report.expected += 1
+        if (field_id, day.day) in withdrawn:
+            report.problem(f"{where} {line.external_id}: expected, and to be withdrawn")
         current = row is not None and (row["scene_digest"], row["geometry_digest"], row["algorithm_version"]) == (
             scene,
             span.geometry_digest,
@@ -133,6 +130,21 @@ def _day(
             report.problem(f"{where} {line.external_id}: expected, {state}, and is not missed")
     for stranger in rows:
         report.problem(f"{where} {stranger}: a row of a field that was never in the region")
+
+
+def _rows(store: ObjectStore, day: ledger.Day, where: str, report: Report) -> dict[str, dict[str, str]] | None:
+    """The published rows by field; None where the object is gone."""
+    try:
+        data = store.get(day.object_key)
+    except ObjectMissingError:
+        report.problem(f"{where}: the published object {day.object_key} is gone")
+        return None
+    if results.digest(data) != day.object_digest:
+        report.problem(f"{where}: the object {day.object_key} is not the one that was published")
+    rows = {row["field"]: row for row in results.decode(data, _COLUMNS).to_pylist()}
+    if len(rows) != day.row_count:
+        report.problem(f"{where}: the object holds {len(rows)} fields, {day.row_count} were published")
+    return rows
 
 
 def _membership(connection: Connection, region: Row[tuple[Region]], report: Report) -> None:

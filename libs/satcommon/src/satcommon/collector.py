@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, select
@@ -33,10 +34,11 @@ def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
     )
 
 
-def collect(engine: Engine, store: ObjectStore, keys: list[str]) -> None:
-    """Remove objects that `rubbish` named."""
+def collect(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
+    """Remove objects that `rubbish` named; `progress` is called for each."""
     for key in keys:
         store.delete(key)
+        progress()
     with writing(engine) as connection:
         for batch in batches(keys):
             connection.execute(delete(RetiredObject).where(RetiredObject.object_key.in_(batch)))

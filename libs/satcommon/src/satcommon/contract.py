@@ -6,13 +6,15 @@ do is always read from the ledger, and `requests` turns it into runs, naming the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dagster import (
     AssetKey,
     DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
     DailyPartitionsDefinition,
     DynamicPartitionsDefinition,
     MultiPartitionKey,
@@ -95,14 +97,15 @@ def requests(instance: DagsterInstance, works: Iterable[Work], now: datetime) ->
     last run ended without settling it (killed, failed) is asked for again, after a pause that doubles each time.
     """
     for work in works:
-        last = next(iter(instance.get_run_records(RunsFilter(tags={WORK_TAG: work.name}), limit=1)), None)
         attempt = 1
-        if last is not None:
-            if not last.dagster_run.is_finished:
+        records = instance.get_run_records(RunsFilter(tags={WORK_TAG: work.name}))
+        if records:
+            if not all(record.dagster_run.is_finished for record in records):
                 continue
-            attempt = int(last.dagster_run.tags[ATTEMPT_TAG]) + 1
-            pause = timedelta(seconds=settings().retry_pause_seconds * 2 ** min(attempt - 2, 7))
-            if now.timestamp() < (last.end_time or 0.0) + pause.total_seconds():
+            # Of all its runs: one that was executed again from the UI has the tags of the run that it repeats.
+            attempt = 1 + max(int(record.dagster_run.tags.get(ATTEMPT_TAG, 0)) for record in records)
+            pause = timedelta(seconds=settings().retry_pause_seconds * 2 ** min(max(attempt - 2, 0), 7))
+            if now.timestamp() < max(record.end_time or 0.0 for record in records) + pause.total_seconds():
                 continue
         yield RunRequest(
             run_key=f"{work.name}#{attempt}",
@@ -113,26 +116,33 @@ def requests(instance: DagsterInstance, works: Iterable[Work], now: datetime) ->
         )
 
 
-def fail_stale_runs(instance: DagsterInstance, jobs: Sequence[str], now: datetime) -> list[str]:
-    """Fail the runs of some jobs whose heartbeat in the ledger is stale: the local launcher never tells that they died.
+def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:
+    """Fail a location's runs that give no sign of life: the local launcher never tells that a process is gone.
+
+    The last sign is the heartbeat in the ledger; for a run that died before its first one, Dagster's last event of it.
 
     Returns:
         The ids of the runs that were failed.
     """
-    from satcommon.db.heartbeat import bury, stale
+    from satcommon.db.heartbeat import heartbeats
     from satcommon.environment import environment
 
     env = environment()
-    dead = stale(env.engine, env.settings.stale_seconds, now)
-    if not dead:
-        return []
-    runs = instance.get_runs(RunsFilter(run_ids=dead))
-    ours = [run for run in runs if run.job_name in jobs]
-    for run in ours:
-        if not run.is_finished:
-            instance.report_run_failed(
-                run, f"no heartbeat for {env.settings.stale_seconds:g} s: the run's process is gone"
-            )
-    known = {run.run_id for run in runs}
-    bury(env.engine, [run.run_id for run in ours] + [run_id for run_id in dead if run_id not in known], now)
-    return [run.run_id for run in ours]
+    under_way = RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
+    records = {r.dagster_run.run_id: r for r in instance.get_run_records(under_way) if _is_of(r.dagster_run, location)}
+    beats = heartbeats(env.engine, list(records))
+    oldest = now - timedelta(seconds=env.settings.stale_seconds)
+    dead = [r for run_id, r in records.items() if (beats.get(run_id) or _utc(r.update_timestamp)) < oldest]
+    for record in dead:
+        message = f"no sign of life for {env.settings.stale_seconds:g} s: the run's process is gone"
+        instance.report_run_failed(record.dagster_run, message)
+    return [record.dagster_run.run_id for record in dead]
+
+
+def _is_of(run: DagsterRun, location: str) -> bool:
+    """Whether a run is a location's; one that was started without a code server is everybody's."""
+    return run.remote_job_origin is None or run.remote_job_origin.location_name == location
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant

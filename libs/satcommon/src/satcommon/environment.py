@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -40,7 +40,11 @@ class Environment:
         return ObjectStore(self.settings.store)
 
     def source(self) -> SceneSource:
-        """The source of scenes."""
+        """The source of scenes; one for the process, since it remembers what it has read of its files."""
+        return self._source
+
+    @cached_property
+    def _source(self) -> SceneSource:
         from satcommon.scenes.source import open_source
 
         return open_source(self.settings)

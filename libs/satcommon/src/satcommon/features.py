@@ -151,7 +151,7 @@ def _shape(geometry: Any, where: str) -> BaseGeometry | None:
     if not isinstance(parts, list) or not all(isinstance(part, list) for part in parts):
         raise InputError(f"{where}: the {kind} has no list of rings as its coordinates")
     polygons = [_polygon([_ring(ring, where) for ring in rings]) for rings in parts if rings]
-    return polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
+    return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
 
 
 def _polygon(rings: list[BaseGeometry]) -> BaseGeometry:

@@ -98,13 +98,14 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     for field_id, day in todo.misses:
         first_miss[field_id] = min(day, first_miss.get(field_id, day))
     last = ledger.watermark(connection, bbox_id)
-    steps, touched = 0, {day for _, day in todo.withdrawals}
+    steps, touched_ordinals = 0, {day.toordinal() for _, day in todo.withdrawals}
     if first_miss and last is not None:
         for field_id, line in timelines(connection, bbox_id, first_miss).items():
             for span in line.spans:
                 first, end = max(span.first, first_miss[field_id]), min(span.last, last)
                 steps += max(0, (end - first).days + 1)
-                touched |= {date.fromordinal(d) for d in range(first.toordinal(), end.toordinal() + 1)}
+                touched_ordinals.update(range(first.toordinal(), end.toordinal() + 1))
+    touched = {date.fromordinal(ordinal) for ordinal in touched_ordinals}
     missed_days = {day for (_, day), cause in todo.misses.items() if cause is not Cause.CARRY}
     scenes = 0
     if missed_days:

@@ -16,15 +16,16 @@ from satcommon.settings import settings
 
 from satctl import graphql
 from satctl.opening import opened
-from satctl.output import counted, print_json, print_table, progress, say, warn
+from satctl.output import print_json, print_table, progress, say, warn
 from satctl.parameters import DAY, json_option
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
 POLL_SECONDS = 1.0  # between two looks at a run that is waited for
+QUEUED_SECONDS = 60.0  # after which a queued run that is waited for is remarked upon
 STATUSES = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUCCESS", "FAILURE", "CANCELING", "CANCELED")
-_SUCCESS, _ENDED = "SUCCESS", ("SUCCESS", "FAILURE", "CANCELED")
+_QUEUED, _SUCCESS, _ENDED = "QUEUED", "SUCCESS", ("SUCCESS", "FAILURE", "CANCELED")
 
 
 def _checked_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
@@ -244,15 +245,17 @@ def _history(env: Environment, region: str, until: date, now: datetime) -> Launc
 
 def _ended(url: str, run_id: str, job: str) -> graphql.Run:
     """The run, once it has ended. Who interrupts the waiting does not end the run."""
-    started = time.monotonic()
+    remark_at = time.monotonic() + QUEUED_SECONDS
     with progress(f"waiting for {job}"):
         while True:
             found = graphql.runs(url, 1, run_ids=[run_id])
             if not found:
-                waited = counted(int(time.monotonic() - started), "second")
-                raise PermanentError(f"run {run_id} is gone from Dagster after {waited}; somebody deleted it")
+                raise PermanentError(f"run {run_id} is gone from Dagster: somebody deleted it")
             if found[0].status in _ENDED:
                 return found[0]
+            if found[0].status == _QUEUED and time.monotonic() > remark_at:
+                warn("the run is still queued: another run of its lane is under way, or Dagster's daemon is not")
+                remark_at = float("inf")
             time.sleep(POLL_SECONDS)
 
 

@@ -29,6 +29,7 @@ def upgrade() -> None:
     from satctl import migrations
 
     with opened_engine() as engine:
+        is_there(engine)  # refuses a file that is something else
         before, after = migrations.upgrade(engine)
         shown = engine.url.render_as_string(hide_password=True)
     if before == after:

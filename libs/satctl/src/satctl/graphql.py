@@ -17,7 +17,10 @@ _LOCATIONS = """
 query Locations {
   workspaceOrError {
     ... on Workspace {
-      locationEntries { name loadStatus locationOrLoadError { __typename ... on PythonError { message } } }
+      locationEntries {
+        name loadStatus
+        locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+      }
     }
   }
 }
@@ -27,7 +30,9 @@ _RELOAD = """
 mutation Reload($name: String!) {
   reloadRepositoryLocation(repositoryLocationName: $name) {
     __typename
-    ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+    ... on WorkspaceLocationEntry {
+      locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+    }
     ... on ReloadNotSupported { message }
     ... on RepositoryLocationNotFound { message }
     ... on UnauthorizedError { message }
@@ -74,7 +79,7 @@ def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> di
     Raises:
         RetryableError: it does not answer.
     """
-    from gql import Client, gql
+    from gql import Client, GraphQLRequest
     from gql.transport.exceptions import TransportError
     from gql.transport.requests import RequestsHTTPTransport
     from requests.exceptions import RequestException
@@ -82,7 +87,7 @@ def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> di
     logging.getLogger("gql.transport.requests").setLevel(logging.WARNING)  # it logs every query and answer
     transport = RequestsHTTPTransport(f"{url.rstrip('/')}/graphql", timeout=20)
     try:
-        return dict(Client(transport=transport).execute(gql(query), variable_values=variables))
+        return dict(Client(transport=transport).execute(GraphQLRequest(query, variable_values=variables)))
     except (RequestException, TransportError, OSError) as error:
         raise RetryableError(
             f"Dagster does not answer at {url} ({type(error).__name__}); is it up (`make up`), and is "
@@ -91,7 +96,7 @@ def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> di
 
 
 def location_states(url: str) -> dict[str, str]:
-    """The code locations: `RepositoryLocation` where one is loaded, `loading`, or the first line of its error.
+    """The code locations: `LOADED`, `LOADING`, or the first line of what broke it.
 
     `loadStatus: LOADED` says only that loading ended; what it ended with is the type of `locationOrLoadError`.
     """
@@ -101,8 +106,7 @@ def location_states(url: str) -> dict[str, str]:
         if entry["loadStatus"] != "LOADED" or found is None:
             states[entry["name"]] = LOADING
         else:
-            message = (found.get("message") or found["__typename"]).strip().splitlines()[0]
-            states[entry["name"]] = message
+            states[entry["name"]] = LOADED if found["__typename"] == LOADED else _said(found)
     return states
 
 
@@ -178,11 +182,10 @@ def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: M
 
 
 def _said(found: Mapping[str, Any]) -> str:
-    """The first line of what Dagster says of an error, after its type."""
-    messages = [error["message"] for error in found.get("errors", ())] or [found.get("message") or ""]
-    return (
-        f"{found['__typename']}: {messages[0].strip().splitlines()[0] if messages[0].strip() else 'no more is known'}"
-    )
+    """The first line of what Dagster says of an error; of a Python error, that of its first cause."""
+    causes = found.get("causes") or found.get("errors") or [found]
+    message = (causes[-1].get("message") or "").strip()
+    return str(message.splitlines()[0]) if message else str(found["__typename"])
 
 
 def _instant(timestamp: float | None) -> datetime | None:

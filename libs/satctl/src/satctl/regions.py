@@ -16,18 +16,15 @@ from satcommon.db.engine import reading, writing
 from satcommon.db.fields import register_fields
 from satcommon.db.models import FieldRevision, Membership, Region, RegionDay
 from satcommon.db.registry import activate_region, add_region
-from satcommon.environment import Environment
 from satcommon.errors import InputError
 from satcommon.grid import Bounds, Grid
 from sqlalchemy import Connection, Row, func, select
 
 from satctl.checkout import seed_files
+from satctl.grids import grids_of
 from satctl.opening import opened
 from satctl.output import counted, names, print_facts, print_json, print_table, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
-
-MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
-UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; what lies beyond wants a grid of its source
 
 
 @click.group()
@@ -51,7 +48,7 @@ def seed(monitored_from: date | None) -> None:
     now = datetime.now(UTC)
     new_regions, new_fields = read_regions(region_file), read_fields(field_file)
     with opened() as env:
-        grids = _grids(env, new_regions, None)
+        grids = grids_of(env, new_regions, None)
         with writing(env.engine) as connection:
             added = _register(connection, new_regions, grids, monitored_from, None, now)
             registered = register_fields(connection, new_fields, now)
@@ -109,7 +106,7 @@ def add(
             warn(region.warning)
     now = datetime.now(UTC)
     with opened() as env:
-        grids = _grids(env, new, resolution)
+        grids = grids_of(env, new, resolution)
         with writing(env.engine) as connection:
             added = _register(connection, new, grids, monitored_from, monitored_until, now)
     for region in new:
@@ -126,37 +123,6 @@ def _chosen(found: list[NewRegion], name: str | None, file: Path) -> list[NewReg
     if not chosen:
         raise InputError(f"{file}: there is no region {name!r}; the file has {names([r.name for r in found])}")
     return chosen
-
-
-def _grids(env: Environment, new: Sequence[NewRegion], resolution: float | None) -> dict[str, Grid]:
-    """The grid of each region: cut from the source's own, else made."""
-    source = env.source()
-    grids: dict[str, Grid] = {}
-    for region in new:
-        lattice = source.lattice(region.bounds)
-        if lattice is None:
-            grid = _utm(region, resolution or env.settings.resolution_m)
-        else:
-            grid = lattice.covering(region.bounds)
-            if resolution is not None:
-                warn(f"region {region.name!r}: the source's own grid is used; --resolution was not")
-        if grid.width * grid.height > MAX_CELLS:
-            raise InputError(
-                f"region {region.name!r}: {grid.width:,} x {grid.height:,} cells are more than {MAX_CELLS:,}; "
-                "choose a smaller rectangle or a coarser --resolution"
-            )
-        grids[region.name] = grid
-    return grids
-
-
-def _utm(region: NewRegion, resolution: float) -> Grid:
-    south, north = UTM_LATITUDES
-    if not south <= region.bounds.south < region.bounds.north <= north:
-        raise InputError(
-            f"region {region.name!r}: latitudes {region.bounds.south:g}..{region.bounds.north:g} reach beyond those of "
-            f"UTM ({south:g}..{north:g}), and the source has no grid of its own there"
-        )
-    return Grid.utm(region.bounds, resolution)
 
 
 def _register(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 region_option = click.option("--region", "names", multiple=True, metavar="NAME", help="Only this region; repeatable.")
 
 
-def _regions(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
+def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
     """The named regions, or all."""
     return [registry.region(connection, name) for name in names] if names else registry.regions(connection)
 
@@ -34,7 +34,7 @@ def _regions(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple
 @click.option("--days", type=click.IntRange(min=0), default=5, show_default=True, help="Closed days to list.")
 @json_option
 def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
-    """Show how each region stands: closed, missed, late.
+    """Show what is closed, missed and waited for.
 
     "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
     are not.
@@ -49,7 +49,7 @@ def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
 
     now = datetime.now(UTC)
     with opened() as env, reading(env.engine) as connection:
-        found = [standing(connection, region, env.deadlines, days, now) for region in _regions(connection, names)]
+        found = [standing(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)]
     if as_json:
         print_json({"at": now, "regions": found})
         return
@@ -133,8 +133,9 @@ def _moment(at: datetime, now: datetime) -> str:
 
 @click.command()
 @region_option
+@click.option("--deep", is_flag=True, help="Recompute every state from the stored observations, too.")
 @json_option
-def audit(names: tuple[str, ...], as_json: bool) -> None:
+def audit(names: tuple[str, ...], deep: bool, as_json: bool) -> None:
     """Check that no field-day is lost.
 
     Of each closed day, the fields that the registry expects must have a row with current inputs in the published
@@ -144,14 +145,16 @@ def audit(names: tuple[str, ...], as_json: bool) -> None:
     Examples:
       satctl audit
       satctl audit --region A --json
+      satctl audit --deep
     """
     from satcommon.audit import audit as audit_region
+    from satcommon.deep_audit import check_states
 
     found: list[Report] = []
     with opened() as env:
         store = env.store()
         with reading(env.engine) as connection:
-            regions = _regions(connection, names)
+            regions = regions_of(connection, names)
             closed = (
                 select(RegionDay.bbox_id, func.count().label("days"))
                 .where(RegionDay.closed_at.is_not(None))
@@ -161,6 +164,9 @@ def audit(names: tuple[str, ...], as_json: bool) -> None:
         for region in regions:
             with progress(f"auditing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
                 found.append(audit_region(env.engine, store, region, advance))
+            if deep:
+                with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
+                    check_states(env.engine, store, region, found[-1], advance)
     clean = all(report.clean for report in found)
     if as_json:
         print_json({"clean": clean, "regions": [{**vars(report), "clean": report.clean} for report in found]})
@@ -174,11 +180,31 @@ def _print_audit(found: Sequence[Report]) -> None:
     if not found:
         say("there are no regions, so there is nothing to audit")
         return
-    columns = ("region", "first day", "watermark", "expected =", "settled +", "missed", "to withdraw", "problems")
+    columns = (
+        "region",
+        "first day",
+        "watermark",
+        "expected =",
+        "settled +",
+        "missed",
+        "to withdraw",
+        "states redone",
+        "problems",
+    )
     print_table(
         columns,
         [
-            (r.region, r.first_day, r.watermark, r.expected, r.settled, r.missed, r.withdrawn, r.problem_count)
+            (
+                r.region,
+                r.first_day,
+                r.watermark,
+                r.expected,
+                r.settled,
+                r.missed,
+                r.withdrawn,
+                r.states,
+                r.problem_count,
+            )
             for r in found
         ],
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
-from satcommon.contract import DATE, FIELD_REGISTRY, REGION, SCENES, lane, region_days
+from satcommon.contract import DATE, FIELD_REGISTRY, LANE_TAG, REGION, SCENES, lane, region_days
 
 
 @asset(
@@ -32,8 +32,8 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     day = date.fromisoformat(key[DATE])
     with reading(env.engine) as connection:
         place = region(connection, key[REGION])
-    kind = lane("ingest", place.name)
-    with beating(env.engine, context.run.run_id, next(iter(kind.values())), env.settings.heartbeat_seconds):
+    lane_name = lane("ingest", place.name)[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
         answer = ask(env.engine, env.store(), env.source(), place.bbox_id, day, datetime.now(UTC))
     for name, why in answer.refused.items():
         context.log.warning("%s was not taken: %s", name, why)
@@ -61,7 +61,7 @@ def field_registry(context: AssetExecutionContext) -> MaterializeResult[None]:
     from satcommon.environment import environment
 
     env = environment()
-    with beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds):
-        with reading(env.engine) as connection:
-            counted = census(connection)
+    alive = beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds)
+    with alive, reading(env.engine) as connection:
+        counted = census(connection)
     return MaterializeResult(metadata=counted)

@@ -32,7 +32,7 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
     from satcommon.environment import environment
 
     now = datetime.now(UTC)
-    fail_stale_runs(context.instance, [REGISTRY_JOB], now)
+    fail_stale_runs(context.instance, "ingest", now)
     with reading(environment().engine) as connection:
         names = [region.name for region in regions(connection)]
     known = set(context.instance.get_dynamic_partitions(REGION))
@@ -54,6 +54,6 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
 def due_scenes(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
     """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new."""
     now = datetime.now(UTC)
-    fail_stale_runs(context.instance, [FETCH_JOB], now)
+    fail_stale_runs(context.instance, "ingest", now)
     known = set(context.instance.get_dynamic_partitions(REGION))
     yield from requests(context.instance, scenes_to_ask_for(known, now), now)

@@ -4,7 +4,17 @@ from datetime import UTC, date, datetime
 
 from dagster import AssetMaterialization, Config, OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
-from satcommon.contract import CLOSE_JOB, FIELD_METRICS, HISTORY_JOB, HISTORY_OP, SCENES, in_window, lane, partition
+from satcommon.contract import (
+    CLOSE_JOB,
+    FIELD_METRICS,
+    HISTORY_JOB,
+    HISTORY_OP,
+    LANE_TAG,
+    SCENES,
+    in_window,
+    lane,
+    partition,
+)
 
 close_days = define_asset_job(
     CLOSE_JOB, [FIELD_METRICS.to_user_string()], description="Close a region's day, and the open days before it"
@@ -34,7 +44,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     now, until = datetime.now(UTC), date.fromisoformat(config.until)
     with reading(env.engine) as connection:
         place = region(connection, config.region)
-    lane_name = next(iter(lane("history", place.name).values()))
+    lane_name = lane("history", place.name)[LANE_TAG]
     answers = {"scenes": 0, "refused": 0}
     closed_days = 0
 

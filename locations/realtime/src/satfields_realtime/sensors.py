@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from dagster import DefaultSensorStatus, EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor, sensor
-from satcommon.contract import CLOSE_JOB, HISTORY_JOB, REGION, SCENES, fail_stale_runs, requests
+from satcommon.contract import REGION, SCENES, fail_stale_runs, requests
 from satcommon.settings import settings
 
 from satfields_realtime.jobs import close_days, history
@@ -39,6 +39,6 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
 def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     """Fail the runs that died, and ask again for days whose run ended without closing them."""
     now = datetime.now(UTC)
-    fail_stale_runs(context.instance, [CLOSE_JOB, HISTORY_JOB], now)
+    fail_stale_runs(context.instance, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
     yield from requests(context.instance, days_to_close(known, now, _QUIET), now)

@@ -11,9 +11,7 @@ from satcommon.environment import environment
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
 
 
-def days_to_close(
-    known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
-) -> Iterator[Work]:
+def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)) -> Iterator[Work]:
     """The regions' days that can be closed: one run for each that is ready by itself, oldest first.
 
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since

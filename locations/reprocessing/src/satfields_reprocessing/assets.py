@@ -9,6 +9,7 @@ from dagster import AssetExecutionContext, AssetObservation, MaterializeResult, 
 from satcommon.contract import (
     FIELD_METRICS,
     FIELD_REGISTRY,
+    LANE_TAG,
     REPROCESSED_FIELD_METRICS,
     SCENES,
     in_window,
@@ -46,7 +47,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
         planned = plan(connection, place.bbox_id, env.deadlines, now)
     context.log.info("plan for %s: %s", place.name, planned)
     done: Counter[str] = Counter()
-    lane_name = next(iter(lane("replay", place.name).values()))
+    lane_name = lane("replay", place.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
         processor = Processor(env.engine, env.store())
         for chunk in replay(processor, env.engine, place.bbox_id, env.deadlines, context.run.run_id, now):

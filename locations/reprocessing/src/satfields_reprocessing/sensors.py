@@ -49,7 +49,7 @@ def _woken_by(key: AssetKey) -> SensorDefinition:
 )
 def unfinished_backlogs(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     """Fail the runs that died, and ask again for backlogs whose run ended without draining them."""
-    fail_stale_runs(context.instance, [REPLAY_JOB], datetime.now(UTC))
+    fail_stale_runs(context.instance, "reprocessing", datetime.now(UTC))
     yield from _requests(context.instance)
 
 

@@ -103,7 +103,8 @@ def _explained(engine: Engine) -> Iterator[None]:
         if engine.dialect.name == "sqlite" and not any(word in said for word in _UNAVAILABLE):
             raise
         raise DatabaseUnavailableError(
-            f"The database {shown} could not be used: {said}. Check SATFIELDS_DATABASE_URL and try again."
+            f"The database {shown} could not be used: {said}. Check SATFIELDS_DATABASE_URL, run "
+            "`satctl db upgrade` if it was never made, and try again."
         ) from error
     except DBAPIError as error:
         if "UndefinedTable" in type(error.orig).__name__:

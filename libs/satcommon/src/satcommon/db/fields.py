@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from satcommon.db import membership, registry
 from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
-from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RevisionKind, Season
 from satcommon.errors import InputError
 from satcommon.geometry import digest, same_place
 from satcommon.problems import Problems
@@ -60,6 +60,26 @@ def field(connection: Connection, external_id: str) -> Row[tuple[Field]]:
     if not found:
         raise InputError(f"there is no field {external_id!r}; `satctl fields list` shows what there is")
     return found[0]
+
+
+def home(connection: Connection, field_id: int, day: date) -> str | None:
+    """The name of the field's home region on a day: where its polygon of that day has its largest part."""
+    polygon = (
+        select(FieldRevision.revision_id)
+        .where(
+            FieldRevision.field_id == field_id,
+            FieldRevision.geometry.is_not(None),
+            FieldRevision.valid_from <= day,
+        )
+        .order_by(FieldRevision.revision_id.desc())
+        .limit(1)
+    )
+    statement = (
+        select(Region.name)
+        .join(Membership, Membership.bbox_id == Region.bbox_id)
+        .where(Membership.revision_id == polygon.scalar_subquery(), Membership.home)
+    )
+    return connection.execute(statement).scalar()
 
 
 def checked_season(planting: date, end: date | None, where: str) -> None:

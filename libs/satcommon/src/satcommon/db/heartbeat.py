@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, select, update
 
+from satcommon.db.batches import rows_in
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Run
 from satcommon.errors import RetryableError
@@ -38,19 +39,11 @@ def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[
             connection.execute(update(Run).where(Run.run_id == run_id).values(ended_at=datetime.now(UTC)))
 
 
-def stale(engine: Engine, age_seconds: float, now: datetime) -> list[str]:
-    """The runs that have not ended and whose last heartbeat is older than that."""
+def heartbeats(engine: Engine, run_ids: Collection[str]) -> dict[str, datetime]:
+    """The last heartbeat of each of these runs that ever beat."""
     with reading(engine) as connection:
-        statement = select(Run.run_id).where(
-            Run.ended_at.is_(None), Run.heartbeat_at < now - timedelta(seconds=age_seconds)
-        )
-        return list(connection.execute(statement).scalars())
-
-
-def bury(engine: Engine, run_ids: list[str], now: datetime) -> None:
-    """Note that runs are over, so that they are not looked at again."""
-    with writing(engine) as connection:
-        connection.execute(update(Run).where(Run.run_id.in_(run_ids), Run.ended_at.is_(None)).values(ended_at=now))
+        statement = select(Run.run_id, Run.heartbeat_at)
+        return {row.run_id: row.heartbeat_at for row in rows_in(connection, statement, Run.run_id, run_ids)}
 
 
 def _beat(engine: Engine, run_id: str, lane: str) -> None:

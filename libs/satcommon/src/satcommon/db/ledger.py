@@ -204,6 +204,17 @@ def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[
         connection.execute(statement.values(values), [{"f": f, "d": d} for f, d in failed])
 
 
+def forget_failures(
+    connection: Connection, bbox_id: int, field_ids: Collection[int] | None, first: date, last: date
+) -> int:
+    """Let failed field-days of a span be tried again at once; gives how many there were."""
+    chosen = [Miss.bbox_id == bbox_id, Miss.processed.is_(False), Miss.attempts > 0]
+    chosen += [Miss.date_missed >= first, Miss.date_missed <= last]
+    if field_ids is not None:
+        chosen.append(Miss.field_id.in_(field_ids))
+    return connection.execute(update(Miss).where(*chosen).values(attempts=0)).rowcount
+
+
 def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Row[tuple[Miss]]]:
     """The open misses of a span of days, by day and field."""
     return connection.execute(

@@ -81,10 +81,10 @@ def add_region(
     """Register a region.
 
     Returns:
-        False where it was there already with the same content: nothing was changed.
+        False where a region of that name and rectangle is there already: nothing was changed, its days neither.
 
     Raises:
-        InputError: the name can't be used, the days are impossible, or the name exists with other content.
+        InputError: the name can't be used, the days are impossible, or the name exists with another rectangle.
         AlgorithmError: the version is not supported here.
     """
     checked_region_name(name)

@@ -1,0 +1,170 @@
+"""A region's week in stages, told in a process that may be killed at any effect: a put, or a commit.
+
+`run` goes on at the stage that was killed, as a run that is asked for again does. Everything happens in processes that
+a server forks with everything imported and nothing used: threads of the object store's would not survive a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from satcommon.algorithm import CURRENT
+from satcommon.db import fields
+from satcommon.db.engine import open_engine, writing
+from satcommon.db.models import Attempt, Field, FieldRevision, Membership, Miss, Scene, Season
+from satcommon.objects import ObjectStore
+from sqlalchemy import Engine, select
+from world import OTHER_VERSION, POLYGONS, REGIONS, THE_END, Laboratory, World, day, with_other_version
+
+WEST, EAST = REGIONS
+CLOSING = datetime.fromisoformat("2026-04-07T12:00:00Z")  # all deadlines are over, allowed lateness is not
+
+
+def prepare(folder: Path, template: Path) -> None:
+    """A migrated ledger with two fields in a region of five days, and a store that holds their coverage."""
+    folder.mkdir()
+    shutil.copyfile(template, folder / "world.db")
+    engine = open_engine(f"sqlite:///{folder / 'world.db'}")
+    world = Laboratory((engine, engine), folder / "store").world()
+    world.monitor(EAST, day(1), day(1))
+    world.monitor(WEST, day(1), day(5))
+    world.register("f1", 0, day(1))
+    world.register("f2", 4, day(1))
+    engine.dispose()
+
+
+def _days_on_time(world: World) -> None:
+    for n in (1, 2, 4, 5):
+        world.arrives(WEST, day(n), "first")
+    world.ask(WEST, day(3))
+
+
+def _close(world: World) -> None:
+    world.close(WEST)
+
+
+def _late_field(world: World) -> None:
+    new = fields.NewField("f3", "f3", POLYGONS[1], day(2))
+    with writing(world.engine) as connection:
+        fields.register_fields(connection, [new], world.now)
+
+
+def _replay(world: World) -> None:
+    world.replay(WEST)
+
+
+def _late_scene(world: World) -> None:
+    world.arrives(WEST, day(3), "first")
+
+
+def _corrections(world: World) -> None:
+    world.arrives(WEST, day(1), "other")
+    with writing(world.engine) as connection:
+        fields.revise_geometry(connection, "f1", POLYGONS[1], None, world.now)
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f2", day(4), world.now, active=False)
+
+
+def _new_version(world: World) -> None:
+    world.pin(WEST, OTHER_VERSION)
+    world.pin(EAST, CURRENT)
+
+
+STAGES: tuple[Callable[[World], None], ...] = (
+    _days_on_time,
+    _close,
+    _late_field,
+    _replay,
+    _late_scene,
+    _corrections,
+    _replay,
+    _new_version,
+    _replay,
+)
+
+
+def run(folder: Path, kill_at: int | None, points: Path | None) -> None:
+    """Tell the stages from the one that was not finished on; be killed at an effect, or note all effects."""
+    with with_other_version():
+        engine = open_engine(f"sqlite:///{folder / 'world.db'}")
+        world = World.of(Laboratory((engine, engine), folder / "store"), CLOSING)
+        seen: list[str] = []
+        progress = folder / "stage"
+
+        def reached(what: str) -> None:
+            if len(seen) == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen.append(what)
+
+        _watch(engine, reached)
+        for number in range(int(progress.read_text()) if progress.exists() else 0, len(STAGES)):
+            progress.write_text(str(number))
+            STAGES[number](world)
+        if points:
+            points.write_text(json.dumps(seen))
+
+
+def tell(folder: Path, to: Path) -> None:
+    """Go on to the end, and write down what the ledger says then, without ids and clocks, and what is published."""
+    run(folder, None, None)
+    with with_other_version():
+        engine = open_engine(f"sqlite:///{folder / 'world.db'}")
+        world = World.of(Laboratory((engine, engine), folder / "store"), THE_END)
+        world.replay(WEST)
+        world.audit()
+        to.write_bytes(pickle.dumps(_told(world)))
+
+
+def _watch(engine: Engine, reached: Callable[[str], None]) -> None:
+    put = ObjectStore.put
+
+    def watched(self: ObjectStore, key: str, data: bytes) -> bool:
+        reached(f"before a put in {key.split('/')[0]}")
+        new = put(self, key, data)
+        reached(f"after a put in {key.split('/')[0]}")
+        return new
+
+    ObjectStore.put = watched  # type: ignore[method-assign]  # of this process, which ends
+    commit = engine.dialect.do_commit
+
+    def committed(connection: Any) -> None:
+        reached("before a commit")
+        commit(connection)
+        reached("after a commit")
+
+    engine.dialect.do_commit = committed  # type: ignore[method-assign]
+
+
+def _told(world: World) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for region in REGIONS:
+        closed = world.closed(region)
+        found[region] = {
+            "days": [
+                (on, d.due, d.scene_digest, d.row_count, d.object_digest, d.tries, d.error) for on, d in closed.items()
+            ],
+            "bytes": [world.object_bytes(region, on) for on in closed],
+            "misses": world.misses(region),
+            "withdrawals": world.withdrawals(region),
+        }
+    statements = {
+        "misses ever": select(Miss.bbox_id, Miss.field_id, Miss.date_missed, Miss.processed, Miss.cause, Miss.digest),
+        "attempts": select(Attempt.bbox_id, Attempt.field_id, Attempt.day, Attempt.processing_type, Attempt.error_code),
+        "fields": select(Field.external_id, Field.geometry_digest, Field.planting_date, Field.active),
+        "revisions": select(FieldRevision.kind, FieldRevision.valid_from, FieldRevision.geometry_digest),
+        "seasons": select(Season.planting_date, Season.end_date),
+        "members": select(Membership.bbox_id, Membership.overlap_ha, Membership.home),
+        "scenes": select(Scene.bbox_id, Scene.day, Scene.digest, Scene.object_key),
+    }
+    with writing(world.engine) as connection:
+        for name, statement in statements.items():
+            found[name] = sorted(map(str, connection.execute(statement)))
+    return found

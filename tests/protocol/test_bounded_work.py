@@ -1,0 +1,100 @@
+"""Work is bounded: what one late field costs does not depend on how many other fields there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from satcommon.db import fields
+from satcommon.db.engine import reading, writing
+from satcommon.observation import Work
+from satcommon.planning import plan
+from world import DEADLINES, REGIONS, Laboratory, Replay, World, day, rectangle
+
+WEST = REGIONS[0]
+CLOSED = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a replay did, and what was told of it before."""
+
+    work: Work
+    steps: int
+    observed: int
+    reused: int
+    changed_rows: int
+    objects: int
+    steps_told: int
+    scenes_told: int
+
+
+def with_others(laboratory: Laboratory, count: int) -> World:
+    """A world of four closed days with so many fields."""
+    world = laboratory.world()
+    polygons = [rectangle(0.02 + n * 0.02, 0.2 + n * 0.02, 0.1 + n * 0.015, 0.3 + n * 0.015) for n in range(40)]
+    new = [fields.NewField(f"other-{n}", "other", polygons[n % len(polygons)], day(1)) for n in range(count)]
+    with writing(world.engine) as connection:
+        fields.register_fields(connection, new, world.now)
+    for n in range(1, CLOSED + 1):
+        world.arrives(WEST, day(n), "first")
+    world.close(WEST)
+    return world
+
+
+def cost(world: World, name: str) -> Cost:
+    """Drain, and tell what it cost; the rows of the others stay as they were."""
+    before = {on: world.rows(WEST, on) for on in world.closed(WEST)}
+    with reading(world.engine) as connection:
+        told = plan(connection, world.bbox_id(WEST), DEADLINES, world.now)
+    run = Replay.start(world, WEST)
+    assert run is not None
+    run.until("commit")
+    computed, stored = run.computed, run.stored
+    assert run.finish() == "COMMITTED"
+    for on, rows in before.items():
+        after = world.rows(WEST, on)
+        assert {f: row for f, row in after.items() if f != name} == {f: row for f, row in rows.items() if f != name}
+    return Cost(
+        computed.work,
+        len(computed.steps),
+        computed.observed,
+        computed.reused,
+        computed.changed_rows,
+        len(stored),
+        told.steps_at_most,
+        told.scenes_at_most,
+    )
+
+
+def costs(laboratory: Laboratory, others: int) -> list[Cost]:
+    """Of a late field, of the correction of its polygon, and of a planting that moves."""
+    world = with_others(laboratory, others)
+    found = []
+    world.register("f1", 0, day(2))
+    found.append(cost(world, "f1"))
+    world.reshape("f1", 1, None)
+    found.append(cost(world, "f1"))
+    world.season("f1", day(1), None)
+    found.append(cost(world, "f1"))
+    return found
+
+
+def compare(laboratory: Laboratory, few: int, many: int) -> None:
+    late, corrected, replanted = few_costs = costs(laboratory, few)
+
+    assert few_costs == costs(laboratory, many)
+    for one, days in ((late, 3), (corrected, 3), (replanted, 4)):
+        assert one.changed_rows == one.steps == one.objects == one.steps_told == days
+    assert late.observed == late.work.scenes == late.scenes_told == 3
+    assert replanted.observed == 1, "a polygon that stands is not observed again"
+    assert replanted.reused == 3
+
+
+def test_a_late_field_costs_the_same_beside_200_and_1000_others(laboratory: Laboratory) -> None:
+    compare(laboratory, 200, 1_000)
+
+
+@pytest.mark.slow
+def test_a_late_field_costs_the_same_beside_2000_and_10000_others(laboratory: Laboratory) -> None:
+    compare(laboratory, 2_000, 10_000)

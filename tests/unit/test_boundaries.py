@@ -1,0 +1,515 @@
+import json
+import math
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from satcommon.boundaries import checked_bounds, checked_identity, read_fields, read_polygon, read_regions
+from satcommon.db.fields import NewField
+from satcommon.errors import InputError
+from satcommon.grid import Bounds
+
+SQUARE = [[-94.6, 40.5], [-94.5, 40.5], [-94.5, 40.6], [-94.6, 40.6], [-94.6, 40.5]]
+OTHER = [[-94.4, 40.5], [-94.3, 40.5], [-94.3, 40.6], [-94.4, 40.6], [-94.4, 40.5]]
+
+
+def polygon(*rings: Any) -> dict[str, Any]:
+    return {"type": "Polygon", "coordinates": list(rings)}
+
+
+def feature(geometry: Any = None, **properties: Any) -> dict[str, Any]:
+    described = {"name": "North 40", "planting_date": "2026-04-22"} | properties
+    kept = {name: value for name, value in described.items() if value is not ...}
+    return {"type": "Feature", "properties": kept, "geometry": polygon(SQUARE) if geometry is None else geometry}
+
+
+def collection(*features: Any, **members: Any) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": list(features), **members}
+
+
+def write(folder: Path, content: Any, name: str = "fields.geojson") -> Path:
+    """A file of JSON; text and bytes are written as they are."""
+    file = folder / name
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return file
+
+
+def write_geopackage(
+    file: Path, fields: list[NewField], crs: int | str | None, layer: str = "fields", **columns: list[Any]
+) -> Path:
+    frame = geopandas.GeoDataFrame(
+        {
+            "external_id": [f.external_id for f in fields],
+            "name": [f.name for f in fields],
+            "planting_date": [f.planting for f in fields],
+            **columns,
+        },
+        geometry=[f.geometry for f in fields],
+        crs=4326,
+    )
+    frame = frame.to_crs(crs) if crs is not None else frame.set_crs(None, allow_override=True)
+    frame.to_file(file, layer=layer)
+    return file
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_fields(file)
+    return str(caught.value)
+
+
+# --- what is taken -------------------------------------------------------------------------------------------------
+
+
+def test_a_field_has_what_its_feature_says(tmp_path: Path) -> None:
+    content = collection(
+        feature(external_id="n40", season_end="2026-09-30", **{"crop": "maize", "crop:code": "1200"}),
+        feature(polygon(OTHER), name=None, external_id=17, crop="oats"),
+    )
+
+    first, second = read_fields(write(tmp_path, content))
+
+    assert (first.external_id, first.name, first.crop_code) == ("n40", "North 40", "1200")
+    assert (first.planting, first.end) == (date(2026, 4, 22), date(2026, 9, 30))
+    assert shapely.get_coordinates(first.geometry).tolist() == SQUARE
+    assert first.where == f'{tmp_path}/fields.geojson: feature 1 ("North 40")'
+    assert (second.external_id, second.name, second.crop_code, second.end) == ("17", "17", "oats", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "identity"),
+    [
+        ("North 40", "north-40"),
+        ("  North -- 40! ", "north-40"),
+        ("Über-Feld №7", "über-feld-no7"),
+        ("北田 3", "北田-3"),
+        ("खेत", "खेत"),
+    ],
+)
+def test_without_an_external_id_the_identity_is_made_of_the_name(name: str, identity: str, tmp_path: Path) -> None:
+    file = write(tmp_path, collection(feature(polygon(OTHER), name="before"), feature(name=name)))
+
+    assert read_fields(file)[1].external_id == identity
+
+
+def test_identities_do_not_depend_on_the_order_of_the_features(tmp_path: Path) -> None:
+    one, other = feature(name="One"), feature(polygon(OTHER), name="Other")
+
+    forth = read_fields(write(tmp_path, collection(one, other), "forth.geojson"))
+    back = read_fields(write(tmp_path, collection(other, one), "back.geojson"))
+
+    assert {f.external_id: f.geometry for f in forth} == {f.external_id: f.geometry for f in back}
+
+
+def test_heights_holes_and_parts_are_read_and_one_part_is_a_polygon(tmp_path: Path) -> None:
+    raised = [[x, y, 310.5] for x, y in SQUARE[:-1]] + [SQUARE[-1]]
+    hole = [[-94.57, 40.53], [-94.53, 40.53], [-94.53, 40.57], [-94.57, 40.53]]
+    content = collection(
+        feature(polygon(raised, hole), name="a"),
+        feature({"type": "MultiPolygon", "coordinates": [[SQUARE], [OTHER]]}, name="b"),
+        feature({"type": "MultiPolygon", "coordinates": [[OTHER]]}, name="c"),
+    )
+
+    with_hole, both, single = (f.geometry for f in read_fields(write(tmp_path, content)))
+
+    assert (with_hole.has_z, len(with_hole.interiors)) == (False, 1)
+    assert (both.geom_type, len(both.geoms)) == ("MultiPolygon", 2)
+    assert single.geom_type == "Polygon"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    text = json.dumps(collection(feature()))
+
+    assert len(read_fields(write(tmp_path, b"\xef\xbb\xbf" + text.encode()))) == 1
+
+
+@pytest.mark.parametrize("name", ["urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326", "urn:ogc:def:crs:EPSG::4326"])
+def test_a_named_wgs_84_leaves_every_coordinate_as_it_is(name: str, tmp_path: Path) -> None:
+    precise = [[-94.6 + 1e-13, 40.5], [-94.5, 40.5], [-94.5, 40.6], [-94.6 + 1e-13, 40.5]]
+    content = collection(feature(polygon(precise)), crs={"type": "name", "properties": {"name": name}})
+
+    (field,) = read_fields(write(tmp_path, content))
+
+    assert shapely.get_coordinates(field.geometry).tolist() == precise
+
+
+def test_a_geojson_of_another_crs_is_brought_to_wgs_84(tmp_path: Path) -> None:
+    metres = [[500000, 4400000], [500800, 4400000], [500800, 4400800], [500000, 4400000]]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32615"}}
+
+    (field,) = read_fields(write(tmp_path, collection(feature(polygon(metres)), crs=crs)))
+
+    assert shapely.get_coordinates(field.geometry)[0] == pytest.approx([-93.0, 39.7490], abs=1e-3)
+
+
+def test_a_geopackage_in_utm_gives_the_fields_of_the_geojson(tmp_path: Path) -> None:
+    fields = read_fields(
+        write(tmp_path, collection(feature(name="One"), feature(polygon(OTHER), external_id=7, name="Other")))
+    )
+
+    found = read_fields(write_geopackage(tmp_path / "fields.gpkg", fields, 32615))
+
+    for one, other in zip(fields, found, strict=True):
+        assert (one.external_id, one.name, one.planting) == (other.external_id, other.name, other.planting)
+        assert shapely.equals_exact(one.geometry, other.geometry, tolerance=1e-9)
+
+
+def test_days_of_a_geopackage_may_be_dates_or_instants_at_midnight(tmp_path: Path) -> None:
+    fields = read_fields(write(tmp_path, collection(feature())))
+    file = write_geopackage(tmp_path / "fields.gpkg", fields, 4326, season_end=[datetime(2026, 9, 30)])  # noqa: DTZ001  # as files have them
+
+    assert read_fields(file)[0].end == date(2026, 9, 30)
+
+
+def test_of_several_layers_one_is_chosen(tmp_path: Path) -> None:
+    fields = read_fields(write(tmp_path, collection(feature(name="One"), feature(polygon(OTHER), name="Other"))))
+    file = write_geopackage(tmp_path / "two.gpkg", fields[:1], 4326, layer="old")
+    write_geopackage(file, fields[1:], 4326, layer="new")
+
+    assert [f.name for f in read_fields(file, layer="new")] == ["Other"]
+    assert "has several layers ('old', 'new'); say which one with --layer" in refusal(file)
+    with pytest.raises(InputError, match="has no layer 'newer' with geometry; expected one of 'old', 'new'"):
+        read_fields(file, layer="newer")
+
+
+@st.composite
+def stars(draw: st.DrawFn) -> shapely.Polygon:
+    """Polygons whose vertices go once around a centre, so that they are valid."""
+    x, y = draw(st.floats(-170, 170)), draw(st.floats(-80, 80))
+    radii = draw(st.lists(st.floats(1e-4, 1), min_size=3, max_size=12))
+    angles = np.linspace(0, 2 * math.pi, len(radii), endpoint=False)
+    return shapely.Polygon([(x + r * math.cos(a), y + r * math.sin(a)) for r, a in zip(radii, angles, strict=True)])
+
+
+@given(st.lists(stars(), min_size=1, max_size=5))
+def test_every_coordinate_of_a_geojson_comes_back_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, polygons: list[shapely.Polygon]
+) -> None:
+    features = [
+        feature(shapely.geometry.mapping(p), external_id=str(i), planting_date="2026-04-22")
+        for i, p in enumerate(polygons)
+    ]
+
+    found = read_fields(write(tmp_path_factory.mktemp("stars"), collection(*features)))
+
+    for one, field in zip(polygons, found, strict=True):
+        assert shapely.get_coordinates(one).tolist() == shapely.get_coordinates(field.geometry).tolist()
+
+
+# --- what is refused: the file -------------------------------------------------------------------------------------
+
+
+WHOLE_FILES = [
+    pytest.param("nowhere.geojson", None, "there is no such file", id="missing"),
+    pytest.param("fields.shp", "x", r"the suffix '.shp' is not known here; expected .geojson", id="suffix"),
+    pytest.param("fields.geojson", "", "is no JSON: Expecting value", id="empty"),
+    pytest.param("fields.geojson", "{", "is no JSON: Expecting property name.* line 1 column 2", id="half"),
+    pytest.param("fields.geojson", bytes(range(256)), "byte 128 is no UTF-8", id="binary"),
+    pytest.param("fields.geojson", "[" * 100_000, "is nested too deeply", id="nested"),
+    pytest.param("fields.geojson", "1" * 5000, "is no JSON: Exceeds the limit", id="a huge number"),
+    pytest.param("fields.json", feature(), 'the file holds "Feature"; expected a .*FeatureCollection', id="feature"),
+    pytest.param("fields.json", [], "the file holds a list; expected", id="list"),
+    pytest.param("fields.json", {}, "the file holds null; expected", id="no type"),
+    pytest.param("fields.json", collection(), "has no features; expected at least one", id="no features"),
+    pytest.param("fields.json", {"type": "FeatureCollection"}, "has no features", id="no list of features"),
+    pytest.param("fields.json", collection(feature(), crs={}), '"crs" does not name a CRS', id="crs unnamed"),
+    pytest.param(
+        "fields.json",
+        collection(feature(), crs={"type": "name", "properties": {"name": "Mars"}}),
+        'its CRS "Mars" can\'t be brought to WGS 84',
+        id="crs unknown",
+    ),
+    pytest.param("fields.gpkg", bytes(range(256)) * 20, "is no GeoPackage, whatever its suffix", id="rubbish"),
+    pytest.param("fields.gpkg", "", "is no GeoPackage, whatever its suffix", id="empty geopackage"),
+    pytest.param("fields.gpkg", collection(feature()), "is no GeoPackage, whatever its suffix", id="geojson"),
+    pytest.param(
+        "fields.gpkg",
+        b"SQLite format 3\0" + b"x" * 4000,
+        "can't be read as a GeoPackage",
+        id="half a geopackage",
+        marks=pytest.mark.filterwarnings("ignore:GPKG"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), WHOLE_FILES)
+def test_a_file_that_can_not_be_read_is_named_with_what_is_wrong(
+    name: str, content: Any, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        write(tmp_path, content, name)
+
+    with pytest.raises(InputError, match=message) as caught:
+        read_fields(tmp_path / name)
+
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "fields.geojson").mkdir()
+
+    assert refusal(tmp_path / "fields.geojson").endswith("is a folder; expected a file")
+
+
+def test_a_geopackage_without_crs_is_refused(tmp_path: Path) -> None:
+    fields = read_fields(write(tmp_path, collection(feature())))
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        file = write_geopackage(tmp_path / "fields.gpkg", fields, None)
+
+    assert "the layer has no CRS; assign one (ogr2ogr -a_srs EPSG:...)" in refusal(file)
+
+
+def test_a_geojson_has_no_layers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="GeoJSON has no layers; leave out the layer 'old'"):
+        read_fields(write(tmp_path, collection(feature())), layer="old")
+
+
+# --- what is refused: a feature ------------------------------------------------------------------------------------
+
+
+def point(*position: float) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": list(position)}
+
+
+BOW_TIE = [[-94.6, 40.5], [-94.5, 40.6], [-94.5, 40.5], [-94.6, 40.6], [-94.6, 40.5]]
+
+
+GEOMETRIES = [
+    pytest.param(point(-94, 40), 'the geometry is "Point"; expected a Polygon or MultiPolygon', id="point"),
+    pytest.param({"type": "GeometryCollection", "geometries": []}, '"GeometryCollection"; expected', id="mixed"),
+    pytest.param("POLYGON", 'the geometry is "POLYGON"; expected', id="text"),
+    pytest.param({}, "the geometry is null; expected", id="no type"),
+    pytest.param({"type": [[["deep"]]]}, "the geometry is a list; expected", id="odd type"),
+    pytest.param(polygon(), "the geometry is empty", id="no rings"),
+    pytest.param({"type": "MultiPolygon", "coordinates": []}, "the geometry is empty", id="no parts"),
+    pytest.param({"type": "Polygon"}, "has no list of rings as its coordinates", id="no coordinates"),
+    pytest.param({"type": "MultiPolygon", "coordinates": [1]}, "has no list of rings", id="numbers for parts"),
+    pytest.param(polygon(1, 2), "a ring is no list of .longitude, latitude.", id="numbers for rings"),
+    pytest.param(polygon([["-94.6", "40.5"]] * 4), "a ring is no list of", id="text for numbers"),
+    pytest.param(polygon([[-94.6]] * 4), "a ring is no list of", id="one number"),
+    pytest.param(polygon([*SQUARE[:2], None, *SQUARE[3:]]), "a ring is no list of", id="a null position"),
+    pytest.param(polygon([*SQUARE[:2], [None, 40], *SQUARE[3:]]), "a ring is no list of", id="a null number"),
+    pytest.param(polygon(SQUARE[:-1]), r"begins at \(-94.6, 40.5\) and ends at \(-94.6, 40.6\)", id="open ring"),
+    pytest.param(polygon([SQUARE[0], SQUARE[1], SQUARE[0]]), "has 3 positions; expected at least 4", id="short"),
+    pytest.param(
+        polygon([*SQUARE[:2], [math.nan, 40.6], *SQUARE[3:]]), r"coordinate \(nan, 40.6\) is not a number", id="nan"
+    ),
+    pytest.param(polygon([[math.nan, 40.6], *SQUARE[1:-1], [math.nan, 40.6]]), "is not a number", id="nan first"),
+    pytest.param(polygon([*SQUARE[:2], [-94, math.inf], *SQUARE[3:]]), r"\(-94.0, inf\) is not a", id="infinite"),
+    pytest.param(
+        polygon([[x * 1000, y * 1000] for x, y in SQUARE]), r"off the globe .*in degrees of WGS 84", id="metres"
+    ),
+    pytest.param(polygon([[y, x] for x, y in SQUARE]), r"\(40.5, -94.6\) is off the globe.*look swapped", id="swapped"),
+    pytest.param(polygon(BOW_TIE), r"it crosses itself near \(-94.55, 40.55\)", id="bow tie"),
+    pytest.param(polygon(SQUARE, OTHER), "not valid: Hole lies outside shell", id="a hole outside"),
+    pytest.param(polygon([SQUARE[0]] * 4), "has no area", id="a point as ring"),
+    pytest.param(polygon([[-94, 40], [-94, 41], [-94, 42], [-94, 40]]), "has no area", id="a line as ring"),
+    pytest.param(
+        polygon([[-179, 10], [179, 10], [179, 11], [-179, 10]]), "crosses the antimeridian; split it", id="antimeridian"
+    ),
+]
+
+
+@pytest.mark.parametrize(("geometry", "message"), GEOMETRIES)
+def test_a_broken_geometry_is_named_with_what_is_wrong(geometry: Any, message: str, tmp_path: Path) -> None:
+    file = write(tmp_path, collection(feature(polygon(OTHER), name="sound"), feature(geometry)))
+
+    with pytest.raises(InputError, match=message) as caught:
+        read_fields(file)
+
+    assert str(caught.value).startswith(f'{file}: feature 2 ("North 40"): ')
+
+
+def test_a_feature_without_geometry_is_refused(tmp_path: Path) -> None:
+    without = feature() | {"geometry": None}
+
+    assert "the geometry is empty" in refusal(write(tmp_path, collection(without)))
+
+
+ATTRIBUTES = [
+    pytest.param({"planting_date": ...}, "has no planting_date; it has name: give the day", id="no day"),
+    pytest.param({"planting_date": None}, "has no planting_date", id="null day"),
+    pytest.param({"planting_date": ""}, "has no planting_date", id="empty day"),
+    pytest.param({"planting_date": "2025-02-30"}, '"2025-02-30" is not in the calendar', id="impossible day"),
+    pytest.param({"planting_date": "soon"}, 'planting_date "soon" is no day; expected YYYY-MM-DD', id="words"),
+    pytest.param({"planting_date": "20250301"}, 'planting_date "20250301" is no day', id="another form"),
+    pytest.param({"planting_date": "2025-W10-1"}, 'planting_date "2025-W10-1" is no day', id="a week"),
+    pytest.param({"planting_date": 20250301}, "planting_date 20250301 is no day", id="a number"),
+    pytest.param({"planting_date": {"day": 1}}, "planting_date an object is no day", id="an object"),
+    pytest.param({"planting_date": "1066-10-14"}, "planting date 1066-10-14 is outside of", id="long ago"),
+    pytest.param({"season_end": "2026-04-21"}, "the season ends on 2026-04-21, before its planting", id="early end"),
+    pytest.param({"season_end": "autumn"}, 'season_end "autumn" is no day', id="end in words"),
+    pytest.param({"name": ..., "external_id": ...}, "has neither an external_id nor a name", id="nameless"),
+    pytest.param({"name": "  "}, 'name "  " has 0 characters; expected 1 to 200', id="a blank name"),
+    pytest.param({"name": "?!"}, "has neither an external_id nor a name with a letter", id="a sign as name"),
+    pytest.param({"name": "x" * 201}, "has 201 characters; expected 1 to 200", id="a long name"),
+    pytest.param({"name": 1.5}, "name is 1.5; expected text or a whole number", id="a fraction as name"),
+    pytest.param({"external_id": True}, "external_id is true; expected text", id="a boolean"),
+    pytest.param({"external_id": ["a"]}, "external_id is a list; expected text", id="a list"),
+    pytest.param({"external_id": "a\0b"}, r"holds '\\x00'; expected printable", id="a zero byte"),
+    pytest.param({"external_id": "a\ud800"}, r"holds '\\ud800'; expected printable", id="half a character"),
+    pytest.param({"crop": "x" * 65}, "has 65 characters; expected 1 to 64", id="a long crop"),
+]
+
+
+@pytest.mark.parametrize(("properties", "message"), ATTRIBUTES)
+def test_a_wrong_attribute_is_named_with_its_value(properties: dict[str, Any], message: str, tmp_path: Path) -> None:
+    file = write(tmp_path, collection(feature(polygon(OTHER), name="sound"), feature(**properties)))
+
+    with pytest.raises(InputError, match=message) as caught:
+        read_fields(file)
+
+    assert str(caught.value).startswith(f"{file}: feature 2")
+
+
+@pytest.mark.parametrize("broken", [None, 7, {"type": "Future"}, {"type": "Feature", "properties": "none"}])
+def test_what_is_no_feature_is_named_by_its_number(broken: Any, tmp_path: Path) -> None:
+    assert f"{tmp_path}/fields.geojson: feature 2: " in refusal(write(tmp_path, collection(feature(), broken)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"external_id": "a"}, {"external_id": "a"}), ({}, {"name": "north 40"}), ({}, {"external_id": "north-40"})],
+)
+def test_two_features_of_one_identity_are_refused_with_both_named(
+    one: dict[str, str], other: dict[str, str], tmp_path: Path
+) -> None:
+    said = refusal(write(tmp_path, collection(feature(**one), feature(polygon(OTHER), **other))))
+
+    assert "feature 2" in said
+    assert 'is also that of feature 1 ("North 40"); give each field an external_id of its own' in said
+
+
+def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
+    bad = [feature(polygon(BOW_TIE), name=f"Bad {i}", planting_date="soon") for i in range(15)]
+
+    lines = refusal(write(tmp_path, collection(feature(polygon(OTHER)), *bad))).splitlines()
+
+    assert lines[0] == "30 problems; nothing was taken:"
+    assert lines[1].startswith(f'{tmp_path}/fields.geojson: feature 2 ("Bad 0"): planting_date "soon"')
+    assert lines[2].startswith(f'{tmp_path}/fields.geojson: feature 2 ("Bad 0"): the polygon is not valid')
+    assert len(lines) == 22
+    assert lines[-1] == "... and 10 more"
+
+
+def test_a_broken_feature_of_a_geopackage_is_named(tmp_path: Path) -> None:
+    field = read_fields(write(tmp_path, collection(feature())))[0]
+    bow_tie = NewField("b", "Bow", shapely.Polygon(BOW_TIE), field.planting)
+    nowhere = NewField("n", "Nowhere", shapely.Polygon(), field.planting)
+
+    said = refusal(write_geopackage(tmp_path / "fields.gpkg", [field, bow_tie, nowhere], 4326))
+
+    assert 'fields.gpkg: feature 2 ("Bow"): the polygon is not valid: it crosses itself' in said
+    assert 'fields.gpkg: feature 3 ("Nowhere"): the geometry is empty' in said
+
+
+def test_coordinates_that_a_crs_does_not_have_are_named(tmp_path: Path) -> None:
+    crs = {"type": "name", "properties": {"name": "EPSG:32615"}}
+    far = polygon([[1e30, 1e9], [2e30, 1e9], [2e30, 2e9], [1e30, 1e9]])
+
+    said = refusal(write(tmp_path, collection(feature(far), crs=crs)))
+
+    assert "coordinate (1e+30, 1e+09) is nowhere in the file's CRS (WGS 84 / UTM zone 15N)" in said
+
+
+# --- regions -------------------------------------------------------------------------------------------------------
+
+BOX = [[-95.0, 40.0], [-94.0, 40.0], [-94.0, 41.0], [-95.0, 41.0], [-95.0, 40.0]]
+
+
+def region(ring: Any = None, **properties: Any) -> dict[str, Any]:
+    return feature(polygon(BOX if ring is None else ring), planting_date=..., **properties)
+
+
+def test_a_region_is_its_name_and_rectangle(tmp_path: Path) -> None:
+    backwards = [[-95.0, 41.0], [-95.0, 40.0], [-94.5, 40.0], [-94.0, 40.0], [-94.0, 41.0], [-95.0, 41.0]]
+    content = collection(region(name="A", monitored_from="2026-05-01"), region(backwards, name="B"))
+
+    first, second = read_regions(write(tmp_path, content))
+
+    assert (first.name, first.bounds, first.warning) == ("A", Bounds(-95.0, 40.0, -94.0, 41.0), None)
+    assert (first.monitored_from, second.monitored_from) == (date(2026, 5, 1), None)
+    assert (second.bounds, second.warning) == (first.bounds, None)
+
+
+def test_a_region_that_is_no_rectangle_gives_its_bounds_and_a_warning(tmp_path: Path) -> None:
+    (found,) = read_regions(write(tmp_path, collection(region(BOX[:3] + BOX[:1], name="A"))))
+
+    assert found.bounds == Bounds(-95.0, 40.0, -94.0, 41.0)
+    assert found.warning == (
+        f'{tmp_path}/fields.geojson: feature 1 ("A"): the polygon is no rectangle of longitudes and latitudes; '
+        "its bounds were taken"
+    )
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [
+        ({"name": ...}, "has no name; it has no attributes: give the region a name"),
+        ({"name": "a|b"}, "holds '|', which Dagster can't use in a partition key"),
+        ({"name": "a...b"}, "holds '...', which Dagster can't use"),
+        ({"name": "x" * 101}, "expected 1 to 100 characters"),
+        ({"name": "A", "monitored_from": "May"}, 'monitored_from "May" is no day; expected YYYY-MM-DD'),
+    ],
+)
+def test_a_region_that_can_not_be_named_or_dated_is_refused(
+    properties: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read_regions(write(tmp_path, collection(region(**properties))))
+
+    assert str(caught.value).startswith(f"{tmp_path}/fields.geojson: feature 1")
+    assert message in str(caught.value)
+
+
+def test_two_regions_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'feature 2 \("A"\): the name is also that of feature 1'):
+        read_regions(write(tmp_path, collection(region(name="A"), region(name="A"))))
+
+
+# --- single polygons, bounds, identities ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [polygon(SQUARE), feature(planting_date=...), collection(feature(name=...))],
+    ids=lambda c: str(c["type"]),
+)
+def test_a_polygon_may_be_a_geometry_a_feature_or_a_collection_of_one(content: Any, tmp_path: Path) -> None:
+    assert shapely.get_coordinates(read_polygon(write(tmp_path, content))).tolist() == SQUARE
+
+
+def test_one_polygon_is_not_two(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the file has 2 features; expected one, the polygon"):
+        read_polygon(write(tmp_path, collection(feature(), feature())))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ((-94, 40, -95, 41), "west -94 is not left of east -95.*across the antimeridian is two regions"),
+        ((-95, 41, -94, 40), "south 41 is not below north 40"),
+        ((-95, 40, -95, 41), "west -95 is not left of east -95"),
+        ((-195, 40, -94, 41), "are off the globe"),
+        ((40, -95, 41, -94), "are off the globe.*look swapped"),
+        ((math.nan, 40, -94, 41), "are not numbers"),
+    ],
+)
+def test_bounds_that_are_no_rectangle_are_refused(bounds: tuple[float, float, float, float], message: str) -> None:
+    with pytest.raises(InputError, match=f"^region 'A': .*{message}"):
+        checked_bounds(*bounds, where="region 'A'")
+
+
+@pytest.mark.parametrize("identity", ["", " a", "a\n", "x" * 201])
+def test_an_identity_that_would_not_come_back_as_it_went_is_refused(identity: str) -> None:
+    with pytest.raises(InputError, match=r"^EXTERNAL_ID: external_id"):
+        checked_identity(identity, "EXTERNAL_ID")

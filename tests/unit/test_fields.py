@@ -1,0 +1,345 @@
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import shapely
+from satcommon.db import fields, ledger, registry
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import timelines
+from satcommon.db.fields import ALWAYS, NewField
+from satcommon.db.models import FieldRevision, Membership, Miss, RevisionKind, Season
+from satcommon.errors import InputError
+from satcommon.geometry import digest
+from satcommon.grid import Bounds, Grid
+from shapely.affinity import translate
+from shapely.geometry import box
+from sqlalchemy import Connection, Engine, func, select
+
+WEST, EAST = Bounds(14.0, 45.0, 14.1, 45.1), Bounds(14.1, 45.0, 14.2, 45.1)
+PLANTED, NOW = date(2026, 5, 1), datetime(2026, 6, 1, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+SHAPE = box(14.02, 45.02, 14.04, 45.04)
+MOVED = translate(SHAPE, 0.01, 0)
+ACROSS = box(14.09, 45.02, 14.13, 45.04)  # the larger part in the east
+NOWHERE = box(20, 45, 20.1, 45.1)
+
+
+def day(n: int) -> date:
+    return PLANTED + timedelta(days=n)
+
+
+def new(name: str = "f", shape: shapely.Geometry = SHAPE, **told: Any) -> NewField:
+    return NewField(name, name.title(), shape, told.pop("planting", PLANTED), where=f"file: {name}", **told)
+
+
+@pytest.fixture
+def regions(engine: Engine) -> Engine:
+    with writing(engine) as connection:
+        for name, bounds in (("west", WEST), ("east", EAST)):
+            registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), PLANTED, None, "1", NOW)
+            for n in range(5):
+                ledger.set_day(connection, registry.region(connection, name).bbox_id, day(n), closed_at=NOW)
+    return engine
+
+
+@pytest.fixture
+def connection(regions: Engine) -> Iterator[Connection]:
+    with writing(regions) as connection:
+        yield connection
+
+
+def homes(connection: Connection) -> dict[int, int]:
+    rows = connection.execute(select(Membership.revision_id, Membership.bbox_id).where(Membership.home)).all()
+    assert len({row.revision_id for row in rows}) == len(rows)
+    return {row.revision_id: row.bbox_id for row in rows}
+
+
+def revisions(connection: Connection) -> list[tuple[RevisionKind, date]]:
+    found = connection.execute(select(FieldRevision).order_by(FieldRevision.revision_id)).all()
+    return [(row.kind, row.valid_from) for row in found]
+
+
+def misses(connection: Connection) -> int:
+    return connection.execute(select(func.count(Miss.id))).scalar_one()
+
+
+# --- registration ----------------------------------------------------------------------------------------------------
+
+
+def test_a_field_is_registered_with_its_season_its_polygon_and_its_regions(connection: Connection) -> None:
+    done = fields.register_fields(
+        connection, [new("f", ACROSS, end=day(90), crop_code="maize"), new("g", NOWHERE)], NOW
+    )
+
+    assert (done.created, done.unchanged, done.homeless) == (["f", "g"], [], ["g"])
+    found = fields.field(connection, "f")
+    assert (found.name, found.planting_date, found.active, found.known_at) == ("F", PLANTED, True, NOW)
+    assert found.geometry_digest == digest(ACROSS)
+    assert shapely.from_wkb(found.geometry).equals_exact(ACROSS)
+    season = connection.execute(select(Season).where(Season.field_id == found.field_id)).one()
+    assert (season.planting_date, season.end_date, season.crop_code) == (PLANTED, day(90), "maize")
+    assert revisions(connection) == [(RevisionKind.REGISTERED, ALWAYS)] * 2
+    assert homes(connection) == {1: 2}  # the east has the larger part
+
+
+def test_of_equal_parts_the_region_that_was_first_is_the_home(connection: Connection) -> None:
+    fields.register_fields(connection, [new("f", box(14.09, 45.02, 14.11, 45.04))], NOW)
+
+    overlaps = connection.execute(select(Membership.overlap_ha).order_by(Membership.bbox_id)).scalars().all()
+    if overlaps[0] == overlaps[1]:
+        assert homes(connection) == {1: 1}
+    else:  # equal on the ellipsoid but for the last bits
+        assert overlaps[0] == pytest.approx(overlaps[1], rel=1e-9)
+
+
+def test_a_region_that_comes_later_takes_the_home_if_its_part_is_larger(connection: Connection) -> None:
+    fields.register_fields(connection, [new("f", ACROSS), new("g", SHAPE)], NOW)
+
+    whole = Bounds(14.0, 45.0, 14.2, 45.1)
+    registry.add_region(connection, "whole", whole, Grid.utm(whole, 500.0), PLANTED, None, "1", NOW)
+
+    assert homes(connection) == {1: 3, 2: 1}
+
+
+def test_a_field_that_is_there_already_costs_no_write(regions: Engine) -> None:
+    with writing(regions) as connection:
+        fields.register_fields(connection, [new("f", end=day(90)), new("g", ACROSS)], NOW)
+        opened = misses(connection)
+    with reading(regions) as connection:
+        revision = registry.revision(connection)
+
+    with writing(regions) as connection:
+        again = fields.register_fields(connection, [new("g", ACROSS), new("f")], LATER)  # tells no end, denies none
+
+    with reading(regions) as connection:
+        assert registry.revision(connection) == revision
+        assert {row.known_at for row in fields.fields(connection)} == {NOW}
+        assert misses(connection) == opened
+    assert (again.created, again.unchanged, again.homeless) == ([], ["f", "g"], [])
+
+
+def test_the_same_polygon_from_another_vertex_is_unchanged(connection: Connection) -> None:
+    fields.register_fields(connection, [new("f")], NOW)
+    ring = list(SHAPE.exterior.coords)[:-1]
+
+    again = fields.register_fields(connection, [new("f", shapely.Polygon([*ring[2:], *ring[:2]][::-1]))], LATER)
+
+    assert again.unchanged == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (new("f", MOVED), "another geometry"),
+        (new("f", planting=day(1)), "another planting_date"),
+        (new("f", end=day(91)), "another season_end"),
+        (new("f", MOVED, planting=day(1)), "another planting_date and geometry"),
+    ],
+)
+def test_another_content_under_an_identity_is_refused_and_nothing_of_the_batch_is_taken(
+    regions: Engine, other: NewField, what: str
+) -> None:
+    with writing(regions) as connection:
+        fields.register_fields(connection, [new("f", end=day(90))], NOW)
+        before = (registry.revision(connection), misses(connection), len(fields.fields(connection)))
+
+    with pytest.raises(InputError, match=f"file: f: field 'f' exists with {what}") as refused:  # noqa: SIM117
+        with writing(regions) as connection:
+            fields.register_fields(connection, [new("a"), other, new("z")], LATER)
+
+    assert "satctl fields revise" in str(refused.value)
+    with reading(regions) as connection:
+        assert (registry.revision(connection), misses(connection), len(fields.fields(connection))) == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        ([new("f"), new("f", MOVED)], "is also that of file: f"),
+        ([new("f"), new("g", end=day(-1))], "before its planting"),
+        ([new("f", planting=date(1970, 1, 1))], "outside of 1972-07-23"),
+        ([new("f", planting=date(2400, 1, 1))], "outside of"),
+    ],
+)
+def test_one_bad_field_keeps_all_of_the_batch_out(regions: Engine, bad: list[NewField], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint), writing(regions) as connection:
+        fields.register_fields(connection, [new("ok"), *bad], NOW)
+
+    with reading(regions) as connection:
+        assert fields.fields(connection) == []
+        assert misses(connection) == 0
+
+
+def test_no_fields_is_nothing_done(connection: Connection) -> None:
+    revision = registry.revision(connection)
+
+    assert fields.register_fields(connection, [], NOW) == fields.Registered([], [], [])
+    assert registry.revision(connection) == revision
+
+
+def test_a_field_that_is_not_there_is_named(connection: Connection) -> None:
+    with pytest.raises(InputError, match="there is no field 'nobody'"):
+        fields.field(connection, "nobody")
+
+
+# --- activity --------------------------------------------------------------------------------------------------------
+
+
+def expected(connection: Connection, region: str = "west") -> list[int]:
+    bbox_id = registry.region(connection, region).bbox_id
+    return [n for n in range(20) for line in timelines(connection, bbox_id).values() if line.at(day(n))]
+
+
+def test_a_field_ends_on_a_day_and_begins_again_on_another(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+
+    assert fields.activate_field(connection, "f", day(6), NOW, active=False)
+    assert not fields.field(connection, "f").active
+    assert fields.activate_field(connection, "f", day(15), LATER, active=True)
+
+    assert fields.field(connection, "f").active
+    assert expected(connection) == [0, 1, 2, 3, 4, 5, 15, 16, 17, 18, 19]
+
+
+def test_what_is_so_already_changes_nothing(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    revision = registry.revision(connection)
+
+    assert not fields.activate_field(connection, "f", day(6), NOW, active=True)
+    assert registry.revision(connection) == revision
+    fields.activate_field(connection, "f", day(6), NOW, active=False)
+    assert not fields.activate_field(connection, "f", day(9), NOW, active=False)
+
+    assert registry.revision(connection) == revision + 1
+
+
+def test_an_end_may_be_moved_to_an_earlier_day(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.activate_field(connection, "f", day(6), NOW, active=False)
+
+    assert fields.activate_field(connection, "f", day(3), LATER, active=False)
+
+    assert expected(connection) == [0, 1, 2]
+
+
+def test_a_beginning_may_be_moved_to_an_earlier_day(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.activate_field(connection, "f", day(3), NOW, active=False)
+    fields.activate_field(connection, "f", day(18), NOW, active=True)
+
+    assert fields.activate_field(connection, "f", day(16), LATER, active=True)
+
+    assert expected(connection) == [0, 1, 2, 16, 17, 18, 19]
+
+
+# --- geometry --------------------------------------------------------------------------------------------------------
+
+
+def polygons(connection: Connection, region: str = "west") -> dict[int, str]:
+    bbox_id = registry.region(connection, region).bbox_id
+    names = {digest(SHAPE): "shape", digest(MOVED): "moved", digest(ACROSS): "across"}
+    return {
+        n: names[span.geometry_digest]
+        for n in range(12)
+        for line in timelines(connection, bbox_id).values()
+        if (span := line.at(day(n)))
+    }
+
+
+def test_a_change_holds_from_its_day_on_and_a_correction_from_the_planting_on(connection: Connection) -> None:
+    fields.register_fields(connection, [new(planting=day(2))], NOW)
+
+    assert fields.revise_geometry(connection, "f", MOVED, day(8), NOW)
+    assert polygons(connection) == dict.fromkeys(range(2, 8), "shape") | dict.fromkeys(range(8, 12), "moved")
+
+    assert fields.revise_geometry(connection, "f", ACROSS, None, LATER)
+    assert polygons(connection) == dict.fromkeys(range(2, 12), "across")
+    assert polygons(connection, "east") == polygons(connection)
+    assert revisions(connection)[1:] == [(RevisionKind.CHANGED, day(8)), (RevisionKind.CORRECTED, day(2))]
+    found = fields.field(connection, "f")
+    assert (found.geometry_digest, found.known_at) == (digest(ACROSS), LATER)
+
+
+def test_the_polygon_that_it_has_already_changes_nothing(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    revision = registry.revision(connection)
+
+    assert not fields.revise_geometry(connection, "f", SHAPE, None, LATER)
+    assert not fields.revise_geometry(connection, "f", SHAPE, day(9), LATER)
+    assert not fields.revise_geometry(connection, "f", translate(SHAPE, 1e-10, 0), None, LATER)
+
+    assert registry.revision(connection) == revision
+    assert len(revisions(connection)) == 1
+
+
+def test_a_polygon_that_holds_from_a_day_on_may_hold_from_an_earlier_one(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.revise_geometry(connection, "f", MOVED, day(8), NOW)
+
+    assert fields.revise_geometry(connection, "f", MOVED, day(4), NOW)
+    assert polygons(connection) == dict.fromkeys(range(4), "shape") | dict.fromkeys(range(4, 12), "moved")
+
+    assert fields.revise_geometry(connection, "f", MOVED, None, NOW)
+    assert polygons(connection) == dict.fromkeys(range(12), "moved")
+
+
+def test_a_polygon_that_comes_back_is_the_same_polygon(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.revise_geometry(connection, "f", MOVED, day(4), NOW)
+    fields.revise_geometry(connection, "f", SHAPE, day(8), NOW)
+
+    assert [polygons(connection)[n] for n in (0, 4, 8)] == ["shape", "moved", "shape"]
+
+
+def test_a_correction_of_a_planting_that_is_moved_earlier_holds_from_there(connection: Connection) -> None:
+    fields.register_fields(connection, [new(planting=day(6))], NOW)
+    fields.revise_geometry(connection, "f", MOVED, None, NOW)
+
+    fields.revise_season(connection, "f", day(2), None, NOW)
+
+    assert polygons(connection) == dict.fromkeys(range(2, 12), "moved")
+
+
+def test_each_polygon_has_its_own_regions_and_its_own_home(connection: Connection) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.revise_geometry(connection, "f", ACROSS, day(3), NOW)
+    fields.revise_geometry(connection, "f", NOWHERE, day(6), NOW)
+
+    assert homes(connection) == {1: 1, 2: 2}
+    assert expected(connection, "west") == [0, 1, 2, 3, 4, 5]
+    assert expected(connection, "east") == [3, 4, 5]
+
+
+# --- seasons ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_season_is_moved_and_ended(connection: Connection) -> None:
+    fields.register_fields(connection, [new(planting=day(5))], NOW)
+
+    assert fields.revise_season(connection, "f", day(3), day(8), NOW)
+
+    assert fields.field(connection, "f").planting_date == day(3)
+    assert expected(connection) == [3, 4, 5, 6, 7, 8]
+    assert not fields.revise_season(connection, "f", day(3), None, LATER)
+    assert not fields.revise_season(connection, "f", None, None, LATER)
+
+
+def test_an_impossible_season_is_refused(connection: Connection) -> None:
+    fields.register_fields(connection, [new(end=day(9))], NOW)
+
+    with pytest.raises(InputError, match="before its planting"):
+        fields.revise_season(connection, "f", day(10), None, NOW)
+    with pytest.raises(InputError, match="outside of"):
+        fields.revise_season(connection, "f", date(1900, 1, 1), None, NOW)
+    assert fields.field(connection, "f").planting_date == PLANTED
+
+
+def test_every_revision_of_a_field_that_is_not_there_is_refused(connection: Connection) -> None:
+    for revise in (
+        lambda: fields.activate_field(connection, "nobody", day(0), NOW, active=False),
+        lambda: fields.revise_geometry(connection, "nobody", SHAPE, None, NOW),
+        lambda: fields.revise_season(connection, "nobody", day(0), None, NOW),
+    ):
+        with pytest.raises(InputError, match="there is no field 'nobody'"):
+            revise()
