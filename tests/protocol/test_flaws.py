@@ -646,3 +646,27 @@ def test_a_delivery_that_was_taken_back_and_comes_again_is_heard(farm: World) ->
 
     farm.check()
     settle(farm)
+
+
+def test_a_correction_is_of_the_whole_season_also_when_the_planting_moves_afterwards(world: World) -> None:
+    world.register("f1", 0, day(3))
+    world.reshape("f1", 1, None)
+    world.season("f1", day(1), None)
+
+    assert world.expected(WEST, day(1)) == {"f1": 1}
+    world.arrives(WEST, day(1), "first")
+    world.close(WEST)
+    settle(world)
+
+
+def test_a_change_is_taken_where_an_earlier_correction_reaches(world: World) -> None:
+    world.register("f1", 0, day(3))
+    world.reshape("f1", 1, None)
+    world.reshape("f1", 0, day(3))
+    world.season("f1", day(1), None)  # now the correction is of the first and second day
+
+    world.reshape("f1", 0, day(2))
+
+    world.arrives(WEST, day(1), "first")
+    world.close(WEST)
+    settle(world)

@@ -150,7 +150,7 @@ def test_realtime_two_replays_and_registrations_at_the_same_time(kind: str, requ
 
     assert failures == []
     for polygon in (1, 0, 1):
-        world.fields["f1"].said.append(("polygon", day(1), polygon))
+        world.fields["f1"].said.append(("corrected", day(1), polygon))
         world.said.append(("reshape", ("f1", polygon, None)))
     world.heard_of("f3", 2, day(2))
     assert max(world.closed(WEST)) == day(8), "realtime waited for nobody"

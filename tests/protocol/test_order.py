@@ -41,10 +41,10 @@ from world import (
     same_results,
 )
 
-EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "300" if os.environ.get("CI") == "true" else "150"))
 AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"
 IN_FLIGHT = 4
-STEPS = 35
+STEPS = 25
 
 regions = st.sampled_from(REGIONS)
 names = st.sampled_from(FIELDS)
@@ -77,7 +77,7 @@ class Story(RuleBasedStateMachine):
             for n in range(on_time):
                 self.world.arrives(region, day(n + 1), "first")
             self.world.close(region)
-        self.compare = on_time % 3 == 1
+        self.compare = on_time == 3
         self.changed = True
 
     # Events
@@ -241,11 +241,11 @@ class Story(RuleBasedStateMachine):
         self.runs = [run for run in self.runs if not run.ended]
 
 
-def tell(laboratory: Laboratory, examples: int, part: int) -> None:
+def tell(laboratory: Laboratory, examples: int, part: int, *, shrink: bool = True) -> None:
     # Another name has other stories, also where they are derived from it instead of made up.
     told = type(f"Story{part}", (Story,), {"laboratory": laboratory})
     chosen = settings(
-        phases=set(Phase) - {Phase.explain},  # it takes minutes here, and says less than the story
+        phases=set(Phase) - {Phase.explain} - (set() if shrink else {Phase.shrink}),  # explaining takes minutes
         max_examples=examples,
         stateful_step_count=STEPS,
         deadline=None,
@@ -260,4 +260,4 @@ def test_any_order_of_events_and_steps_ends_in_the_same_results(half: int, labor
 
 
 def test_the_same_on_postgresql(postgres_laboratory: Laboratory) -> None:
-    tell(postgres_laboratory, EXAMPLES // 10, 3)
+    tell(postgres_laboratory, EXAMPLES // 10, 3, shrink=False)

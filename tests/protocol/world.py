@@ -203,11 +203,16 @@ class FieldFacts:
         """The polygon with which the field is expected; None where it is not."""
         if on < self.planting or (self.end is not None and on > self.end):
             return None
-        polygons = [p for _, since, p in self.said if since <= on and p is not None]
+        polygons = [p for kind, since, p in self.said if self._since(kind, since) <= on and p is not None]
         activity = [kind for kind, since, p in self.said if since <= on and kind in ("on", "off")]
         if not polygons or (polygons[-1], region) not in INSIDE or activity[-1:] != ["on"]:
             return None
         return polygons[-1]
+
+    def _since(self, kind: str, since: date) -> date:
+        """A correction is of a whole season, also when its planting is moved to an earlier day afterwards."""
+        of_season = kind == "corrected" and self.planting < since <= (self.end or date.max)
+        return self.planting if of_season else since
 
 
 @dataclass
@@ -489,7 +494,7 @@ class World:
         with writing(self.engine) as connection:
             fields.revise_geometry(connection, name, POLYGONS[polygon], changed_from, self.now)
         facts = self.fields[name]
-        facts.said.append(("polygon", changed_from or facts.planting, polygon))
+        facts.said.append(("changed" if changed_from else "corrected", changed_from or facts.planting, polygon))
         self.said.append(("reshape", (name, polygon, changed_from)))
 
     def season(self, name: str, planting: date | None, end: date | None) -> None:

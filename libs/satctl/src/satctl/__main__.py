@@ -1,0 +1,5 @@
+"""`python -m satctl`."""
+
+from satctl.main import main
+
+main()
