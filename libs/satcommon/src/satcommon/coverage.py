@@ -97,7 +97,7 @@ class CoverageCache:
     """The coverage of a grid's polygons under one rule, by geometry digest."""
 
     def __init__(self, store: ObjectStore, grid: Grid, rule: str, min_fraction: float) -> None:
-        self._store, self._grid, self._min_fraction = store, grid, min_fraction
+        self._store, self.grid, self._min_fraction = store, grid, min_fraction
         self._prefix = f"coverage/{grid.digest}/{rule}/"
         self._packs: set[str] = set()
         self._known: dict[str, Part] = {}
@@ -129,13 +129,13 @@ class CoverageCache:
     def _compute(self, geometries: Mapping[str, bytes]) -> tuple[dict[str, Part], dict[str, str]]:
         digests = list(geometries)
         try:
-            parts = cover([geometries[d] for d in digests], self._grid, self._min_fraction)
+            parts = cover([geometries[d] for d in digests], self.grid, self._min_fraction)
             return dict(zip(digests, parts, strict=True)), {}
         except Exception:  # noqa: BLE001  # one bad polygon aborts exactextract's whole call: find it below, keep the rest
             fresh, failed = {}, {}
             for digest in digests:
                 try:
-                    [fresh[digest]] = cover([geometries[digest]], self._grid, self._min_fraction)
+                    [fresh[digest]] = cover([geometries[digest]], self.grid, self._min_fraction)
                 except Exception as error:  # noqa: BLE001  # recorded for this field; the others go on
                     failed[digest] = f"coverage: {error}"
             return fresh, failed
@@ -146,7 +146,7 @@ class CoverageCache:
                 continue
             try:
                 table = pq.read_table(io.BytesIO(self._store.get(key)))
-            except ObjectMissingError:
+            except (ObjectMissingError, pa.ArrowInvalid):  # gone, or spoilt: it is no truth, and computed again
                 continue
             self._packs.add(key)
             lists = table["cells"].combine_chunks()

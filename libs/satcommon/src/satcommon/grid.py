@@ -58,6 +58,14 @@ class Grid:
         """(left, bottom, right, top) in units of the CRS."""
         return (self.left, self.top - self.height * self.yres, self.left + self.width * self.xres, self.top)
 
+    def matches(self, other: Grid) -> bool:
+        """Whether both have one shape and, to a thousandth of a cell, the same place, however the CRS is spelt."""
+        near = all(
+            abs(a - b) <= 1e-3 * size
+            for a, b, size in zip(self.extent, other.extent, (self.xres, self.yres) * 2, strict=True)
+        )
+        return near and (self.width, self.height) == (other.width, other.height)
+
     @property
     def digest(self) -> str:
         """Names this grid: equal grids, equal digests."""

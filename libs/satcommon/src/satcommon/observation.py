@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from satcommon.algorithm import Algorithm
 from satcommon.coverage import Coverage, CoverageCache
+from satcommon.errors import SceneError
 from satcommon.indices import layers, reflectance
 from satcommon.results import SCHEMA, STATISTICS, Status
 from satcommon.scenes.cog import SceneReader
@@ -105,6 +106,8 @@ def observe(
         columns["status"] = [status.value] * len(subjects)
     else:
         with SceneReader(raster_path(scene.object_key)) as reader:
+            if not reader.grid.matches(coverages.grid):
+                raise SceneError(f"{reader.path}: lies on {reader.grid}, not on the region's {coverages.grid}")
             cells = reader.gather(coverage.cells)
             work.cells += len(coverage.cells)
             work.tiles += reader.tiles_read

@@ -62,7 +62,7 @@ def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dat
     waiting: dict[tuple[int, date], Cause] = {}
     for miss in misses:
         paused = miss.attempts > 0 and (
-            miss.attempts >= TRIES or now < miss.processing_time + FIRST_PAUSE * 2 ** (miss.attempts - 1)
+            miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1)
         )
         chosen = waiting if paused or waits.get(miss.date_missed, False) else work
         chosen[miss.field_id, miss.date_missed] = miss.cause

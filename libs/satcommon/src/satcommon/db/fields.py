@@ -330,7 +330,16 @@ def _in_force(
     statement = select(*FieldRevision.__table__.columns).where(FieldRevision.field_id == field_id)
     told = [row for row in connection.execute(statement.order_by(FieldRevision.revision_id)) if says(row)]
     days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
-    return [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
+    in_force = [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
+    # A correction reaches back to its season's planting: it may lie over what was not said again after it.
+    reaching = [
+        row
+        for i, row in enumerate(told)
+        if row.kind is RevisionKind.CORRECTED
+        and row.valid_from > day
+        and not any(later.valid_from <= day for later in told[i + 1 :])
+    ]
+    return [*in_force, *reaching]
 
 
 def _change_of(

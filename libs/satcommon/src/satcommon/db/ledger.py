@@ -121,7 +121,10 @@ def retire(connection: Connection, keys: Collection[str], now: datetime) -> None
     """Note that keys of result objects have moved away, so that the objects are collected in time."""
     if keys:
         rows = [{"object_key": key, "retired_at": now} for key in keys]
-        connection.execute(_upsert(connection)(RetiredObject).on_conflict_do_nothing(), rows)
+        statement = _upsert(connection)(RetiredObject)
+        # Days that were closed without rows share an object: it is kept from when the last of them moves away.
+        latest = {"retired_at": statement.excluded.retired_at}
+        connection.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=latest), rows)
 
 
 def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:
@@ -136,7 +139,7 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
 
 
 def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
-    """Open misses; one that is open already takes the new cause and digest. A carry leaves it as it is."""
+    """Open misses; one that is open already takes the new cause and digest, and keeps its age. A carry changes none."""
     rows = [
         {
             "bbox_id": bbox_id,
@@ -155,7 +158,7 @@ def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss]
     }
     statement = _upsert(connection)(Miss)
     replacing = statement.on_conflict_do_update(
-        **where, set_={c: statement.excluded[c] for c in ("cause", "digest", "processing_time")} | {"attempts": 0}
+        **where, set_={c: statement.excluded[c] for c in ("cause", "digest")} | {"attempts": 0}
     )
     for upsert, chosen in (
         (replacing, [row for row in rows if row["cause"] != Cause.CARRY]),
@@ -200,7 +203,7 @@ def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[
             Miss.date_missed == bindparam("d"),
             Miss.processed.is_(False),
         )
-        values = {"attempts": Miss.attempts + 1, "processing_time": now}
+        values = {"attempts": Miss.attempts + 1, "tried_at": now}
         connection.execute(statement.values(values), [{"f": f, "d": d} for f, d in failed])
 
 

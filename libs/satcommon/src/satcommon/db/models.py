@@ -284,7 +284,8 @@ class Miss(Base):
     resolved_time: Mapped[datetime | None]
     cause: Mapped[Cause]
     digest: Mapped[str] = mapped_column(String(64))
-    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # that failed
+    tried_at: Mapped[datetime | None]  # when the last of them did
 
 
 class Attempt(Base):
