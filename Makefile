@@ -64,6 +64,10 @@ test: install ## unit and integration tests: a minute or two
 test-slow: install ## end to end tests, and all that take minutes
 	$(bin)/pytest -m slow
 
+.PHONY: bench
+bench: install ## benchmarks, as ratios: one late field against reprocessing its region
+	$(bin)/python benchmarks/late_field.py
+
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml

@@ -444,6 +444,20 @@ def test_a_withdrawal_of_a_field_that_came_back_and_left_again_during_a_replay(f
     settle(farm)
 
 
+def test_a_row_that_was_withdrawn_and_is_expected_again_is_not_taken_out(farm: World) -> None:
+    """Found by `test_order`: recomputing it changes nothing, so its object keeps its key, and a copy without it waits."""
+    farm.season("f2", None, day(2))
+    without = replay(farm).until("commit")
+    farm.season("f2", None, day(6))
+    assert replay(farm).finish() == "COMMITTED"
+
+    without.step()
+
+    assert without.restarts == 1
+    assert "f2" in farm.rows(WEST, day(3))
+    settle(farm)
+
+
 def test_a_season_that_began_earlier_is_carried_through_all_its_days(farm: World) -> None:
     farm.register("f3", 4, day(3))
     farm.replay(WEST)

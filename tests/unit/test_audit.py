@@ -18,8 +18,12 @@ from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RegionDay
 from satcommon.deadlines import Deadlines
+from satcommon.deep_audit import check_states
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
+from satcommon.processing import Processor
+from satcommon.repair import repair
+from satcommon.replay import replay
 from satcommon.scenes.simulated import SimulatedSource
 from shapely.geometry import box
 from sqlalchemy import Engine, delete, update
@@ -263,3 +267,53 @@ def test_many_problems_are_all_counted_and_the_first_ones_told(world: World) -> 
 
     assert report.problem_count == 2 + 2 * DAYS + 40
     assert len(report.problems) == 20
+
+
+# --- put right -------------------------------------------------------------------------------------------------------
+
+
+def _stray(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f1", day(3), NOW, active=False)
+        ledger.cross_off(connection, 1, ledger.withdrawals(connection, 1, date.min, date.max))
+
+
+def _wrong_state(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("ndvi_integral_e4")
+    return table.set_column(at, "ndvi_integral_e4", pa.array([1] * table.num_rows, pa.int64()))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda world: world.store.delete(world.key(2)),
+        lambda world: world.set_day(2, object_digest="0" * 64),
+        lambda world: world.republish(2, lambda table: results.without(table, ["f1"])),
+        lambda world: world.republish(2, _wrong_state),
+        _stray,
+    ],
+    ids=["gone", "spoilt", "row gone", "wrong state", "stray row"],
+)
+def test_what_a_repair_lists_the_replay_puts_right(world: World, damage: Callable[[World], None]) -> None:
+    before = [world.store.get(world.key(n)) for n in range(DAYS)]
+    damage(world)
+    found = _deep(world)
+    assert not found.clean
+
+    repair(world.engine, world.store, 1, found, NOW)
+    assert world.audit().clean
+    for _ in replay(Processor(world.engine, world.store), world.engine, 1, Deadlines(36.0, 30), "run", NOW):
+        pass
+
+    again = _deep(world)
+    assert (again.problems, again.missed, again.withdrawn) == ([], 0, 0)
+    if damage is not _stray:
+        assert [world.store.get(world.key(n)) for n in range(DAYS)] == before
+
+
+def _deep(world: World) -> Report:
+    report = world.audit()
+    with reading(world.engine) as connection:
+        region = registry.region(connection, "A")
+    check_states(world.engine, world.store, region, report, lambda: None)
+    return report

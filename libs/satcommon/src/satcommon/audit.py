@@ -48,6 +48,9 @@ class Report:
     states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
+    lost: list[tuple[int, date]] = field(default_factory=list)  # (field id, day): what a repair opens as missed
+    unlisted: list[tuple[int, date]] = field(default_factory=list)  # what a repair lists to be withdrawn
+    unreadable: list[date] = field(default_factory=list)  # days whose object a repair replaces by one without rows
 
     @property
     def clean(self) -> bool:
@@ -100,7 +103,8 @@ def _day(
     where = f"{region.name} {day.day}"
     rows = _rows(store, day, where, report)
     if rows is None:
-        return
+        report.unreadable.append(day.day)
+        rows = {}
     scene = stands_for(day.due, day.scene_digest)
     for field_id, line in lines.items():
         span = line.at(day.day)
@@ -111,6 +115,7 @@ def _day(
             if row is not None:
                 report.withdrawn += 1
                 if (field_id, day.day) not in withdrawn:
+                    report.unlisted.append((field_id, day.day))
                     report.problem(f"{where} {line.external_id}: a row that is not expected, and not to be withdrawn")
             continue
         report.expected += 1
@@ -126,6 +131,9 @@ def _day(
         elif current:
             report.settled += 1
         else:
+            report.lost.append((field_id, day.day))
+            if day.day in report.unreadable:
+                continue  # told once for the whole day
             state = "has no row" if row is None else "has a row of other inputs"
             report.problem(f"{where} {line.external_id}: expected, {state}, and is not missed")
     for stranger in rows:
@@ -133,7 +141,7 @@ def _day(
 
 
 def _rows(store: ObjectStore, day: ledger.Day, where: str, report: Report) -> dict[str, dict[str, str]] | None:
-    """The published rows by field; None where the object is gone."""
+    """The published rows by field; None where the object is gone or spoilt."""
     try:
         data = store.get(day.object_key)
     except ObjectMissingError:
@@ -141,6 +149,7 @@ def _rows(store: ObjectStore, day: ledger.Day, where: str, report: Report) -> di
         return None
     if results.digest(data) != day.object_digest:
         report.problem(f"{where}: the object {day.object_key} is not the one that was published")
+        return None
     rows = {row["field"]: row for row in results.decode(data, _COLUMNS).to_pylist()}
     if len(rows) != day.row_count:
         report.problem(f"{where}: the object holds {len(rows)} fields, {day.row_count} were published")

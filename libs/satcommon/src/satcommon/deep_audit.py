@@ -42,9 +42,14 @@ def check_states(
         first_miss: dict[str, date] = {}
         for miss in ledger.misses(connection, region.bbox_id, date.min, date.max):
             first_miss.setdefault(names.get(miss.field_id, ""), miss.date_missed)
+        for field_id, day in report.lost:
+            first_miss[names[field_id]] = min(day, first_miss.get(names[field_id], day))
         keys = ledger.published_keys(connection, region.bbox_id, date.min, date.max)
     states = States.of(results.empty(), rules)
     for day, key in sorted(keys.items()):
+        progress()
+        if day in report.unreadable:
+            continue
         table = results.read(store, key)
         final = [n for n in table["field"].to_pylist() if _is_final(lines, n, day, first_miss)]
         rows = results.only(table, final).sort_by("field")
@@ -59,8 +64,8 @@ def check_states(
             for stored, anew in zip(rows.to_pylist(), recomputed.to_pylist(), strict=True):
                 if stored != anew:
                     differs = [name for name in stored if stored[name] != anew[name]]
+                    report.lost.append((lines[stored["field"]].field_id, day))
                     report.problem(f"{region.name} {day} {stored['field']}: {', '.join(differs)} can't be recomputed")
-        progress()
 
 
 def _is_final(lines: Mapping[str, Timeline], name: str, day: date, first_miss: Mapping[str, date]) -> bool:

@@ -62,6 +62,13 @@ class Work:
     scene_bytes: int = 0
     scenes: int = 0
 
+    def add(self, other: Work) -> None:
+        """Take another's work into account."""
+        self.cells += other.cells
+        self.tiles += other.tiles
+        self.scene_bytes += other.scene_bytes
+        self.scenes += other.scenes
+
 
 @dataclass(frozen=True)
 class Observed:

@@ -134,8 +134,9 @@ def _moment(at: datetime, now: datetime) -> str:
 @click.command()
 @region_option
 @click.option("--deep", is_flag=True, help="Recompute every state from the stored observations, too.")
+@click.option("--repair", "repairs", is_flag=True, help="Open what is lost as missed, for the next replay.")
 @json_option
-def audit(names: tuple[str, ...], deep: bool, as_json: bool) -> None:
+def audit(names: tuple[str, ...], deep: bool, repairs: bool, as_json: bool) -> None:
     """Check that no field-day is lost.
 
     Of each closed day, the fields that the registry expects must have a row with current inputs in the published
@@ -146,9 +147,11 @@ def audit(names: tuple[str, ...], deep: bool, as_json: bool) -> None:
       satctl audit
       satctl audit --region A --json
       satctl audit --deep
+      satctl audit --repair
     """
     from satcommon.audit import audit as audit_region
     from satcommon.deep_audit import check_states
+    from satcommon.repair import repair
 
     found: list[Report] = []
     with opened() as env:
@@ -167,6 +170,8 @@ def audit(names: tuple[str, ...], deep: bool, as_json: bool) -> None:
             if deep:
                 with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
                     check_states(env.engine, store, region, found[-1], advance)
+            if repairs and not found[-1].clean:
+                repair(env.engine, store, region.bbox_id, found[-1], datetime.now(UTC))
     clean = all(report.clean for report in found)
     if as_json:
         print_json({"clean": clean, "regions": [{**vars(report), "clean": report.clean} for report in found]})
