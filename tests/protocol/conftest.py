@@ -1,4 +1,4 @@
-"""The small world of the protocol's tests, on each database; `world.py` beside this file says what it is."""
+"""The small world of the protocol's tests, on each database; `world.py` and `truth.py` say what it is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests here share `world`, which is no test
+sys.path.insert(0, str(Path(__file__).parent))  # tests here share modules that are no tests
 
-from world import OTHER_VERSION, Laboratory, World, with_other_version
+from truth import OTHER_VERSION, with_other_version
+from world import Laboratory, World
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,8 @@ from satcommon.db.engine import open_engine, writing
 from satcommon.db.models import Attempt, Field, FieldRevision, Membership, Miss, Scene, Season
 from satcommon.objects import ObjectStore
 from sqlalchemy import Engine, select
-from world import OTHER_VERSION, POLYGONS, REGIONS, THE_END, Laboratory, World, day, with_other_version
+from truth import OTHER_VERSION, POLYGONS, REGIONS, THE_END, day, with_other_version
+from world import Laboratory, World
 
 WEST, EAST = REGIONS
 CLOSING = datetime.fromisoformat("2026-04-07T12:00:00Z")  # all deadlines are over, allowed lateness is not

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from runs import Replay
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
 from satcommon.observation import Work
 from satcommon.planning import plan
-from world import DEADLINES, REGIONS, Laboratory, Replay, World, day, rectangle
+from truth import DEADLINES, REGIONS, day, rectangle
+from world import Laboratory, World
 
 WEST = REGIONS[0]
 CLOSED = 4

@@ -6,24 +6,15 @@ A test fails where the library has the flaw; `check` compares with what is true 
 from __future__ import annotations
 
 import pytest
+from runs import Realtime, Replay
 from satcommon.algorithm import CURRENT
 from satcommon.db import registry
 from satcommon.db.engine import reading, writing
 from satcommon.errors import RetryableError
 from satcommon.planning import backlog
 from satcommon.scenes.source import Due
-from world import (
-    DEADLINES,
-    OTHER_VERSION,
-    REGIONS,
-    THE_END,
-    FailingProcessor,
-    Realtime,
-    Replay,
-    World,
-    day,
-    same_results,
-)
+from truth import DEADLINES, OTHER_VERSION, REGIONS, THE_END, day
+from world import FailingProcessor, World, same_results
 
 WEST, EAST = REGIONS
 MIDDLE = THE_END.replace(day=7, hour=12)  # the deadline of the fifth day is over, its allowed lateness is not
@@ -445,7 +436,7 @@ def test_a_withdrawal_of_a_field_that_came_back_and_left_again_during_a_replay(f
 
 
 def test_a_row_that_was_withdrawn_and_is_expected_again_is_not_taken_out(farm: World) -> None:
-    """Found by `test_order`: recomputing it changes nothing, so its object keeps its key, and a copy without it waits."""
+    """Recomputing it changes nothing, so its object keeps its key, and a replay that takes it out would not notice."""
     farm.season("f2", None, day(2))
     without = replay(farm).until("commit")
     farm.season("f2", None, day(6))

@@ -19,7 +19,8 @@ import pytest
 from satcommon.db import fields
 from satcommon.db.engine import writing
 from satcommon.errors import RetryableError
-from world import POLYGONS, REGIONS, THE_END, Laboratory, World, day, fast_folder, same_results
+from truth import POLYGONS, REGIONS, THE_END, day
+from world import Laboratory, World, fast_folder, same_results
 
 WEST = REGIONS[0]
 SAMPLE = 17  # every so many effects are tried by `make test`; `make test-slow` tries all

@@ -22,25 +22,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from runs import Realtime, Replay, Run
 from satcommon.algorithm import CURRENT
 from satcommon.errors import RetryableError
 from satcommon.scenes.source import Due
-from world import (
-    DAYS,
-    DELIVERIES,
-    FIELDS,
-    OTHER_VERSION,
-    POLYGONS,
-    REGIONS,
-    THE_END,
-    Laboratory,
-    Realtime,
-    Replay,
-    Run,
-    World,
-    day,
-    same_results,
-)
+from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, THE_END, day
+from world import Laboratory, World, same_results
 
 EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "300" if os.environ.get("CI") == "true" else "150"))
 AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"

@@ -75,7 +75,8 @@ class Plan:
 
     Counted are field-days: `missed` by cause, `waiting` ones that are no work yet, `steps_at_most` steps of state (each
     field from its first miss to the watermark or the end of what is expected; it stops early where its state is the
-    published one again), `scenes_at_most` scenes of which windows are read, `days_at_most` objects rewritten.
+    published one again), `scenes_at_most` scenes of which windows are read, `days_at_most` objects rewritten; beside
+    them `steps_of_all`, what reprocessing the whole region over the same days would take.
     """
 
     region: str
@@ -88,6 +89,7 @@ class Plan:
     steps_at_most: int
     scenes_at_most: int
     days_at_most: int
+    steps_of_all: int
 
 
 def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Plan:
@@ -126,4 +128,5 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         steps,
         scenes,
         len(touched),
+        ledger.published_rows(connection, bbox_id, min(touched), max(touched)) if touched else 0,
     )

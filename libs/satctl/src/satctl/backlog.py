@@ -50,7 +50,7 @@ def plan(names: tuple[str, ...], as_json: bool) -> None:
 def _print(found: Sequence[Plan]) -> None:
     columns = ("region", "to redo", "waiting", "to withdraw", "fields", "first day", "last day", "steps", "scenes")
     print_table(
-        (*columns, "days rewritten"),
+        (*columns, "days rewritten", "steps of the whole region"),
         [
             (
                 p.region,
@@ -63,6 +63,7 @@ def _print(found: Sequence[Plan]) -> None:
                 p.steps_at_most,
                 p.scenes_at_most,
                 p.days_at_most,
+                p.steps_of_all,
             )
             for p in found
         ],

@@ -102,6 +102,14 @@ def published_keys(connection: Connection, bbox_id: int, first: date, last: date
     return {row.day: row.object_key for row in connection.execute(statement)}
 
 
+def published_rows(connection: Connection, bbox_id: int, first: date, last: date) -> int:
+    """How many rows the published objects of a span of days hold."""
+    statement = select(func.sum(RegionDay.row_count)).where(
+        RegionDay.bbox_id == bbox_id, RegionDay.day >= first, RegionDay.day <= last
+    )
+    return connection.execute(statement).scalar() or 0
+
+
 def current_scene(connection: Connection, bbox_id: int, day: date) -> Row[tuple[Scene]] | None:
     """The scene that a region's day has now."""
     is_current = (

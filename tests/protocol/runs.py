@@ -1,0 +1,159 @@
+"""Realtime and replay runs in single steps, so that other things happen between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from satcommon import processing, replay
+from satcommon.closable import closable_days
+from satcommon.db import registry
+from satcommon.db.engine import reading
+from satcommon.processing import Outcome
+from satcommon.reading import read
+from truth import DEADLINES
+from world import World
+
+
+@dataclass
+class Realtime:
+    """A run that closes one day, as `close_day` does: read, compute, put, commit, and again, at most three times."""
+
+    world: World
+    region: str
+    day: date
+    attempt: int = 1
+    inputs: Any = None
+    computed: Any = None
+    stored: Any = None
+    ended: str = ""
+
+    @classmethod
+    def start(cls, world: World, region: str) -> Realtime | None:
+        """A run for the next day that can be closed, after its first step; None where there is none."""
+        with reading(world.engine) as connection:
+            days = closable_days(connection, registry.region(connection, region), DEADLINES, world.now)
+        if not days:
+            return None
+        run = cls(world, region, days[0].day)
+        run.step()
+        return run
+
+    def step(self) -> None:
+        world = self.world
+        if self.inputs is None:
+            with reading(world.engine) as connection:
+                self.inputs = read(connection, world.bbox_id(self.region), self.day, DEADLINES, world.now)
+            if self.inputs is None:
+                self.ended = "closed by another"
+        elif self.computed is None:
+            self.computed = world.processor.compute(self.inputs)
+        elif self.stored is None:
+            self.stored = world.processor.put(self.inputs, self.computed)
+        else:
+            self._commit()
+
+    def _commit(self) -> None:
+        outcome = processing.commit(
+            self.world.engine,
+            self.inputs,
+            self.computed,
+            self.stored,
+            DEADLINES,
+            "realtime",
+            self.world.now,
+            last_try=self.attempt == processing.TRIES,
+        )
+        if outcome is Outcome.START_AGAIN:
+            assert self.attempt < processing.TRIES, "the last try did not close the day"
+            self.attempt += 1
+            self.inputs = self.computed = self.stored = None
+            return
+        self.ended = outcome.name
+
+    def until(self, step: str) -> Realtime:
+        """Go on until the next step is `compute`, `put` or `commit`."""
+        waiting = {"compute": self.computed, "put": self.stored}
+        while not self.ended and (self.inputs is None or self.next != step):
+            self.step()
+        assert step in (*waiting, "commit")
+        return self
+
+    @property
+    def next(self) -> str:
+        if self.inputs is None:
+            return "read"
+        return "compute" if self.computed is None else "put" if self.stored is None else "commit"
+
+    def finish(self) -> str:
+        while not self.ended:
+            self.step()
+        return self.ended
+
+
+@dataclass
+class Replay:
+    """A run that replays one chunk: read, compute, put, commit, and again where anything differs."""
+
+    world: World
+    region: str
+    chunk_days: int = replay.CHUNK_DAYS
+    inputs: Any = None
+    computed: Any = None
+    stored: Any = None
+    ended: str = ""
+    restarts: int = 0
+
+    @classmethod
+    def start(cls, world: World, region: str, chunk_days: int = replay.CHUNK_DAYS) -> Replay | None:
+        """A run after its first step; None where there is nothing to do."""
+        run = cls(world, region, chunk_days)
+        run.step()
+        return None if run.ended else run
+
+    def step(self) -> None:
+        world = self.world
+        if self.inputs is None:
+            with reading(world.engine) as connection, _chunks_of(self.chunk_days):
+                self.inputs = replay.read(connection, world.bbox_id(self.region), DEADLINES, world.now)
+            if self.inputs is None:
+                self.ended = "nothing to do"
+        elif self.computed is None:
+            self.computed = replay.compute(world.processor, self.inputs)
+            assert self.computed.steps or self.computed.failed or self.inputs.withdrawn, "misses that nobody expects"
+        elif self.stored is None:
+            self.stored = replay.put(world.processor, self.inputs, self.computed)
+        elif replay.commit(world.engine, self.inputs, self.computed, self.stored, DEADLINES, "replay", world.now):
+            self.ended = "COMMITTED"
+        else:
+            self.restarts += 1
+            self.inputs = self.computed = self.stored = None
+
+    next = Realtime.next
+
+    def until(self, step: str) -> Replay:
+        """Go on until the next step is `compute`, `put` or `commit`."""
+        while not self.ended and self.next != step:
+            self.step()
+        return self
+
+    def finish(self) -> str:
+        while not self.ended:
+            self.step()
+        return self.ended
+
+
+@contextmanager
+def _chunks_of(days: int) -> Iterator[None]:
+    was = replay.CHUNK_DAYS
+    replay.CHUNK_DAYS = days
+    try:
+        yield
+    finally:
+        replay.CHUNK_DAYS = was
+
+
+Run = Realtime | Replay
