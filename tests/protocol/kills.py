@@ -163,7 +163,7 @@ def _told(world: World) -> dict[str, Any]:
         "revisions": select(FieldRevision.kind, FieldRevision.valid_from, FieldRevision.geometry_digest),
         "seasons": select(Season.planting_date, Season.end_date),
         "members": select(Membership.bbox_id, Membership.overlap_ha, Membership.home),
-        "scenes": select(Scene.bbox_id, Scene.day, Scene.digest, Scene.object_key),
+        "scenes": select(Scene.bbox_id, Scene.day, Scene.digest),
     }
     with writing(world.engine) as connection:
         for name, statement in statements.items():

@@ -29,7 +29,7 @@ from satcommon.scenes.source import Due
 from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, THE_END, day
 from world import Laboratory, World, same_results
 
-EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "300" if os.environ.get("CI") == "true" else "150"))
+EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "300" if os.environ.get("CI") == "true" else "100"))
 AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"
 SHRINK = os.environ.get("PROTOCOL_SHRINK") == "1"
 IN_FLIGHT = 4

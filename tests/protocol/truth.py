@@ -229,7 +229,7 @@ class Oracle:
             cache.get(DIGESTS, lambda digests: {d: wkb[d] for d in digests})
 
     def scene(self, satellite: Satellite, region: str, on: date) -> SceneInput | None:
-        """The scene that a source's delivery makes; its file is put where an ask will look for it."""
+        """The scene that a source's delivery makes, in a file of its own."""
         key = (region, on, satellite.deliveries.get((region, on), "none"))
         if key not in self._scenes:
             place = PLACES[region]
@@ -237,7 +237,7 @@ class Oracle:
             if united is None:
                 self._scenes[key] = None
             else:
-                name = f"scenes/{REGIONS.index(region) + 1}/{on:%Y/%m/%d}-{united.digest}.tif"
+                name = f"truth/{united.digest}.tif"
                 self._store.put(name, cog.encode(united, place.grid, on))
                 items = json.dumps([item.item_id for item in united.items])
                 self._scenes[key] = SceneInput(united.digest, name, items, united.items[0].sensed_at)

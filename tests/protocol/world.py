@@ -101,7 +101,8 @@ class Laboratory:
         """A new world with nothing but its two regions; the one before it ends."""
         self._worlds += 1
         if self._worlds % 50 == 0:
-            shutil.rmtree(self.folder / "results", ignore_errors=True)
+            for rubbish in ("results", "scenes"):
+                shutil.rmtree(self.folder / rubbish, ignore_errors=True)
             self.oracle.forget()
         return self._empty(0)
 

@@ -136,11 +136,10 @@ def test_an_instant_of_any_zone_comes_back_in_utc(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(insert(Run), run_row(in_chicago))
     with reading(engine) as connection:
-        started, ended = connection.execute(select(Run.started_at, Run.ended_at)).one()
+        [started] = connection.execute(select(Run.started_at)).one()
 
     assert started == in_chicago
     assert started.utcoffset() == timedelta(0)
-    assert ended is None
 
 
 def test_a_migrated_database_fits(engine: Engine) -> None:
@@ -196,7 +195,7 @@ def test_plain_postgresql_means_psycopg_3() -> None:
 
 @pytest.mark.parametrize("url", ["nonsense", "", "mysql://someone@localhost/satfields", "satfields.db"])
 def test_an_unknown_url_names_the_variable_and_what_was_expected(url: str) -> None:
-    with pytest.raises(SettingError, match=r"SATFIELDS_DATABASE_URL=.*expected sqlite:///FILE or postgresql://"):
+    with pytest.raises(SettingError, match=r"SATFIELDS_DATABASE_URL.*expected sqlite:///FILE or postgresql://"):
         open_engine(url)
 
 

@@ -140,6 +140,7 @@ def _imagery_and_days() -> None:
         sa.Column("day", sa.Date, primary_key=True),
         sa.Column("due", WORD, nullable=False),
         sa.Column("answered_at", INSTANT),
+        sa.Column("listing", DIGEST),
         sa.Column("scene_digest", DIGEST),
         sa.Column("object_key", sa.String(300)),
         sa.Column("row_count", sa.Integer),
@@ -209,5 +210,4 @@ def _backlog_and_attempts() -> None:
         sa.Column("lane", sa.String(140), nullable=False),
         sa.Column("started_at", INSTANT, nullable=False),
         sa.Column("heartbeat_at", INSTANT, nullable=False),
-        sa.Column("ended_at", INSTANT),
     )

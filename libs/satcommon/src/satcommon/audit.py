@@ -50,12 +50,18 @@ class Report:
     problems: list[str] = field(default_factory=list)
     lost: list[tuple[int, date]] = field(default_factory=list)  # (field id, day): what a repair opens as missed
     unlisted: list[tuple[int, date]] = field(default_factory=list)  # what a repair lists to be withdrawn
+    keys: dict[date, str] = field(default_factory=dict)  # of the objects that were audited
     unreadable: list[date] = field(default_factory=list)  # days whose object a repair replaces by one without rows
 
     @property
     def clean(self) -> bool:
         """Whether nothing is lost."""
         return self.problem_count == 0
+
+    def summary(self) -> dict[str, object]:
+        """The counts and the problems, without what only a repair needs."""
+        inner = ("keys", "lost", "unlisted", "unreadable")
+        return {name: value for name, value in vars(self).items() if name not in inner} | {"clean": self.clean}
 
     def problem(self, text: str) -> None:
         """Count a problem, and spell out the first ones."""
@@ -101,6 +107,7 @@ def _day(
     report: Report,
 ) -> None:
     where = f"{region.name} {day.day}"
+    report.keys[day.day] = day.object_key
     rows = _rows(store, day, where, report)
     if rows is None:
         report.unreadable.append(day.day)

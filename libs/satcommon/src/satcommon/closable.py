@@ -24,11 +24,13 @@ class ClosableDay:
         ready: by itself: its scene is there, it is not due, or its deadline has passed. Else it closes because a later
             day's scene is there, and the run of that day closes it.
         scene_digest: of its scene.
+        answered: whether the source was asked for it.
     """
 
     day: date
     ready: bool
     scene_digest: str | None
+    answered: bool = True
 
 
 def closable_days(
@@ -51,13 +53,14 @@ def closable_days(
     while day <= last:
         row = days.get(day)
         scene = row.scene_digest if row else None
-        if row is None or row.answered_at is None:
+        answered = row is not None and row.answered_at is not None
+        if row is None or not answered:
             ready = closable = day <= passed and grace_is_over
         else:
             ready = scene is not None or row.due is Due.NOT_DUE or day <= passed
-            closable = ready or day < newest
+            closable = ready or (row.due is Due.DUE and day < newest)
         if not closable:
             break
-        found.append(ClosableDay(day, ready, scene))
+        found.append(ClosableDay(day, ready, scene, answered))
         day += ONE_DAY
     return found

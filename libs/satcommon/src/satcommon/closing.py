@@ -13,6 +13,7 @@ from satcommon.db import ledger
 from satcommon.db.engine import reading
 from satcommon.db.models import Region
 from satcommon.deadlines import Deadlines
+from satcommon.errors import SceneError
 from satcommon.objects import ObjectStore
 from satcommon.processing import Closed, Processor, close_day
 from satcommon.scenes.arrival import Answer, ask
@@ -29,7 +30,8 @@ class Closer:
         bbox_id: the region.
         deadlines: the waiting times.
         run_id: for the audit trail.
-        now: the present.
+        now: the present, by which days close.
+        clock: tells the time of effects; without one they bear `now`.
     """
 
     engine: Engine
@@ -38,30 +40,42 @@ class Closer:
     deadlines: Deadlines
     run_id: str
     now: datetime
+    clock: Callable[[], datetime] | None = None
 
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
         """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
-        processor = processor or Processor(self.engine, self.store)
+        processor = processor or Processor(self.engine, self.store, self.clock)
         with reading(self.engine) as connection:
             region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
+            if not region.active:
+                return
             days = [one.day for one in closable_days(connection, region, self.deadlines, self.now) if one.day <= day]
         for one in days:
             closed = close_day(processor, self.engine, self.bbox_id, one, self.deadlines, self.run_id, self.now)
             if closed is not None:
                 yield closed
 
-    def history(self, source: SceneSource, until: date, on_answer: Callable[[date, Answer], None]) -> Iterator[Closed]:
+    def history(
+        self,
+        source: SceneSource,
+        until: date,
+        on_answer: Callable[[date, Answer], None],
+        on_trouble: Callable[[date, SceneError], None] = lambda _day, _error: None,
+    ) -> Iterator[Closed]:
         """Ask for and close day after day, from the first open day until `until`, in this one run.
 
         Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.
         """
-        processor = Processor(self.engine, self.store)
+        processor = Processor(self.engine, self.store, self.clock)
         with reading(self.engine) as connection:
             region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
             day = ledger.next_day(connection, region)
         until = min(until, region.monitored_until or date.max)
         while day <= until:
-            on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, self.now))
+            try:
+                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, self.now))
+            except SceneError as error:
+                on_trouble(day, error)  # the day closes without its scene at its deadline
             yield from self.through(day, processor)
             with reading(self.engine) as connection:
                 following = ledger.next_day(connection, region)

@@ -44,6 +44,7 @@ DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagste
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 PRIORITY_TAG = "dagster/priority"
+BACKGROUND_TAG = "satfields/background"  # of histories and replays; the instance leaves a slot to the others
 PRIORITIES = {"ingest": "2", "realtime": "2", "history": "1", "replay": "0"}  # realtime never waits behind a replay
 
 region_partitions = DynamicPartitionsDefinition(name=REGION)
@@ -69,7 +70,8 @@ def history_config(region: str, until: date) -> dict[str, Any]:
 
 def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
-    return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]}
+    background = {BACKGROUND_TAG: "yes"} if kind in ("history", "replay") else {}
+    return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 
 class Work(NamedTuple):
@@ -97,6 +99,8 @@ def requests(instance: DagsterInstance, works: Iterable[Work], now: datetime) ->
     last run ended without settling it (killed, failed) is asked for again, after a pause that doubles each time.
     """
     for work in works:
+        if BACKGROUND_TAG in work.tags and _is_taken(instance, work.tags[LANE_TAG]):
+            continue  # each commit of a long run leaves other work of another name, which is that run's
         attempt = 1
         records = instance.get_run_records(RunsFilter(tags={WORK_TAG: work.name}))
         if records:
@@ -116,6 +120,12 @@ def requests(instance: DagsterInstance, works: Iterable[Work], now: datetime) ->
         )
 
 
+def _is_taken(instance: DagsterInstance, lane_name: str) -> bool:
+    """Whether a run of the lane is queued or under way."""
+    latest = instance.get_run_records(RunsFilter(tags={LANE_TAG: lane_name}), limit=1)
+    return bool(latest) and not latest[0].dagster_run.is_finished
+
+
 def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:
     """Fail a location's runs that give no sign of life: the local launcher never tells that a process is gone.
 
@@ -128,8 +138,8 @@ def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> 
     from satcommon.environment import environment
 
     env = environment()
-    under_way = RunsFilter(statuses=[DagsterRunStatus.STARTING, DagsterRunStatus.STARTED])
-    records = {r.dagster_run.run_id: r for r in instance.get_run_records(under_way) if _is_of(r.dagster_run, location)}
+    started = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+    records = {r.dagster_run.run_id: r for r in started if _is_of(r.dagster_run, location)}
     beats = heartbeats(env.engine, list(records))
     oldest = now - timedelta(seconds=env.settings.stale_seconds)
     dead = [r for run_id, r in records.items() if (beats.get(run_id) or _utc(r.update_timestamp)) < oldest]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -63,3 +64,8 @@ def environment() -> Environment:
     engine = open_engine(chosen.database_url, chosen.database_timeout_seconds)
     require_current(engine)
     return Environment(chosen, engine)
+
+
+def utc_now() -> datetime:
+    """The clock of the outermost layer."""
+    return datetime.now(UTC)

@@ -6,7 +6,7 @@ the region's lock. So a run can be killed at any instruction, run again, or run 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum, auto
@@ -25,7 +25,7 @@ from satcommon.db.expectations import geometries
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.deadlines import Deadlines
-from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError
+from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError
 from satcommon.objects import ObjectStore
 from satcommon.observation import Observed, SceneInput, Subject, Work, observe
 from satcommon.reading import DayInputs, Expected, Reading, day_inputs, expected_fields, read
@@ -73,9 +73,14 @@ class Outcome(Enum):
 class Processor:
     """Computes days of a region, keeping its coverage in memory from one day to the next."""
 
-    def __init__(self, engine: Engine, store: ObjectStore) -> None:
-        self._engine, self.store = engine, store
+    def __init__(self, engine: Engine, store: ObjectStore, clock: Callable[[], datetime] | None = None) -> None:
+        """`clock` tells the time of effects (puts, commits); without one they bear the run's own `now`."""
+        self._engine, self.store, self._clock = engine, store, clock
         self._coverages: dict[str, CoverageCache] = {}
+
+    def now(self, otherwise: datetime) -> datetime:
+        """The time of an effect."""
+        return self._clock() if self._clock else otherwise
 
     def compute(self, inputs: Reading) -> Computed:
         """Step 2: observations, and the state carried on from the rows before.
@@ -107,7 +112,7 @@ class Processor:
         data = results.encode(rows)
         key = results.new_key(bbox_id, day)
         self.store.put(key, data)
-        return Put(key, results.digest(data), now)
+        return Put(key, results.digest(data), self.now(now))
 
     def observe(
         self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: Work
@@ -115,9 +120,15 @@ class Processor:
         """Observe fields in a scene, with their coverage from the cache."""
         name = f"{place.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
-            cache = CoverageCache(self.store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
-            self._coverages[name] = cache
-        return observe(scene, subjects, self._coverages[name], self._geometries, self.store.raster_path, rules, work)
+            self._coverages[name] = CoverageCache(self.store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
+        cache = self._coverages[name]
+        try:
+            return observe(scene, subjects, cache, self._geometries, self.store.raster_path, rules, work)
+        except SceneError:
+            # GDAL tells a store that is out of reach from a spoilt file by its words at best; the store itself by type.
+            if scene.object_key is not None and self.store.exists(scene.object_key):
+                self.store.get(scene.object_key)
+            raise
 
     def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
         def at(day: date, names: list[str]) -> States | None:
@@ -165,8 +176,7 @@ def commit(
             # Monitored from an earlier day meanwhile; whoever asks again begins there.
             raise RetryableError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
         current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
-        changed = current != inputs.inputs or now - put.at > MAX_OBJECT_AGE
-        if changed and not last_try:
+        if now - put.at > MAX_OBJECT_AGE or (current != inputs.inputs and not last_try):
             return Outcome.START_AGAIN
         fields = expected_fields(connection, inputs.bbox_id, inputs.day)
         missed = _misses(inputs, computed, current, fields)
@@ -240,21 +250,35 @@ def close_day(
             return None
         try:
             computed = processor.compute(inputs)
-        except ObjectMissingError:
-            continue
-        except (AlgorithmError, RetryableError):
+        except AlgorithmError:
             raise
-        except Exception as error:
-            with writing(engine) as connection:
-                ledger.lock_region(connection, bbox_id)
-                tries = ledger.record_failure(connection, bbox_id, day, f"{type(error).__name__}: {error}")
-            if tries < TRIES:
+        except RetryableError as error:
+            if not isinstance(error, ObjectMissingError):
                 raise
-            computed = Computed(results.empty(), {f.external_id: str(error) for f in inputs.fields})
+            if attempt < TRIES:
+                continue  # collected meanwhile: its key has moved
+            computed = _count_failure(engine, inputs, error)
+        except Exception as error:  # noqa: BLE001  # recorded in the ledger, and raised while tries are left
+            computed = _count_failure(engine, inputs, error)
         put = processor.put(inputs, computed)
-        outcome = commit(engine, inputs, computed, put, deadlines, run_id, now, last_try=attempt == TRIES)
+        ended = processor.now(now)
+        outcome = commit(engine, inputs, computed, put, deadlines, run_id, ended, last_try=attempt == TRIES)
         if outcome is Outcome.CLOSED:
             return Closed(inputs, computed, put)
         if outcome is Outcome.CLOSED_BY_ANOTHER:
             return None
-    raise RetryableError(f"{bbox_id} {day}: objects of the days before vanished {TRIES} times while they were read")
+    raise RetryableError(f"region {bbox_id} {day}: it took longer than {MAX_OBJECT_AGE} from put to commit")
+
+
+def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Computed:
+    """Count a day that could not be processed; after the last try it has no rows, and all its fields failed.
+
+    Raises:
+        Exception: the error, where more tries are left.
+    """
+    with writing(engine) as connection:
+        ledger.lock_region(connection, inputs.bbox_id)
+        tries = ledger.record_failure(connection, inputs.bbox_id, inputs.day, f"{type(error).__name__}: {error}")
+    if tries < TRIES:
+        raise error
+    return Computed(results.empty(), {f.external_id: str(error) for f in inputs.fields})

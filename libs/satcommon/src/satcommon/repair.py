@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Engine
 
@@ -13,6 +13,7 @@ from satcommon.db.engine import writing
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause
 from satcommon.objects import ObjectStore
+from satcommon.reading import expected_fields
 
 
 def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now: datetime) -> None:
@@ -27,8 +28,15 @@ def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now
         store.put(key, data)
     with writing(engine) as connection:
         ledger.lock_region(connection, bbox_id)
+        current = ledger.published_keys(connection, bbox_id, date.min, date.max)
+        same = {day for day, key in report.keys.items() if current.get(day) == key}  # others were replaced meanwhile
         for day, key in keys.items():
-            ledger.set_day(connection, bbox_id, day, object_key=key, object_digest=results.digest(data), row_count=0)
-        lost = [OpenMiss(f, day, Cause.PROCESSING_ERROR, f"audit {now.isoformat()}") for f, day in report.lost]
-        ledger.open_misses(connection, bbox_id, lost, now)
-        ledger.withdraw(connection, bbox_id, report.unlisted, now)
+            if day in same:
+                digest = results.digest(data)
+                ledger.set_day(connection, bbox_id, day, object_key=key, object_digest=digest, row_count=0)
+        lost = {(f, day) for f, day in report.lost if day in same}
+        for day in same.intersection(keys):
+            lost |= {(f.field_id, day) for f in expected_fields(connection, bbox_id, day)}
+        misses = [OpenMiss(f, day, Cause.PROCESSING_ERROR, f"audit {now.isoformat()}") for f, day in sorted(lost)]
+        ledger.open_misses(connection, bbox_id, misses, now)
+        ledger.withdraw(connection, bbox_id, [(f, day) for f, day in report.unlisted if day in same], now)

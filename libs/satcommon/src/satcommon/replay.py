@@ -30,10 +30,11 @@ from satcommon.expected import ONE_DAY, Timeline
 from satcommon.observation import OBSERVED, Subject, Work
 from satcommon.planning import backlog
 from satcommon.processing import MAX_OBJECT_AGE, Processor, Put
-from satcommon.reading import DayInputs, day_inputs
+from satcommon.reading import DayInputs, day_inputs, expected_fields
 from satcommon.scenes.source import Place
 
 CHUNK_DAYS = 30  # progress is committed after so many days
+CHUNK_FIELD_DAYS = 50_000  # or after fewer, so that a commit holds the region's lock for seconds at most
 _RESTARTS = 5  # of one chunk in a row; then the run ends, and the work is asked for again
 
 
@@ -73,6 +74,7 @@ class Computed:
     tables: dict[date, pa.Table] = field(default_factory=dict)  # of the days whose rows changed
     steps: list[tuple[int, date]] = field(default_factory=list)  # field-days computed
     failed: dict[tuple[int, date], str] = field(default_factory=dict)
+    spoilt: list[date] = field(default_factory=list)  # days whose published object can't be read
     unfinished: list[int] = field(default_factory=list)  # fields to be carried on after the chunk
     changed_rows: int = 0
     observed: int = 0
@@ -104,13 +106,13 @@ def replay(
         if inputs is None:
             return
         try:
-            computed = compute(processor, inputs)
+            computed = compute(processor, inputs, forgiving=restarts == _RESTARTS)
             if not (computed.steps or computed.failed or inputs.withdrawn):
                 raise PermanentError(
                     f"{inputs.place.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
                 )
             puts = put(processor, inputs, computed)
-            committed = commit(engine, inputs, computed, puts, deadlines, run_id, now)
+            committed = commit(engine, inputs, computed, puts, deadlines, run_id, processor.now(now))
         except ObjectMissingError:
             committed = False
         if committed:
@@ -132,6 +134,8 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     if first is None or closed is None:
         return None
     last = min(first + timedelta(days=CHUNK_DAYS - 1), closed)
+    own = {field_id for field_id, day in todo.misses if day <= last}
+    last = min(last, first + timedelta(days=max(1, CHUNK_FIELD_DAYS // max(1, len(own))) - 1))
     own = {field_id for field_id, day in todo.misses if day <= last}
     lines = timelines(connection, bbox_id, own)
     opened = {
@@ -182,8 +186,11 @@ def view(
 # --- compute -------------------------------------------------------------------------------------------------------
 
 
-def compute(processor: Processor, inputs: Reading) -> Computed:
+def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -> Computed:
     """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are copied.
+
+    A published object that is spoilt counts as one without rows, and so does, to the `forgiving`, one that is gone: its
+    other fields are missed, so that one bad object holds up nobody.
 
     Raises:
         AlgorithmError: the region's version is not supported here.
@@ -200,14 +207,17 @@ def compute(processor: Processor, inputs: Reading) -> Computed:
         gone = [inputs.withdrawn_names[f] for f, listed in inputs.withdrawn if listed == day]
         if not active and not gone:
             continue
-        published = results.read(processor.store, inputs.view.keys[day])
+        published = _published(processor, inputs.view.keys[day], forgiving)
+        if published is None:
+            done.spoilt.append(day)
+            published = results.empty()
         own = sorted(active, key=lambda f: inputs.fields[f].external_id)
         observed, failed = _observations(processor, inputs, day, own, published, rules, done)
         for f in failed:
             done.failed[f, day] = failed[f]
         own = [f for f in own if f not in failed]
         names = [inputs.fields[f].external_id for f in own]
-        rows, states[day] = _carried(processor, inputs, day, own, observed, states, rules)
+        rows, states[day] = _carried(processor, inputs, day, own, observed, states, rules, forgiving)
         before = States.of(results.only(published, names), rules)
         same = before.gather(names, rules).equals(states[day].state)
         stopped = {f for f, name, equal in zip(own, names, same, strict=True) if equal and name in before.fields}
@@ -215,11 +225,23 @@ def compute(processor: Processor, inputs: Reading) -> Computed:
         done.steps += [(f, day) for f in own]
         table = pa.concat_tables([results.without(published, [*names, *gone]), rows])
         changed = results.changed_rows(published, table)
-        if changed:
+        if changed or day in done.spoilt:
             done.tables[day] = table
             done.changed_rows += changed
     done.unfinished = sorted(active)
     return done
+
+
+def _published(processor: Processor, key: str, forgiving: bool) -> pa.Table | None:
+    """The rows under a published key; None where the object can't be read."""
+    try:
+        return results.read(processor.store, key)
+    except pa.ArrowInvalid:
+        return None
+    except ObjectMissingError:
+        if forgiving:
+            return None
+        raise
 
 
 def _observations(
@@ -269,6 +291,7 @@ def _carried(
     observed: pa.Table,
     states: Mapping[date, States],
     rules: Algorithm,
+    forgiving: bool,
 ) -> tuple[pa.Table, States]:
     """The rows of the own fields, carried on from the chunk's own states or from the rows of the days before."""
 
@@ -279,7 +302,10 @@ def _carried(
         key = inputs.view.keys.get(earlier) or inputs.earlier_keys.get(earlier)
         if key is None:
             return None
-        there = States.of(results.only(results.read(processor.store, key, STATE_INPUTS), names), rules)
+        rows = _published(processor, key, forgiving)
+        if rows is None:
+            return States.of(results.empty(), rules) if computed is None else computed
+        there = States.of(results.only(rows.select(STATE_INPUTS), names), rules)
         return there if computed is None else computed.over(there)
 
     wanted = [(inputs.fields[f].external_id, inputs.fields[f].carried_from(day)) for f in own]
@@ -340,7 +366,13 @@ def commit(
             for (f, day), message in computed.failed.items()
             if (f, day) not in inputs.misses
         ]
-        ledger.open_misses(connection, inputs.bbox_id, [*carried, *failing], now)
+        lost = [
+            OpenMiss(f.field_id, day, Cause.PROCESSING_ERROR, "spoilt object")
+            for day in computed.spoilt
+            for f in expected_fields(connection, inputs.bbox_id, day)
+            if (f.field_id, day) not in computed.steps
+        ]
+        ledger.open_misses(connection, inputs.bbox_id, [*carried, *failing, *lost], now)
         ledger.count_failures(connection, inputs.bbox_id, list(computed.failed), now)
         for day in sorted({day for _, day in computed.steps} | {day for _, day in computed.failed}):
             errors: dict[int, str | None] = {f: None for f, d in computed.steps if d == day}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 HISTORY_DAYS, SENSOR_DAYS = 10, 5
 LATE_REGION = "A"
 LATE_FIELD = ("late-comer", "Late Comer", shapely.box(-94.048, 40.452, -94.039, 40.459))
+_MARKER = "demo.txt"  # in a home folder that the demo may empty
 LIMIT_SECONDS = 240  # for the sensors' part
 
 
@@ -48,10 +49,11 @@ def demo(home: Path) -> None:
     """
     started = time.monotonic()
     home = home.absolute()
-    if home.exists() and any(home.iterdir()) and not (home / "satfields.db").exists():
+    if home.exists() and any(home.iterdir()) and not (home / _MARKER).exists():
         raise click.UsageError(f"{home} is neither empty nor of an earlier demo; name another folder with --home")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
+    (home / _MARKER).write_text("made by `satctl demo`, which empties this folder\n")
     today = datetime.now(UTC).date()
     late_day = today - timedelta(days=SENSOR_DAYS)
     os.environ.update(_environment(home, late_day))

@@ -174,7 +174,7 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, as_json: bool) -> N
                 repair(env.engine, store, region.bbox_id, found[-1], datetime.now(UTC))
     clean = all(report.clean for report in found)
     if as_json:
-        print_json({"clean": clean, "regions": [{**vars(report), "clean": report.clean} for report in found]})
+        print_json({"clean": clean, "regions": [report.summary() for report in found]})
     else:
         _print_audit(found)
     if not clean:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import FETCH_JOB, REGION, lane, partition
+from satcommon.contract import FETCH_JOB, REGION, requests
+
+from satfields_ingest.work import scenes_to_ask_for
 
 
 @schedule(
@@ -16,19 +18,9 @@ from satcommon.contract import FETCH_JOB, REGION, lane, partition
     default_status=DefaultScheduleStatus.RUNNING,
 )
 def daily_scenes(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
-    """Fetch yesterday's scene of every active region at 01:00 UTC."""
-    from satcommon.db.engine import reading
-    from satcommon.db.registry import regions
-    from satcommon.environment import environment
-
-    yesterday = context.scheduled_execution_time.date() - timedelta(days=1)
+    """Fetch yesterday's scene of every active region at 01:00 UTC, unless a sensor has asked for it already."""
+    now = context.scheduled_execution_time
+    yesterday = (now - timedelta(days=1)).date().isoformat()
     known = set(context.instance.get_dynamic_partitions(REGION))
-    with reading(environment().engine) as connection:
-        active = [r for r in regions(connection, active=True) if r.name in known]
-    for region in active:
-        if region.monitored_from <= yesterday <= (region.monitored_until or yesterday):
-            yield RunRequest(
-                run_key=f"daily:{region.name}:{yesterday}",
-                partition_key=partition(region.name, yesterday),
-                tags=lane("ingest", region.name),
-            )
+    works = (work for work in scenes_to_ask_for(known, now) if work.partition_key and yesterday in work.partition_key)
+    yield from requests(context.instance, works, now)

@@ -51,7 +51,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
     from satcommon.db.heartbeat import beating
     from satcommon.db.ledger import next_day
     from satcommon.db.registry import region
-    from satcommon.environment import environment
+    from satcommon.environment import environment, utc_now
     from satcommon.expected import ONE_DAY
 
     from satfields_realtime.report import day_metadata
@@ -63,7 +63,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
         place = region(connection, key[REGION])
     lane_name = lane("realtime", place.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-        closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run.run_id, now)
+        closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
         earlier = {closed.inputs.day for closed in closer.through(day)} - {day}
     with reading(env.engine) as connection:
         following = next_day(connection, place)

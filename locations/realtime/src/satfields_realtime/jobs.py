@@ -15,6 +15,7 @@ from satcommon.contract import (
     lane,
     partition,
 )
+from satcommon.errors import SatfieldsError
 
 close_days = define_asset_job(
     CLOSE_JOB, [FIELD_METRICS.to_user_string()], description="Close a region's day, and the open days before it"
@@ -35,7 +36,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     from satcommon.db.engine import reading
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
-    from satcommon.environment import environment
+    from satcommon.environment import environment, utc_now
     from satcommon.scenes.arrival import Answer
 
     from satfields_realtime.report import day_metadata
@@ -56,9 +57,13 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
         if answer.settled and in_window(day, now):
             context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day)))
 
+    def warn(day: date, error: SatfieldsError) -> None:
+        answers["refused"] += 1
+        context.log.warning("%s: its scene can't be read: %s", day, error)
+
     with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
-        closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run_id, now)
-        for closed in closer.history(env.source(), min(until, now.date()), note):
+        closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
+        for closed in closer.history(env.source(), min(until, now.date()), note, warn):
             closed_days += 1
             day = closed.inputs.day
             if closed_days % 30 == 1 or day == until:

@@ -20,6 +20,7 @@ def day_metadata(env: Environment, region: Row[tuple[Region]], day: date, *, pic
     from satcommon import results
     from satcommon.db import ledger
     from satcommon.db.engine import reading
+    from satcommon.errors import SatfieldsError
     from satcommon.region_map import region_map
 
     with reading(env.engine) as connection:
@@ -41,6 +42,9 @@ def day_metadata(env: Environment, region: Row[tuple[Region]], day: date, *, pic
     means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
     metadata |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
     if picture and closed.scene_digest is not None:
-        png = region_map(env.engine, store, region, day)
-        metadata["map"] = MetadataValue.md(f"![NDVI](data:image/png;base64,{base64.b64encode(png).decode()})")
+        try:
+            png = base64.b64encode(region_map(env.engine, store, region, day)).decode()
+            metadata["map"] = MetadataValue.md(f"![NDVI](data:image/png;base64,{png})")
+        except SatfieldsError as error:  # the day is closed whatever its picture
+            metadata["map"] = f"no picture: {error}"
     return metadata

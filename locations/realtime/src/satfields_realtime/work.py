@@ -9,6 +9,7 @@ from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_
 from satcommon.environment import environment
 
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
+_ONE_DAY = timedelta(days=1)
 
 
 def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)) -> Iterator[Work]:
@@ -29,8 +30,10 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
             for region in regions(connection, active=True)
             if region.name in known_regions and not ledger.answered_since(connection, region.bbox_id, now - quiet_for)
         }
+    # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
+    asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), env.settings.partitions_start)
     for name, days in closable.items():
-        if len(days) > FEW_DAYS or any(not in_window(one.day, now) and one.day < now.date() for one in days):
+        if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):
             until = days[-1].day
             config = history_config(name, until)
             yield Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)

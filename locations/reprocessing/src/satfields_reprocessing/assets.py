@@ -35,7 +35,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     from satcommon.db.engine import reading
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
-    from satcommon.environment import environment
+    from satcommon.environment import environment, utc_now
     from satcommon.planning import backlog, plan
     from satcommon.processing import Processor
     from satcommon.replay import replay
@@ -49,7 +49,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     done: Counter[str] = Counter()
     lane_name = lane("replay", place.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-        processor = Processor(env.engine, env.store())
+        processor = Processor(env.engine, env.store(), utc_now)
         for chunk in replay(processor, env.engine, place.bbox_id, env.deadlines, context.run.run_id, now):
             found = chunk.computed
             done.update(

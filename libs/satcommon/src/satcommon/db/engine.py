@@ -36,7 +36,7 @@ def open_engine(url: str, timeout_seconds: float = 30.0) -> Engine:
         parsed = make_url(url)
     except ArgumentError as error:
         raise SettingError(
-            f"SATFIELDS_DATABASE_URL={url!r} is no database URL: expected sqlite:///FILE or postgresql://..."
+            "SATFIELDS_DATABASE_URL is no database URL: expected sqlite:///FILE or postgresql://..."
         ) from error
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": timeout_seconds, "check_same_thread": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from sqlalchemy import Engine, insert, select, update
 from satcommon.db.batches import rows_in
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Run
-from satcommon.errors import RetryableError
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -25,8 +27,8 @@ def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[
         while not stop.wait(seconds):
             try:
                 _beat(engine, run_id, lane)
-            except RetryableError:
-                continue  # the next beat may succeed; that the run works on is not this thread's to decide
+            except Exception as error:  # noqa: BLE001  # the next beat may succeed; the work is not this thread's to end
+                _log.warning("no heartbeat of run %s: %s", run_id, error)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -35,8 +37,6 @@ def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[
     finally:
         stop.set()
         thread.join()
-        with writing(engine) as connection:
-            connection.execute(update(Run).where(Run.run_id == run_id).values(ended_at=datetime.now(UTC)))
 
 
 def heartbeats(engine: Engine, run_ids: Collection[str]) -> dict[str, datetime]:
@@ -49,6 +49,6 @@ def heartbeats(engine: Engine, run_ids: Collection[str]) -> dict[str, datetime]:
 def _beat(engine: Engine, run_id: str, lane: str) -> None:
     now = datetime.now(UTC)
     with writing(engine) as connection:
-        beaten = connection.execute(update(Run).where(Run.run_id == run_id).values(heartbeat_at=now, ended_at=None))
+        beaten = connection.execute(update(Run).where(Run.run_id == run_id).values(heartbeat_at=now))
         if beaten.rowcount == 0:
             connection.execute(insert(Run).values(run_id=run_id, lane=lane, started_at=now, heartbeat_at=now))

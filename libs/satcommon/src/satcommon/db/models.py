@@ -249,6 +249,7 @@ class RegionDay(Base):
     day: Mapped[date] = mapped_column(primary_key=True)
     due: Mapped[Due] = mapped_column(default=Due.UNKNOWN)
     answered_at: Mapped[datetime | None]
+    listing: Mapped[str | None] = mapped_column(String(64))  # names the acquisitions that the answer rests on
     scene_digest: Mapped[str | None] = mapped_column(String(64))
     object_key: Mapped[str | None] = mapped_column(String(300))
     row_count: Mapped[int | None]
@@ -338,4 +339,3 @@ class Run(Base):
     lane: Mapped[str] = mapped_column(String(140))
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
-    ended_at: Mapped[datetime | None]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 import numpy as np
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
@@ -21,6 +22,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Region, Scene
 from satcommon.db.registry import place
+from satcommon.errors import RetryableError
 from satcommon.objects import ObjectStore
 from satcommon.observation import NO_OVERPASS, NO_SCENE
 from satcommon.scenes import cog
@@ -28,6 +30,8 @@ from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
 from satcommon.scenes.unite import Scene as UnitedScene
 from satcommon.scenes.unite import unite
+
+_TRIES = 3  # of asking, while other runs register other listings
 
 
 @dataclass(frozen=True)
@@ -63,29 +67,47 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
 
     Raises:
         SceneError: there are acquisitions, and none of them can be read.
+        RetryableError: other runs registered other listings again and again.
     """
+    for _ in range(_TRIES):
+        answer = _ask_once(engine, store, source, bbox_id, day, now)
+        if answer is not None:
+            return answer
+    raise RetryableError(f"region {bbox_id} {day}: other runs registered other listings {_TRIES} times meanwhile")
+
+
+def _ask_once(
+    engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime
+) -> Answer | None:
+    """Ask, and register if no other run has registered another listing meanwhile; None where one has."""
     with reading(engine) as connection:
         region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
-        known = _registered(connection, bbox_id, day)
-        scenes = _scenes(connection, bbox_id, day)
+        before = ledger.region_day(connection, bbox_id, day)
+    known = before.listing if before else None
     where = place(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])
     due = source.due(where, day)
+    refused = dict(listing.refused)
     scene: UnitedScene | None = None
     key = ""
-    # An item may be taken back and come again: only where there was never another scene is a known listing no news.
-    if acquisitions and (scenes != 1 or {(a.item_id, a.digest) for a in acquisitions} != known):
+    if acquisitions and _name(acquisitions) != known:
         scene = unite(source, where, acquisitions)
         assert scene is not None
-        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{scene.digest}.tif"
-        if not store.exists(key):
-            store.put(key, cog.encode(scene, where.grid, day))
+        refused |= scene.refused
+        # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
+        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
+        store.put(key, cog.encode(scene, where.grid, day))
     with writing(engine) as connection:
         ledger.lock_region(connection, bbox_id)
+        under_lock = ledger.region_day(connection, bbox_id, day)
+        if (under_lock.listing if under_lock else None) != known:
+            return None
         if scene is not None:
+            # What could not be read is no part of the listing that was answered: it stays news, and is read again.
+            known = _name([a for a in acquisitions if a.item_id not in scene.refused])
             _record(connection, bbox_id, source.collection, day, acquisitions, scene, key, now)
-        new = register(connection, bbox_id, day, due, scene.digest if scene else None, now)
+        new = register(connection, bbox_id, day, due, scene.digest if scene else None, now, listing=known)
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
         due=due,
@@ -93,7 +115,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
         object_key=current.object_key if current else None,
         items=tuple(json.loads(current.item_ids)) if current else (),
         fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
-        refused=listing.refused | (scene.refused if scene else {}),
+        refused=refused,
         new=new,
     )
 
@@ -101,19 +123,17 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
 def news(
     engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
 ) -> dict[date, str]:
-    """The days of a span for which the source has acquisitions unknown to the ledger, with a name of the news."""
+    """The days of a span for which the source lists something else than it was last answered with, and its name."""
     listing = source.list(where, first, last, now)
     with reading(engine) as connection:
-        statement = select(AcquisitionRow.item_id, AcquisitionRow.digest).where(
-            AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day >= first, AcquisitionRow.day <= last
-        )
-        known = {(row.item_id, row.digest) for row in connection.execute(statement)}
-    found = {}
-    for day, items in listing.acquisitions.items():
-        new = sorted(a.item_id + a.digest for a in items if (a.item_id, a.digest) not in known)
-        if new:
-            found[day] = hashlib.sha256("".join(new).encode()).hexdigest()[:12]
-    return found
+        days = ledger.region_days(connection, bbox_id, first, last)
+    named = {day: _name(items) for day, items in listing.acquisitions.items() if items}
+    return {day: name[:12] for day, name in named.items() if day not in days or days[day].listing != name}
+
+
+def _name(acquisitions: Sequence[Acquisition]) -> str:
+    """Names a day's listing: the set of its items with their content."""
+    return hashlib.sha256(json.dumps(sorted((a.item_id, a.digest) for a in acquisitions)).encode()).hexdigest()
 
 
 def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[str, str]]:
@@ -121,11 +141,6 @@ def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[st
         AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day == day
     )
     return {(row.item_id, row.digest) for row in connection.execute(statement)}
-
-
-def _scenes(connection: Connection, bbox_id: int, day: date) -> int:
-    statement = select(func.count()).select_from(Scene).where(Scene.bbox_id == bbox_id, Scene.day == day)
-    return connection.execute(statement).scalar_one()
 
 
 def _record(
@@ -178,11 +193,18 @@ def _record(
 
 
 def register(
-    connection: Connection, bbox_id: int, day: date, due: Due, scene_digest: str | None, now: datetime
+    connection: Connection,
+    bbox_id: int,
+    day: date,
+    due: Due,
+    scene_digest: str | None,
+    now: datetime,
+    listing: str | None = None,
 ) -> bool:
     """Enter a day's answer; on a closed day, open as missed what another answer changes.
 
-    A scene stays where the source answers later that it has none: what was delivered is not undone.
+    A scene stays where the source answers later that it has none: what was delivered is not undone. `listing` names
+    what the answer rests on, so that the same is no news.
 
     Returns:
         False where the answer is the one that was there.
@@ -191,6 +213,8 @@ def register(
     before = ledger.region_day(connection, bbox_id, day)
     was = before.scene_digest if before else None
     scene_digest = scene_digest or was
+    listing = listing or (before.listing if before else None)
+    ledger.set_day(connection, bbox_id, day, listing=listing)
     if before is not None and (before.due, was) == (due, scene_digest) and before.answered_at is not None:
         return False
     ledger.set_day(connection, bbox_id, day, due=due, scene_digest=scene_digest, answered_at=now)
