@@ -26,6 +26,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.deadlines import Deadlines
 from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError
+from satcommon.expected import ONE_DAY
 from satcommon.objects import ObjectStore
 from satcommon.observation import Observed, SceneInput, Subject, Work, observe
 from satcommon.reading import DayInputs, Expected, Reading, day_inputs, expected_fields, read
@@ -135,7 +136,12 @@ class Processor:
             key = inputs.earlier_keys.get(day)
             if key is None:
                 return None
-            return States.of(results.only(results.read(self.store, key, STATE_INPUTS), names), rules)
+            try:
+                return States.of(results.only(results.read(self.store, key, STATE_INPUTS), names), rules)
+            except (ObjectMissingError, pa.ArrowInvalid):
+                if day == inputs.day - ONE_DAY:
+                    raise
+                return States.of(results.empty(), rules)  # looked for only where the day after it is missed
 
         return states_before([(f.external_id, f.carried_from) for f in fields], inputs.day, at, rules)
 

@@ -1,0 +1,242 @@
+"""Races of sources, unreadable scenes and spoilt objects: nothing is lost, and nobody else is held up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from satcommon.audit import audit
+from satcommon.closing import Closer
+from satcommon.db import fields, ledger, registry
+from satcommon.db.engine import reading, writing
+from satcommon.deadlines import Deadlines
+from satcommon.errors import ObjectMissingError, SceneError, StoreError
+from satcommon.grid import Bounds, Grid
+from satcommon.objects import ObjectStore
+from satcommon.processing import Processor
+from satcommon.replay import replay
+from satcommon.scenes.arrival import ask, news
+from satcommon.scenes.layers import Layers
+from satcommon.scenes.simulated import SimulatedSource
+from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from shapely.geometry import box
+from sqlalchemy import Engine
+
+BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
+FIRST, NOW = date(2026, 5, 1), datetime(2026, 6, 20, tzinfo=UTC)
+DEADLINES = Deadlines(36.0, 30)
+
+
+def day(n: int) -> date:
+    return FIRST + timedelta(days=n)
+
+
+@dataclass
+class Deliveries:
+    """A source that lists what it is told to, with simulated pixels; some items can't be read."""
+
+    items: dict[date, list[Acquisition]] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    on_list: Callable[[], None] = lambda: None
+    satellite: SimulatedSource = field(default_factory=SimulatedSource)
+    collection: str = "imagery"
+
+    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
+        return None
+
+    def due(self, place: Place, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
+        return Due.DUE
+
+    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
+        found = {on: list(items) for on, items in self.items.items() if first <= on <= last}
+        self.on_list()
+        return Listing(found)
+
+    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+        if acquisition.item_id in self.unreadable:
+            raise SceneError(f"{acquisition.item_id}: truncated")
+        return self.satellite.read(place, replace(acquisition, digest=acquisition.digest.partition("/")[0]))
+
+    def deliver(self, place: Place, on: date, name: str, baseline: str = "1") -> None:
+        [one] = self.satellite.list(place, on, on, NOW).acquisitions[on]
+        item = replace(one, item_id=name, digest=f"{one.digest}/{name}", baseline=baseline, overpass=name)
+        self.items.setdefault(on, []).append(item)
+
+
+@dataclass
+class Farm:
+    engine: Engine
+    store: ObjectStore
+    source: Deliveries
+    place: Place
+
+    def ask(self, n: int) -> tuple[str, ...]:
+        return ask(self.engine, self.store, self.source, 1, day(n), NOW).items
+
+    def close(self) -> list[date]:
+        closer = Closer(self.engine, self.store, 1, DEADLINES, "run", NOW)
+        return [closed.inputs.day for closed in closer.through(date.max)]
+
+    def replay(self) -> int:
+        processor = Processor(self.engine, self.store)
+        return sum(len(c.computed.steps) for c in replay(processor, self.engine, 1, DEADLINES, "run", NOW))
+
+    def key(self, n: int) -> str:
+        with reading(self.engine) as connection:
+            return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
+
+    def problems(self) -> list[str]:
+        with reading(self.engine) as connection:
+            region = registry.region(connection, "A")
+        return audit(self.engine, self.store, region, lambda: None).problems
+
+    def missed(self) -> list[tuple[int, int]]:
+        with reading(self.engine) as connection:
+            found = ledger.misses(connection, 1, date.min, date.max)
+        return [(m.field_id, (m.date_missed - FIRST).days) for m in found]
+
+
+@pytest.fixture
+def farm(sqlite_engine: Engine, tmp_path: Path) -> Farm:
+    grid = Grid.utm(BOUNDS, 200.0)
+    with writing(sqlite_engine) as connection:
+        registry.add_region(connection, "A", BOUNDS, grid, FIRST, None, "1", NOW - timedelta(days=9))
+        shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
+        new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
+        fields.register_fields(connection, new, NOW)
+    return Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), Place("A", BOUNDS, grid))
+
+
+def test_of_two_asks_at_once_the_older_listing_does_not_win(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+
+    def another_asks_with_a_newer_listing() -> None:
+        farm.source.on_list = lambda: None
+        farm.source.deliver(farm.place, day(0), "b")
+        assert farm.ask(0)
+
+    farm.source.on_list = another_asks_with_a_newer_listing
+    farm.ask(0)
+
+    with reading(farm.engine) as connection:
+        items = {name for name in ("a", "b") if name in ledger.current_scene(connection, 1, day(0)).item_ids}
+    assert items <= {"a", "b"}
+    assert news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW) == {}
+
+
+def test_an_item_that_could_not_be_read_stays_news_until_it_can(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "old")
+    farm.source.deliver(farm.place, day(0), "new", baseline="2")
+    farm.source.items[day(0)] = [replace(item, overpass="one pass") for item in farm.source.items[day(0)]]
+    farm.source.unreadable = {"new"}
+    assert farm.ask(0) == ("old",)
+    assert list(news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW)) == [day(0)]
+
+    farm.source.unreadable = set()
+
+    assert farm.ask(0) == ("new",)
+    assert news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW) == {}
+
+
+def test_a_scene_that_was_put_twice_has_two_keys(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+    put: list[str] = []
+    store, farm.store = farm.store, ObjectStore(farm.store.url)
+    original = farm.store.put
+    farm.store.put = lambda key, data: put.append(key) or original(key, data)  # type: ignore[method-assign,func-returns-value]
+    farm.ask(0)
+    with writing(farm.engine) as connection:
+        ledger.set_day(connection, 1, day(0), listing="another")
+    farm.ask(0)
+
+    assert len(set(put)) == 2
+    assert store.exists(put[0])
+
+
+def test_history_goes_on_past_a_scene_that_cant_be_read(farm: Farm) -> None:
+    for n in range(4):
+        farm.source.deliver(farm.place, day(n), f"item {n}")
+    farm.source.unreadable = {"item 1"}
+    trouble: list[date] = []
+
+    closer = Closer(farm.engine, farm.store, 1, DEADLINES, "run", NOW)
+    closed = list(closer.history(farm.source, day(3), lambda *_: None, lambda on, _: trouble.append(on)))
+
+    assert [one.inputs.day for one in closed] == [day(n) for n in range(4)]
+    assert trouble == [day(1)]
+    assert farm.problems() == []
+
+
+def test_a_day_closes_after_three_runs_where_the_object_of_the_day_before_is_gone(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+    farm.ask(0)
+    assert farm.close()[0] == day(0)
+    _reopen_all_but_the_first(farm)
+    farm.store.delete(farm.key(0))
+
+    for _ in range(2):
+        with pytest.raises(ObjectMissingError):
+            farm.close()
+
+    assert farm.close()[0] == day(1)
+    assert (1, 1) in farm.missed()
+
+
+@pytest.mark.parametrize("damage", ["gone", "spoilt"])
+def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: str) -> None:
+    for n in range(5):
+        farm.source.deliver(farm.place, day(n), f"item {n}")
+        farm.ask(n)
+    farm.close()
+    good = farm.store.get(farm.key(1))
+    with writing(farm.engine) as connection:
+        fields.register_fields(
+            connection, [fields.NewField("late", "late", box(14.03, 45.04, 14.04, 45.045), FIRST)], NOW
+        )
+    bad = Path(farm.store.raster_path(farm.key(1)))
+    bad.unlink()
+    if damage == "spoilt":
+        bad.write_bytes(good[: len(good) // 2])
+
+    farm.replay()
+
+    assert farm.missed() == []
+    assert farm.problems() == []
+
+
+def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+    farm.ask(0)
+    monkeypatch.setattr(farm.store, "raster_path", lambda key: "/nowhere/" + key)
+
+    def out_of_reach(key: str) -> bool:
+        raise StoreError("out of reach")
+
+    monkeypatch.setattr(farm.store, "exists", out_of_reach)
+
+    with pytest.raises(StoreError, match="out of reach"):
+        farm.close()
+
+    with reading(farm.engine) as connection:
+        assert ledger.region_day(connection, 1, day(0)).tries == 0
+
+
+def test_a_paused_region_closes_nothing(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+    farm.ask(0)
+    with writing(farm.engine) as connection:
+        registry.activate_region(connection, "A", active=False)
+
+    assert farm.close() == []
+
+
+def _reopen_all_but_the_first(farm: Farm) -> None:
+    from satcommon.db.models import Miss, RegionDay
+    from sqlalchemy import delete
+
+    with writing(farm.engine) as connection:
+        connection.execute(delete(Miss))
+        connection.execute(delete(RegionDay).where(RegionDay.day > FIRST))
