@@ -57,7 +57,7 @@ lint: install ## format, lint, types, and which package may import which
 	$(bin)/lint-imports
 
 .PHONY: test
-test: install ## unit and integration tests: a minute or two
+test: install ## unit, integration and protocol tests: a few minutes
 	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol
 
 .PHONY: test-slow

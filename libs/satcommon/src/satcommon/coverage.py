@@ -145,7 +145,7 @@ class CoverageCache:
             if key in self._packs:
                 continue
             try:
-                table = pq.read_table(io.BytesIO(self._store.get(key)))
+                table = pq.ParquetFile(pa.BufferReader(self._store.get(key))).read(use_threads=False)
             except (ObjectMissingError, pa.ArrowInvalid):  # gone, or spoilt: it is no truth, and computed again
                 continue
             self._packs.add(key)

@@ -239,6 +239,11 @@ def _history(env: Environment, region: str, until: date, now: datetime) -> Launc
         raise InputError(f"--until {until}: the day is not over; expected a day before today, {now.date()} UTC")
     if until < first:
         raise InputError(f"--until {until}: the first open day of region {region!r} is {first}; there is nothing to do")
+    if first < env.settings.partitions_start:
+        warn(
+            f"days before {env.settings.partitions_start} (SATFIELDS_PARTITIONS_START) are closed and can be exported, "
+            "but Dagster's window does not show them"
+        )
     config = contract.history_config(region, until)
     return Launch("realtime", contract.HISTORY_JOB, contract.lane("history", region), config)
 

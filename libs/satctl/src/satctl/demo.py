@@ -148,19 +148,27 @@ def _enter_late_field(env: Environment, today: date) -> None:
 def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path) -> None:
     """Wait until all is closed and put right; the late scene is let go once its day is closed without it."""
     days = 2 * SENSOR_DAYS
-    with progress(f"sensors at work: {days} region-days", days + 2) as advance:
-        shown = 0
+    late = _late_scene(home, late_day)
+    told: list[str] = []
+
+    def tell(what: str) -> None:
+        if what not in told:
+            told.append(what)
+            say(f"  {time.monotonic() - started:4.0f} s  {what}")
+
+    started = time.monotonic()
+    with progress(f"sensors at work: {days} region-days"):
 
         def done() -> bool:
-            nonlocal shown
             closed, late_day_is_closed, scene_is_there, open_misses = _state(env, today, late_day)
-            if late_day_is_closed:
-                _late_scene(home, late_day).unlink(missing_ok=True)
-            reached = closed + scene_is_there + (closed == days and scene_is_there and open_misses == 0)
-            while shown < reached:
-                advance()
-                shown += 1
-            return reached == days + 2
+            tell(f"{closed} of {days} region-days closed, {open_misses} field-days missed")
+            if late_day_is_closed and late.exists():
+                tell(f"{late_day} of region {LATE_REGION} closed without its scene, which is held back until now")
+                _show("plan")
+                late.unlink()
+            if scene_is_there:
+                tell(f"the scene of {late_day} of region {LATE_REGION} came late")
+            return closed == days and scene_is_there and open_misses == 0
 
         if not laptop.wait_for(done, LIMIT_SECONDS, pause=1.0):
             log = home / "dagster.log"

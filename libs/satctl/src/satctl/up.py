@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 
 import click
 from satcommon.contract import LOCATIONS
@@ -10,6 +11,8 @@ from satcommon.settings import settings
 
 from satctl import laptop
 from satctl.output import say
+
+SAMPLE_DAYS = 5  # of the samples' past: what the sensors fill before a newcomer has found the page
 
 
 @click.command()
@@ -39,7 +42,9 @@ def up(port: int, seed: bool) -> None:
     with reading(engine) as connection:
         empty = not regions(connection)
     if seed and empty:
-        main.main(["regions", "seed"], standalone_mode=False)
+        first = datetime.now(UTC).date() - timedelta(days=SAMPLE_DAYS)
+        main.main(["regions", "seed", "--monitored-from", first.isoformat()], standalone_mode=False)
+        say(f"the sensors will fill the samples' days from {first} on, in a few minutes")
     log = home / "dagster.log"
     try:
         say(f"starting Dagster at http://localhost:{port} ...")

@@ -69,7 +69,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
             if closed_days % 30 == 1 or day == until:
                 context.log.info("%s is closed (%d days so far, until %s)", day, closed_days, until)
             if in_window(day, now):
-                metadata = day_metadata(env, place, day, picture=day == until)
+                metadata = day_metadata(env, place, day)
                 event = AssetMaterialization(FIELD_METRICS, partition=partition(place.name, day), metadata=metadata)
                 context.log_event(event)
     context.add_output_metadata({"days closed": closed_days, **answers})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 
-def day_metadata(env: Environment, region: Row[tuple[Region]], day: date, *, picture: bool = True) -> dict[str, Any]:
+def day_metadata(env: Environment, region: Row[tuple[Region]], day: date) -> dict[str, Any]:
     """The metadata of a closed day, read from what is published."""
     import pyarrow.compute as pc
     from satcommon import results
@@ -41,7 +41,7 @@ def day_metadata(env: Environment, region: Row[tuple[Region]], day: date, *, pic
     }
     means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
     metadata |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
-    if picture and closed.scene_digest is not None:
+    if closed.scene_digest is not None:
         try:
             png = base64.b64encode(region_map(env.engine, store, region, day)).decode()
             metadata["map"] = MetadataValue.md(f"![NDVI](data:image/png;base64,{png})")
