@@ -86,6 +86,7 @@ class Standing:
         monitored_until: last monitored day; None where it is open.
         algorithm_version: that it is pinned to.
         watermark: last closed day.
+        final_through: last day up to which nothing of the region is to be redone.
         lag_days: monitored days that are over and not closed.
         expected_on: the watermark, else the first monitored day.
         expected_fields: fields expected on that day.
@@ -106,6 +107,7 @@ class Standing:
     monitored_until: date | None
     algorithm_version: str
     watermark: date | None
+    final_through: date | None
     lag_days: int
     expected_on: date
     expected_fields: int
@@ -140,6 +142,7 @@ def standing(
         if day not in closable and day in answers and answers[day].due is Due.DUE and answers[day].scene_digest is None
     ]
     awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
+    missed = _backlog(connection, region, {one.day for one in awaited}, now)
     return Standing(
         region=region.name,
         active=region.active,
@@ -147,11 +150,12 @@ def standing(
         monitored_until=region.monitored_until,
         algorithm_version=region.algorithm_version,
         watermark=last,
+        final_through=min([last, *(one.first_day - ONE_DAY for one in missed)]) if last else None,
         lag_days=len(over),
         expected_on=expected_on,
         expected_fields=sum(t.at(expected_on) is not None for t in timelines(connection, region.bbox_id).values()),
         closed_days=_closed_days(connection, region, last_days),
-        backlog=_backlog(connection, region, {one.day for one in awaited}, now),
+        backlog=missed,
         withdrawals=connection.execute(
             select(func.count()).select_from(Withdrawal).where(Withdrawal.bbox_id == region.bbox_id)
         ).scalar_one(),

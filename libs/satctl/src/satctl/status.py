@@ -60,7 +60,16 @@ def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
 
 
 def _print(found: Sequence[Standing], now: datetime) -> None:
-    columns = ("region", "active", "monitored", "watermark", "lag, days", "fields", "missed field-days")
+    columns = (
+        "region",
+        "active",
+        "monitored",
+        "watermark",
+        "final through",
+        "lag, days",
+        "fields",
+        "missed field-days",
+    )
     print_table(
         (*columns, "to withdraw", "source late", "us late", "next deadline"),
         [
@@ -69,6 +78,7 @@ def _print(found: Sequence[Standing], now: datetime) -> None:
                 s.active,
                 f"{s.monitored_from}..{s.monitored_until or ''}",
                 s.watermark,
+                s.final_through,
                 s.lag_days,
                 s.expected_fields,
                 sum(one.field_days for one in s.backlog),
