@@ -4,6 +4,9 @@ The database is, in this order: the engine that a caller put into ``config.attri
 ``sqlalchemy.url``, SATFIELDS_DATABASE_URL. Of two upgrades at a time the second waits and finds nothing to do.
 """
 
+import sqlite3
+import time
+from contextlib import closing
 from typing import Any, Literal
 
 from alembic import context
@@ -55,12 +58,20 @@ def _migrate() -> None:
 
 
 def _write_ahead(engine: Engine) -> None:
-    """Let readers and a writer not wait for each other; the file remembers it. SQLite refuses it in a transaction."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
+    """Let readers and a writer not wait for each other; the file remembers it.
+
+    SQLite refuses it in a transaction, and gives up at once, whatever the time-out, where another connection reads.
+    """
+    give_up = time.monotonic() + settings().database_timeout_seconds
+    with closing(engine.raw_connection()) as connection:
+        while True:
+            try:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
 
 
 def _print_sql() -> None:

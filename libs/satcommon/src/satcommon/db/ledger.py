@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from satcommon.db.batches import rows_in
@@ -192,27 +192,25 @@ def _resolve(
     connection: Connection, bbox_id: int, rows: list[dict[str, Any]], now: datetime, *also: ColumnElement[bool]
 ) -> None:
     if rows:
-        statement = update(Miss).where(
-            Miss.bbox_id == bbox_id,
-            Miss.field_id == bindparam("f"),
-            Miss.date_missed == bindparam("d"),
-            Miss.processed.is_(False),
-            *also,
-        )
+        statement = _update_open(bbox_id).where(*also)
         connection.execute(statement.values(processed=True, resolved_time=now), rows)
+
+
+def _update_open(bbox_id: int) -> Update:
+    """The update of open misses, each by `f` and `d`, field id and day."""
+    return update(Miss).where(
+        Miss.bbox_id == bbox_id,
+        Miss.field_id == bindparam("f"),
+        Miss.date_missed == bindparam("d"),
+        Miss.processed.is_(False),
+    )
 
 
 def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
     """Count one more failed attempt of open misses, from which their pause grows."""
     if failed:
-        statement = update(Miss).where(
-            Miss.bbox_id == bbox_id,
-            Miss.field_id == bindparam("f"),
-            Miss.date_missed == bindparam("d"),
-            Miss.processed.is_(False),
-        )
         values = {"attempts": Miss.attempts + 1, "tried_at": now}
-        connection.execute(statement.values(values), [{"f": f, "d": d} for f, d in failed])
+        connection.execute(_update_open(bbox_id).values(values), [{"f": f, "d": d} for f, d in failed])
 
 
 def forget_failures(
