@@ -12,8 +12,11 @@ from satcommon import processing, replay
 from satcommon.closable import closable_days
 from satcommon.db import registry
 from satcommon.db.engine import reading
+from satcommon.errors import SceneError
+from satcommon.observation import SceneInput
 from satcommon.processing import Outcome
 from satcommon.reading import read
+from satcommon.scenes.arrival import enter, fetch
 from truth import DEADLINES
 from world import World
 
@@ -50,11 +53,20 @@ class Realtime:
             if self.inputs is None:
                 self.ended = "closed by another"
         elif self.computed is None:
-            self.computed = world.processor.compute(self.inputs)
+            self._compute()
         elif self.stored is None:
             self.stored = world.processor.put(self.inputs, self.computed)
         else:
             self._commit()
+
+    def _compute(self) -> None:
+        try:
+            self.computed = self.world.processor.compute(self.inputs)
+        except SceneError as error:
+            try:
+                self.computed = processing._count_failure(self.world.engine, self.inputs, error)
+            except SceneError:
+                self.ended = "failed"
 
     def _commit(self) -> None:
         outcome = processing.commit(
@@ -146,6 +158,44 @@ class Replay:
         return self.ended
 
 
+@dataclass
+class Ask:
+    """A run of ingest that asks for one day: fetch, which stores the scene, and commit, and again."""
+
+    world: World
+    region: str
+    day: date
+    asked: Any = None
+    scene: SceneInput | None = None
+    ended: str = ""
+
+    @classmethod
+    def start(cls, world: World, region: str, on: date) -> Ask:
+        """A run after its first step."""
+        run = cls(world, region, on)
+        run.step()
+        return run
+
+    def step(self) -> None:
+        world = self.world
+        if self.asked is None:
+            self.scene = world.laboratory.oracle.scene(world.satellite, self.region, self.day)
+            self.asked = fetch(
+                world.engine, world.store, world.satellite, world.bbox_id(self.region), self.day, world.now
+            )
+        elif enter(world.engine, self.asked):
+            world.heard(self.region, self.day, self.asked.due, self.scene)
+            self.ended = "ANSWERED"
+        else:
+            self.asked = None
+
+    @property
+    def next(self) -> str:
+        return "fetch" if self.asked is None else "commit"
+
+    until, finish = Replay.until, Replay.finish
+
+
 @contextmanager
 def _chunks_of(days: int) -> Iterator[None]:
     was = replay.CHUNK_DAYS
@@ -156,4 +206,4 @@ def _chunks_of(days: int) -> Iterator[None]:
         replay.CHUNK_DAYS = was
 
 
-Run = Realtime | Replay
+Run = Realtime | Replay | Ask

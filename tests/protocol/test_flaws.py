@@ -6,9 +6,9 @@ A test fails where the library has the flaw; `check` compares with what is true 
 from __future__ import annotations
 
 import pytest
-from runs import Realtime, Replay
+from runs import Ask, Realtime, Replay
 from satcommon.algorithm import CURRENT
-from satcommon.db import registry
+from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.errors import RetryableError
 from satcommon.planning import backlog
@@ -540,11 +540,9 @@ def test_the_same_replay_twice(farm: World) -> None:
     settle(farm)
 
 
-def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_redone(
-    farm: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_redone(farm: World) -> None:
     broken = farm.regions[WEST].scene(day(2)).digest
-    monkeypatch.setattr(FailingProcessor, "unreadable", frozenset({broken}))
+    farm.processor.unreadable = frozenset({broken})
     farm.register("f3", 4, day(1))
 
     replay(farm).finish()
@@ -554,13 +552,13 @@ def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_red
     farm.check()
     with reading(farm.engine) as connection:
         assert not backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
-    monkeypatch.undo()
+    farm.processor.unreadable = frozenset()
     settle(farm)
 
 
-def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World) -> None:
     broken = farm.regions[WEST].scene(day(2)).digest
-    monkeypatch.setattr(FailingProcessor, "unreadable", frozenset({broken}))
+    farm.processor.unreadable = frozenset({broken})
     farm.register("f3", 4, day(1))
     for _ in range(3):
         farm.replay(WEST)
@@ -650,6 +648,22 @@ def test_a_delivery_that_was_taken_back_and_comes_again_is_heard(farm: World) ->
         farm.arrives(WEST, day(2), delivery)
 
     farm.check()
+    settle(farm)
+
+
+def test_an_answer_that_is_older_than_another_run_s_is_asked_for_again(farm: World) -> None:
+    run = Ask.start(farm, WEST, day(5))
+    farm.owe(WEST, day(5), Due.NOT_DUE)
+    farm.ask(WEST, day(5))
+
+    run.step()
+
+    assert (run.ended, run.next) == ("", "fetch")
+    assert run.finish() == "ANSWERED"
+    with reading(farm.engine) as connection:
+        answered = ledger.region_day(connection, farm.bbox_id(WEST), day(5))
+    assert answered is not None
+    assert answered.due is Due.NOT_DUE
     settle(farm)
 
 

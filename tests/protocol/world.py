@@ -24,7 +24,7 @@ from satcommon import replay, results
 from satcommon.algorithm import CURRENT
 from satcommon.audit import audit
 from satcommon.closing import Closer
-from satcommon.db import fields, registry
+from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
@@ -116,6 +116,7 @@ class Laboratory:
             for table in reversed(Base.metadata.sorted_tables):
                 if table.name != Registry.__tablename__:
                     connection.execute(delete(table))
+        self.processors[which].unreadable = frozenset()
         world = World(self, engine, self.processors[which])
         for i, (name, place) in enumerate(PLACES.items()):
             with writing(engine) as connection:
@@ -134,7 +135,7 @@ class Laboratory:
         return world
 
 
-def _processor(engine: Engine, store: ObjectStore, oracle: Oracle) -> Processor:
+def _processor(engine: Engine, store: ObjectStore, oracle: Oracle) -> FailingProcessor:
     processor = FailingProcessor(engine, store)
     rule = algorithms.algorithm(CURRENT).coverage_rule
     processor._coverages |= {f"{PLACES[name].grid.digest}/{rule}": cache for name, cache in oracle.coverages.items()}
@@ -194,7 +195,7 @@ class World:
 
     laboratory: Laboratory
     engine: Engine
-    processor: Processor
+    processor: FailingProcessor
     now: datetime = START
     satellite: Satellite = field(default_factory=Satellite)
     regions: dict[str, RegionFacts] = field(default_factory=lambda: {name: RegionFacts() for name in REGIONS})
@@ -208,7 +209,7 @@ class World:
     @classmethod
     def of(cls, laboratory: Laboratory, now: datetime) -> World:
         """The world that is there already, for one who knows no facts of it, with a processor of its own."""
-        return cls(laboratory, laboratory.engines[0], Processor(laboratory.engines[0], laboratory.store), now)
+        return cls(laboratory, laboratory.engines[0], FailingProcessor(laboratory.engines[0], laboratory.store), now)
 
     # Events of the registry; each is one transaction. All but time is kept, so that another world can be told the same.
 
@@ -274,8 +275,12 @@ class World:
     def ask(self, region: str, on: date) -> None:
         scene = self.laboratory.oracle.scene(self.satellite, region, on)
         ask(self.engine, self.store, self.satellite, self.bbox_id(region), on, self.now)
+        self.heard(region, on, self.satellite.due(PLACES[region], on), scene)
+
+    def heard(self, region: str, on: date, due: Due, scene: SceneInput | None) -> None:
+        """Keep as a fact what the ledger was told of a day."""
         facts = self.regions[region]
-        facts.due[on] = self.satellite.due(PLACES[region], on)
+        facts.due[on] = due
         if scene is not None:
             facts.scenes[on] = scene
 
@@ -387,6 +392,19 @@ class World:
             assert report.clean, report.problems
 
     # Work.
+
+    def breaks_or_is_mended(self, region: str, on: date) -> None:
+        """The file of a day's scene can't be read any more, or again."""
+        scene = self.regions[region].scenes.get(on)
+        if scene is not None:
+            self.processor.unreadable ^= {scene.digest}
+
+    def mend(self) -> None:
+        """Every file can be read again, and what failed is to be tried at once."""
+        self.processor.unreadable = frozenset()
+        for region in REGIONS:
+            with writing(self.engine) as connection:
+                ledger.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
 
     def closer(self, region: str, run_id: str = "run") -> Closer:
         return Closer(self.engine, self.store, self.bbox_id(region), DEADLINES, run_id, self.now)

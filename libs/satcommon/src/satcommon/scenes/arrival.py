@@ -31,7 +31,7 @@ from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
 from satcommon.scenes.unite import Scene as UnitedScene
 from satcommon.scenes.unite import unite
 
-_TRIES = 3  # of asking, while other runs register other listings
+_TRIES = 3  # of asking, while other runs register other answers
 
 
 @dataclass(frozen=True)
@@ -62,62 +62,90 @@ class Answer:
         return self.scene_digest is not None or self.due is Due.NOT_DUE
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a source said of a region's day: a scene of it is stored, and nothing registered.
+
+    `before` is what the ledger knew of the day: listing, due answer, and when it was answered.
+    """
+
+    bbox_id: int
+    collection: str
+    day: date
+    now: datetime
+    before: tuple[str | None, Due | None, datetime | None]
+    due: Due
+    acquisitions: Sequence[Acquisition]
+    refused: dict[str, str]
+    scene: UnitedScene | None
+    key: str
+
+
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
     """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
 
     Raises:
         SceneError: there are acquisitions, and none of them can be read.
-        RetryableError: other runs registered other listings again and again.
+        RetryableError: other runs registered other answers again and again.
     """
     for _ in range(_TRIES):
-        answer = _ask_once(engine, store, source, bbox_id, day, now)
+        answer = enter(engine, fetch(engine, store, source, bbox_id, day, now))
         if answer is not None:
             return answer
-    raise RetryableError(f"region {bbox_id} {day}: other runs registered other listings {_TRIES} times meanwhile")
+    raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
 
 
-def _ask_once(
-    engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime
-) -> Answer | None:
-    """Ask, and register if no other run has registered another listing meanwhile; None where one has."""
+def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
+    """Ask, and store the scene where the listing is news."""
     with reading(engine) as connection:
         region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
-        before = ledger.region_day(connection, bbox_id, day)
-    known = before.listing if before else None
+        before = _known(connection, bbox_id, day)
     where = place(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])
-    due = source.due(where, day)
     refused = dict(listing.refused)
     scene: UnitedScene | None = None
     key = ""
-    if acquisitions and _name(acquisitions) != known:
+    if acquisitions and _name(acquisitions) != before[0]:
         scene = unite(source, where, acquisitions)
         assert scene is not None
         refused |= scene.refused
         # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
+    due = source.due(where, day)
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, refused, scene, key)
+
+
+def enter(engine: Engine, asked: Asked) -> Answer | None:
+    """Register what was said; None where another run has registered another answer since it was asked for."""
+    bbox_id, day, scene = asked.bbox_id, asked.day, asked.scene
     with writing(engine) as connection:
         ledger.lock_region(connection, bbox_id)
-        under_lock = ledger.region_day(connection, bbox_id, day)
-        if (under_lock.listing if under_lock else None) != known:
+        if _known(connection, bbox_id, day) != asked.before:
             return None
+        listing = asked.before[0]
         if scene is not None:
             # What could not be read is no part of the listing that was answered: it stays news, and is read again.
-            known = _name([a for a in acquisitions if a.item_id not in scene.refused])
-            _record(connection, bbox_id, source.collection, day, acquisitions, scene, key, now)
-        new = register(connection, bbox_id, day, due, scene.digest if scene else None, now, listing=known)
+            listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
+            _record(connection, bbox_id, asked.collection, day, asked.acquisitions, scene, asked.key, asked.now)
+        digest = scene.digest if scene else None
+        new = register(connection, bbox_id, day, asked.due, digest, asked.now, listing=listing)
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
-        due=due,
+        due=asked.due,
         scene_digest=current.digest if current else None,
         object_key=current.object_key if current else None,
         items=tuple(json.loads(current.item_ids)) if current else (),
         fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
-        refused=refused,
+        refused=asked.refused,
         new=new,
     )
+
+
+def _known(connection: Connection, bbox_id: int, day: date) -> tuple[str | None, Due | None, datetime | None]:
+    row = ledger.region_day(connection, bbox_id, day)
+    return (row.listing, row.due, row.answered_at) if row else (None, None, None)
 
 
 def news(
