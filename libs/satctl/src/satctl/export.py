@@ -4,49 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import click
-from satcommon.db import ledger, registry
+from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.db.fields import fields
-from satcommon.db.models import Region, RegionDay
 from satcommon.errors import InputError, StoreError
-from sqlalchemy import Connection, Row, func, select
 
 from satctl.opening import opened
 from satctl.output import counted, progress
 from satctl.parameters import DAY
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from satcommon.objects import ObjectStore
-
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".geojson": "geojson", ".json": "geojson"}
 _STDOUT = "-"
-
-
-@dataclass(frozen=True)
-class Published:
-    """What is published of a region's days, from one snapshot.
-
-    Args:
-        keys: of the days' objects, in day order.
-        first_miss: each field's first open miss, by external id; what lies before it is final.
-        withdrawn: fields whose row of a day waits to be taken out, since nobody expects it any more.
-        polygons: WKB of the fields' current geometry, by external id.
-    """
-
-    keys: dict[date, str]
-    first_miss: dict[str, date]
-    withdrawn: dict[date, set[str]]
-    polygons: dict[str, bytes]
 
 
 @click.command()
@@ -71,6 +46,9 @@ def export(region: str, first: date | None, last: date | None, kind: str | None,
       satctl export A --output A.parquet
       satctl export A --from 2026-05-31 --to 2026-05-31 --format geojson --output - | jq .features[0]
     """
+    import pyarrow as pa
+    from satcommon.published import checked_span, published
+
     from satctl.writers import open_writer
 
     chosen = kind or FORMATS.get(Path(output).suffix.lower(), "csv")
@@ -78,67 +56,23 @@ def export(region: str, first: date | None, last: date | None, kind: str | None,
         store = env.store()
         with reading(env.engine) as connection:
             found = registry.region(connection, region)
-            published = _published(connection, found, *_span(connection, found, first, last))
+            span = checked_span(connection, found, first, last)
+            rows_of = published(connection, found, *span)
+            polygons = {row.external_id: row.geometry for row in fields(connection)}
         rows = 0
         with (
             _sink(output, force) as sink,
-            open_writer(chosen, sink, published.polygons) as write,
-            progress(f"exporting {region}", total=len(published.keys)) as advance,
+            open_writer(chosen, sink, polygons) as write,
+            progress(f"exporting {region}", total=len(rows_of.keys)) as advance,
         ):
-            for day, key in published.keys.items():
-                table = day_rows(store, key, day, published)
+            for day in rows_of.keys:
+                table = rows_of.rows(store, day)
+                final = [day < rows_of.first_miss.get(name, date.max) for name in table["field"].to_pylist()]
+                table = table.append_column("final", pa.array(final, pa.bool_()))
                 write(table)
                 rows += table.num_rows
                 advance()
-    click.echo(f"wrote {counted(rows, 'row')} of {counted(len(published.keys), 'day')} to {output}", err=True)
-
-
-def _span(
-    connection: Connection, region: Row[tuple[Region]], first: date | None, last: date | None
-) -> tuple[date, date]:
-    """The days asked for, all of them closed."""
-    statement = select(func.min(RegionDay.day)).where(
-        RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None)
-    )
-    earliest = connection.execute(statement).scalar()
-    latest = ledger.watermark(connection, region.bbox_id)
-    if earliest is None or latest is None:
-        raise InputError(f"region {region.name!r} has no closed day yet; `satctl status` tells what it waits for")
-    first, last = first or earliest, last or latest
-    if last < first:
-        raise InputError(f"--to {last} is before --from {first}; expected a span of days")
-    for option, day in (("--from", first), ("--to", last)):
-        if not earliest <= day <= latest:
-            raise InputError(f"{option} {day}: region {region.name!r} is closed from {earliest} to {latest}")
-    return first, last
-
-
-def _published(connection: Connection, region: Row[tuple[Region]], first: date, last: date) -> Published:
-    keys = ledger.published_keys(connection, region.bbox_id, first, last)
-    known = {row.field_id: row for row in fields(connection)}
-    first_miss: dict[str, date] = {}
-    for miss in ledger.misses(connection, region.bbox_id, date.min, last):  # by day
-        first_miss.setdefault(known[miss.field_id].external_id, miss.date_missed)
-    withdrawn: dict[date, set[str]] = defaultdict(set)
-    for field_id, day in ledger.withdrawals(connection, region.bbox_id, first, last):
-        withdrawn[day].add(known[field_id].external_id)
-    return Published(
-        keys=dict(sorted(keys.items())),
-        first_miss=first_miss,
-        withdrawn=withdrawn,
-        polygons={row.external_id: row.geometry for row in known.values()},
-    )
-
-
-def day_rows(store: ObjectStore, key: str, day: date, published: Published) -> pa.Table:
-    """The expected rows of a day, with the column `final`."""
-    import pyarrow as pa
-    from satcommon import results
-
-    table = results.read(store, key, results.SCHEMA.names)
-    table = results.without(table, sorted(published.withdrawn.get(day, ())))
-    final = [day < published.first_miss.get(name, date.max) for name in table["field"].to_pylist()]
-    return table.append_column("final", pa.array(final, pa.bool_()))
+    click.echo(f"wrote {counted(rows, 'row')} of {counted(len(rows_of.keys), 'day')} to {output}", err=True)
 
 
 @contextmanager
