@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.dagster_world import World, set_environment, world
+from tests.integration.satctl_world import closed, satctl, system  # noqa: F401  # fixtures for all
 
 VARIABLES = {
     "RETRY_PAUSE_SECONDS": "1",

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 from satcommon.closing import Closer
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
@@ -25,43 +21,7 @@ from satcommon.settings import settings
 from satctl.main import COMMANDS, main
 from sqlalchemy import Engine, text, update
 
-Satctl = Callable[..., Result]
-
-BOUNDS = ["-94.3", "40.3", "-94.0", "40.6"]
-FIRST, LAST = date(2025, 6, 1), date(2025, 6, 4)
-INSIDE = "POLYGON ((-94.2 40.4, -94.1 40.4, -94.1 40.5, -94.2 40.4))"
-
-
-@pytest.fixture
-def satctl() -> Satctl:
-    """Runs a command; gives exit code, stdout and stderr."""
-
-    def run(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == code, result.output
-        return result
-
-    return run
-
-
-@pytest.fixture
-def system(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """A migrated database, which `satctl` uses too."""
-    monkeypatch.setenv("SATFIELDS_DATABASE_URL", sqlite_engine.url.render_as_string(hide_password=False))
-    return sqlite_engine
-
-
-@pytest.fixture
-def closed(system: Engine, satctl: Satctl) -> Environment:
-    """Region S with one field, `=1+1`, and four closed days."""
-    satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
-    satctl("fields", "add", "=1+1", "--planted", "2025-05-01", "--wkt", INSIDE)
-    env = Environment(settings(), system)
-    with reading(system) as connection:
-        bbox_id = region(connection, "S").bbox_id
-    closer = Closer(system, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
-    assert len(list(closer.history(env.source(), LAST, lambda _day, _answer: None))) == 4
-    return env
+from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl
 
 
 def write_fields(folder: Path, *features: tuple[str, str, list[list[float]]], **properties: Any) -> str:
@@ -483,7 +443,7 @@ def test_a_deactivation_withdraws_and_is_said_once(closed: Environment, satctl: 
     assert again == "field =1+1 is inactive already; nothing was changed\n"
 
 
-# --- status, audit, export -----------------------------------------------------------------------------------------
+# --- status, audit -------------------------------------------------------------------------------------------------
 
 
 def test_an_empty_system_is_nothing_to_report_and_nothing_lost(system: Engine, satctl: Satctl) -> None:
@@ -567,85 +527,3 @@ def test_the_audit_counts_and_says_what_is_wrong(closed: Environment, satctl: Sa
     assert "S 2025-06-04: the published object results/" in broken
     assert "NOT CLEAN" in broken
     assert json.loads(satctl("audit", "--json", code=1).stdout)["clean"] is False
-
-
-@pytest.fixture
-def exported(closed: Environment, satctl: Satctl, tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Exports region S after its field missed a day and lost another."""
-    satctl("fields", "revise", "=1+1", "--from", "2025-06-03", "--wkt", INSIDE.replace("40.5", "40.55"))
-    satctl("fields", "revise", "=1+1", "--season-end", "2025-06-03")
-
-    def run(name: str, *arguments: str) -> Path:
-        result = satctl("export", "S", "--output", str(tmp_path / name), *arguments)
-        assert result.stdout == ""
-        return tmp_path / name
-
-    yield run
-    assert not list(tmp_path.glob(".*.part"))
-
-
-def test_an_export_to_csv_is_ordered_marked_and_safe_to_open(exported: Callable[..., Path]) -> None:
-    with exported("rows.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-
-    assert [(row["day"], row["final"]) for row in rows] == [
-        ("2025-06-01", "true"),
-        ("2025-06-02", "true"),
-        ("2025-06-03", "false"),
-    ]
-    assert {row["field"] for row in rows} == {"'=1+1"}
-    assert len(json.loads(rows[0]["state_days"])) == 8
-    assert datetime.fromisoformat(rows[0]["sensed_at"]).date() == FIRST
-
-
-def test_an_export_to_parquet_keeps_types(exported: Callable[..., Path]) -> None:
-    table = pq.read_table(exported("rows.parquet"))
-
-    assert table["final"].to_pylist() == [True, True, False]
-    assert table["day"].to_pylist() == [date(2025, 6, day) for day in (1, 2, 3)]
-    assert table["field"].to_pylist() == ["=1+1"] * 3
-
-
-def test_an_export_to_geojson_has_a_feature_a_row_with_the_current_polygon(exported: Callable[..., Path]) -> None:
-    content = json.loads(exported("rows.geojson", "--from", "2025-06-02", "--to", "2025-06-03").read_text())
-
-    assert [f["properties"]["day"] for f in content["features"]] == ["2025-06-02", "2025-06-03"]
-    assert [f["properties"]["final"] for f in content["features"]] == [True, False]
-    assert content["features"][0]["geometry"]["coordinates"][0][2] == [-94.1, 40.55]
-
-
-def test_an_export_goes_to_stdout(closed: Environment, satctl: Satctl) -> None:
-    result = satctl("export", "S", "--format", "csv", "--output", "-")
-
-    assert len(result.stdout.splitlines()) == 5
-    assert "wrote 4 rows of 4 days to -" in result.stderr
-
-
-def test_an_export_overwrites_nothing_unless_told_to(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
-    file.write_text("mine")
-
-    refused = satctl("export", "S", "--output", str(file), code=2).stderr
-    kept = file.read_text()
-    satctl("export", "S", "--output", str(file), "--force")
-
-    assert "exists already; name another file, or overwrite it with --force" in refused
-    assert kept == "mine"
-    assert file.read_text().startswith('"region","day","field"')
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--from", "2025-05-31"], "--from 2025-05-31: region 'S' is closed from 2025-06-01 to 2025-06-04"),
-        (["--to", "2025-06-05"], "--to 2025-06-05: region 'S' is closed from"),
-        (["--from", "2025-06-03", "--to", "2025-06-02"], "--to 2025-06-02 is before --from 2025-06-03"),
-        (["--output", "nowhere/rows.csv"], "--output nowhere/rows.csv: can't be written: No such file or directory"),
-    ],
-)
-def test_an_export_of_what_is_not_there_is_refused(
-    arguments: list[str], message: str, closed: Environment, satctl: Satctl
-) -> None:
-    output = [] if "--output" in arguments else ["--output", "-"]
-
-    assert message in satctl("export", "S", *arguments, *output, code=2).stderr

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import IO
 
 import click
 from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.db.fields import fields
-from satcommon.errors import InputError, StoreError
 
 from satctl.opening import opened
 from satctl.output import counted, progress
 from satctl.parameters import DAY
+from satctl.sink import force_option, sink
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".geojson": "geojson", ".json": "geojson"}
-_STDOUT = "-"
 
 
 @click.command()
@@ -32,7 +26,7 @@ _STDOUT = "-"
     "--format", "kind", type=click.Choice(sorted(set(FORMATS.values()))), help="[default: by the suffix, else csv]"
 )
 @click.option("--output", required=True, metavar="FILE", help="Where to write; - is stdout.")
-@click.option("--force", is_flag=True, help="Overwrite the file where it exists.")
+@force_option
 def export(region: str, first: date | None, last: date | None, kind: str | None, output: str, force: bool) -> None:
     """Write a region's rows to CSV, Parquet or GeoJSON.
 
@@ -61,8 +55,8 @@ def export(region: str, first: date | None, last: date | None, kind: str | None,
             polygons = {row.external_id: row.geometry for row in fields(connection)}
         rows = 0
         with (
-            _sink(output, force) as sink,
-            open_writer(chosen, sink, polygons) as write,
+            sink(output, force=force) as file,
+            open_writer(chosen, file, polygons) as write,
             progress(f"exporting {region}", total=len(rows_of.keys)) as advance,
         ):
             for day in rows_of.keys:
@@ -73,28 +67,3 @@ def export(region: str, first: date | None, last: date | None, kind: str | None,
                 rows += table.num_rows
                 advance()
     click.echo(f"wrote {counted(rows, 'row')} of {counted(len(rows_of.keys), 'day')} to {output}", err=True)
-
-
-@contextmanager
-def _sink(output: str, force: bool) -> Iterator[IO[bytes]]:
-    """Where bytes go. A file appears whole, or not at all."""
-    if output == _STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(output)
-    if path.exists() and (not force or not path.is_file()):
-        raise InputError(f"--output {path}: exists already; name another file, or overwrite it with --force")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        file = unfinished.open("wb")
-    except OSError as error:
-        raise InputError(f"--output {path}: can't be written: {error.strerror}") from error
-    try:
-        with file:
-            yield file
-        unfinished.replace(path)
-    except OSError as error:  # no space left, say
-        raise StoreError(f"--output {path}: could not be written: {error.strerror}; nothing was left there") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

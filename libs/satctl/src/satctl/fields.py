@@ -8,6 +8,7 @@ from satcommon.db.engine import reading
 from satcommon.db.fields import field
 
 from satctl.field_facts import FieldFacts, facts, listed
+from satctl.field_plot import plot
 from satctl.field_registration import add, import_
 from satctl.field_revision import activate, deactivate, revise
 from satctl.opening import opened
@@ -20,7 +21,7 @@ def fields() -> None:
     """Register, revise and show fields."""
 
 
-for _command in (import_, add, revise, activate, deactivate):
+for _command in (import_, add, revise, activate, deactivate, plot):
     fields.add_command(_command)
 
 

@@ -1,0 +1,62 @@
+"""Where a command's bytes go: a file that appears whole or not at all, or stdout."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+from satcommon.errors import InputError, StoreError
+
+STDOUT = "-"
+
+force_option = click.option("--force", is_flag=True, help="Overwrite the file where it exists.")
+
+
+@contextmanager
+def sink(output: str, *, force: bool) -> Iterator[IO[bytes]]:
+    """Takes bytes, for stdout or for a file.
+
+    Raises:
+        InputError: the file exists and is not to be overwritten, or its folder can't be written to.
+        StoreError: the file could not be written; nothing was left.
+    """
+    if output == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(output, force=force) as path, path.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def whole_file(output: str, *, force: bool, suffix: str = "") -> Iterator[Path]:
+    """A path to write to, in a folder of its own beside the file; the file appears when the block ends well.
+
+    Args:
+        output: where the file is to be.
+        force: it may be there already, and is replaced.
+        suffix: that the path must have meanwhile.
+
+    Raises:
+        InputError, StoreError: as `sink`.
+    """
+    path = Path(output)
+    if path.exists() and (not force or not path.is_file()):
+        raise InputError(f"--output {path}: exists already; name another file, or overwrite it with --force")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".satctl-", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"--output {path}: can't be written: {error.strerror}") from error
+    with folder as name:
+        unfinished = Path(name, f"unfinished{suffix}")
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        except OSError as error:  # no space left, say
+            reason = f"could not be written: {error.strerror or error}; nothing was left there"
+            raise StoreError(f"--output {path}: {reason}") from error

@@ -1,0 +1,54 @@
+"""A laptop's system to try `satctl` on: a SQLite file and a folder of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import pytest
+from click.testing import CliRunner, Result
+from satcommon.closing import Closer
+from satcommon.db.engine import reading
+from satcommon.db.registry import region
+from satcommon.environment import Environment
+from satcommon.settings import settings
+from satctl.main import main
+from sqlalchemy import Engine
+
+Satctl = Callable[..., Result]
+
+BOUNDS = ["-94.3", "40.3", "-94.0", "40.6"]
+FIRST, LAST = date(2025, 6, 1), date(2025, 6, 4)
+INSIDE = "POLYGON ((-94.2 40.4, -94.1 40.4, -94.1 40.5, -94.2 40.4))"
+
+
+@pytest.fixture
+def satctl() -> Satctl:
+    """Runs a command; gives exit code, stdout and stderr."""
+
+    def run(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def system(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A migrated database, which `satctl` uses too."""
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", sqlite_engine.url.render_as_string(hide_password=False))
+    return sqlite_engine
+
+
+@pytest.fixture
+def closed(system: Engine, satctl: Satctl) -> Environment:
+    """Region S with one field, `=1+1`, and four closed days."""
+    satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
+    satctl("fields", "add", "=1+1", "--planted", "2025-05-01", "--wkt", INSIDE)
+    env = Environment(settings(), system)
+    with reading(system) as connection:
+        bbox_id = region(connection, "S").bbox_id
+    closer = Closer(system, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
+    assert len(list(closer.history(env.source(), LAST, lambda _day, _answer: None))) == 4
+    return env
