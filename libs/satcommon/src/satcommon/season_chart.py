@@ -117,31 +117,29 @@ def season_chart(
     open_from = final_before if final_before is not None and final_before <= last else None
     keys = _keys(lines, dots, recomputed, open_from)
     legend = _laid_out(keys)
-    bottom = HEIGHT - MARGIN - LEGEND_LINE * (legend[-1][1] + 1 if legend else 0) - DAYS_HEIGHT
+    bottom = round(min((y for _, y in legend), default=HEIGHT - MARGIN) - LEGEND_LINE / 2) - DAYS_HEIGHT
     plot = _Plot(first, (last - first).days + 1, low, bottom)
     large = _Plot(first, plot.count, low, bottom, SUPERSAMPLING)
 
     drawn = Image.new("RGB", (WIDTH * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), BACKGROUND)
     draw = ImageDraw.Draw(drawn)
     _draw_ground(draw, large, open_from)
-    for line in sorted(lines, key=lambda one: not one.former):
-        _draw_line(draw, large, line, open_from)
     for i, day in enumerate(dots.days if dots else ()):
         assert dots is not None
         colour = FAINT_DOT if open_from and day >= open_from else DOT
         _draw_dot(draw, (large.x(day), large.y(dots.ndvi[i])), colour, hollow=dots.partial[i])
+    for line in sorted(lines, key=lambda one: not one.former):
+        _draw_line(draw, large, line, open_from)
     for day in recomputed:
         _draw_mark(draw, large.x(day), large.scale * bottom, large.day_width)
-    for key, (x, row) in zip(keys, legend, strict=True):
-        y = HEIGHT - MARGIN - LEGEND_LINE * (legend[-1][1] - row) - LEGEND_LINE / 2
+    for key, (x, y) in zip(keys, legend, strict=True):
         key.draw(draw, SUPERSAMPLING * x, SUPERSAMPLING * y)
     picture = drawn.reduce(SUPERSAMPLING)
 
     draw = ImageDraw.Draw(picture)
     draw.text((MARGIN, TITLE_HEIGHT / 2 - 2), _cut(title, WIDTH - 2 * MARGIN, 16), INK, _font(16), anchor="lm")
     _write_axes(draw, plot)
-    for key, (x, row) in zip(keys, legend, strict=True):
-        y = HEIGHT - MARGIN - LEGEND_LINE * (legend[-1][1] - row) - LEGEND_LINE / 2
+    for key, (x, y) in zip(keys, legend, strict=True):
         draw.text((x + _SWATCH + 6, y), key.label, INK, _font(13), anchor="lm")
     if not values:
         middle = ((plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2)
@@ -234,7 +232,6 @@ def _dashes(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 def _draw_dot(draw: ImageDraw.ImageDraw, at: Point, colour: Colour, *, hollow: bool) -> None:
     radius = 3.5 * SUPERSAMPLING
-    draw.circle(at, radius + SUPERSAMPLING, BACKGROUND)  # a rim, so that dots stay dots on the line
     draw.circle(at, radius, colour)
     if hollow:
         draw.circle(at, radius - 1.5 * SUPERSAMPLING, BACKGROUND)
@@ -322,14 +319,14 @@ def _keys(lines: Sequence[Line], dots: Dots | None, recomputed: Sequence[date], 
     return keys
 
 
-def _laid_out(keys: Sequence[_Key]) -> list[tuple[float, int]]:
-    """Where each key begins, and in which line, in as many lines as it takes."""
-    found: list[tuple[float, int]] = []
-    x, row = float(MARGIN), 0
+def _laid_out(keys: Sequence[_Key]) -> list[Point]:
+    """Where each key begins, and the middle of its line, in as many lines as it takes."""
+    places: list[tuple[float, int]] = []
+    x, line = float(MARGIN), 0
     for key in keys:
         width = _SWATCH + 6 + _font(13).getlength(key.label)
-        if found and x + width > WIDTH - MARGIN:
-            x, row = float(MARGIN), row + 1
-        found.append((x, row))
+        if places and x + width > WIDTH - MARGIN:
+            x, line = float(MARGIN), line + 1
+        places.append((x, line))
         x += width + 18
-    return found
+    return [(x, HEIGHT - MARGIN - LEGEND_LINE * (line - row + 0.5)) for x, row in places]
