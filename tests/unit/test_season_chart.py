@@ -188,7 +188,7 @@ def test_any_season_is_drawn_within_the_picture(png: bytes) -> None:
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 400), st.integers(0, 365))
+@given(st.integers(1, 400) | st.integers(400, 4000), st.integers(0, 365))
 def test_the_days_of_the_axis_are_told_apart(count: int, start: int) -> None:
     on = days(count, FIRST + timedelta(days=start))
 

@@ -35,6 +35,7 @@ from satcommon.scenes.source import Place
 
 CHUNK_DAYS = 30  # progress is committed after so many days
 CHUNK_FIELD_DAYS = 50_000  # or after fewer, so that a commit holds the region's lock for seconds at most
+PICTURED_FIELDS = 50  # of a chunk, whose rows before and after are kept for a report
 _RESTARTS = 5  # of one chunk in a row; then the run ends, and the work is asked for again
 
 
@@ -80,6 +81,7 @@ class Computed:
     observed: int = 0
     reused: int = 0
     work: Work = field(default_factory=Work)
+    pictured: dict[date, tuple[pa.Table, pa.Table]] = field(default_factory=dict)  # a few fields' rows before and after
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
     """
     rules = algorithm(inputs.version)
     done = Computed()
+    pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
     active: set[int] = set()  # fields whose state is on its way
     states: dict[date, States] = {}
     for day in _days(inputs.first, inputs.last):
@@ -218,7 +221,9 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
         own = [f for f in own if f not in failed]
         names = [inputs.fields[f].external_id for f in own]
         rows, states[day] = _carried(processor, inputs, day, own, observed, states, rules, forgiving)
-        before = States.of(results.only(published, names), rules)
+        rows_before = results.only(published, names)
+        done.pictured[day] = (results.only(rows_before, pictured), results.only(rows, pictured))
+        before = States.of(rows_before, rules)
         same = before.gather(names, rules).equals(states[day].state)
         stopped = {f for f, name, equal in zip(own, names, same, strict=True) if equal and name in before.fields}
         active = {f for f in own if f not in stopped}

@@ -25,7 +25,7 @@ SUPERSAMPLING = 4  # Pillow's lines are not antialiased
 DASH, GAP = 6, 8
 STEP = 0.2  # of NDVI, between two lines of the grid
 BY_MONTH = 62  # days, from which on the axis tells months
-LABEL_ROOM = 54  # pixels between two labelled days
+DAY_ROOM, MONTH_ROOM = 54, 36  # pixels between two of the axis's names
 
 BACKGROUND, INK, SOFT_INK, GRID = (255, 255, 255), (33, 37, 41), (95, 101, 108), (225, 228, 232)
 NOT_FINAL_GROUND, FRAME = (243, 244, 247), (150, 155, 161)
@@ -101,7 +101,7 @@ def season_chart(
     recomputed: Sequence[date] = (),
     final_before: date | None = None,
 ) -> bytes:
-    """A PNG of 640 by 320 pixels: NDVI from 0 to 1, or from below 0 where there is such, over 1 to some 400 days.
+    """A PNG of 640 by 320 pixels: NDVI from 0 to 1, or from below 0 where there is such, over any number of days.
 
     Args:
         title: one line, cut where the picture ends.
@@ -274,10 +274,11 @@ def _write_axes(draw: ImageDraw.ImageDraw, plot: _Plot) -> None:
 def _labelled_days(plot: _Plot) -> list[date]:
     """The first days of months, or every n-th day of a short span, as many as there is room for."""
     days = [date.fromordinal(plot.first.toordinal() + n) for n in range(plot.count)]
+    pixels = plot.day_width / plot.scale
     if plot.count > BY_MONTH:
-        return [day for day in days if day.day == 1]
-    room = math.ceil(plot.scale * LABEL_ROOM / plot.day_width)
-    return days[:: next(step for step in (1, 2, 7, 14) if step >= room)]
+        months = next((step for step in (1, 2, 3, 6) if 28 * step * pixels >= MONTH_ROOM), 12)
+        return [day for day in days if day.day == 1 and (day.month - 1) % months == 0]
+    return days[:: next(step for step in (1, 2, 7, 14) if step * pixels >= DAY_ROOM)]
 
 
 # --- the legend ----------------------------------------------------------------------------------------------------

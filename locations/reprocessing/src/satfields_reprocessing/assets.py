@@ -40,6 +40,8 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     from satcommon.processing import Processor
     from satcommon.replay import replay
 
+    from satfields_reprocessing.report import Changes
+
     env = environment()
     now = datetime.now(UTC)
     with reading(env.engine) as connection:
@@ -47,11 +49,13 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
         planned = plan(connection, place.bbox_id, env.deadlines, now)
     context.log.info("plan for %s: %s", place.name, planned)
     done: Counter[str] = Counter()
+    changes = Changes()
     lane_name = lane("replay", place.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
         processor = Processor(env.engine, env.store(), utc_now)
         for chunk in replay(processor, env.engine, place.bbox_id, env.deadlines, context.run.run_id, now):
             found = chunk.computed
+            changes.add(found)
             done.update(
                 {
                     "field-days done": len(found.steps),
@@ -86,5 +90,6 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
             },
             **done,
             "still waiting": len(left.waiting),
+            **changes.metadata(place.name),
         }
     )
