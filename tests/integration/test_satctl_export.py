@@ -5,70 +5,219 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import geopandas
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import shapely
+from satcommon import results
+from satcommon.db import ledger
+from satcommon.db.engine import reading
 from satcommon.environment import Environment
+from satcommon.errors import StoreError
+from satcommon.processing import Processor
+from satcommon.replay import replay
+from satctl.writers import open_writer
 
-from tests.integration.satctl_world import FIRST, INSIDE, Satctl
+from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl
+
+LISTS = ("state_days", "state_ndvi_e4")
+LATER = INSIDE.replace("40.5", "40.55")
+SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json")
+Export = Callable[..., Path]
+Rows = list[dict[str, Any]]
 
 
 @pytest.fixture
-def exported(closed: Environment, satctl: Satctl, tmp_path: Path) -> Iterator[Callable[..., Path]]:
+def exported(closed: Environment, satctl: Satctl, tmp_path: Path) -> Iterator[Export]:
     """Exports region S after its field missed a day and lost another."""
-    satctl("fields", "revise", "=1+1", "--from", "2025-06-03", "--wkt", INSIDE.replace("40.5", "40.55"))
+    satctl("fields", "revise", "=1+1", "--from", "2025-06-03", "--wkt", LATER)
     satctl("fields", "revise", "=1+1", "--season-end", "2025-06-03")
 
     def run(name: str, *arguments: str) -> Path:
-        result = satctl("export", "S", "--output", str(tmp_path / name), *arguments)
-        assert result.stdout == ""
+        what = arguments if "--field" in arguments else ("S", *arguments)
+        assert satctl("export", *what, "--output", str(tmp_path / name)).stdout == ""
         return tmp_path / name
 
     yield run
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".satctl*"))
 
 
-def test_an_export_to_csv_is_ordered_marked_and_safe_to_open(exported: Callable[..., Path]) -> None:
-    with exported("rows.csv").open(newline="") as file:
+def published(env: Environment) -> Rows:
+    """The rows of the objects, of the days on which the field is expected."""
+    with reading(env.engine) as connection:
+        keys = ledger.published_keys(connection, 1, FIRST, LAST - timedelta(days=1))
+    return [row for day in sorted(keys) for row in results.read(env.store(), keys[day]).to_pylist()]
+
+
+# --- the columns ---------------------------------------------------------------------------------------------------
+
+
+def with_columns(rows: Rows, final: list[bool]) -> Rows:
+    """The rows with what an export adds; the newest observation is looked up in the rows themselves."""
+    found, newest = [], None
+    for row, is_final in zip(rows, final, strict=True):
+        newest = row["day"] if row["status"] in ("clear", "partial") else newest
+        found.append(row | {"final": is_final, "state_as_of": newest})
+    return found
+
+
+def test_the_state_is_as_of_its_newest_observation(
+    closed: Environment, exported: Export, satctl: Satctl, tmp_path: Path
+) -> None:
+    rows = pq.read_table(exported("rows.parquet")).to_pylist()
+
+    assert rows == with_columns(published(closed), [True, True, False])
+    assert len({row["status"] for row in rows}) > 1
+    assert any(row["state_as_of"] != row["day"] for row in rows)
+    assert {row["state_as_of"] is None for row in rows} == {row["days_since_clear"] is None for row in rows}
+
+
+def test_each_row_has_the_polygon_that_it_was_computed_with(closed: Environment, exported: Export) -> None:
+    before = geopandas.read_file(exported("before.gpkg")).geometry
+    processor = Processor(closed.engine, closed.store())
+    assert list(replay(processor, closed.engine, 1, closed.deadlines, "run", datetime.now(UTC)))
+    after = geopandas.read_file(exported("after.gpkg")).geometry
+
+    old, new = (shapely.from_wkt(wkt) for wkt in (INSIDE, LATER))
+    assert [shape.equals(old) for shape in before] == [True, True, True]  # the last one is not final
+    assert [shape.equals(old) for shape in after] == [True, True, False]
+    assert after[2].equals(new)
+
+
+# --- the formats ---------------------------------------------------------------------------------------------------
+
+
+def read_csv(file: Path) -> Rows:
+    types = {"algorithm_version": pa.string()}
+    options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
+    rows: Rows = pa.csv.read_csv(file, convert_options=options).to_pylist()
+    return [row | {name: json.loads(row[name]) for name in LISTS} for row in rows]
+
+
+def read_frame(frame: geopandas.GeoDataFrame) -> Rows:
+    def plain(name: str, value: Any) -> Any:
+        if isinstance(value, list | np.ndarray):
+            return list(value)
+        if name in LISTS:
+            return json.loads(value)
+        if value is None or pd.isna(value):
+            return None
+        if isinstance(value, pd.Timestamp):
+            return value.to_pydatetime() if name == "sensed_at" else value.date()
+        return value
+
+    assert frame.crs.equals("EPSG:4326", ignore_axis_order=True)
+    table = frame.drop(columns="geometry")
+    return [{str(n): plain(str(n), v) for n, v in row.items()} for row in table.to_dict("records")]
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    "csv": read_csv,
+    "parquet": lambda file: pq.read_table(file).to_pylist(),
+    "geoparquet": lambda file: read_frame(geopandas.read_parquet(file)),
+    "gpkg": lambda file: read_frame(geopandas.read_file(file)),
+    "geojson": lambda file: read_frame(geopandas.read_file(file)),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_what_is_read_back_is_what_is_published(kind: str, closed: Environment, exported: Export) -> None:
+    rows = READERS[kind](exported(f"rows.{kind}"))
+
+    expected = with_columns(published(closed), [True, True, False])
+    if kind == "csv":
+        expected = [row | {"field": "'=1+1"} for row in expected]
+    assert rows == expected
+    assert [list(row) for row in rows] == [list(row) for row in expected]
+
+
+@pytest.mark.parametrize("kind", ["geoparquet", "gpkg", "geojson"])
+def test_the_geometry_is_the_same_in_every_format(kind: str, exported: Export) -> None:
+    file = exported(f"rows.{kind}")
+    frame = geopandas.read_parquet(file) if kind == "geoparquet" else geopandas.read_file(file)
+
+    assert [shape.equals(shapely.from_wkt(INSIDE)) for shape in frame.geometry] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_field_can_be_exported_alone(kind: str, closed: Environment, exported: Export, satctl: Satctl) -> None:
+    satctl("fields", "add", "another", "--planted", "2025-05-01", "--wkt", INSIDE)
+
+    rows = READERS[kind](exported(f"rows.{kind}", "--field", "=1+1", "--from", "2025-06-02"))
+
+    assert [(row["day"].day, row["field"].lstrip("'")) for row in rows] == [(2, "=1+1"), (3, "=1+1")]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_an_export_without_rows_has_the_columns(kind: str, closed: Environment, exported: Export) -> None:
+    file = exported(f"rows.{kind}", "--from", "2025-06-04")  # where nobody expects the field any more
+
+    assert READERS[kind](file) == []
+    if kind == "csv":
+        assert file.read_text().count(",") == len(results.SCHEMA) + 1
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_suffix_names_the_format(suffix: str, exported: Export) -> None:
+    content = exported(f"rows{suffix.upper()}").read_bytes()
+
+    starts = {".csv": b'"region"', ".gpkg": b"SQLite format 3", ".geojson": b'{"type"', ".json": b'{"type"'}
+    assert content.startswith(starts.get(suffix, b"PAR1"))
+    assert (b'"primary_column": "geometry"' in content) == (suffix == ".geoparquet")
+
+
+def test_the_format_goes_before_the_suffix(exported: Export) -> None:
+    assert len(geopandas.read_parquet(exported("rows.parquet", "--format", "geoparquet"))) == 3
+    assert len(read_csv(exported("rows.txt", "--format", "csv"))) == 3
+
+
+# --- text that is not to be run --------------------------------------------------------------------------------------
+
+FORMULAS = ["=1", "+1", "-1", "@a", "\tb", "\rc", "\nd", "\uff1de", "\uff0bf", "\uff0dg", "\uff20h"]
+HARMLESS = ["a=1", "1-1", "", "'a", "é"]
+
+
+def test_no_text_column_of_a_csv_holds_a_formula_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    schema = results.SCHEMA.append(pa.field("more", pa.string()))
+    texts = [*FORMULAS, *HARMLESS, None]
+    columns = [texts if pa.types.is_string(field.type) else [None] * len(texts) for field in schema]
+
+    with open_writer("csv", str(tmp_path / "rows.csv"), schema, force=False) as write:
+        write(pa.table(columns, schema=schema))
+
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-
-    assert [(row["day"], row["final"]) for row in rows] == [
-        ("2025-06-01", "true"),
-        ("2025-06-02", "true"),
-        ("2025-06-03", "false"),
-    ]
-    assert {row["field"] for row in rows} == {"'=1+1"}
-    assert len(json.loads(rows[0]["state_days"])) == 8
-    assert datetime.fromisoformat(rows[0]["sensed_at"]).date() == FIRST
+    names = [field.name for field in schema if pa.types.is_string(field.type)]
+    assert {"region", "field", "status", "item_ids", "algorithm_version", "more"} < set(names)
+    for name in names:
+        assert [row[name] for row in rows] == [*("'" + text for text in FORMULAS), *HARMLESS, ""]
 
 
-def test_an_export_to_parquet_keeps_types(exported: Callable[..., Path]) -> None:
-    table = pq.read_table(exported("rows.parquet"))
-
-    assert table["final"].to_pylist() == [True, True, False]
-    assert table["day"].to_pylist() == [date(2025, 6, day) for day in (1, 2, 3)]
-    assert table["field"].to_pylist() == ["=1+1"] * 3
+# --- where it goes -------------------------------------------------------------------------------------------------
 
 
-def test_an_export_to_geojson_has_a_feature_a_row_with_the_current_polygon(exported: Callable[..., Path]) -> None:
-    content = json.loads(exported("rows.geojson", "--from", "2025-06-02", "--to", "2025-06-03").read_text())
+def test_an_export_goes_to_stdout_as_csv_unless_told_otherwise(closed: Environment, satctl: Satctl) -> None:
+    as_csv = satctl("export", "S", "--output", "-")
+    as_json = satctl("export", "S", "--output", "-", "--format", "geojson")
 
-    assert [f["properties"]["day"] for f in content["features"]] == ["2025-06-02", "2025-06-03"]
-    assert [f["properties"]["final"] for f in content["features"]] == [True, False]
-    assert content["features"][0]["geometry"]["coordinates"][0][2] == [-94.1, 40.55]
-
-
-def test_an_export_goes_to_stdout(closed: Environment, satctl: Satctl) -> None:
-    result = satctl("export", "S", "--format", "csv", "--output", "-")
-
-    assert len(result.stdout.splitlines()) == 5
-    assert "wrote 4 rows of 4 days to -" in result.stderr
+    assert len(as_csv.stdout.splitlines()) == 5
+    assert "wrote 4 rows of 4 days to -" in as_csv.stderr
+    assert len(json.loads(as_json.stdout)["features"]) == 4
 
 
-def test_an_export_overwrites_nothing_unless_told_to(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
-    file = tmp_path / "rows.csv"
+@pytest.mark.parametrize("kind", READERS)
+def test_an_export_overwrites_nothing_unless_told_to(
+    kind: str, closed: Environment, satctl: Satctl, tmp_path: Path
+) -> None:
+    file = tmp_path / f"rows.{kind}"
     file.write_text("mine")
 
     refused = satctl("export", "S", "--output", str(file), code=2).stderr
@@ -77,16 +226,52 @@ def test_an_export_overwrites_nothing_unless_told_to(closed: Environment, satctl
 
     assert "exists already; name another file, or overwrite it with --force" in refused
     assert kept == "mine"
-    assert file.read_text().startswith('"region","day","field"')
+    assert len(READERS[kind](file)) == 4
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_an_export_that_fails_midway_leaves_nothing_and_keeps_what_was_there(
+    kind: str, closed: Environment, satctl: Satctl, tmp_path: Path
+) -> None:
+    new, old = tmp_path / f"new.{kind}", tmp_path / f"old.{kind}"
+    old.write_text("mine")
+    last = closed.store().list("results/")[-1]
+    closed.store().delete(last)
+
+    for file in (new, old):
+        assert f"there is no object '{last}'" in satctl("export", "S", "--output", str(file), "--force", code=1).stderr
+
+    assert [one.name for one in tmp_path.iterdir() if kind in one.name or one.name.startswith(".")] == [f"old.{kind}"]
+    assert old.read_text() == "mine"
+
+
+def test_a_geopackage_that_can_not_be_written_is_told_as_such(tmp_path: Path) -> None:
+    schema = pa.schema([("region", pa.string()), ("geometry", pa.binary())])
+
+    def write_where_the_folder_is_gone() -> None:
+        with open_writer("gpkg", str(tmp_path / "rows.gpkg"), schema, force=False) as write:
+            for folder in tmp_path.glob(".satctl*"):
+                folder.rmdir()
+            write(schema.empty_table())
+
+    with pytest.raises(StoreError, match=r"the GeoPackage could not be written: .* nothing was left there"):
+        write_where_the_folder_is_gone()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "2025-05-31"], "--from 2025-05-31: region 'S' is closed from 2025-06-01 to 2025-06-04"),
-        (["--to", "2025-06-05"], "--to 2025-06-05: region 'S' is closed from"),
-        (["--from", "2025-06-03", "--to", "2025-06-02"], "--to 2025-06-02 is before --from 2025-06-03"),
-        (["--output", "nowhere/rows.csv"], "--output nowhere/rows.csv: can't be written: No such file or directory"),
+        (["S", "--from", "2025-05-31"], "--from 2025-05-31: region 'S' is closed from 2025-06-01 to 2025-06-04"),
+        (["S", "--to", "2025-06-05"], "--to 2025-06-05: region 'S' is closed from"),
+        (["S", "--from", "2025-06-03", "--to", "2025-06-02"], "--to 2025-06-02 is before --from 2025-06-03"),
+        (["--field", "nobody"], "there is no field 'nobody'"),
+        (["--field", "=1+1", "--from", "2025-05-31"], "--from 2025-05-31: region 'S' is closed from 2025-06-01"),
+        (["S", "--output", "nowhere/rows.csv"], "--output nowhere/rows.csv: can't be written: No such file or direct"),
+        (["S", "--output", "rows.xlsx"], "'.xlsx' is of no format; expected one of .csv, .parquet, .geoparquet, .gpkg"),
+        (["S", "--output", "rows"], "the suffix '' is of no format; expected one of .csv"),
+        (["S", "--format", "gpkg"], "--output -: a GeoPackage is a database and no stream of bytes; name a file"),
+        (["S", "--field", "=1+1"], "give either a REGION or --field EXTERNAL_ID"),
+        ([], "give either a REGION or --field EXTERNAL_ID"),
     ],
 )
 def test_an_export_of_what_is_not_there_is_refused(
@@ -94,4 +279,4 @@ def test_an_export_of_what_is_not_there_is_refused(
 ) -> None:
     output = [] if "--output" in arguments else ["--output", "-"]
 
-    assert message in satctl("export", "S", *arguments, *output, code=2).stderr
+    assert message in satctl("export", *arguments, *output, code=2).stderr

@@ -1,69 +1,160 @@
-"""`satctl export`: a region's published rows as one file."""
+"""`satctl export`: published rows as one file, a region's or a field's."""
 
 from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from satcommon.db import registry
 from satcommon.db.engine import reading
-from satcommon.db.fields import fields
+from satcommon.errors import InputError
 
 from satctl.opening import opened
 from satctl.output import counted, progress
 from satctl.parameters import DAY
-from satctl.sink import force_option, sink
+from satctl.sink import STDOUT, force_option
 
-FORMATS = {".csv": "csv", ".parquet": "parquet", ".geojson": "geojson", ".json": "geojson"}
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from satcommon.published import Published
+    from sqlalchemy import Connection, Engine
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".geoparquet": "geoparquet",
+    ".gpkg": "gpkg",
+    ".geojson": "geojson",
+    ".json": "geojson",
+}
 
 
 @click.command()
-@click.argument("region")
-@click.option("--from", "first", type=DAY, help="First day.  [default: the first closed one]")
-@click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark]")
+@click.argument("region", required=False)
+@click.option("--field", metavar="EXTERNAL_ID", help="One field in its home region, instead of a region.")
+@click.option("--from", "first", type=DAY, help="First day.  [default: the first closed one; of a field, its planting]")
+@click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]")
 @click.option(
-    "--format", "kind", type=click.Choice(sorted(set(FORMATS.values()))), help="[default: by the suffix, else csv]"
+    "--format",
+    "kind",
+    type=click.Choice(list(dict.fromkeys(SUFFIXES.values()))),
+    help="[default: by the suffix; csv on stdout]",
 )
 @click.option("--output", required=True, metavar="FILE", help="Where to write; - is stdout.")
 @force_option
-def export(region: str, first: date | None, last: date | None, kind: str | None, output: str, force: bool) -> None:
-    """Write a region's rows to CSV, Parquet or GeoJSON.
+def export(
+    region: str | None,
+    field: str | None,
+    first: date | None,
+    last: date | None,
+    kind: str | None,
+    output: str,
+    force: bool,
+) -> None:
+    """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage or GeoJSON.
 
-    Rows are in the order of days, then fields. The column `final` is false where the field has an open miss on or
-    before that day: such a row will be recomputed. GeoJSON has one feature a row, with the field's current polygon. In
-    CSV lists are JSON, and text that a spreadsheet would take for a formula begins with an apostrophe.
+    Rows are in the order of days, then fields. Two columns are not stored in them. `final` is false where the field has
+    an open miss on or before that day: such a row will be recomputed. `state_as_of` is the day of the newest
+    observation in the row's state, that is in smoothed and integrated NDVI; it is empty before the season's first one.
+
+    Formats with geometry have the polygon that the row was computed with, in WGS 84. In CSV and GeoPackage lists are
+    JSON; in CSV text that a spreadsheet would take for a formula begins with an apostrophe.
 
     \b
     Examples:
       satctl export A --from 2026-05-01 --to 2026-05-31 --output may.csv
-      satctl export A --output A.parquet
+      satctl export --field north-40 --output north-40.gpkg
+      satctl export A --output A.parquet --format geoparquet
       satctl export A --from 2026-05-31 --to 2026-05-31 --format geojson --output - | jq .features[0]
     """
-    import pyarrow as pa
-    from satcommon.published import checked_span, published
+    from satctl.writers import WITH_GEOMETRY, open_writer
 
-    from satctl.writers import open_writer
-
-    chosen = kind or FORMATS.get(Path(output).suffix.lower(), "csv")
+    if (region is None) == (field is None):
+        raise click.UsageError("give either a REGION or --field EXTERNAL_ID")
+    chosen = kind or _by_suffix(output)
     with opened() as env:
         store = env.store()
         with reading(env.engine) as connection:
-            found = registry.region(connection, region)
-            span = checked_span(connection, found, first, last)
-            rows_of = published(connection, found, *span)
-            polygons = {row.external_id: row.geometry for row in fields(connection)}
+            found = _published(connection, region, field, first, last)
+        polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
         rows = 0
         with (
-            sink(output, force=force) as file,
-            open_writer(chosen, file, polygons) as write,
-            progress(f"exporting {region}", total=len(rows_of.keys)) as advance,
+            open_writer(chosen, output, _schema(geometry=polygons is not None), force=force) as write,
+            progress(f"exporting {region or field}", total=len(found.keys)) as advance,
         ):
-            for day in rows_of.keys:
-                table = rows_of.rows(store, day)
-                final = [day < rows_of.first_miss.get(name, date.max) for name in table["field"].to_pylist()]
-                table = table.append_column("final", pa.array(final, pa.bool_()))
+            for day in found.keys:
+                table = _completed(found.rows(store, day), day, found, polygons)
                 write(table)
                 rows += table.num_rows
                 advance()
-    click.echo(f"wrote {counted(rows, 'row')} of {counted(len(rows_of.keys), 'day')} to {output}", err=True)
+    click.echo(f"wrote {counted(rows, 'row')} of {counted(len(found.keys), 'day')} to {output}", err=True)
+
+
+def _by_suffix(output: str) -> str:
+    if output == STDOUT:
+        return "csv"
+    suffix = Path(output).suffix
+    if suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"--output {output}: the suffix {suffix!r} is of no format; "
+            f"expected one of {', '.join(SUFFIXES)}, or name the format with --format"
+        )
+    return SUFFIXES[suffix.lower()]
+
+
+def _published(
+    connection: Connection, region: str | None, field: str | None, first: date | None, last: date | None
+) -> Published:
+    from satcommon.published import checked_span, published
+    from satcommon.season import field_days
+
+    if region is not None:
+        place = registry.region(connection, region)
+        return published(connection, place, *checked_span(connection, place, first, last))
+    assert field is not None
+    there = field_days(connection, field, first, last)
+    return published(connection, there.region, there.first, there.last, there.field)
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+class _Polygons:
+    """The polygons that rows were computed with: WKB by digest, each fetched once, since revisions are only added."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, bytes] = {}
+
+    def of(self, digests: list[str]) -> pa.Array:
+        import pyarrow as pa
+        from satcommon.db.expectations import geometries
+
+        new = set(digests) - self._known.keys()
+        if new:
+            with reading(self._engine) as connection:
+                self._known |= geometries(connection, new)
+        return pa.array([self._known.get(digest) for digest in digests], pa.binary())
+
+
+def _schema(*, geometry: bool) -> pa.Schema:
+    import pyarrow as pa
+    from satcommon.results import SCHEMA
+
+    more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
+    return pa.schema([*SCHEMA, *(pa.field(*each) for each in more)])
+
+
+def _completed(table: pa.Table, day: date, found: Published, polygons: _Polygons | None) -> pa.Table:
+    """The rows with the columns that are not stored."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    final = [day < found.first_miss.get(name, date.max) for name in table["field"].to_pylist()]
+    as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
+    table = table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
+    if polygons is not None:
+        table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
+    return table

@@ -19,7 +19,7 @@ COMMANDS = {
     "reprocess": ("satctl.backlog", "Drain a region's backlog now."),
     "history": ("satctl.story", "Tell how one number came about."),
     "gc": ("satctl.backlog", "Remove objects that no key names."),
-    "export": ("satctl.export", "Write a region's rows to CSV, Parquet or GeoJSON."),
+    "export": ("satctl.export", "Write a region's or a field's rows to a file."),
     "locations": ("satctl.dagster", "List and reload Dagster's code locations."),
     "runs": ("satctl.dagster", "List and launch Dagster runs."),
     "up": ("satctl.up", "Run everything on this machine."),

@@ -1,12 +1,14 @@
-"""Tables of rows, one a day, to one file: CSV, Parquet or GeoJSON, none of them ever whole in memory."""
+"""Tables of rows, one a day, to one file in one of five formats; never all of them in memory.
+
+Tables have the columns of `results.SCHEMA`, some more, and for formats with geometry `geometry`: WKB in WGS 84.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import date, datetime
-from functools import partial
+from datetime import UTC, date, datetime
 from typing import IO, Any
 
 import pyarrow as pa
@@ -14,88 +16,170 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import shapely
-from satcommon.results import SCHEMA
+from satcommon.errors import InputError, StoreError
+
+from satctl.sink import STDOUT, sink, whole_file
+
+GEOMETRY = "geometry"
+WITH_GEOMETRY = ("geoparquet", "gpkg", "geojson")
 
 _Write = Callable[[pa.Table], None]
 
-_FORMULA = r"^[=+\-@\t\r]"  # how a cell begins that a spreadsheet runs (OWASP, CSV injection)
-_INSTANT = "%Y-%m-%dT%H:%M:%SZ"
-_WITH_FINAL = SCHEMA.append(pa.field("final", pa.bool_()))
+# How a cell begins that a spreadsheet runs (OWASP, CSV injection); the last four are full-width = + - @.
+_FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+_GATHERED_ROWS = 20_000  # a row group, or a transaction of a GeoPackage, for a few rows each costs more than the rows
+_GEO = {  # GeoParquet 1.0; without a CRS named it is OGC:CRS84
+    "version": "1.0.0",
+    "primary_column": GEOMETRY,
+    "columns": {GEOMETRY: {"encoding": "WKB", "geometry_types": []}},
+}
 
 
 @contextmanager
-def open_writer(kind: str, sink: IO[bytes], polygons: Mapping[str, bytes]) -> Iterator[_Write]:
-    """A function that writes a day's rows; what it wrote is complete when the block ends.
+def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> Iterator[_Write]:
+    """A function that writes a day's rows; the file is there, complete, when the block ends well.
 
     Args:
-        kind: csv, parquet or geojson.
-        sink: takes the bytes; it is not closed.
-        polygons: WKB by external id, for GeoJSON.
+        kind: csv, parquet, geoparquet, gpkg or geojson.
+        output: the file, or - for stdout.
+        schema: of the tables.
+        force: the file may be there already, and is replaced.
+
+    Raises:
+        InputError: the file can't be written there, or a GeoPackage was to go to stdout.
+        StoreError: it could not be written; nothing was left.
     """
-    openers: dict[str, Callable[[IO[bytes]], AbstractContextManager[_Write]]] = {
+    if kind == "gpkg":
+        if output == STDOUT:
+            raise InputError("--output -: a GeoPackage is a database and no stream of bytes; name a file")
+        with whole_file(output, force=force, suffix=".gpkg") as path, _geopackage(str(path), schema) as write:
+            yield write
+        return
+    openers: dict[str, Callable[[IO[bytes], pa.Schema], AbstractContextManager[_Write]]] = {
         "csv": _csv,
         "parquet": _parquet,
-        "geojson": partial(_geojson, polygons),
+        "geoparquet": _geoparquet,
+        "geojson": _geojson,
     }
-    with openers[kind](sink) as write:
+    with sink(output, force=force) as file, openers[kind](file, schema) as write:
         yield write
 
 
 @contextmanager
-def _parquet(sink: IO[bytes]) -> Iterator[_Write]:
-    with pq.ParquetWriter(sink, _WITH_FINAL, compression="zstd") as writer:
-        yield lambda table: writer.write_table(table.cast(_WITH_FINAL))
+def _gathered(schema: pa.Schema, write: _Write) -> Iterator[_Write]:
+    """Hands on so many rows at once, and the rest at the end."""
+    waiting: list[pa.Table] = [schema.empty_table()]
+
+    def gather(table: pa.Table) -> None:
+        waiting.append(table.cast(schema))
+        if sum(each.num_rows for each in waiting) >= _GATHERED_ROWS:
+            write(pa.concat_tables(waiting))
+            waiting[:] = [schema.empty_table()]
+
+    yield gather
+    write(pa.concat_tables(waiting))
 
 
 @contextmanager
-def _csv(sink: IO[bytes]) -> Iterator[_Write]:
-    with pa.csv.CSVWriter(sink, _cells(_WITH_FINAL.empty_table()).schema) as writer:
+def _parquet(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer, _gathered(schema, writer.write_table) as write:
+        yield write
+
+
+def _geoparquet(file: IO[bytes], schema: pa.Schema) -> AbstractContextManager[_Write]:
+    return _parquet(file, schema.with_metadata({"geo": json.dumps(_GEO)}))
+
+
+@contextmanager
+def _csv(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
+    with pa.csv.CSVWriter(file, _cells(schema.empty_table()).schema) as writer:
         yield lambda table: writer.write_table(_cells(table))
 
 
 def _cells(table: pa.Table) -> pa.Table:
     """The columns as CSV can hold them: lists as JSON, instants in ISO 8601, no text that is a formula."""
-    columns = {name: _column(table[name]) for name in table.column_names}
-    return pa.table(columns)
+    return pa.table({name: _cell(column) for name, column in zip(table.column_names, _flat(table), strict=True)})
 
 
-def _column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_list(column.type):
-        return pa.chunked_array([[None if v is None else json.dumps(v) for v in column.to_pylist()]], pa.string())
+def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column.cast(pa.timestamp("s", column.type.tz), safe=False), _INSTANT)
+        return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")  # in Arrow seconds have their fractions
     if pa.types.is_string(column.type):
         risky = pc.match_substring_regex(column, _FORMULA)
         return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
     return column
 
 
-@contextmanager
-def _geojson(polygons: Mapping[str, bytes], sink: IO[bytes]) -> Iterator[_Write]:
-    shapes: dict[str, str] = {}  # the GeoJSON of each field's polygon, made once
-    separator = b"\n"
+def _flat(table: pa.Table) -> list[pa.ChunkedArray]:
+    """The columns, those of lists as JSON."""
+    return [
+        pa.chunked_array([[None if v is None else json.dumps(v) for v in column.to_pylist()]], pa.string())
+        if pa.types.is_list(column.type)
+        else column
+        for column in table.columns
+    ]
 
-    def shape(field: str) -> str:
-        if field not in shapes:
-            wkb = polygons.get(field)
-            shapes[field] = "null" if wkb is None else shapely.to_geojson(shapely.from_wkb(wkb))
-        return shapes[field]
+
+@contextmanager
+def _geopackage(path: str, schema: pa.Schema) -> Iterator[_Write]:
+    import pyogrio
+
+    there = False
+
+    def append(table: pa.Table) -> None:
+        nonlocal there
+        flat = pa.table(dict(zip(table.column_names, _flat(table), strict=True)))
+        multi = [None if wkb is None else _multi(wkb) for wkb in table[GEOMETRY].to_pylist()]
+        flat = flat.set_column(flat.column_names.index(GEOMETRY), GEOMETRY, pa.array(multi, pa.binary()))
+        try:
+            pyogrio.write_arrow(
+                flat,
+                path,
+                layer="rows",
+                driver="GPKG",
+                geometry_name=GEOMETRY,
+                geometry_type="MultiPolygon",
+                crs="EPSG:4326",
+                append=there,
+            )
+        except RuntimeError as error:  # what pyogrio's errors are
+            raise StoreError(f"the GeoPackage could not be written: {error}; nothing was left there") from error
+        there = True
+
+    with _gathered(schema, append) as write:
+        yield write
+
+
+def _multi(wkb: bytes) -> bytes:
+    """A layer has one type of geometry: a polygon is a multipolygon of one."""
+    shape = shapely.from_wkb(wkb)
+    multi: bytes = shapely.to_wkb(shapely.multipolygons([shape]) if shape.geom_type == "Polygon" else shape)
+    return multi
+
+
+@contextmanager
+def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: ARG001  # as the others
+    shapes: dict[bytes | None, str] = {None: "null"}  # each polygon's GeoJSON, made once
+    separator = b"\n"
 
     def write(table: pa.Table) -> None:
         nonlocal separator
         for row in table.to_pylist():
+            wkb = row.pop(GEOMETRY)
+            if wkb not in shapes:
+                shapes[wkb] = shapely.to_geojson(shapely.from_wkb(wkb))
             properties = json.dumps(row, default=_plain, ensure_ascii=False)
-            feature = f'{{"type": "Feature", "geometry": {shape(row["field"])}, "properties": {properties}}}'
-            sink.write(separator + feature.encode())
+            feature = f'{{"type": "Feature", "geometry": {shapes[wkb]}, "properties": {properties}}}'
+            file.write(separator + feature.encode())
             separator = b",\n"
 
-    sink.write(b'{"type": "FeatureCollection", "features": [')
+    file.write(b'{"type": "FeatureCollection", "features": [')
     yield write
-    sink.write(b"\n]}\n")
+    file.write(b"\n]}\n")
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
-        return f"{value:{_INSTANT}}"
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert isinstance(value, date), type(value)
     return value.isoformat()
