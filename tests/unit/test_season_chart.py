@@ -168,7 +168,7 @@ def seasons(draw: st.DrawFn) -> bytes:
     seen = [n for n, value in enumerate(ndvi) if value is not None]
     dots = Dots([on[n] for n in seen], [ndvi[n] or 0.0 for n in seen], [n % 2 == 0 for n in seen])
     return season_chart(
-        draw(st.text(max_size=200).filter(lambda text: "\n" not in text)),
+        draw(st.text(max_size=200)),
         [Line("before", on, ndvi[::-1], former=True), Line("after " * draw(st.integers(1, 5)), on, ndvi)],
         span=(on[0], on[-1]),
         dots=draw(st.none() | st.just(dots)),

@@ -124,10 +124,10 @@ def season_chart(
     drawn = Image.new("RGB", (WIDTH * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), BACKGROUND)
     draw = ImageDraw.Draw(drawn)
     _draw_ground(draw, large, open_from)
-    for i, day in enumerate(dots.days if dots else ()):
-        assert dots is not None
-        colour = FAINT_DOT if open_from and day >= open_from else DOT
-        _draw_dot(draw, (large.x(day), large.y(dots.ndvi[i])), colour, hollow=dots.partial[i])
+    if dots is not None:
+        for day, ndvi, partial in zip(dots.days, dots.ndvi, dots.partial, strict=True):
+            colour = FAINT_DOT if open_from and day >= open_from else DOT
+            _draw_dot(draw, (large.x(day), large.y(ndvi)), colour, hollow=partial)
     for line in sorted(lines, key=lambda one: not one.former):
         _draw_line(draw, large, line, open_from)
     for day in recomputed:
@@ -250,6 +250,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _cut(text: str, room: float, size: int) -> str:
+    """The text in one line, as much of it as there is room for."""
+    text = " ".join(text.split())
     if _font(size).getlength(text) <= room:
         return text
     while text and _font(size).getlength(text + "…") > room:

@@ -38,6 +38,7 @@ class Changes:
             self._failure = error
 
     def _add(self, computed: Computed) -> None:
+        """Keep the first numbers before and the last after: a later chunk may compute a day again."""
         for day, (before, after) in computed.pictured.items():
             there = {row["field"]: row for row in before.to_pylist()}
             for row in after.to_pylist():
@@ -45,7 +46,7 @@ class Changes:
                 if name not in self._fields and len(self._fields) == FIELDS:
                     continue
                 was = there.get(name)
-                earlier = self._fields[name].get(day)  # of a chunk before: what the run found counts
+                earlier = self._fields[name].get(day)
                 self._fields[name][day] = _Day(
                     before=earlier.before if earlier else was and _ndvi(was),
                     after=_ndvi(row),
@@ -84,5 +85,7 @@ class Changes:
 
 
 def _ndvi(row: dict[str, Any]) -> float | None:
+    from satcommon.agronomy import NDVI_SCALE
+
     e4 = row["ndvi_smoothed_e4"]
-    return None if e4 is None else e4 / 10_000
+    return None if e4 is None else e4 / NDVI_SCALE
