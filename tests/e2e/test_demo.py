@@ -5,25 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
-COMMAND = [sys.executable, "-m", "satctl", "demo"]
+from tests.e2e.conftest import COMMAND, Demo
 
 
-def test_the_demo_puts_late_data_right_and_leaves_no_process(tmp_path: Path) -> None:
-    home = tmp_path / "demo"
-
-    done = subprocess.run([*COMMAND, "--home", home], capture_output=True, text=True, timeout=600, check=False)
-
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "NOT CLEAN" not in done.stdout
-    assert {path.name for path in home.glob("*.png")} == {"region-A.png", "region-B.png"}
-    assert _started_for(home) == []
+def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None:
+    assert demo.exit_code == 0, demo.output
+    assert "NOT CLEAN" not in demo.output
+    assert {path.name for path in demo.home.glob("*.png")} == {"region-A.png", "region-B.png"}
+    assert _started_for(demo.home) == []
 
 
 def test_a_demo_that_is_interrupted_ends_what_it_started(tmp_path: Path) -> None:
