@@ -6,7 +6,6 @@ day, the state is plain integers. Only single observations are the library's, of
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,14 +104,19 @@ DELIVERIES = {
     "cloudy": (("1", "c"),),
     "reprocessed": (("1", "a"), ("2", "a")),  # a newer baseline beside the old one, of the same pixels
     "replaced": (("2", "b"),),  # a newer baseline instead of the old one
+    "western tile": (("1", "w"),),
+    "both tiles": (("1", "w"), ("1", "e")),
 }
-"""What a source has for a day: items as (baseline, version of the pixels)."""
+"""What a source has for a day: items as (baseline, version of the pixels); versions w and e are tiles of a pass."""
 
 _layers: dict[tuple[str, date, str], Layers] = {}
 
 
 def pixels(place: Place, on: date, version: str) -> Layers:
-    """Made-up fields: a pattern of its own each day; version b differs in the eastern half, c is all cloud."""
+    """Made-up fields: a pattern of its own each day; version b differs in the eastern half, c is all cloud.
+
+    Versions w and e hold the western and the eastern two thirds alone.
+    """
     key = (place.name, on, version)
     if key not in _layers:
         rows, columns = np.mgrid[0 : place.grid.height, 0 : place.grid.width]
@@ -130,6 +134,10 @@ def pixels(place: Place, on: date, version: str) -> Layers:
             classes[:, : place.grid.width // 3] = PixelClass.CLOUD
         if version == "c":
             classes[:] = PixelClass.CLOUD
+        third = place.grid.width // 3
+        outside = {"w": columns >= 2 * third, "e": columns < third}.get(version, np.zeros(rows.shape, bool))
+        for band in (*bands.values(), classes):
+            band[outside] = 0
         _layers[key] = Layers(bands, classes)
     return _layers[key]
 
@@ -158,13 +166,13 @@ class Satellite:
         return pixels(place, date.fromisoformat(on), version)
 
     def _items(self, place: Place, on: date) -> list[Acquisition]:
-        sensed = datetime.combine(on, time(16, 48), UTC)
-        return [
-            Acquisition(
-                f"{place.name}-{on}-{baseline}", f"{on}/{version}", "test", f"{on}", "", baseline, sensed, sensed
-            )
-            for baseline, version in DELIVERIES[self.deliveries.get((place.name, on), "none")]
-        ]
+        items = []
+        for baseline, version in DELIVERIES[self.deliveries.get((place.name, on), "none")]:
+            tile = version if version in ("w", "e") else ""
+            sensed = datetime.combine(on, time(16, 48 + (version == "e")), UTC)
+            name = f"{place.name}-{on}-{baseline}{tile}"
+            items.append(Acquisition(name, f"{on}/{version}", "test", f"{on}", tile, baseline, sensed, sensed))
+        return items
 
 
 # --- what is true --------------------------------------------------------------------------------------------------
@@ -239,8 +247,7 @@ class Oracle:
             else:
                 name = f"truth/{united.digest}.tif"
                 self._store.put(name, cog.encode(united, place.grid, on))
-                items = json.dumps([item.item_id for item in united.items])
-                self._scenes[key] = SceneInput(united.digest, name, items, united.items[0].sensed_at)
+                self._scenes[key] = SceneInput(united.digest, name)
         return self._scenes[key]
 
     def observation(self, region: str, scene: SceneInput, name: str, polygon: int, version: str) -> Row:

@@ -1,5 +1,6 @@
+import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.cog import SceneReader, encode
 from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.layers import BANDS, CLASSES, Layers
+from satcommon.scenes.layers import BANDS, CLASSES, ITEM, Layers
 from satcommon.scenes.simulated import SimulatedSource
 from satcommon.scenes.source import Place
 from satcommon.scenes.unite import Scene, unite
@@ -134,6 +135,7 @@ def test_any_viewer_sees_a_cog_with_names_scales_and_provenance(file: Path, scen
     assert tags["DIGEST"] == scene.digest
     assert tags["DAY"] == "2026-07-15"
     assert tags["SENSED_AT"] == scene.items[0].sensed_at.isoformat()
+    assert json.loads(tags["ITEMS_SENSED_AT"]) == [tags["SENSED_AT"]]
 
 
 def test_a_scene_s_file_is_an_acquisition_of_a_folder(file: Path, scene: Scene) -> None:
@@ -159,6 +161,73 @@ def test_a_scene_of_few_bands_has_those_alone(tmp_path: Path, scene: Scene) -> N
     with SceneReader(path) as reader:
         assert reader.bands == ("red", "nir")
         assert_gathered(reader, few, np.array([0, 400_000, 7], np.int64))
+
+
+# --- scenes of several items -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mosaic(scene: Scene) -> Scene:
+    """The scene as two items provide it, the second its eastern part."""
+    first = scene.items[0]
+    second = replace(first, item_id="second", sensed_at=first.sensed_at + timedelta(minutes=100))
+    providers = np.where(np.arange(GRID.width) < 300, 1, 2) * (scene.layers.classes != 0)
+    return replace(scene, items=(first, second), providers=providers.astype(np.uint16))
+
+
+@pytest.fixture(scope="module")
+def mosaic_file(mosaic: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "mosaic.tif"
+    path.write_bytes(encode(mosaic, GRID, DAY))
+    return path
+
+
+def test_a_scene_of_several_items_tells_the_provider_of_each_cell(mosaic_file: Path, mosaic: Scene) -> None:
+    cells = np.array([7, 299, 300, 699, 400_000], np.int64)
+
+    with SceneReader(mosaic_file) as reader:
+        gathered = reader.gather(cells)
+        overview = reader.read_overview(700)
+
+        assert reader.bands == BANDS
+        assert reader.items == tuple((item.item_id, item.sensed_at) for item in mosaic.items)
+    assert mosaic.providers is not None
+    assert list(gathered) == [*BANDS, ITEM, CLASSES]
+    np.testing.assert_array_equal(gathered[ITEM], mosaic.providers.ravel()[cells])
+    np.testing.assert_array_equal(gathered[CLASSES], mosaic.layers.classes.ravel()[cells])
+    assert list(overview.bands) == list(BANDS)
+    np.testing.assert_array_equal(overview.classes, mosaic.layers.classes)
+
+
+def test_a_mosaic_s_file_is_an_acquisition_of_a_folder_too(mosaic_file: Path, mosaic: Scene) -> None:
+    source = FolderSource(mosaic_file.parent)
+
+    (item,) = source.list(PLACE, DAY, DAY, NOW).acquisitions[DAY]
+    layers = source.read(PLACE, item)
+
+    assert list(layers.bands) == list(BANDS)
+    np.testing.assert_array_equal(layers.classes, mosaic.layers.classes)
+
+
+def test_a_file_that_tells_no_times_of_its_items_has_the_first_one_s(file: Path, tmp_path: Path, scene: Scene) -> None:
+    path = tmp_path / "older.tif"
+    path.write_bytes(file.read_bytes())
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(ITEMS_SENSED_AT="null")
+
+    with SceneReader(path) as reader:
+        assert reader.items == ((scene.items[0].item_id, scene.items[0].sensed_at),)
+
+
+def test_a_file_of_several_items_without_their_band_is_refused(tmp_path: Path, mosaic: Scene) -> None:
+    path = tmp_path / "without.tif"
+    path.write_bytes(encode(replace(mosaic, providers=None), GRID, DAY))
+
+    with pytest.raises(SceneError, match=r"without\.tif: does not tell which of its items"), SceneReader(path):
+        pass
+
+
+# --- odd files -------------------------------------------------------------------------------------------------------
 
 
 def test_a_wide_grid_has_larger_tiles(tmp_path: Path) -> None:

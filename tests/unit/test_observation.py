@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,22 @@ import pytest
 import shapely
 from pyproj import Transformer
 from satcommon.algorithm import CURRENT, algorithm
-from satcommon.coverage import CoverageCache
+from satcommon.coverage import Coverage, CoverageCache
 from satcommon.errors import SceneError
 from satcommon.geometry import digest
 from satcommon.grid import Grid
 from satcommon.objects import ObjectStore
-from satcommon.observation import NO_OVERPASS, NO_SCENE, OBSERVED, Observed, SceneInput, Subject, Work, observe
+from satcommon.observation import (
+    NO_OVERPASS,
+    NO_SCENE,
+    OBSERVED,
+    Observed,
+    SceneInput,
+    Subject,
+    Work,
+    _seen_by,
+    observe,
+)
 from satcommon.scenes import cog
 from satcommon.scenes.layers import Layers, PixelClass
 from satcommon.scenes.source import Acquisition
@@ -41,6 +53,12 @@ def placed(shape: shapely.Geometry) -> shapely.Geometry:
     return shapely.transform(metres, TO_DEGREES.transform, interleaved=False)
 
 
+def item(number: int) -> Acquisition:
+    """Items are sensed a minute apart."""
+    sensed = SENSED + timedelta(minutes=number - 1)
+    return Acquisition(f"item-{number}", "d", "sentinel-2", "pass", f"{number}", "", sensed, sensed)
+
+
 class World:
     """A store with one scene, and fields in cells of its grid."""
 
@@ -53,9 +71,13 @@ class World:
         for band in filled.values():
             band[classes == NODATA] = 0
         layers = Layers({n: b.astype(np.uint16) for n, b in filled.items()}, classes.astype(np.uint8))
-        item = Acquisition("item-1", "d", "sentinel-2", "pass", "", "", SENSED, SENSED)
-        self.store.put("scene.tif", cog.encode(Scene(layers, (item,), "digest-of-scene"), GRID, date(2026, 5, 1)))
-        self.scene = SceneInput("digest-of-scene", "scene.tif", "item-1", SENSED)
+        self.put(Scene(layers, (item(1),), "digest-of-scene"))
+
+    def put(self, scene: Scene) -> None:
+        """Lay a scene in the store, to be observed."""
+        self.united = scene
+        self.store.put(f"{scene.digest}.tif", cog.encode(scene, GRID, date(2026, 5, 1)))
+        self.scene = SceneInput(scene.digest, f"{scene.digest}.tif")
 
     def observe(
         self,
@@ -102,7 +124,7 @@ def test_a_field_seen_whole_is_clear(store_folder: Path) -> None:
     assert row["ndvi_mean"] == pytest.approx((0.4 - 0.05) / (0.4 + 0.05))
     assert (row["red_mean"], row["nir_mean"]) == pytest.approx((0.05, 0.4))
     assert row["cell_count"] == 121  # cells that are touched
-    assert (row["scene_digest"], row["item_ids"], row["sensed_at"]) == ("digest-of-scene", "item-1", SENSED)
+    assert (row["scene_digest"], row["item_ids"], row["sensed_at"]) == ("digest-of-scene", '["item-1"]', SENSED)
     assert (row["inside_fraction"], row["algorithm_version"]) == (0.75, RULES.version)
 
 
@@ -179,6 +201,66 @@ def test_a_day_without_a_scene_is_a_row_without_numbers(store_folder: Path, dige
         "field", "status", "cell_count", "inside_fraction", "scene_digest", "geometry_digest", "algorithm_version"
     }  # fmt: skip
     assert world.work == Work()
+
+
+# --- items ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mosaic(store_folder: Path) -> World:
+    """A scene of three items: the first up to column 100, the second up to 200, the third between rows of its own."""
+    sky = classes()
+    sky[:, 200:] = NODATA
+    world = World(store_folder, sky)
+    providers = np.where(np.arange(GRID.width) < 100, 1, 2) * (sky != NODATA)
+    providers[30:35] = 3 * (sky[30:35] != NODATA)
+    world.put(replace(world.united, items=(item(1), item(2), item(3)), digest="m", providers=providers.astype("u2")))
+    return world
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "items", "sensed"),
+    [
+        ((80, 90), (5, 15), [1], 1),
+        ((110, 120), (5, 15), [2], 2),
+        ((96, 106), (5, 15), [1, 2], 2),  # the second has the larger part
+        ((94, 104), (5, 15), [1, 2], 1),
+        ((190, 230), (5, 15), [2], 2),  # most of it outside of the swath
+        ((97, 105), (28, 36), [1, 2, 3], 3),
+    ],
+)
+def test_a_row_names_the_items_that_saw_its_field_and_when_most_of_it_was_seen(
+    mosaic: World, columns: tuple[int, int], rows: tuple[int, int], items: list[int], sensed: int
+) -> None:
+    row = mosaic.observe(f=box(columns[0], rows[0] + 0.5, columns[1], rows[1]))["f"]
+
+    assert json.loads(row["item_ids"]) == [f"item-{n}" for n in items]
+    assert row["sensed_at"] == item(sensed).sensed_at
+
+
+def test_a_row_whose_field_lies_outside_of_the_swath_names_no_item(mosaic: World) -> None:
+    row = mosaic.observe(f=box(210, 5, 220, 15))["f"]
+
+    assert (row["status"], row["item_ids"], row["sensed_at"]) == ("outside_swath", None, None)
+
+
+def test_of_items_that_saw_the_same_part_the_one_laid_first_tells_the_time(mosaic: World) -> None:
+    weights = np.ones(4)
+    cells = {"item": np.array([2, 1, 1, 2], np.uint16)}
+
+    told = _seen_by([("a", SENSED), ("b", item(2).sensed_at)], cells, Coverage(np.array([0, 4]), np.arange(4), weights))
+
+    assert told == {"item_ids": ['["a", "b"]'], "sensed_at": [SENSED]}
+
+
+def test_items_are_told_alike_alone_and_among_others(mosaic: World) -> None:
+    many = {f"f{i}": box(3 + 17.3 * i, 2.1 + i, 14.7 + 17.3 * i, 9.9 + i) for i in range(20)}
+
+    together = mosaic.observe(**many)
+
+    assert len({row["item_ids"] for row in together.values()}) > 3
+    for name, shape in many.items():
+        assert mosaic.observe(**{name: shape})[name] == together[name]
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

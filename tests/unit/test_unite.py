@@ -110,6 +110,7 @@ def test_the_order_of_arrival_never_matters(case: tuple[Shelf, list[Acquisition]
     assert one.items == other.items
     assert one.refused == other.refused
     np.testing.assert_array_equal(one.layers.classes, other.layers.classes)
+    np.testing.assert_array_equal(one.providers, other.providers)
     assert list(one.layers.bands) == list(other.layers.bands) == [b for b in BANDS if b in one.layers.bands]
 
 
@@ -124,6 +125,27 @@ def test_what_can_not_be_read_counts_as_if_it_were_not_there(case: tuple[Shelf, 
 
     assert scene.digest == united(shelf, readable).digest
     assert scene.refused.keys() <= {item.item_id for item in items} - shelf.layers.keys()
+
+
+@given(case=shelves())
+def test_a_cell_s_provider_is_the_item_whose_values_it_has(case: tuple[Shelf, list[Acquisition]]) -> None:
+    shelf, items = case
+    if not shelf.layers:
+        return
+
+    scene = united(shelf, [item for item in items if item.item_id in shelf.layers])
+
+    if len(scene.items) == 1:
+        assert scene.providers is None
+        return
+    assert scene.providers is not None
+    np.testing.assert_array_equal(scene.providers == 0, scene.layers.classes == PixelClass.NODATA)
+    for number, item in enumerate(scene.items, 1):
+        theirs = scene.providers == number
+        assert theirs.any()
+        np.testing.assert_array_equal(
+            scene.layers.bands["red"][theirs], shelf.layers[item.item_id].bands["red"][theirs]
+        )
 
 
 def test_of_no_acquisitions_there_is_no_scene() -> None:
@@ -270,3 +292,25 @@ def test_the_digest_tells_grid_items_and_pixels_apart() -> None:
     assert moved is not None
     assert len({known, moved.digest, changed_item.digest, other_value.digest, other_class.digest}) == 5
     assert all(len(digest) == 64 for digest in (known, moved.digest))
+
+
+def test_the_digest_tells_who_provides_a_cell_where_values_are_the_same() -> None:
+    shelf = Shelf()
+    west, east = (shelf.put(cells, 1111, item_id=cells, tile=cells) for cells in ("cc..", "..cc"))
+    known = united(shelf, [west, east])
+    shelf.layers["cc.."] = replace_cells(shelf.layers["cc.."], 1, 0, PixelClass.NODATA)
+    shelf.layers["..cc"] = replace_cells(shelf.layers["..cc"], 1, 1111, PixelClass.CLEAR)
+
+    other = united(shelf, [west, east])
+
+    np.testing.assert_array_equal(other.layers.classes, known.layers.classes)
+    np.testing.assert_array_equal(other.layers.bands["red"], known.layers.bands["red"])
+    assert other.digest != known.digest
+
+
+def replace_cells(layers: Layers, column: int, value: int, is_now: PixelClass) -> Layers:
+    bands, classes = {name: band.copy() for name, band in layers.bands.items()}, layers.classes.copy()
+    classes[0, column] = is_now
+    for band in bands.values():
+        band[0, column] = value
+    return Layers(bands, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +17,7 @@ from satcommon.errors import SceneError
 from satcommon.indices import layers, reflectance
 from satcommon.results import SCHEMA, STATISTICS, Status
 from satcommon.scenes.cog import SceneReader
-from satcommon.scenes.layers import BANDS, CLASSES, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
+from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
 from satcommon.statistics import statistics, sums, weight_where
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
@@ -40,8 +41,6 @@ class SceneInput:
 
     digest: str
     object_key: str | None = None
-    item_ids: str | None = None
-    sensed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,6 @@ def observe(
         "inside_fraction": [s.inside_fraction for s in subjects],
         "cell_count": np.diff(coverage.offsets),
         "scene_digest": [scene.digest] * len(subjects),
-        "item_ids": [scene.item_ids] * len(subjects),
-        "sensed_at": [scene.sensed_at] * len(subjects),
         "algorithm_version": [rules.version] * len(subjects),
     }
     if scene.object_key is None:
@@ -120,7 +117,8 @@ def observe(
             work.tiles += reader.tiles_read
             work.scene_bytes += reader.bytes_read
             work.scenes += 1
-        columns |= _seen(cells, coverage, rules)
+            items = reader.items
+        columns |= _seen(cells, coverage, rules) | _seen_by(items, cells, coverage)
     arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
     return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
 
@@ -149,6 +147,22 @@ def _seen(cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage, rules: Al
             values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
             columns[f"{band}_mean"] = statistics(values, (dn != NODATA) & clear_cells, coverage).mean
     return columns
+
+
+def _seen_by(
+    items: Sequence[tuple[str, datetime]], cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage
+) -> dict[str, object]:
+    """The items that provide a cell of each field, and when the one that provides most of it was sensed."""
+    provider = cells[ITEM] if ITEM in cells else cells[CLASSES] != PixelClass.NODATA
+    item_ids: list[str | None] = []
+    sensed_at: list[datetime | None] = []
+    provided = [weight_where(provider == number, coverage) for number in range(1, len(items) + 1)]
+    for parts in zip(*(one.tolist() for one in provided), strict=True):
+        seen = [item for item, part in zip(items, parts, strict=True) if part > 0]
+        item_ids.append(json.dumps([item_id for item_id, _ in seen]) if seen else None)
+        # `index` finds the first of equals, which is the one that was laid first.
+        sensed_at.append(items[parts.index(max(parts))][1] if seen else None)
+    return {"item_ids": item_ids, "sensed_at": sensed_at}
 
 
 def _status(

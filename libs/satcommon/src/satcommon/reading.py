@@ -84,7 +84,7 @@ def day_inputs(
     due = here.due if here else Due.UNKNOWN
     found = ledger.current_scene(connection, region.bbox_id, day)
     if found is not None:
-        scene = SceneInput(found.digest, found.object_key, found.item_ids, found.sensed_at)
+        scene = SceneInput(found.digest, found.object_key)
     else:
         scene = SceneInput(NO_SCENE if due is Due.DUE else NO_OVERPASS)
     waits = scene.digest == NO_SCENE and not deadlines.given_up(day, place(region).bounds, now)

@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from satcommon.scenes.geotiff import crs_text, failing, open_geotiff
 from satcommon.scenes.layers import (
     BANDS,
     CLASSES,
+    ITEM,
     NODATA,
     REFLECTANCE_OFFSET,
     REFLECTANCE_SCALE,
@@ -50,14 +51,17 @@ _WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the ti
 def encode(scene: Scene, grid: Grid, day: date) -> bytes:
     """The scene as a file: bands in the order of `BANDS`, then `CLASSES`, all uint16; 0 is nodata in each.
 
+    Where the scene has several items, the band `ITEM` before the classes tells which of them provides a cell.
+
     Equal scenes give equal bytes within one lock of versions; a scene's identity is its digest, not the file's.
     Scales, offsets and descriptions are set, and tags that make the file an acquisition of a `FolderSource`.
     """
     layers = scene.layers
-    names = (*layers.bands, CLASSES)
-    stack = np.stack([*layers.bands.values(), layers.classes.astype(np.uint16)])
-    scale_of = {THERMAL: TEMPERATURE_SCALE, CLASSES: 1.0}
-    offset_of = {THERMAL: 0.0, CLASSES: 0.0}
+    bands = layers.bands if scene.providers is None else layers.bands | {ITEM: scene.providers}
+    names = (*bands, CLASSES)
+    stack = np.stack([*bands.values(), layers.classes.astype(np.uint16)])
+    scale_of = {THERMAL: TEMPERATURE_SCALE, ITEM: 1.0, CLASSES: 1.0}
+    offset_of = {THERMAL: 0.0, ITEM: 0.0, CLASSES: 0.0}
     first = scene.items[0]
     with MemoryFile() as memory:
         with memory.open(
@@ -83,6 +87,7 @@ def encode(scene: Scene, grid: Grid, day: date) -> bytes:
                 DAY=day.isoformat(),
                 DIGEST=scene.digest,
                 ITEMS=json.dumps([item.item_id for item in scene.items]),
+                ITEMS_SENSED_AT=json.dumps([item.sensed_at.isoformat() for item in scene.items]),
                 PLATFORM=first.platform,
                 SENSED_AT=first.sensed_at.isoformat(),
                 TIFFTAG_DATETIME=f"{first.sensed_at:%Y:%m:%d %H:%M:%S}",
@@ -97,9 +102,10 @@ class SceneReader:
         path: a local file, or any name that GDAL reads, as ``/vsis3/bucket/key``.
 
     Attributes:
-        bands: names of the bands, without the classes.
+        bands: names of the bands, without `ITEM` and the classes.
         grid: the file's raster, to be compared with the region's.
         digest: the scene's, as its writer stated it.
+        items: id and sensed time of each item, in the order of their numbers.
         tiles_read: how many tiles `gather` has decoded.
         bytes_read: their size in the file.
     """
@@ -107,6 +113,7 @@ class SceneReader:
     bands: tuple[str, ...]
     grid: Grid
     digest: str
+    items: tuple[tuple[str, datetime], ...]
     _dataset: DatasetReader
 
     def __init__(self, path: str | Path) -> None:
@@ -123,14 +130,22 @@ class SceneReader:
         with self._failing():
             dataset = open_geotiff(self.path)
             names = dataset.descriptions
-            ours = names[-1:] == (CLASSES,) and set(names[:-1]) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
+            bands = names[:-2] if names[-2:-1] == (ITEM,) else names[:-1]
+            ours = names[-1:] == (CLASSES,) and set(bands) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
             if not ours or not dataset.crs:
                 dataset.close()
                 raise SceneError(f"{self.path}: is no scene, but bands {names} of {dataset.dtypes}; {_ADVICE}")
+            tags = dataset.tags()
+            ids = json.loads(tags.get("ITEMS", "[]"))
+            sensed = json.loads(tags.get("ITEMS_SENSED_AT", "null")) or [tags.get("SENSED_AT")]
+            if len(ids) != len(sensed) or (len(ids) > 1) == (bands == names[:-1]):
+                dataset.close()
+                raise SceneError(f"{self.path}: does not tell which of its items {ids} provides a cell; {_ADVICE}")
             xres, _, left, _, yres, top, *_ = dataset.transform
             self.grid = Grid(crs_text(dataset.crs), left, top, xres, -yres, dataset.width, dataset.height)
-            self.bands = names[:-1]
-            self.digest = dataset.tags().get("DIGEST", "")
+            self.bands = bands
+            self.digest = tags.get("DIGEST", "")
+            self.items = tuple(zip(ids, map(datetime.fromisoformat, sensed), strict=True))
         self._dataset = dataset
         return self
 
@@ -138,7 +153,7 @@ class SceneReader:
         self._dataset.close()
 
     def gather(self, cells: NDArray[np.int64]) -> dict[str, NDArray[np.uint16]]:
-        """The values of cells in each band and in `CLASSES`, in the order of `cells`.
+        """The values of cells in each band, in `ITEM` where the file has it, and in `CLASSES`, in the order of `cells`.
 
         Only tiles with such cells are read, each once: a run of neighbouring tiles of a row in one call. Memory: the
         result, the cells' order, and one run.
@@ -162,7 +177,7 @@ class SceneReader:
         touched, starts = np.unique(tiles[order], return_index=True)
         ends = np.append(starts[1:], cells.size)
 
-        gathered = np.empty((len(self.bands) + 1, cells.size), np.uint16)
+        gathered = np.empty((self._dataset.count, cells.size), np.uint16)
         for first, last in _runs(touched, across):
             row, column = divmod(int(touched[first]), across)
             top, left = row * tile_height, column * tile_width
@@ -172,7 +187,7 @@ class SceneReader:
                 self._account(row, column, last - first + 1)
             these = order[starts[first] : ends[last]]
             gathered[:, these] = window[:, rows[these] - top, columns[these] - left]
-        return dict(zip((*self.bands, CLASSES), gathered, strict=True))
+        return dict(zip(self._dataset.descriptions, gathered, strict=True))
 
     def read_overview(self, max_size: int) -> Layers:
         """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.
@@ -181,10 +196,10 @@ class SceneReader:
             SceneError: where the file can't be read.
         """
         step = max(1, math.ceil(max(self.grid.width, self.grid.height) / max_size))
-        shape = (len(self.bands) + 1, math.ceil(self.grid.height / step), math.ceil(self.grid.width / step))
+        shape = (self._dataset.count, math.ceil(self.grid.height / step), math.ceil(self.grid.width / step))
         with self._failing():
             stack = self._dataset.read(out_shape=shape, resampling=Resampling.nearest)
-        return Layers(dict(zip(self.bands, stack[:-1], strict=True)), stack[-1].astype(np.uint8))
+        return Layers(dict(zip(self.bands, stack, strict=False)), stack[-1].astype(np.uint8))
 
     def _failing(self) -> AbstractContextManager[None]:
         return failing(self.path, _ADVICE)

@@ -18,6 +18,7 @@ REFLECTIVE = ("blue", "green", "red", "nir", "swir16", "swir22")
 THERMAL = "lwir11"
 BANDS = (*REFLECTIVE, THERMAL)
 CLASSES = "classes"  # the name of the class band in a scene's file; always its last band
+ITEM = "item"  # the band before it, where a scene has several items: the number of the one that provides a cell, from 1
 
 NODATA = 0
 REFLECTANCE_SCALE, REFLECTANCE_OFFSET = 1e-4, -0.1  # reflectance = scale * value + offset

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satcommon.errors import SceneError
-from satcommon.scenes.layers import BANDS, CLASSES, Layers, PixelClass
+from satcommon.scenes.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Place, SceneSource
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from satcommon.grid import Grid
 
-VERSION = "scene-1"  # part of every digest; raise it where other pixels come of the same acquisitions
+VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,15 @@ class Scene:
         items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
         digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
         refused: why items could not be read, by item id.
+        providers: the number in `items`, from 1, of the one that provides each cell, 0 where none does, uint16 of shape
+            (rows, columns); None where there is one item.
     """
 
     layers: Layers
     items: tuple[Acquisition, ...]
     digest: str
     refused: dict[str, str] = field(default_factory=dict)
+    providers: NDArray[np.uint16] | None = None
 
 
 def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]) -> Scene | None:
@@ -69,7 +72,8 @@ def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]
             continue
         layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
         items = tuple(layout.items)
-        return Scene(layers, items, _digest(place.grid, items, layers), dict(sorted(refused.items())))
+        digest = _digest(place.grid, items, layers, layout.providers)
+        return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers)
     if refused:
         raise SceneError("; ".join(refused[name] for name in sorted(refused)))
     return None
@@ -83,11 +87,15 @@ class _UnreadableError(SceneError):
 
 @dataclass
 class _Layout:
-    """Cells laid so far; `items` are those that provided some, or a first one that has none."""
+    """Cells laid so far; `items` are those that provided some, or a first one that has none.
+
+    `providers` is as in `Scene`.
+    """
 
     bands: dict[str, NDArray[np.uint16]]
     classes: NDArray[np.uint8]
     items: list[Acquisition]
+    providers: NDArray[np.uint16] | None = None
 
     @property
     def covered(self) -> int:
@@ -103,8 +111,11 @@ class _Layout:
         nothing = np.zeros_like(self.classes, np.uint16)
         for band in self.bands.keys() | layers.bands.keys():
             self.bands[band] = np.where(free, layers.bands.get(band, nothing), self.bands.get(band, nothing))
-        self.classes = np.where(free, layers.classes, self.classes)
         self.items.append(item)
+        if len(self.items) > 1:
+            before = self.classes != PixelClass.NODATA if self.providers is None else self.providers
+            self.providers = np.where(free, len(self.items), before).astype(np.uint16)
+        self.classes = np.where(free, layers.classes, self.classes)
 
 
 def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
@@ -157,11 +168,14 @@ def _baseline(item: Acquisition) -> tuple[int, tuple[int, ...], str]:
     return (1 if item.baseline else 0), (), item.baseline
 
 
-def _digest(grid: Grid, items: tuple[Acquisition, ...], layers: Layers) -> str:
+def _digest(grid: Grid, items: tuple[Acquisition, ...], layers: Layers, providers: NDArray[np.uint16] | None) -> str:
     content: list[Any] = [VERSION, grid.to_json(), [[item.item_id, item.digest] for item in items], list(layers.bands)]
     digest = hashlib.sha256(json.dumps(content).encode())
     for band in layers.bands.values():
         digest.update(np.ascontiguousarray(band, "<u2").tobytes())
     digest.update(CLASSES.encode())
     digest.update(np.ascontiguousarray(layers.classes, np.uint8).tobytes())
+    if providers is not None:
+        digest.update(ITEM.encode())
+        digest.update(np.ascontiguousarray(providers, "<u2").tobytes())
     return digest.hexdigest()
