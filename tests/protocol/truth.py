@@ -48,10 +48,20 @@ OTHER_VERSION = "2"
 
 @contextmanager
 def with_other_version() -> Iterator[None]:
-    """Version 2 sees through thin cloud, and its kernel is shorter: its rows hold states of another shape."""
+    """Version 2 differs in every kind of rule; its kernel is shorter, so its rows hold states of another shape."""
     first = algorithms._ALGORITHMS[CURRENT]
     clear = (PixelClass.CLEAR, PixelClass.THIN_CLOUD)
-    second = replace(first, version=OTHER_VERSION, clear_classes=clear, kernel_size=2)
+    second = replace(
+        first,
+        version=OTHER_VERSION,
+        clear_classes=clear,
+        dilate_cells=2,
+        dilate_classes=(PixelClass.CLOUD,),
+        inward_buffer_m=20.0,
+        whole_cells=0.4,
+        min_observed=0.6,
+        kernel_size=2,
+    )
     algorithms._ALGORITHMS[OTHER_VERSION] = second
     try:
         yield
@@ -228,13 +238,19 @@ class Oracle:
         self._observations: dict[tuple[Any, ...], Row] = {}
         self._rows: dict[str, dict[str, Row]] = {}
         self._scenes: dict[tuple[str, date, str], SceneInput | None] = {}
-        rules = algorithms.algorithm(CURRENT)
-        self.coverages = {
-            name: CoverageCache(store, place.grid, rules.coverage_rule, 0.0) for name, place in PLACES.items()
-        }
-        wkb = dict(zip(DIGESTS, shapely.to_wkb(list(POLYGONS)), strict=True))
-        for cache in self.coverages.values():
-            cache.get(DIGESTS, lambda digests: {d: wkb[d] for d in digests})
+        self.coverages: dict[str, CoverageCache] = {}  # by grid and rule
+        for name in REGIONS:
+            self._coverage(name, CURRENT)
+
+    def _coverage(self, region: str, version: str) -> CoverageCache:
+        """The coverage of all polygons."""
+        grid, rules = PLACES[region].grid, algorithms.algorithm(version)
+        key = f"{grid.digest}/{rules.coverage_rule}"
+        if key not in self.coverages:
+            wkb = dict(zip(DIGESTS, shapely.to_wkb(list(POLYGONS)), strict=True))
+            self.coverages[key] = CoverageCache(self._store, grid, rules)
+            self.coverages[key].get(DIGESTS, lambda digests: {d: wkb[d] for d in digests})
+        return self.coverages[key]
 
     def scene(self, satellite: Satellite, region: str, on: date) -> SceneInput | None:
         """The scene that a source's delivery makes, in a file of its own."""
@@ -256,7 +272,7 @@ class Oracle:
         if key not in self._observations:
             rules = algorithms.algorithm(version)
             subject = Subject(name, DIGESTS[polygon], INSIDE[polygon, region])
-            cache = self.coverages[region]
+            cache = self._coverage(region, version)
             seen = observe(scene, [subject], cache, dict, self._store.raster_path, rules, Work())
             [self._observations[key]] = seen.table.to_pylist()
         return self._observations[key]

@@ -19,7 +19,6 @@ from uuid import uuid4
 
 import pyarrow as pa
 import shapely
-from satcommon import algorithm as algorithms
 from satcommon import replay, results
 from satcommon.algorithm import CURRENT
 from satcommon.audit import audit
@@ -137,8 +136,7 @@ class Laboratory:
 
 def _processor(engine: Engine, store: ObjectStore, oracle: Oracle) -> FailingProcessor:
     processor = FailingProcessor(engine, store)
-    rule = algorithms.algorithm(CURRENT).coverage_rule
-    processor._coverages |= {f"{PLACES[name].grid.digest}/{rule}": cache for name, cache in oracle.coverages.items()}
+    processor._coverages |= oracle.coverages
     return processor
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from satcommon import coverage as module
+from satcommon.algorithm import CURRENT, algorithm
 from satcommon.coverage import Coverage, CoverageCache, Part, cover
 from satcommon.geometry import digest
 from satcommon.grid import Grid
 from satcommon.objects import ObjectStore
 from shapely.geometry import Polygon, box
 
+RULES = algorithm(CURRENT)
 GRID = Grid("EPSG:32633", 465_000.0, 5_080_000.0, 9.5, 10.25, 40, 30)  # cells are not square
 TO_DEGREES = Transformer.from_crs(GRID.crs, "EPSG:4326", always_xy=True)
 
@@ -53,7 +56,7 @@ def test_coverage_is_exactextracts_of_a_raster_that_holds_data_everywhere(
     centre = (at * 5 - 2, 12)  # from outside the grid's left edge to its right one
     wkb = placed(Polygon(np.column_stack([centre[0] + reach * np.cos(angles), centre[1] + reach * np.sin(angles)])))
 
-    [(cells, fractions)] = cover([wkb], GRID, 0.0)
+    [(cells, fractions)] = cover([wkb], GRID, RULES)
 
     frame = geopandas.GeoSeries.from_wkb([wkb], crs="EPSG:4326").to_crs(GRID.crs).to_frame("geometry")
     raster = NumPyRasterSource(np.ones((GRID.height, GRID.width)), *GRID.extent, srs_wkt=CRS(GRID.crs).to_wkt())
@@ -64,7 +67,7 @@ def test_coverage_is_exactextracts_of_a_raster_that_holds_data_everywhere(
 
 
 def test_the_covered_parts_are_the_areas_that_a_ruler_gives() -> None:
-    [part] = cover([placed(box(2.5, 3.0, 4.0, 4.25))], GRID, 0.0)
+    [part] = cover([placed(box(2.5, 3.0, 4.0, 4.25))], GRID, RULES)
 
     whole = {(2, 3): 0.5, (3, 3): 1.0, (2, 4): 0.125, (3, 4): 0.25}
     found = table(part)
@@ -78,35 +81,35 @@ def test_a_template_without_nodata_covers_cells_that_hold_nodata_too() -> None:
     frame = geopandas.GeoSeries.from_wkb([INSIDE], crs="EPSG:4326").to_crs(GRID.crs).to_frame("geometry")
     dropped = exact_extract(raster, frame, ["cell_id"], output="pandas")["cell_id"][0]
 
-    [(cells, _)] = cover([INSIDE], GRID, 0.0)
+    [(cells, _)] = cover([INSIDE], GRID, RULES)
 
     assert len(dropped) == 0
     assert len(cells) > 30
 
 
 def test_a_polygon_partly_outside_is_covered_where_the_grid_is() -> None:
-    [part] = cover([ACROSS], GRID, 0.0)
+    [part] = cover([ACROSS], GRID, RULES)
 
     assert sum(table(part).values()) == pytest.approx(2.5 * 2, rel=1e-3)
     assert {column for column, _ in table(part)} == {0, 1, 2}
 
 
 def test_a_polygon_outside_is_empty_in_its_place_among_others() -> None:
-    parts = cover([OUTSIDE, INSIDE, OUTSIDE], GRID, 0.0)
+    parts = cover([OUTSIDE, INSIDE, OUTSIDE], GRID, RULES)
 
     assert [len(cells) > 0 for cells, _ in parts] == [False, True, False]
-    assert cover([OUTSIDE], GRID, 0.0)[0][0].dtype == np.int64
-    assert cover([], GRID, 0.0) == []
+    assert cover([OUTSIDE], GRID, RULES)[0][0].dtype == np.int64
+    assert cover([], GRID, RULES) == []
 
 
 def test_a_polygon_that_only_touches_the_grid_covers_nothing() -> None:
-    [(cells, fractions)] = cover([placed(box(-5, 0, -1e-7, 5))], GRID, 0.0)
+    [(cells, fractions)] = cover([placed(box(-5, 0, -1e-7, 5))], GRID, RULES)
 
     assert len(cells) == len(fractions) == 0
 
 
 def test_a_polygon_smaller_than_a_cell_covers_its_part_of_it() -> None:
-    [part] = cover([TINY], GRID, 0.0)
+    [part] = cover([TINY], GRID, RULES)
 
     assert table(part) == pytest.approx({(7, 8): 0.125}, rel=1e-3)
 
@@ -114,14 +117,14 @@ def test_a_polygon_smaller_than_a_cell_covers_its_part_of_it() -> None:
 def test_a_polygon_with_a_hole_and_another_part() -> None:
     shape = shapely.MultiPolygon([box(1, 1, 5, 5).difference(box(2, 2, 4, 4)), box(10, 1, 11, 2)])
 
-    [part] = cover([placed(shape)], GRID, 0.0)
+    [part] = cover([placed(shape)], GRID, RULES)
 
     assert sum(part[1]) == pytest.approx(16 - 4 + 1, rel=1e-3)
 
 
 def test_slivers_below_the_rules_minimum_are_left_out() -> None:
-    [everything] = cover([INSIDE], GRID, 0.0)
-    [kept] = cover([INSIDE], GRID, 0.5)
+    [everything] = cover([INSIDE], GRID, RULES)
+    [kept] = cover([INSIDE], GRID, replace(RULES, min_cell_coverage=0.5))
 
     assert table(kept) == {cell: part for cell, part in table(everything).items() if part >= 0.5}
     assert 0 < len(kept[0]) < len(everything[0])
@@ -167,7 +170,7 @@ def store(store_folder: Path) -> ObjectStore:
 
 
 def cache_of(store: ObjectStore) -> CoverageCache:
-    return CoverageCache(store, GRID, "min0", 0.0)
+    return CoverageCache(store, GRID, RULES)
 
 
 def same(one: Coverage, other: Coverage) -> bool:
@@ -185,7 +188,7 @@ def test_a_second_process_reads_the_packs_and_asks_for_nothing(store: ObjectStor
     assert same(first, again)
     assert failed == {}
     assert len(registry.asked) == 1
-    assert same(first, Coverage.of(cover(list(registry.known.values()), GRID, 0.0)))
+    assert same(first, Coverage.of(cover(list(registry.known.values()), GRID, RULES)))
 
 
 def test_adding_a_geometry_computes_that_one_only(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +202,7 @@ def test_adding_a_geometry_computes_that_one_only(store: ObjectStore, monkeypatc
 
     assert computed == [1]
     assert grown.asked == [[digest(shapely.from_wkb(TINY))]]
-    assert same(found, Coverage.of(cover([INSIDE, TINY, ACROSS], GRID, 0.0)))
+    assert same(found, Coverage.of(cover([INSIDE, TINY, ACROSS], GRID, RULES)))
 
 
 def test_what_is_known_touches_neither_store_nor_registry(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +221,7 @@ def test_a_geometry_asked_for_twice_is_computed_once_and_given_twice(store: Obje
     found, _ = cache_of(store).get(registry.digests * 2, registry)
 
     assert registry.asked == [registry.digests]
-    assert same(found, Coverage.of(cover([TINY, TINY], GRID, 0.0)))
+    assert same(found, Coverage.of(cover([TINY, TINY], GRID, RULES)))
 
 
 def test_writers_that_race_harm_nobody(store: ObjectStore) -> None:
@@ -244,7 +247,7 @@ def test_a_broken_geometry_fails_alone_with_its_reason(store: ObjectStore) -> No
     assert failed["broken"].startswith("coverage: ")
     assert len(failed["broken"]) > len("coverage: ")
     empty: Part = (np.empty(0, np.int64), np.empty(0))
-    inside, tiny = cover([INSIDE, TINY], GRID, 0.0)
+    inside, tiny = cover([INSIDE, TINY], GRID, RULES)
     assert same(found, Coverage.of([inside, empty, tiny]))
 
 
@@ -253,8 +256,8 @@ def test_grids_and_rules_do_not_share_packs(store: ObjectStore) -> None:
     shifted = Grid(GRID.crs, GRID.left + 4.75, GRID.top, GRID.xres, GRID.yres, GRID.width, GRID.height)
     plain, _ = cache_of(store).get(registry.digests, registry)
 
-    elsewhere, _ = CoverageCache(store, shifted, "min0", 0.0).get(registry.digests, registry)
-    coarser, _ = CoverageCache(store, GRID, "min0.5", 0.5).get(registry.digests, registry)
+    elsewhere, _ = CoverageCache(store, shifted, RULES).get(registry.digests, registry)
+    coarser, _ = CoverageCache(store, GRID, replace(RULES, min_cell_coverage=0.5)).get(registry.digests, registry)
 
     assert len(registry.asked) == 3
     assert not same(plain, elsewhere)

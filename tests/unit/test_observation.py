@@ -99,7 +99,7 @@ class World:
         subjects = [
             Subject(name, "broken" if name == "broken" else digest(shape), 0.75) for name, shape in shapes.items()
         ]
-        coverages = CoverageCache(self.store, GRID, RULES.coverage_rule, RULES.min_cell_coverage)
+        coverages = CoverageCache(self.store, GRID, RULES)
         path = raster_path or self.store.raster_path
         return observe(
             scene or self.scene, subjects, coverages, lambda d: {one: known[one] for one in d}, path, RULES, self.work

@@ -11,15 +11,20 @@ import io
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from satcommon.algorithm import Algorithm
 from satcommon.errors import ObjectMissingError
 from satcommon.grid import Grid
 from satcommon.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Coverage:
     Args:
         offsets: shape (n + 1,); the cells of polygon i are offsets[i]:offsets[i + 1].
         cells: shape (entries,); numbers of cells, ascending within a polygon.
-        fractions: shape (entries,); covered part of each cell, above 0 up to 1.
+        fractions: shape (entries,); covered part of each cell, above 0 up to 1; the weight of the cell.
     """
 
     offsets: NDArray[np.int64]
@@ -49,13 +54,13 @@ class Coverage:
 Part = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 
-def cover(geometries: Sequence[bytes], grid: Grid, min_fraction: float) -> list[Part]:
+def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Part]:
     """The exact coverage of polygons (exactextract's algorithm), in their order.
 
     Args:
         geometries: WKB in WGS 84.
         grid: the raster; what lies outside of it is not covered.
-        min_fraction: cells covered less than this are left out.
+        rules: how far polygons are shrunk first, which cells count, and whether they count whole.
 
     Returns:
         For each polygon (cells, fractions), cells ascending; empty where it does not reach the grid.
@@ -67,7 +72,8 @@ def cover(geometries: Sequence[bytes], grid: Grid, min_fraction: float) -> list[
 
     from satcommon.geometry import projected
 
-    polygons = [projected(geometry, grid.crs) for geometry in shapely.from_wkb(list(geometries))]
+    shapes = [_shrunk(geometry, rules.inward_buffer_m) for geometry in shapely.from_wkb(list(geometries))]
+    polygons = [projected(geometry, grid.crs) for geometry in shapes]
     # A template without memory and without nodata: exactextract drops the cells of a raster that hold nodata.
     template = NumPyRasterSource(
         np.broadcast_to(np.uint8(0), (grid.height, grid.width)), *grid.extent, srs_wkt=_wkt(grid.crs)
@@ -81,10 +87,28 @@ def cover(geometries: Sequence[bytes], grid: Grid, min_fraction: float) -> list[
     table = exact_extract(template, frame, ["cell_id", "coverage"], include_cols=["i"], output="pandas")
     for i, cells, fractions in zip(table["i"], table["cell_id"], table["coverage"], strict=True):
         cells, fractions = np.asarray(cells, np.int64), np.asarray(fractions, np.float64)
-        kept = fractions >= min_fraction if min_fraction > 0 else fractions > 0
+        kept = (fractions > 0) & (fractions >= max(rules.min_cell_coverage, rules.whole_cells or 0))
+        if rules.whole_cells is not None:
+            fractions = np.ones_like(fractions)
         order = np.argsort(cells[kept], kind="stable")
         found[i] = (cells[kept][order], fractions[kept][order])
     return found
+
+
+def _shrunk(geometry: BaseGeometry, metres: float) -> BaseGeometry:
+    """A polygon of WGS 84 without its margin; empty where nothing is left.
+
+    Measured in an azimuthal equidistant projection about the polygon's own centre, whatever the grid's CRS: the metres
+    of Web Mercator are short ones, and those of a sinusoidal grid are sheared.
+    """
+    if not metres:
+        return geometry
+    import shapely
+    from pyproj import Proj
+
+    local = Proj(proj="aeqd", lon_0=geometry.centroid.x, lat_0=geometry.centroid.y, ellps="WGS84")
+    inside = shapely.transform(geometry, local, interleaved=False).buffer(-metres)
+    return shapely.transform(inside, lambda x, y: local(x, y, inverse=True), interleaved=False)
 
 
 def _wkt(crs: str) -> str:
@@ -94,11 +118,11 @@ def _wkt(crs: str) -> str:
 
 
 class CoverageCache:
-    """The coverage of a grid's polygons under one rule, by geometry digest."""
+    """The coverage of a grid's polygons under the coverage rule of an algorithm version, by geometry digest."""
 
-    def __init__(self, store: ObjectStore, grid: Grid, rule: str, min_fraction: float) -> None:
-        self._store, self.grid, self._min_fraction = store, grid, min_fraction
-        self._prefix = f"coverage/{grid.digest}/{rule}/"
+    def __init__(self, store: ObjectStore, grid: Grid, rules: Algorithm) -> None:
+        self._store, self.grid, self._rules = store, grid, rules
+        self._prefix = f"coverage/{grid.digest}/{rules.coverage_rule}/"
         self._packs: set[str] = set()
         self._known: dict[str, Part] = {}
 
@@ -129,13 +153,13 @@ class CoverageCache:
     def _compute(self, geometries: Mapping[str, bytes]) -> tuple[dict[str, Part], dict[str, str]]:
         digests = list(geometries)
         try:
-            parts = cover([geometries[d] for d in digests], self.grid, self._min_fraction)
+            parts = cover([geometries[d] for d in digests], self.grid, self._rules)
             return dict(zip(digests, parts, strict=True)), {}
         except Exception:  # noqa: BLE001  # one bad polygon aborts exactextract's whole call: find it below, keep the rest
             fresh, failed = {}, {}
             for digest in digests:
                 try:
-                    [fresh[digest]] = cover([geometries[digest]], self.grid, self._min_fraction)
+                    [fresh[digest]] = cover([geometries[digest]], self.grid, self._rules)
                 except Exception as error:  # noqa: BLE001  # recorded for this field; the others go on
                     failed[digest] = f"coverage: {error}"
             return fresh, failed

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from satcommon.algorithm import Algorithm
 from satcommon.coverage import Coverage, CoverageCache
+from satcommon.dilation import dilated
 from satcommon.errors import SceneError
 from satcommon.indices import layers, reflectance
 from satcommon.results import SCHEMA, STATISTICS, Status
@@ -112,22 +113,44 @@ def observe(
         with SceneReader(raster_path(scene.object_key)) as reader:
             if not reader.grid.matches(coverages.grid):
                 raise SceneError(f"{reader.path}: lies on {reader.grid}, not on the region's {coverages.grid}")
-            cells = reader.gather(coverage.cells)
-            work.cells += len(coverage.cells)
+            cells, near = _gathered(reader, coverage, rules, work)
             work.tiles += reader.tiles_read
             work.scene_bytes += reader.bytes_read
             work.scenes += 1
             items = reader.items
-        columns |= _seen(cells, coverage, rules) | _seen_by(items, cells, coverage)
+        columns |= _seen(cells, near, coverage, rules) | _seen_by(items, cells, coverage)
     arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
     return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
 
 
-def _seen(cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage, rules: Algorithm) -> dict[str, object]:
+def _gathered(
+    reader: SceneReader, coverage: Coverage, rules: Algorithm, work: Work
+) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_]]:
+    """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear.
+
+    That is decided by the classes of the cells around, whichever other fields they are gathered with.
+    """
+    if not rules.dilate_cells:
+        work.cells += len(coverage.cells)
+        return reader.gather(coverage.cells), np.zeros(len(coverage.cells), bool)
+    own, disc = np.unique(coverage.cells), (rules.dilate_cells, reader.grid.height, reader.grid.width)
+    around = np.setdiff1d(dilated(own, *disc), own, assume_unique=True)
+    cells, classes = reader.gather_around(coverage.cells, around)
+    work.cells += len(coverage.cells) + len(around)
+    grown = [
+        coverage.cells[np.isin(cells[CLASSES], rules.dilate_classes)],
+        around[np.isin(classes, rules.dilate_classes)],
+    ]
+    return cells, np.isin(coverage.cells, dilated(np.unique(np.concatenate(grown)), *disc))
+
+
+def _seen(
+    cells: Mapping[str, NDArray[np.uint16]], near: NDArray[np.bool_], coverage: Coverage, rules: Algorithm
+) -> dict[str, object]:
     classes = cells[CLASSES]
     total = sums(coverage.fractions, coverage.offsets)
     observed = weight_where(classes != PixelClass.NODATA, coverage)
-    clear_cells = np.isin(classes, rules.clear_classes)
+    clear_cells = np.isin(classes, rules.clear_classes) & ~near
     clear = weight_where(clear_cells, coverage)
     cloud = weight_where(np.isin(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)), coverage)
     shadow = weight_where(classes == PixelClass.SHADOW, coverage)
@@ -169,11 +192,14 @@ def _status(
     total: NDArray[np.float64], observed: NDArray[np.float64], clear: NDArray[np.float64], rules: Algorithm
 ) -> list[str]:
     clear_part = np.nan_to_num(_ratio(clear, total))
-    chosen = np.select(
-        [observed == 0, total < rules.min_cells, clear_part >= rules.min_clear_full, clear_part >= rules.min_clear],
-        [Status.OUTSIDE_SWATH.value, Status.TOO_SMALL.value, Status.CLEAR.value, Status.PARTIAL.value],
-        Status.CLOUDY.value,
-    )
+    choices = [
+        (Status.TOO_SMALL, (total == 0) & rules.leaves_cells_out),
+        (Status.OUTSIDE_SWATH, (observed == 0) | (_ratio(observed, total) < rules.min_observed)),
+        (Status.TOO_SMALL, total < rules.min_cells),
+        (Status.CLEAR, clear_part >= rules.min_clear_full),
+        (Status.PARTIAL, clear_part >= rules.min_clear),
+    ]
+    chosen = np.select([here for _, here in choices], [status.value for status, _ in choices], Status.CLOUDY.value)
     return [str(word) for word in chosen]
 
 

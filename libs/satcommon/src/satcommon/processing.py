@@ -121,7 +121,7 @@ class Processor:
         """Observe fields in a scene, with their coverage from the cache."""
         name = f"{place.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
-            self._coverages[name] = CoverageCache(self.store, place.grid, rules.coverage_rule, rules.min_cell_coverage)
+            self._coverages[name] = CoverageCache(self.store, place.grid, rules)
         cache = self._coverages[name]
         try:
             return observe(scene, subjects, cache, self._geometries, self.store.raster_path, rules, work)

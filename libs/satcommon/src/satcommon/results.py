@@ -65,12 +65,15 @@ def _schema() -> pa.Schema:
 
 
 SCHEMA = _schema()
-"""The columns of a row. Fractions are of the field's covered cells (`observed`) or of those observed (the others);
-`cell_count` counts touched cells; statistics are over clear cells, NDVI and NDMI without unit, `lst_c` in degrees
-Celsius, band means in reflectance (`lwir11` in kelvin); `_e4` columns are integers in 1e-4 (days).
+"""The columns of a row.
+
+Fractions are of the field's covered cells (`observed`) or of those observed (the others), by weight; `cell_count`
+counts the cells that the version's coverage rule takes; statistics are over clear cells, NDVI and NDMI without unit,
+`lst_c` in degrees Celsius, band means in reflectance (`lwir11` in kelvin); `_e4` columns are integers in 1e-4 (days).
 `item_ids` is a JSON list of the acquisitions that provide an observed cell of the field, in the order in which they
-were laid, and `sensed_at` the time of the one that provides most of its observed cells by weight, the first of them
-where several do; both are null where no cell is observed."""
+were laid; `sensed_at` is the time of the one that provides most of its observed cells, by weight, the first of them
+where several do; both are null where no cell is observed.
+"""
 
 
 def empty() -> pa.Table:

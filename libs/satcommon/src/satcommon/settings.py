@@ -32,6 +32,8 @@ class Settings(BaseSettings):
         100.0, gt=0, description="cell size of a region's grid where the source has none of its own"
     )
 
+    algorithms: Path | None = Field(None, description="TOML file of algorithm versions, besides those built in")
+
     simulated_seed: int = Field(7, description="seed of the simulated scenes")
     simulated_cycle_days: int = Field(1, ge=1, description="days between two overpasses of the simulated satellite")
     simulated_delay_hours: float = Field(3.0, ge=0, description="hours from sensing to publication")
@@ -63,7 +65,7 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
 
-    @field_validator("home", "scene_folder", "simulated_held")
+    @field_validator("home", "scene_folder", "algorithms", "simulated_held")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

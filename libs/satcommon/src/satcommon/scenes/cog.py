@@ -155,16 +155,27 @@ class SceneReader:
     def gather(self, cells: NDArray[np.int64]) -> dict[str, NDArray[np.uint16]]:
         """The values of cells in each band, in `ITEM` where the file has it, and in `CLASSES`, in the order of `cells`.
 
-        Only tiles with such cells are read, each once: a run of neighbouring tiles of a row in one call. Memory: the
-        result, the cells' order, and one run.
-
         Args:
             cells: cell numbers, row * width + column, shape (cells,); in any order, with repeats.
 
         Raises:
             SceneError: where a tile can't be read, or a cell is not on the grid.
         """
+        return self.gather_around(cells, np.empty(0, np.int64))[0]
+
+    def gather_around(
+        self, own: NDArray[np.int64], around: NDArray[np.int64]
+    ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.uint16]]:
+        """What `gather` gives of the cells `own`, and the classes alone of the cells `around`, in their order.
+
+        Only tiles with such cells are read, each once: a run of neighbouring tiles of a row in one call. Memory: the
+        result, the cells' order, and one run.
+
+        Raises:
+            SceneError: where a tile can't be read, or a cell is not on the grid.
+        """
         width, height = self.grid.width, self.grid.height
+        cells = np.concatenate([own, around])
         if cells.size and not 0 <= int(cells.min()) <= int(cells.max()) < width * height:
             raise SceneError(
                 f"{self.path}: has no cell {cells.min()} or {cells.max()} in {height} x {width}; {_ADVICE}"
@@ -177,7 +188,8 @@ class SceneReader:
         touched, starts = np.unique(tiles[order], return_index=True)
         ends = np.append(starts[1:], cells.size)
 
-        gathered = np.empty((self._dataset.count, cells.size), np.uint16)
+        gathered = np.empty((self._dataset.count - 1, own.size), np.uint16)
+        classes = np.empty(cells.size, np.uint16)
         for first, last in _runs(touched, across):
             row, column = divmod(int(touched[first]), across)
             top, left = row * tile_height, column * tile_width
@@ -186,8 +198,11 @@ class SceneReader:
                 window = self._dataset.read(window=Window(left, top, right - left, bottom - top))
                 self._account(row, column, last - first + 1)
             these = order[starts[first] : ends[last]]
-            gathered[:, these] = window[:, rows[these] - top, columns[these] - left]
-        return dict(zip(self._dataset.descriptions, gathered, strict=True))
+            classes[these] = window[-1, rows[these] - top, columns[these] - left]
+            these = these[these < own.size]
+            gathered[:, these] = window[:-1, rows[these] - top, columns[these] - left]
+        bands = dict(zip(self._dataset.descriptions[:-1], gathered, strict=True))
+        return bands | {CLASSES: classes[: own.size]}, classes[own.size :]
 
     def read_overview(self, max_size: int) -> Layers:
         """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.

@@ -1,0 +1,43 @@
+"""Growing a set of cells by a disc: the cells within a distance of any of them, on the grid."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def dilated(cells: NDArray[np.int64], radius: int, height: int, width: int) -> NDArray[np.int64]:
+    """The cells whose centres lie within a radius, in cells, of the centre of one of `cells`, themselves included.
+
+    Cells of a row that follow each other are grown as one run, so that a field costs its rows times the disc's.
+
+    Args:
+        cells: numbers of cells, ascending, each once.
+        radius: 0 gives the cells themselves.
+        height: rows of the grid; what lies beyond its edges is left out.
+        width: columns of the grid.
+
+    Returns:
+        Numbers of cells, ascending, each once.
+    """
+    if not cells.size:
+        return cells
+    breaks = np.flatnonzero((np.diff(cells) != 1) | (cells[1:] % width == 0))
+    rows, first = np.divmod(cells[np.append(0, breaks + 1)], width)
+    last = cells[np.append(breaks, cells.size - 1)] % width
+    starts, ends = [], []
+    for step in range(-radius, radius + 1):
+        reach = math.isqrt(radius * radius - step * step)
+        there = (rows + step >= 0) & (rows + step < height)
+        row = (rows[there] + step) * width
+        starts.append(row + np.maximum(first[there] - reach, 0))
+        ends.append(row + np.minimum(last[there] + reach, width - 1))
+    start, end = np.concatenate(starts), np.concatenate(ends)
+    order = np.argsort(start, kind="stable")
+    start, end = start[order], np.maximum.accumulate(end[order])
+    parted = np.append(True, start[1:] > end[:-1])
+    start, end = start[parted], end[np.append(parted[1:], True)]
+    counts = end - start + 1
+    return np.repeat(start - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
