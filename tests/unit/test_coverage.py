@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 from satcommon import coverage as module
 from satcommon.algorithm import CURRENT, algorithm
 from satcommon.coverage import Coverage, CoverageCache, Part, cover
-from satcommon.geometry import digest
+from satcommon.geometry import digest, projected
 from satcommon.grid import Grid
 from satcommon.objects import ObjectStore
 from shapely.geometry import Polygon, box
@@ -128,6 +128,55 @@ def test_slivers_below_the_rules_minimum_are_left_out() -> None:
 
     assert table(kept) == {cell: part for cell, part in table(everything).items() if part >= 0.5}
     assert 0 < len(kept[0]) < len(everything[0])
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.05, 1), st.floats(0, 1))
+def test_cells_count_whole_from_a_part_on_or_not_at_all(whole: float, least: float) -> None:
+    [everything] = cover([INSIDE], GRID, RULES)
+    [counted] = cover([INSIDE], GRID, replace(RULES, whole_cells=whole, min_cell_coverage=least))
+
+    assert table(counted) == {cell: 1.0 for cell, part in table(everything).items() if part >= max(whole, least)}
+
+
+@pytest.mark.parametrize("metres", [0.5, 7.0, 20.0])
+def test_a_margin_is_left_out_as_geos_measures_it_in_the_grids_metres(metres: float) -> None:
+    shape = shapely.difference(box(3, 3, 20, 20), Polygon([(8, 8), (15, 9), (9, 14)]))
+    metric = shapely.transform(
+        shape, lambda xy: np.column_stack([GRID.left + xy[:, 0] * GRID.xres, GRID.top - xy[:, 1] * GRID.yres])
+    ).buffer(-metres)
+
+    [(cells, fractions)] = cover([placed(shape)], GRID, replace(RULES, inward_buffer_m=metres))
+
+    rows, columns = np.divmod(cells, GRID.width)
+    left, top = GRID.left + columns * GRID.xres, GRID.top - rows * GRID.yres
+    areas = shapely.area(shapely.intersection(metric, shapely.box(left, top - GRID.yres, left + GRID.xres, top)))
+    scale = 0.0004 * metres * (GRID.xres + GRID.yres)  # of UTM: its metres are short ones near the zone's middle
+    assert fractions * GRID.xres * GRID.yres == pytest.approx(areas, abs=scale + 0.01)
+    assert areas.sum() == pytest.approx(metric.area)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "ESRI:54008"])
+def test_a_margin_has_its_metres_whatever_the_crs_of_the_grid(crs: str) -> None:
+    field = shapely.box(14.5, 60.0, 14.52, 60.01)  # 1116 m x 1114 m
+    west, south, east, north = projected(field, crs).bounds
+    size = (east - west) / 200
+    grid = Grid(crs, west, north, size, size, 201, int((north - south) / size) + 1)
+
+    [(_, whole)], [(_, inner)] = (
+        cover([shapely.to_wkb(field)], grid, r) for r in (RULES, replace(RULES, inward_buffer_m=50))
+    )
+
+    assert inner.sum() / whole.sum() == pytest.approx((1116 - 100) * (1114 - 100) / (1116 * 1114), rel=2e-3)
+
+
+def test_a_field_narrower_than_its_margins_covers_nothing() -> None:
+    [(cells, _), (others, _)] = cover([TINY, INSIDE], GRID, replace(RULES, inward_buffer_m=5))
+
+    assert len(cells) == 0
+    assert len(others) > 0
 
 
 # --- joined ----------------------------------------------------------------------------------------------------------
@@ -262,6 +311,20 @@ def test_grids_and_rules_do_not_share_packs(store: ObjectStore) -> None:
     assert len(registry.asked) == 3
     assert not same(plain, elsewhere)
     assert not same(plain, coarser)
+
+
+def test_each_rule_of_coverage_has_packs_of_its_own() -> None:
+    rules = [
+        RULES,
+        *(replace(RULES, inward_buffer_m=metres) for metres in (1, 0.1234567, 0.1234568)),
+        *(replace(RULES, whole_cells=part) for part in (0.1, 1)),
+        replace(RULES, min_cell_coverage=0.1),
+        replace(RULES, min_cell_coverage=0.1, inward_buffer_m=1, whole_cells=1),
+    ]
+
+    assert RULES.coverage_rule == "min0"
+    assert len({one.coverage_rule for one in rules}) == len(rules)
+    assert replace(RULES, dilate_cells=3, min_clear=0.1, kernel_size=2).coverage_rule == RULES.coverage_rule
 
 
 def test_a_pack_that_is_collected_while_it_is_listed_is_built_again(

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from pyproj import Transformer
 from satcommon.algorithm import CURRENT, algorithm
 from satcommon.coverage import Coverage, CoverageCache
@@ -63,7 +66,7 @@ class World:
     """A store with one scene, and fields in cells of its grid."""
 
     def __init__(self, folder: Path, classes: np.ndarray, **bands: np.ndarray | int) -> None:
-        self.store = ObjectStore(str(folder))
+        self.store, self.rules = ObjectStore(str(folder)), RULES
         self.fields: dict[str, shapely.Geometry] = {}
         self.work = Work()
         bands = bands or {"red": 1500, "nir": 5000}
@@ -99,10 +102,16 @@ class World:
         subjects = [
             Subject(name, "broken" if name == "broken" else digest(shape), 0.75) for name, shape in shapes.items()
         ]
-        coverages = CoverageCache(self.store, GRID, RULES)
+        coverages = CoverageCache(self.store, GRID, self.rules)
         path = raster_path or self.store.raster_path
         return observe(
-            scene or self.scene, subjects, coverages, lambda d: {one: known[one] for one in d}, path, RULES, self.work
+            scene or self.scene,
+            subjects,
+            coverages,
+            lambda d: {one: known[one] for one in d},
+            path,
+            self.rules,
+            self.work,
         )
 
 
@@ -305,6 +314,119 @@ def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(store_folder:
     assert together == backwards
     for name, shape in many.items():
         assert world.observe(**{name: shape})[name] == together[name]
+
+
+# --- masks that are grown --------------------------------------------------------------------------------------------
+
+KINDS = (CLEAR, CLEAR, CLEAR, CLEAR, CLOUD, THIN, SHADOW, SNOW, NODATA)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    patch=arrays.arrays(np.uint8, (10, 14), elements=st.sampled_from(KINDS), fill=st.just(CLEAR)),
+    radius=st.integers(1, 4),
+    grown=st.sets(st.sampled_from([CLOUD, THIN, SHADOW, SNOW, NODATA]), min_size=1),
+    corner=st.sampled_from([(0, 0), (0, 586), (30, 0), (30, 586), (15, 250)]),  # the last one across tiles
+)
+def test_a_grown_mask_is_that_of_the_whole_scene_alone_and_among_others(
+    store_folder: Path, patch: np.ndarray, radius: int, grown: set[PixelClass], corner: tuple[int, int]
+) -> None:
+    top, left = corner
+    sky = classes()
+    sky[top : top + 10, left : left + 14] = patch
+    masked = sky.copy()  # what is too near is defective, as a mask grown beforehand would have it
+    rows, columns = np.mgrid[0 : GRID.height, 0 : GRID.width]
+    for row, column in zip(*np.nonzero(np.isin(sky, list(grown))), strict=True):
+        near = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+        masked[near & (sky == CLEAR)] = PixelClass.DEFECTIVE
+    red = np.random.default_rng(3).integers(1100, 3000, sky.shape).astype(np.uint16)
+    bands = {"red": red, "nir": 5000}
+    world, whole = World(store_folder / "a", sky, **bands), World(store_folder / "b", masked, **bands)
+    world.rules = replace(RULES, dilate_cells=radius, dilate_classes=tuple(grown))
+    shapes = {f"{n}": box(left + 2.3 * n, top + n, left + 2.3 * n + 5.2, top + n + 4.6) for n in range(4)}
+
+    together = world.observe(**shapes)
+    expected = whole.observe(**shapes)
+
+    assert together == expected
+    for name, shape in shapes.items():
+        assert world.observe(**{name: shape})[name] == together[name]
+
+
+def test_a_grown_cloud_takes_what_is_near_and_stays_a_cloud_of_its_own_size(store_folder: Path) -> None:
+    sky = classes()
+    sky[15, 15] = CLOUD
+    world = World(store_folder, sky)
+    world.rules = replace(RULES, dilate_cells=1)
+
+    row = world.observe(f=box(10, 10, 20, 20))["f"]
+
+    assert row["clear_fraction"] == pytest.approx(0.95, abs=1e-3)
+    assert row["cloud_fraction"] == pytest.approx(0.01, abs=1e-4)
+    assert row["status"] == "clear"
+
+
+def test_a_cloud_beyond_a_fields_tile_is_seen(store_folder: Path) -> None:
+    sky = classes()
+    sky[:, 256] = CLOUD
+    world = World(store_folder, sky)
+    world.rules = replace(RULES, dilate_cells=2)
+
+    row = world.observe(f=box(246, 10.5, 256, 20))["f"]
+
+    assert row["clear_fraction"] == pytest.approx(0.8, abs=1e-3)
+    assert world.work.tiles == 2
+
+
+def test_the_cells_around_are_counted_once_for_all_fields(store_folder: Path) -> None:
+    world = World(store_folder, classes())
+    world.rules = replace(RULES, dilate_cells=1)
+
+    world.observe(a=box(10.2, 10.2, 19.8, 19.8))
+    assert world.work.cells == 100 + 4 * 10
+    world.observe(a=box(10.2, 10.2, 19.8, 19.8), b=box(20.2, 10.2, 29.8, 19.8))
+    assert world.work.cells == 140 + 200 + 2 * 10 + 2 * 20
+
+
+# --- rules of coverage and status ------------------------------------------------------------------------------------
+
+
+def test_a_field_of_which_the_swath_has_too_little_is_outside_of_it(store_folder: Path) -> None:
+    sky = classes()
+    sky[:, 100:] = NODATA
+    world = World(store_folder, sky)
+    field = box(95, 10, 105, 20)
+
+    world.rules = replace(RULES, min_observed=0.51)
+    below = world.observe(f=field)["f"]
+    world.rules = replace(RULES, min_observed=0.49)
+    above = world.observe(f=field)["f"]
+
+    assert (below["status"], above["status"]) == ("outside_swath", "partial")
+    assert below["observed_fraction"] == above["observed_fraction"]
+    assert json.loads(below["item_ids"]) == ["item-1"]
+
+
+def test_a_field_that_its_margin_leaves_nothing_of_is_too_small(store_folder: Path) -> None:
+    world = World(store_folder, classes(NODATA))
+    world.rules = replace(RULES, inward_buffer_m=20)
+
+    rows = world.observe(gone=box(10, 10, 13.9, 30), left=box(30, 10, 40, 20))
+
+    assert [rows[name]["status"] for name in ("gone", "left")] == ["too_small", "outside_swath"]
+    assert (rows["gone"]["cell_count"], rows["gone"]["observed_fraction"]) == (0, None)
+
+
+def test_cells_that_count_whole_have_one_weight(store_folder: Path) -> None:
+    red = np.random.default_rng(4).integers(1100, 3000, (GRID.height, GRID.width)).astype(np.uint16)
+    world = World(store_folder, classes(), red=red, nir=5000)
+    world.rules = replace(RULES, whole_cells=0.4)
+
+    row = world.observe(f=box(10.5, 10.7, 20.3, 20.9))["f"]
+
+    surface = red[11:21, 10:20].astype(float) * 1e-4 - 0.1
+    assert row["cell_count"] == 100  # column 20 and row 10 are covered less than to two fifths
+    assert row["red_mean"] == pytest.approx(surface.mean(), rel=1e-12)
 
 
 # --- work ------------------------------------------------------------------------------------------------------------
