@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from satcommon.algorithm import resolved
 from satcommon.closing import Closer
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Region
 from satcommon.db.registry import region
 from satcommon.environment import Environment
+from satcommon.errors import AlgorithmError
+from satcommon.processing import Processor
+from satcommon.replay import replay
 from satcommon.settings import settings
 from satctl.main import COMMANDS, main
 from sqlalchemy import Engine, text, update
@@ -290,6 +294,122 @@ def test_a_region_is_paused_and_resumed(system: Engine, satctl: Satctl) -> None:
     assert json.loads(satctl("status", "--json").stdout)["regions"][0]["active"] is False
     assert satctl("regions", "activate", "S").stdout == "region S is active\n"
     assert "there is no region 'T' (known: 'S')" in satctl("regions", "deactivate", "T", code=2).stderr
+
+
+def drain(env: Environment) -> None:
+    """Replay the backlog of region S."""
+    with reading(env.engine) as connection:
+        bbox_id = region(connection, "S").bbox_id
+    list(replay(Processor(env.engine, env.store()), env.engine, bbox_id, env.deadlines, "run", datetime.now(UTC)))
+
+
+def missed(system: Engine) -> list[tuple[date, str]]:
+    with reading(system) as connection:
+        found = ledger.misses(connection, region(connection, "S").bbox_id, date.min, date.max)
+    return [(miss.date_missed, miss.cause.value) for miss in found]
+
+
+def test_a_region_s_monitored_days_are_moved(closed: Environment, satctl: Satctl) -> None:
+    earlier = satctl("regions", "monitor", "S", "--from", "2025-05-31", "--until", str(LAST))
+    again = satctl("regions", "monitor", "S", "--from", "2025-05-31")
+    opened = satctl("regions", "monitor", "S", "--open")
+
+    assert earlier.stdout == f"region S is monitored from 2025-05-31 until {LAST}\n"
+    assert again.stdout == f"region S is monitored from 2025-05-31 until {LAST} already; nothing was changed\n"
+    assert opened.stdout == "region S is monitored from 2025-05-31 on\n"
+    assert missed(closed.engine) == [(date(2025, 5, 31), "late_region"), (FIRST, "carry")]
+
+
+@pytest.mark.parametrize("options", [[], ["--until", "2025-06-30", "--open"]], ids=" ".join)
+def test_how_days_are_moved_is_to_be_said(options: list[str], system: Engine, satctl: Satctl) -> None:
+    assert "give" in satctl("regions", "monitor", "S", *options, code=2).stderr
+
+
+def test_a_region_is_recomputed_by_the_version_that_it_is_pinned_to(
+    closed: Environment, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "algorithms.toml"
+    file.write_text("[edge]\nbased_on = '1'\ninward_buffer_m = 300\ndilate_cells = 1\nwhole_cells = 0.5\n")
+    monkeypatch.setenv("SATFIELDS_ALGORITHMS", str(file))
+    settings.cache_clear()
+    version = resolved("edge")
+    exported = ["export", "S", "--from", str(FIRST), "--to", str(LAST), "--format", "csv", "--output"]
+    satctl(*exported, str(tmp_path / "before.csv"))
+
+    told = satctl("regions", "pin", "S", "edge", "--dry-run").stdout
+    assert told == f"would pin region S to {version}: 4 field-days would be recomputed\n"
+    assert missed(closed.engine) == []
+    said = satctl("regions", "pin", "S", "edge").stdout
+    assert said == f"region S is pinned to {version}: 4 field-days to be recomputed, see `satctl plan`\n"
+    assert missed(closed.engine) == [(FIRST + timedelta(days=n), "revised_algorithm") for n in range(4)]
+    drain(closed)
+    satctl(*exported, str(tmp_path / "after.csv"))
+
+    assert missed(closed.engine) == []
+    before, after = (
+        list(csv.DictReader((tmp_path / f"{when}.csv").read_text().splitlines())) for when in ("before", "after")
+    )
+    assert [row["algorithm_version"] for row in before] == ["1"] * 4
+    assert [row["algorithm_version"] for row in after] == [version] * 4
+    assert all(int(a["cell_count"]) < int(b["cell_count"]) for a, b in zip(after, before, strict=True))
+    satctl("audit", "--deep")
+    assert "nothing was changed" in satctl("regions", "pin", "S", version).stdout
+    satctl("regions", "pin", "S", "1")
+    drain(closed)
+    satctl(*exported, str(tmp_path / "back.csv"))
+    assert (tmp_path / "back.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
+
+
+def test_a_version_whose_rules_were_edited_is_refused_until_the_region_is_pinned_anew(
+    closed: Environment, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "algorithms.toml"
+    file.write_text("[edge]\nbased_on = '1'\ndilate_cells = 1\n")
+    monkeypatch.setenv("SATFIELDS_ALGORITHMS", str(file))
+    settings.cache_clear()
+    satctl("regions", "pin", "S", "edge")
+
+    file.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\n")
+
+    with pytest.raises(AlgorithmError, match=f"put the former ones back, or .* regions pin REGION {resolved('edge')}"):
+        drain(closed)
+    assert len(missed(closed.engine)) == 4, "a refusal is no failed attempt"
+    satctl("regions", "pin", "S", "edge")
+    drain(closed)
+    assert missed(closed.engine) == []
+
+
+def test_versions_are_listed_with_their_rules_and_regions(
+    system: Engine, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "algorithms.toml"
+    file.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\n")
+    monkeypatch.setenv("SATFIELDS_ALGORITHMS", str(file))
+    settings.cache_clear()
+    version = resolved("edge")
+    for name in ("A", "B"):
+        satctl("regions", "add", name, "--bounds", *BOUNDS)
+    satctl("regions", "pin", "B", "edge")
+
+    table = [line.split() for line in satctl("regions", "algorithms").stdout.splitlines()]
+    listed = json.loads(satctl("regions", "algorithms", "--json").stdout)
+    file.write_text("")
+    lost = satctl("regions", "algorithms")
+    listed_lost = json.loads(satctl("regions", "algorithms", "--json").stdout)
+
+    assert ["1", version] in table
+    assert ["dilate_cells", "0", "2"] in table
+    assert ["regions", "A", "B"] in table
+    assert [(one["version"], one["regions"]) for one in listed] == [("1", ["A"]), (version, ["B"])]
+    assert listed[1]["rules"] == listed[0]["rules"] | {"dilate_cells": 2}
+    assert f"version '{version}' is not known here; B can't be computed" in lost.stderr
+    assert listed_lost[1] == {"version": version, "rules": None, "regions": ["B"]}
+
+
+def test_a_version_that_nobody_knows_is_wrong_input(system: Engine, satctl: Satctl) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    assert "'egde' is not supported here (known: 1)" in satctl("regions", "pin", "S", "egde", code=2).stderr
 
 
 # --- fields --------------------------------------------------------------------------------------------------------

@@ -25,11 +25,16 @@ from satctl.grids import grids_of
 from satctl.opening import opened
 from satctl.output import counted, names, print_facts, print_json, print_table, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
+from satctl.region_revision import algorithms, monitor, pin
 
 
 @click.group()
 def regions() -> None:
     """Register and show regions."""
+
+
+for _command in (monitor, pin, algorithms):
+    regions.add_command(_command)
 
 
 @regions.command()
