@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 from runs import Replay
+from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
 from satcommon.observation import Work
 from satcommon.planning import plan
-from truth import DEADLINES, REGIONS, day, rectangle
+from truth import DEADLINES, OTHER_VERSION, REGIONS, day, rectangle
 from world import Laboratory, World
 
 WEST = REGIONS[0]
@@ -31,9 +32,10 @@ class Cost:
     scenes_told: int
 
 
-def with_others(laboratory: Laboratory, count: int) -> World:
+def with_others(laboratory: Laboratory, count: int, version: str) -> World:
     """A world of four closed days with so many fields."""
     world = laboratory.world()
+    world.pin(WEST, version)
     polygons = [rectangle(0.02 + n * 0.02, 0.2 + n * 0.02, 0.1 + n * 0.015, 0.3 + n * 0.015) for n in range(40)]
     new = [fields.NewField(f"other-{n}", "other", polygons[n % len(polygons)], day(1)) for n in range(count)]
     with writing(world.engine) as connection:
@@ -69,9 +71,9 @@ def cost(world: World, name: str) -> Cost:
     )
 
 
-def costs(laboratory: Laboratory, others: int) -> list[Cost]:
+def costs(laboratory: Laboratory, others: int, version: str) -> list[Cost]:
     """Of a late field, of the correction of its polygon, and of a planting that moves."""
-    world = with_others(laboratory, others)
+    world = with_others(laboratory, others, version)
     found = []
     world.register("f1", 0, day(2))
     found.append(cost(world, "f1"))
@@ -82,10 +84,10 @@ def costs(laboratory: Laboratory, others: int) -> list[Cost]:
     return found
 
 
-def compare(laboratory: Laboratory, few: int, many: int) -> None:
-    late, corrected, replanted = few_costs = costs(laboratory, few)
+def compare(laboratory: Laboratory, few: int, many: int, version: str = CURRENT) -> None:
+    late, corrected, replanted = few_costs = costs(laboratory, few, version)
 
-    assert few_costs == costs(laboratory, many)
+    assert few_costs == costs(laboratory, many, version)
     for one, days in ((late, 3), (corrected, 3), (replanted, 4)):
         assert one.changed_rows == one.steps == one.objects == one.steps_told == days
     assert late.observed == late.work.scenes == late.scenes_told == 3
@@ -95,6 +97,10 @@ def compare(laboratory: Laboratory, few: int, many: int) -> None:
 
 def test_a_late_field_costs_the_same_beside_200_and_1000_others(laboratory: Laboratory) -> None:
     compare(laboratory, 200, 1_000)
+
+
+def test_a_late_field_costs_the_same_where_clouds_are_grown_from_cells_around_it(laboratory: Laboratory) -> None:
+    compare(laboratory, 20, 200, OTHER_VERSION)
 
 
 @pytest.mark.slow

@@ -20,7 +20,10 @@ def test_a_set_of_cells_is_grown_by_a_disc_on_the_grid(
 ) -> None:
     marks = data.draw(st.lists(st.booleans(), min_size=height * width, max_size=height * width))
 
-    grown = dilated(np.flatnonzero(marks), radius, height, width)
+    cells = np.flatnonzero(marks)
+    repeated = data.draw(st.permutations([*cells.tolist(), *cells[::2].tolist()]))
+
+    grown = dilated(np.array(repeated, np.int64), radius, height, width)
 
     np.testing.assert_array_equal(grown, np.flatnonzero(brute_force(np.reshape(marks, (height, width)), radius)))
 

@@ -171,8 +171,8 @@ def resolved(name: str) -> str:
     Raises:
         AlgorithmError: it is not known here.
     """
-    found = _called(algorithms(), name)
-    return algorithm(name if found is None else found.version).version
+    found = None if name in _ALGORITHMS else _called(algorithms(), name)
+    return algorithm(found.version if found else name).version
 
 
 def _called(known: Mapping[str, Algorithm], name: str) -> Algorithm | None:

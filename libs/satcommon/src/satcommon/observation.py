@@ -133,15 +133,18 @@ def _gathered(
     if not rules.dilate_cells:
         work.cells += len(coverage.cells)
         return reader.gather(coverage.cells), np.zeros(len(coverage.cells), bool)
-    own, disc = np.unique(coverage.cells), (rules.dilate_cells, reader.grid.height, reader.grid.width)
-    around = np.setdiff1d(dilated(own, *disc), own, assume_unique=True)
+    height, width = reader.grid.height, reader.grid.width
+    own = dilated(coverage.cells, 0, height, width)
+    around = np.setdiff1d(dilated(own, rules.dilate_cells, height, width), own, assume_unique=True)
     cells, classes = reader.gather_around(coverage.cells, around)
     work.cells += len(coverage.cells) + len(around)
-    grown = [
-        coverage.cells[np.isin(cells[CLASSES], rules.dilate_classes)],
-        around[np.isin(classes, rules.dilate_classes)],
-    ]
-    return cells, np.isin(coverage.cells, dilated(np.unique(np.concatenate(grown)), *disc))
+    grown = np.concatenate(
+        [
+            coverage.cells[np.isin(cells[CLASSES], rules.dilate_classes)],
+            around[np.isin(classes, rules.dilate_classes)],
+        ]
+    )
+    return cells, np.isin(coverage.cells, dilated(grown, rules.dilate_cells, height, width))
 
 
 def _seen(
