@@ -45,6 +45,7 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
     with opened() as env:
         store = env.store()
         with writing(env.engine) as connection:
+            registry.lock(connection)  # what is not asked for stays as it is under the lock
             there = registry.region(connection, name)
             first = first or there.monitored_from
             until = None if open_end else last or there.monitored_until
