@@ -24,7 +24,7 @@ ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
 
 @dataclass(frozen=True)
 class NewField:
-    """A field to be registered. `where` names its file and feature in messages."""
+    """A field to be registered. `where` names its file and feature in messages, `feature` is its number in the file."""
 
     external_id: str
     name: str
@@ -33,6 +33,7 @@ class NewField:
     end: date | None = None
     crop_code: str | None = None
     where: str = ""
+    feature: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def register_fields(connection: Connection, new: Sequence[NewField], now: dateti
     ends = _season_ends(connection, [row.field_id for row in there.values()])
     problems = Problems()
     for external_id, row in there.items():
-        problems.of(_same_or_refused, seen[external_id], row, ends[row.field_id])
+        problems.of(seen[external_id].feature, _same_or_refused, seen[external_id], row, ends[row.field_id])
     problems.raise_if_any()
     created = [one for one in new if one.external_id not in there]
     if created:

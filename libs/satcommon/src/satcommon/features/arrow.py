@@ -1,0 +1,42 @@
+"""Features of an Arrow table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from satcommon.features.crs import to_wgs84
+from satcommon.features.table import Features, from_wkb
+
+
+def features_of(
+    path: Path,
+    table: Any,
+    names: Sequence[str],
+    chosen: Sequence[str],
+    geometry: str,
+    crs: Any,
+    remarks: Sequence[str] = (),
+) -> Features:
+    """The features of a table's rows.
+
+    Args:
+        path: the file.
+        table: a `pyarrow.Table`.
+        names: of all attributes of the file.
+        chosen: the columns to be read.
+        geometry: the column of WKB.
+        crs: of the geometries.
+        remarks: what was said about the file so far.
+
+    Raises:
+        InputError: the CRS can't be used.
+        ValueError: a column can't be read.
+    """
+    geometries, broken = from_wkb(table.column(geometry).to_numpy())
+    columns = {name: table.column(name).to_pylist() for name in chosen}
+    geometries, nowhere = to_wgs84(geometries, crs, path) if table.num_rows else (geometries, {})
+    return Features(
+        path, range(1, table.num_rows + 1), names, columns, geometries, broken | nowhere, remarks=list(remarks)
+    )
