@@ -434,14 +434,16 @@ def test_an_import_tells_what_was_created_what_was_there_and_what_is_nowhere(
     assert (mixed["created"], mixed["unchanged"], mixed["in_no_region"]) == (["b"], ["a"], ["b"])
 
 
-def test_a_changed_field_is_no_import_and_nothing_of_the_file_is_taken(
+def test_without_updates_a_changed_field_is_refused_and_nothing_of_the_file_is_taken(
     system: Engine, tmp_path: Path, satctl: Satctl
 ) -> None:
     old = [("a", "2025-05-01", triangle(-94.2, 40.4)), ("b", "2025-05-01", triangle(-94.2, 40.5))]
     satctl("fields", "import", write_fields(tmp_path, *old, season_end="2025-09-30"))
 
     new = [("c", *old[0][1:]), ("a", "2025-05-02", triangle(-94.2, 40.41)), ("b", *old[1][1:])]
-    said = satctl("fields", "import", write_fields(tmp_path, *new, season_end="2025-10-01"), code=2).stderr
+    said = satctl(
+        "fields", "import", write_fields(tmp_path, *new, season_end="2025-10-01"), "--no-update", code=2
+    ).stderr
 
     assert "error: 2 problems; nothing was taken:" in said
     assert "field 'a' exists with another planting_date and season_end and geometry" in said

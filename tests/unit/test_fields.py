@@ -7,8 +7,9 @@ import shapely
 from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
-from satcommon.db.fields import ALWAYS, NewField
+from satcommon.db.fields import NewField
 from satcommon.db.models import FieldRevision, Membership, Miss, RevisionKind, Season
+from satcommon.db.revising import ALWAYS
 from satcommon.errors import InputError
 from satcommon.geometry import digest
 from satcommon.grid import Bounds, Grid

@@ -15,8 +15,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from satcommon.db.fields import NewField, checked_season
+from satcommon.db.fields import NewField
 from satcommon.db.registry import checked_region_name
+from satcommon.db.revising import checked_season
 from satcommon.errors import InputError
 from satcommon.features.columns import Columns
 from satcommon.features.reading import read_features

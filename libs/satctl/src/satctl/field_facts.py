@@ -253,6 +253,17 @@ class Consequences:
     resolved: int
     withdrawn: int
 
+    @classmethod
+    def at(cls, connection: Connection, now: datetime) -> Consequences:
+        """What the transaction caused that entered it all as known at this instant."""
+        open_now = Miss.processed.is_(False)
+        counts = (
+            select(func.count()).where(Miss.processing_time == now, open_now),
+            select(func.count()).where(Miss.resolved_time == now, Miss.processing_time != now),
+            select(func.count()).where(Withdrawal.listed_at == now),
+        )
+        return cls(*(connection.execute(count).scalar_one() for count in counts))
+
     def __str__(self) -> str:
         parts = [f"{self.opened:,} opened as missed"]
         if self.resolved:

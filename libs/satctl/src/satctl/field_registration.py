@@ -1,4 +1,4 @@
-"""`satctl fields import` and `add`: fields that are new."""
+"""`satctl fields import` and `add`: fields as files or options describe them."""
 
 from __future__ import annotations
 
@@ -7,70 +7,139 @@ from pathlib import Path
 
 import click
 import shapely
-from satcommon.boundaries import MAX_CROP, checked_identity, checked_text, read_fields, read_polygon
+from satcommon.boundaries import MAX_CROP, checked_identity, checked_text, read_field_file, read_polygon
 from satcommon.db.engine import writing
-from satcommon.db.fields import NewField, Registered, register_fields
+from satcommon.db.fields import NewField, Registered, Update, register_fields
 from satcommon.errors import InputError
+from satcommon.features.columns import Columns
 from satcommon.geometry import validated
+from satcommon.problems import listed
 from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
 
-from satctl.field_facts import Backlog, Consequences
+from satctl.field_facts import Consequences
 from satctl.opening import opened
-from satctl.output import counted, names, print_json, progress, say, warn
+from satctl.output import counted, moving, names, print_json, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
 
 wkt_option = click.option("--wkt", help="The polygon as WKT, in degrees of WGS 84, longitude first.")
-geometry_option = click.option("--geometry", "geometry_file", type=FILE, help="GeoJSON or GeoPackage of one polygon.")
+geometry_option = click.option(
+    "--geometry", "geometry_file", type=FILE, help="File of one polygon, in any format that is imported."
+)
 
 
 @click.command(name="import")
 @click.argument("file", type=FILE)
 @layer_option
+@click.option("--id-column", help="Column of the external id.  [default: external_id; `id` of a fiboa GeoParquet]")
+@click.option("--name-column", help="Column of the name.  [default: name]")
+@click.option("--planted-column", help="Column of the planting day.  [default: planting_date]")
+@click.option("--season-end-column", help="Column of the season's last day.  [default: season_end]")
+@click.option("--crop-column", help="Column of the crop code.  [default: crop:code, crop]")
+@click.option("--planted", type=DAY, help="Planting day of fields without one.")
+@click.option("--crop", help="Crop code of fields without one.")
+@click.option(
+    "--no-update", is_flag=True, help="Refuse a file that says anything new of a field that is there already."
+)
+@click.option("--changed-from", type=DAY, help="Other polygons hold from this day on.  [default: the whole season]")
+@click.option("--new-season", is_flag=True, help="A later planting day begins a season, also while one is open.")
+@click.option("--skip-invalid", is_flag=True, help="Leave features that can't be taken, and list them.")
+@click.option("--repair", is_flag=True, help="Mend polygons where that changes their area by 1 % at most.")
 @click.option("--dry-run", is_flag=True, help="Do everything, and take it back at the end.")
 @json_option
-def import_(file: Path, layer: str | None, dry_run: bool, as_json: bool) -> None:
-    """Register the fields of a file, all or none.
+def import_(
+    file: Path,
+    layer: str | None,
+    id_column: str | None,
+    name_column: str | None,
+    planted_column: str | None,
+    season_end_column: str | None,
+    crop_column: str | None,
+    planted: date | None,
+    crop: str | None,
+    no_update: bool,
+    changed_from: date | None,
+    new_season: bool,
+    skip_invalid: bool,
+    repair: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Register the fields of a file, and revise those that are there.
 
-    FILE is GeoJSON or GeoPackage. A feature has `planting_date` (YYYY-MM-DD) and `external_id` or `name`, and may have
-    `season_end` and `crop:code`. A field that is there already stays as it is; one that is there with other content is
-    an error: a change is a revision (`satctl fields revise`).
+    FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS. A field has a planting day
+    (YYYY-MM-DD) and an external id or a name, and may have a season's end and a crop. All fields are taken, or none.
+
+    A field that is there with the same content costs nothing. Another polygon is a correction of the whole season, or
+    a change from a day on (--changed-from). Another planting day or end revises the season; a planting after its end
+    begins one. What that changes of closed days is opened as missed.
 
     \b
     Examples:
       satctl fields import fields.geojson
       satctl fields import fields.gpkg --layer parcels --dry-run
+      satctl fields import cadastre.zip --id-column PARCEL_NO --planted 2026-04-15 --skip-invalid --repair
+      satctl fields import split.parquet --changed-from 2026-06-01
     """
-    with progress(f"reading {file.name}"):
-        new = read_fields(file, layer=layer)
-    with opened() as env, progress(f"registering {counted(len(new), 'field')}"), writing(env.engine) as connection:
-        registered = register_fields(connection, new, datetime.now(UTC))
-        backlog = Backlog.of(connection, registered.created)
+    if no_update and (changed_from is not None or new_season):
+        raise click.UsageError("--changed-from and --new-season are of updates: leave out --no-update")
+    if crop is not None:
+        crop = checked_text(crop, "crop", "--crop", MAX_CROP)
+    columns = Columns(id_column, name_column, planted_column, season_end_column, crop_column, planted, crop)
+    with moving(f"reading {file.name}") as step:
+        read = read_field_file(file, layer=layer, columns=columns, skip_invalid=skip_invalid, repair=repair, step=step)
+    now = datetime.now(UTC)
+    updating = None if no_update else Update(changed_from, new_season)
+    with opened() as env, moving("registering") as step, writing(env.engine) as connection:
+        registered = register_fields(connection, read.fields, now, updating, skip_refused=skip_invalid, step=step)
+        caused = Consequences.at(connection, now)
         if dry_run:
             connection.rollback()
-    caused = backlog.since(Backlog(set(), set()))
+    left = sorted([*read.left, *registered.refused])
     if as_json:
         print_json(
             {
-                "created": registered.created,
-                "unchanged": registered.unchanged,
-                "in_no_region": registered.homeless,
+                **{key: getattr(registered, attribute) for attribute, (key, _) in _OUTCOMES.items()},
+                "repaired": [problem._asdict() for problem in read.repaired],
+                "left": [problem._asdict() for problem in left],
                 "opened_field_days": caused.opened,
+                "resolved_field_days": caused.resolved,
+                "withdrawn_field_days": caused.withdrawn,
                 "dry_run": dry_run,
             }
         )
     else:
         _say_registered(registered, caused, dry_run)
+        for problem in read.repaired:
+            say(problem.reason)
+    for remark in read.remarks[:_REMARKS]:
+        warn(remark)
+    if left:
+        warn(f"{counted(len(left), 'problem')} of features that were left:\n{listed(left)}")
     if registered.homeless:
         warn(f"{counted(len(registered.homeless), 'field')} in no region: {names(registered.homeless)}")
 
 
+_REMARKS = 10  # that are shown
+_OUTCOMES = {  # of `Registered`: the key in JSON, and the words
+    "created": ("created", "created"),
+    "corrected": ("corrected", "corrected"),
+    "changed": ("changed", "changed"),
+    "season_begun": ("season_begun", "began a season of"),
+    "season_revised": ("season_revised", "revised the season of"),
+    "renamed": ("renamed", "renamed"),
+    "unchanged": ("unchanged", "unchanged"),
+    "homeless": ("in_no_region", ""),
+}
+
+
 def _say_registered(registered: Registered, caused: Consequences, dry_run: bool) -> None:
-    created = counted(len(registered.created), "field")
-    say(f"{'would create' if dry_run else 'created'} {created}" + _named(registered.created))
-    if registered.unchanged:
-        say(f"unchanged {counted(len(registered.unchanged), 'field')}" + _named(registered.unchanged))
-    if caused.opened:
+    for attribute, (_, done) in _OUTCOMES.items():
+        found = getattr(registered, attribute)
+        if done and (found or attribute == "created"):
+            said = f"would create {counted(len(found), 'field')}" if dry_run and attribute == "created" else None
+            say((said or f"{done} {counted(len(found), 'field')}") + _named(found))
+    if caused != Consequences(0, 0, 0):
         say(str(caused))
     if dry_run:
         say("dry run: nothing was changed")
@@ -113,10 +182,11 @@ def add(
     if crop is not None:
         crop = checked_text(crop, "crop", "--crop", MAX_CROP)
     new = NewField(external_id, name or external_id, polygon, planted, season_end, crop, f"field {external_id!r}")
+    now = datetime.now(UTC)
     with opened() as env, writing(env.engine) as connection:
-        registered = register_fields(connection, [new], datetime.now(UTC))
-        backlog = Backlog.of(connection, registered.created)
-    _say_registered(registered, backlog.since(Backlog(set(), set())), dry_run=False)
+        registered = register_fields(connection, [new], now)
+        caused = Consequences.at(connection, now)
+    _say_registered(registered, caused, dry_run=False)
     if registered.homeless:
         warn(f"field {external_id} is in no region")
 

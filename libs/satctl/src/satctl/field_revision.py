@@ -1,4 +1,4 @@
-"""`satctl fields activate`, `deactivate` and `revise`: what became known of a field later."""
+"""`satctl fields activate`, `deactivate`, `revise` and `plant`: what became known of a field later."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
+from satcommon.boundaries import MAX_CROP, checked_text
 from satcommon.db.engine import writing
-from satcommon.db.fields import activate_field, field, revise_geometry, revise_season
+from satcommon.db.fields import activate_field, begin_season, field, revise_geometry, revise_season
 
-from satctl.field_facts import Backlog, facts
+from satctl.field_facts import Backlog, Consequences, facts
 from satctl.field_registration import geometry_option, polygon_of, wkt_option
 from satctl.opening import opened
 from satctl.output import say, warn
@@ -112,3 +113,31 @@ def revise(
     say(f"revised field {external_id}; {caused}")
     if not in_regions:
         warn(f"field {external_id} is now in no region")
+
+
+@click.command()
+@click.argument("external_id")
+@click.option("--planted", type=DAY, required=True, help="Planting day of the season that begins.")
+@click.option("--season-end", type=DAY, help="Its last day.  [default: open]")
+@click.option("--crop", help="Crop code.")
+def plant(external_id: str, planted: date, season_end: date | None, crop: str | None) -> None:
+    """Begin a field's next season.
+
+    A season without an end ends on the day before; one that ends later must be ended first (`satctl fields revise
+    --season-end`). What the new season changes of closed days is opened as missed.
+
+    \b
+    Examples:
+      satctl fields plant north-40 --planted 2027-04-18
+      satctl fields plant north-40 --planted 2026-10-02 --season-end 2027-07-31 --crop winter-wheat
+    """
+    if crop is not None:
+        crop = checked_text(crop, "crop", "--crop", MAX_CROP)
+    now = datetime.now(UTC)
+    with opened() as env, writing(env.engine) as connection:
+        begun = begin_season(connection, external_id, planted, season_end, crop, now)
+        caused = Consequences.at(connection, now)
+    if not begun:
+        say(f"field {external_id} is so already; nothing was changed")
+        return
+    say(f"field {external_id} has a season from {planted} on; {caused}")

@@ -10,7 +10,7 @@ from satcommon.db.fields import field
 from satctl.field_facts import FieldFacts, facts, listed
 from satctl.field_plot import plot
 from satctl.field_registration import add, import_
-from satctl.field_revision import activate, deactivate, revise
+from satctl.field_revision import activate, deactivate, plant, revise
 from satctl.opening import opened
 from satctl.output import print_facts, print_json, print_table, say, warn
 from satctl.parameters import json_option
@@ -21,7 +21,7 @@ def fields() -> None:
     """Register, revise and show fields."""
 
 
-for _command in (import_, add, revise, activate, deactivate, plot):
+for _command in (import_, add, revise, plant, activate, deactivate, plot):
     fields.add_command(_command)
 
 

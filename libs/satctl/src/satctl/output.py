@@ -15,7 +15,15 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 _PIPED_WIDTH = 250  # columns of a table that no terminal bounds: rich would fold it at 80
@@ -114,14 +122,26 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]
 
     Without a total the bar only shows that work goes on.
     """
+    with _bar(what, total, counts=total is not None) as (bar, task):
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def moving(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Such a bar for work that tells how much of it is done, of how much, once it knows."""
+    with _bar(what, None, counts=True) as (bar, task):
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _bar(what: str, total: int | None, *, counts: bool) -> Iterator[tuple[Progress, TaskID]]:
     stderr = Console(stderr=True, markup=False)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        *((MofNCompleteColumn(),) if total is not None else ()),
+        *((MofNCompleteColumn(),) if counts else ()),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        yield bar, bar.add_task(what, total=total)

@@ -35,4 +35,4 @@ DAY = Day()
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
-layer_option = click.option("--layer", help="Layer of a GeoPackage that has several.")
+layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile of a zip, that has several.")

@@ -67,7 +67,12 @@ def seed(monitored_from: date | None) -> None:
 @regions.command()
 @click.argument("name", required=False)
 @click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="The rectangle, in degrees of WGS 84.")
-@click.option("--file", "file", type=FILE, help="GeoJSON or GeoPackage of regions, named by the property `name`.")
+@click.option(
+    "--file",
+    "file",
+    type=FILE,
+    help="GeoJSON, GeoPackage, Shapefile or GeoParquet of regions, named by the property `name`.",
+)
 @click.option("--monitored-from", type=DAY, help="First monitored day.  [default: the file's, else today, UTC]")
 @click.option("--monitored-until", type=DAY, help="Last monitored day.  [default: open]")
 @click.option(

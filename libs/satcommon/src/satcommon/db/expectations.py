@@ -57,7 +57,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     for s in rows_in(connection, seasons, Season.field_id, asked):
         planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
     monitored = (region.monitored_from, region.monitored_until)
-    wanted = None if asked is field_ids else set(field_ids or ())
+    wanted = None if asked is field_ids else frozenset(field_ids or ())
     return {
         f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
         for f in rows_in(connection, names, Field.field_id, asked)
@@ -99,10 +99,13 @@ def expectations_change(
     """
     for bbox_id in sorted(bbox_ids):
         ledger.lock_region(connection, bbox_id)
-    before = {bbox_id: timelines(connection, bbox_id, field_ids) for bbox_id in bbox_ids}
+    # Under the lock no day is closed; a region without a closed day has nothing to be missed.
+    closed = [bbox_id for bbox_id in sorted(bbox_ids) if ledger.watermark(connection, bbox_id) is not None]
+    chosen = None if field_ids is None else frozenset(field_ids)
+    before = {bbox_id: timelines(connection, bbox_id, chosen) for bbox_id in closed}
     yield
-    for bbox_id in sorted(bbox_ids):
-        _reconcile(connection, bbox_id, before[bbox_id], timelines(connection, bbox_id, field_ids), cause, now)
+    for bbox_id in closed:
+        _reconcile(connection, bbox_id, before[bbox_id], timelines(connection, bbox_id, chosen), cause, now)
 
 
 def _reconcile(

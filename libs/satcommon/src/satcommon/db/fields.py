@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -15,11 +16,13 @@ from satcommon.db import membership, registry
 from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RevisionKind, Season
+from satcommon.db.revising import ALWAYS, Change, Seasons, checked_season, in_force, revise, seasons_of
 from satcommon.errors import InputError
-from satcommon.geometry import digest, same_place
-from satcommon.problems import Problems
+from satcommon.geometry import Overlap, digests, same_place
+from satcommon.problems import Problem, Problems
 
-ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
+_PIECE = 5000  # fields that are written between two steps of progress
+_ONE_SEASON = timedelta(days=183)  # a planting day that is moved further is no correction but another season
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,31 @@ class NewField:
 
 
 @dataclass(frozen=True)
+class Update:
+    """What a registration may do to fields that are there already.
+
+    Args:
+        changed_from: the day from which another polygon holds; None: it was wrong, since the season's planting.
+        new_season: a later planting day begins a season, also where the current one has no end yet.
+    """
+
+    changed_from: date | None = None
+    new_season: bool = False
+
+
+@dataclass(frozen=True)
 class Registered:
-    """What a registration did, by external id."""
+    """What a registration did, by external id; a field may be in several lists."""
 
     created: list[str]
     unchanged: list[str]
-    homeless: list[str]  # accepted, in no region
+    homeless: list[str]  # taken, in no region
+    corrected: list[str] = dataclasses.field(default_factory=list)
+    changed: list[str] = dataclasses.field(default_factory=list)
+    season_begun: list[str] = dataclasses.field(default_factory=list)
+    season_revised: list[str] = dataclasses.field(default_factory=list)
+    renamed: list[str] = dataclasses.field(default_factory=list)
+    refused: list[Problem] = dataclasses.field(default_factory=list)
 
 
 def fields(connection: Connection, external_ids: Collection[str] | None = None) -> list[Row[tuple[Field]]]:
@@ -83,26 +105,31 @@ def home(connection: Connection, field_id: int, day: date) -> str | None:
     return connection.execute(statement).scalar()
 
 
-def checked_season(planting: date, end: date | None, where: str) -> None:
-    """Refuse an impossible season.
-
-    Raises:
-        InputError: saying what is impossible.
-    """
-    if not registry.MIN_DAY <= planting <= registry.MAX_DAY:
-        raise InputError(f"{where}: planting date {planting} is outside of {registry.MIN_DAY}..{registry.MAX_DAY}")
-    if end is not None and end < planting:
-        raise InputError(f"{where}: the season ends on {end}, before its planting on {planting}")
-
-
-def register_fields(connection: Connection, new: Sequence[NewField], now: datetime) -> Registered:
+def register_fields(
+    connection: Connection,
+    new: Sequence[NewField],
+    now: datetime,
+    updating: Update | None = None,
+    *,
+    skip_refused: bool = False,
+    step: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Registered:
     """Register fields, all or none. A field that is there already with the same content costs nothing.
 
     Polygons are expected to be validated. A field is expected from its planting on, also on days that are closed:
-    those are opened as missed.
+    those are opened as missed. What is said of a field that is there already is a revision of it.
+
+    Args:
+        connection: of a writing transaction.
+        new: the fields.
+        now: when they became known.
+        updating: how fields that are there are revised; None refuses one with other content.
+        skip_refused: leave fields that are refused, and list them; else one of them is an error.
+        step: called as the work goes on, with how many of the new fields are written, of how many.
 
     Raises:
-        InputError: an identity is there twice, or exists with other content; nothing was changed.
+        InputError: an identity is there twice, or can't be revised like that, or longitudes and latitudes look
+            swapped; nothing was changed.
     """
     seen: dict[str, NewField] = {}
     for one in new:
@@ -115,49 +142,129 @@ def register_fields(connection: Connection, new: Sequence[NewField], now: dateti
         checked_season(one.planting, one.end, one.where)
         seen[one.external_id] = one
     registry.lock(connection)
-    there = {row.external_id: row for row in fields(connection, list(seen))}
-    ends = _season_ends(connection, [row.field_id for row in there.values()])
+    there = fields(connection, list(seen))
+    seasons = seasons_of(connection, [row.field_id for row in there])
     problems = Problems()
-    for external_id, row in there.items():
-        problems.of(seen[external_id].feature, _same_or_refused, seen[external_id], row, ends[row.field_id])
-    problems.raise_if_any()
-    created = [one for one in new if one.external_id not in there]
+    changes = _changes(there, seasons, seen, updating, problems)
+    if not skip_refused:
+        problems.raise_if_any()
+    known = {row.external_id for row in there}
+    created = [one for one in new if one.external_id not in known]
+    rectangles = membership.rectangles(connection)
+    found = membership.found_in([one.geometry for one in created], rectangles)
+    if not found and membership.look_swapped([one.geometry for one in created], rectangles):
+        raise InputError(
+            f"{created[0].where}: is in no region, but would be in one if longitude and latitude were swapped, and so "
+            "would every new field; swap them, or add the region that they are in first"
+        )
     if created:
-        polygons = [one.geometry for one in created]
-        found = membership.found_in(polygons, membership.rectangles(connection))
-        digests = [digest(polygon) for polygon in polygons]
-        ids = _insert_fields(connection, created, digests, now)
-        with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
-            revisions = _insert_first_revisions(connection, ids, created, digests, now)
-            membership.join(connection, revisions, polygons, found)
-        registry.moved(connection)
-        at_home = {o.geometry for o in found}
-        homeless = [one.external_id for i, one in enumerate(created) if i not in at_home]
-    return Registered([one.external_id for one in created], sorted(there), homeless if created else [])
+        _create(connection, created, found, now, step)
+    homeless = revise(connection, changes, now)
+    at_home = {o.geometry for o in found}
+    homeless |= {one.external_id for i, one in enumerate(created) if i not in at_home}
+
+    def named(chosen: Callable[[Change], bool]) -> list[str]:
+        return sorted(change.field.external_id for change in changes if chosen(change))
+
+    return Registered(
+        created=[one.external_id for one in created],
+        unchanged=named(lambda c: not c),
+        homeless=[one.external_id for one in new if one.external_id in homeless],
+        corrected=named(lambda c: c.geometry is not None and c.changed_from is None),
+        changed=named(lambda c: c.geometry is not None and c.changed_from is not None),
+        season_begun=named(lambda c: c.begins),
+        season_revised=named(lambda c: c.moves_season or c.recrops),
+        renamed=named(lambda c: c.renames),
+        refused=problems.found,
+    )
 
 
-def _season_ends(connection: Connection, field_ids: Collection[int]) -> dict[int, date | None]:
-    """The end of each field's current season."""
-    is_current = (Field.field_id == Season.field_id) & (Field.planting_date == Season.planting_date)
-    statement = select(Season.field_id, Season.end_date).join(Field, is_current)
-    return {row.field_id: row.end_date for row in rows_in(connection, statement, Season.field_id, field_ids)}
+def _changes(
+    there: Sequence[Row[tuple[Field]]],
+    seasons: Mapping[int, Seasons],
+    told: Mapping[str, NewField],
+    updating: Update | None,
+    problems: Problems,
+) -> list[Change]:
+    """What becomes of fields that are there, by what is told of them now."""
+    new_digests = digests([told[row.external_id].geometry for row in there]) if there else []
+    changes = []
+    for row, new_digest in zip(there, new_digests, strict=True):
+        one = told[row.external_id]
+        same = new_digest == row.geometry_digest or same_place(one.geometry, shapely.from_wkb(row.geometry))
+        if updating is None:
+            end = seasons[row.field_id][-1].end_date
+            if problems.of(one.feature, _same_or_refused, one, row, end, same=same):
+                changes.append(Change.of(row, seasons[row.field_id]))
+            continue
+        change = problems.of(one.feature, _change, one, row, seasons[row.field_id], updating, same=same)
+        if change is not None:
+            changes.append(change)
+    return changes
 
 
-def _same_or_refused(one: NewField, row: Row[tuple[Field]], end: date | None) -> None:
+def _change(one: NewField, row: Row[tuple[Field]], seasons: Seasons, how: Update, *, same: bool) -> Change:
+    """What a field is to become.
+
+    A name that is only the identity, an end and a crop that are not told leave what there is.
+    """
+    current = seasons[-1]
+    ended = current.end_date is not None and one.planting > current.end_date
+    begins = ended or (how.new_season and one.planting > current.planting_date)
+    if not begins and abs(one.planting - current.planting_date) > _ONE_SEASON:
+        raise InputError(
+            f"{one.where}: field {one.external_id!r} was planted on {current.planting_date}; a planting on "
+            f"{one.planting} is another season: begin it with --new-season, or `satctl fields revise "
+            f"{one.external_id} --planted` if the day was wrong"
+        )
+    return Change(
+        row,
+        seasons,
+        name=row.name if one.name == one.external_id else one.name,
+        planting=one.planting,
+        end=one.end if begins else one.end or current.end_date,
+        crop_code=one.crop_code if begins else one.crop_code or current.crop_code,
+        begins=begins,
+        geometry=None if same else one.geometry,
+        changed_from=how.changed_from,
+    ).checked(f"{one.where}: field {one.external_id!r}")
+
+
+def _same_or_refused(one: NewField, row: Row[tuple[Field]], end: date | None, *, same: bool) -> bool:
     differs = [
         what
-        for what, same in (
+        for what, is_so in (
             ("planting_date", one.planting == row.planting_date),
             ("season_end", one.end in (None, end)),
-            ("geometry", same_place(one.geometry, shapely.from_wkb(row.geometry))),
+            ("geometry", same),
         )
-        if not same
+        if not is_so
     ]
     if differs:
         raise InputError(
             f"{one.where}: field {one.external_id!r} exists with another {' and '.join(differs)}; "
             f"a change of a field is a revision: `satctl fields revise {one.external_id} --help`"
         )
+    return True
+
+
+def _create(
+    connection: Connection,
+    created: Sequence[NewField],
+    found: Sequence[Overlap],
+    now: datetime,
+    step: Callable[[int, int], None],
+) -> None:
+    names = digests([one.geometry for one in created])
+    ids: list[int] = []
+    for start in range(0, len(created), _PIECE):
+        step(start, len(created))
+        ids += _insert_fields(connection, created[start : start + _PIECE], names[start : start + _PIECE], now)
+    with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
+        revisions = _insert_first_revisions(connection, ids, created, names, now)
+        membership.join(connection, revisions, found)
+    registry.moved(connection)
+    step(len(created), len(created))
 
 
 def _insert_fields(
@@ -220,7 +327,7 @@ def activate_field(connection: Connection, external_id: str, day: date, now: dat
     """
     registry.lock(connection)
     found = field(connection, external_id)
-    from_then_on = _in_force(connection, found.field_id, day, lambda r: r.kind in _ACTIVITY)
+    from_then_on = in_force(connection, found.field_id, day, lambda r: r.kind in _ACTIVITY)
     if all((r.kind is not RevisionKind.DEACTIVATED) == active for r in from_then_on):
         return False
     kind = RevisionKind.REACTIVATED if active else RevisionKind.DEACTIVATED
@@ -254,32 +361,11 @@ def revise_geometry(
     registry.lock(connection)
     found = field(connection, external_id)
     since = changed_from or found.planting_date
-    from_then_on = _in_force(connection, found.field_id, since, lambda r: r.geometry is not None)
+    from_then_on = in_force(connection, found.field_id, since, lambda r: r.geometry is not None)
     if all(same_place(geometry, shapely.from_wkb(r.geometry)) for r in from_then_on):
         return False
-    kind = RevisionKind.CORRECTED if changed_from is None else RevisionKind.CHANGED
-    wkb, name = shapely.to_wkb(geometry), digest(geometry)
-    entered = membership.found_in([geometry], membership.rectangles(connection))
-    with _change_of(connection, found.field_id, now, {o.region for o in entered}):
-        revision_id = connection.execute(
-            insert(FieldRevision)
-            .values(
-                field_id=found.field_id,
-                kind=kind,
-                valid_from=since,
-                known_at=now,
-                geometry=wkb,
-                geometry_digest=name,
-            )
-            .returning(FieldRevision.revision_id)
-        ).scalar_one()
-        membership.join(connection, [revision_id], [geometry], entered)
-        connection.execute(
-            update(Field)
-            .where(Field.field_id == found.field_id)
-            .values(geometry=wkb, geometry_digest=name, known_at=now)
-        )
-    registry.moved(connection)
+    seasons = seasons_of(connection, [found.field_id])[found.field_id]
+    revise(connection, [replace(Change.of(found, seasons), geometry=geometry, changed_from=changed_from)], now)
     return True
 
 
@@ -296,56 +382,41 @@ def revise_season(
     """
     registry.lock(connection)
     found = field(connection, external_id)
-    season = connection.execute(
-        select(*Season.__table__.columns).where(
-            Season.field_id == found.field_id, Season.planting_date == found.planting_date
-        )
-    ).one()
-    planting, end = planting or season.planting_date, end or season.end_date
-    if (planting, end) == (season.planting_date, season.end_date):
+    seasons = seasons_of(connection, [found.field_id])[found.field_id]
+    as_it_is = Change.of(found, seasons)
+    change = replace(as_it_is, planting=planting or as_it_is.planting, end=end or as_it_is.end)
+    if not change:
         return False
-    checked_season(planting, end, f"field {external_id!r}")
-    others = select(Season.season_id).where(
-        Season.field_id == found.field_id, Season.planting_date == planting, Season.season_id != season.season_id
-    )
-    if connection.execute(others).first():
-        raise InputError(f"field {external_id!r}: another season was planted on {planting}")
-    with _change_of(connection, found.field_id, now):
-        connection.execute(
-            update(Season).where(Season.season_id == season.season_id).values(planting_date=planting, end_date=end)
-        )
-        connection.execute(
-            update(Field).where(Field.field_id == found.field_id).values(planting_date=planting, known_at=now)
-        )
-    registry.moved(connection)
+    revise(connection, [change.checked(f"field {external_id!r}")], now)
+    return True
+
+
+def begin_season(
+    connection: Connection, external_id: str, planting: date, end: date | None, crop_code: str | None, now: datetime
+) -> bool:
+    """Begin a season after the current one, which ends on the day before where it has no end of its own.
+
+    Returns:
+        False where the current season is so already; nothing was changed.
+
+    Raises:
+        InputError: there is no such field, the season is impossible, or shares days with the one before.
+    """
+    registry.lock(connection)
+    found = field(connection, external_id)
+    seasons = seasons_of(connection, [found.field_id])[found.field_id]
+    current = seasons[-1]
+    if (planting, end, crop_code) == (current.planting_date, current.end_date, current.crop_code):
+        return False
+    change = Change(found, seasons, found.name, planting, end, crop_code, begins=True)
+    revise(connection, [change.checked(f"field {external_id!r}")], now)
     return True
 
 
 _ACTIVITY = (RevisionKind.REGISTERED, RevisionKind.DEACTIVATED, RevisionKind.REACTIVATED)
 
 
-def _in_force(
-    connection: Connection, field_id: int, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]
-) -> list[Row[tuple[FieldRevision]]]:
-    """The words about a field that hold on some day from `day` on."""
-    statement = select(*FieldRevision.__table__.columns).where(FieldRevision.field_id == field_id)
-    told = [row for row in connection.execute(statement.order_by(FieldRevision.revision_id)) if says(row)]
-    days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
-    in_force = [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
-    # A correction reaches back to its season's planting: it may lie over what was not said again after it.
-    reaching = [
-        row
-        for i, row in enumerate(told)
-        if row.kind is RevisionKind.CORRECTED
-        and row.valid_from > day
-        and not any(later.valid_from <= day for later in told[i + 1 :])
-    ]
-    return [*in_force, *reaching]
-
-
-def _change_of(
-    connection: Connection, field_id: int, now: datetime, entered: Collection[int] = ()
-) -> AbstractContextManager[None]:
-    """A change of one field, in all regions that it was ever in or enters."""
-    bbox_ids = membership.regions_of(connection, [field_id]) | set(entered)
+def _change_of(connection: Connection, field_id: int, now: datetime) -> AbstractContextManager[None]:
+    """A change of one field, in all regions that it was ever in."""
+    bbox_ids = membership.regions_of(connection, [field_id])
     return expectations_change(connection, bbox_ids, [field_id], Cause.REVISED_FIELD, now)

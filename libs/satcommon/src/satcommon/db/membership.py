@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from satcommon.db.batches import batches, rows_in
+from satcommon.db.batches import rows_in
 from satcommon.db.models import FieldRevision, Membership, Region
-from satcommon.geometry import Overlap, area_ha, overlaps
+from satcommon.geometry import Overlap, overlaps
 from satcommon.grid import Bounds
 
 
@@ -33,33 +33,44 @@ def found_in(polygons: Sequence[BaseGeometry], regions: Mapping[int, Bounds]) ->
     return [o._replace(region=ids[o.region]) for o in overlaps(polygons, list(regions.values()))]
 
 
-def join(
-    connection: Connection, revisions: Sequence[int], polygons: Sequence[BaseGeometry], found: Sequence[Overlap]
-) -> None:
+def look_swapped(polygons: Sequence[BaseGeometry], regions: Mapping[int, Bounds]) -> bool:
+    """Whether each polygon, which is in no region, would be in one if longitude and latitude were swapped."""
+    if not polygons or not regions:
+        return False
+    west, south, east, north = shapely.bounds(np.asarray(polygons, dtype=object)).T
+    boxes = shapely.box(*np.asarray(list(regions.values()), dtype=float).T)
+    within, _ = shapely.STRtree(boxes).query(shapely.box(south, west, north, east), predicate="intersects")
+    return len(np.unique(within)) == len(polygons)
+
+
+def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overlap]) -> None:
     """Enter overlaps of revisions' polygons, and choose each one's home: the largest, the first region where equal."""
-    rows = [
-        {
+    rows = {
+        (revisions[o.geometry], o.region): {
             "revision_id": revisions[o.geometry],
             "bbox_id": o.region,
-            "area_ha": area_ha(polygons[o.geometry]),
+            "area_ha": o.whole_ha,
             "overlap_ha": o.area_ha,
             "home": False,
         }
         for o in found
-    ]
+    }
     if not rows:
         return
-    connection.execute(insert(Membership), rows)
-    statement = select(Membership.revision_id, Membership.bbox_id, Membership.overlap_ha)
-    joined = {row["revision_id"] for row in rows}
-    there = sorted(
-        rows_in(connection, statement, Membership.revision_id, joined),
-        key=lambda r: (r.revision_id, -r.overlap_ha, r.bbox_id),
-    )
-    homes = [next(group) for _, group in itertools.groupby(there, key=lambda r: r.revision_id)]
-    for batch in batches(joined):
-        connection.execute(update(Membership).where(Membership.revision_id.in_(batch)).values(home=False))
-    for bbox_id in {home.bbox_id for home in homes}:
-        for batch in batches([home.revision_id for home in homes if home.bbox_id == bbox_id]):
-            at_home = update(Membership).where(Membership.bbox_id == bbox_id, Membership.revision_id.in_(batch))
-            connection.execute(at_home.values(home=True))
+    statement = select(Membership.revision_id, Membership.bbox_id, Membership.overlap_ha, Membership.home)
+    joined = {revision_id for revision_id, _ in rows}
+    there = {(r.revision_id, r.bbox_id): r for r in rows_in(connection, statement, Membership.revision_id, joined)}
+    largest: dict[int, tuple[float, int]] = {}
+    sizes = {key: row.overlap_ha for key, row in there.items()} | {key: row["overlap_ha"] for key, row in rows.items()}
+    for (revision_id, bbox_id), size in sizes.items():
+        largest[revision_id] = min(largest.get(revision_id, (0.0, 0)), (-size, bbox_id))
+    homes = {(revision_id, bbox_id) for revision_id, (_, bbox_id) in largest.items()}
+    for key in homes & rows.keys():
+        rows[key]["home"] = True
+    connection.execute(insert(Membership), list(rows.values()))
+    moved = [
+        {"r": r, "b": b, "home": (r, b) in homes} for (r, b), row in there.items() if row.home != ((r, b) in homes)
+    ]
+    if moved:
+        here = update(Membership).where(Membership.revision_id == bindparam("r"), Membership.bbox_id == bindparam("b"))
+        connection.execute(here, moved)

@@ -114,7 +114,7 @@ def add_region(
         select(FieldRevision.revision_id, FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))
     ).all()
     revisions, shapes = [p.revision_id for p in polygons], [shapely.from_wkb(p.geometry) for p in polygons]
-    membership.join(connection, revisions, shapes, membership.found_in(shapes, {bbox_id: bounds}))
+    membership.join(connection, revisions, membership.found_in(shapes, {bbox_id: bounds}))
     moved(connection)
     return True
 

@@ -1,0 +1,210 @@
+"""Revisions of fields, many at a time: each region is locked once, and what all of them cause is opened together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from satcommon.db import membership, registry
+from satcommon.db.batches import rows_in
+from satcommon.db.expectations import expectations_change
+from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
+from satcommon.errors import InputError
+from satcommon.geometry import digests
+
+ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
+Seasons = Sequence[Row[tuple[Season]]]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a field is to become. One that is as it was changes nothing.
+
+    Args:
+        field: as it is.
+        seasons: its seasons as they are, by planting; the last one is the current one.
+        name: it gets this one.
+        planting: of the current season, or of the one that begins.
+        end: likewise.
+        crop_code: likewise.
+        begins: a season begins after the current one.
+        geometry: validated; None leaves the polygon as it is.
+        changed_from: the day from which the polygon holds; None corrects it, since the season's planting.
+    """
+
+    field: Row[tuple[Field]]
+    seasons: Seasons
+    name: str
+    planting: date
+    end: date | None
+    crop_code: str | None
+    begins: bool = False
+    geometry: BaseGeometry | None = None
+    changed_from: date | None = None
+
+    @classmethod
+    def of(cls, field: Row[tuple[Field]], seasons: Seasons) -> Change:
+        """A change of nothing."""
+        current = seasons[-1]
+        return cls(field, seasons, field.name, current.planting_date, current.end_date, current.crop_code)
+
+    @property
+    def renames(self) -> bool:
+        """Whether the name is another."""
+        return bool(self.name != self.field.name)
+
+    @property
+    def moves_season(self) -> bool:
+        """Whether the days of the current season are others."""
+        current = self.seasons[-1]
+        return not self.begins and (self.planting, self.end) != (current.planting_date, current.end_date)
+
+    @property
+    def recrops(self) -> bool:
+        """Whether the current season's crop is another."""
+        return not self.begins and self.crop_code != self.seasons[-1].crop_code
+
+    @property
+    def moves_days(self) -> bool:
+        """Whether days are expected that were not, or the other way round, or with another polygon."""
+        return self.begins or self.moves_season or self.geometry is not None
+
+    def __bool__(self) -> bool:
+        return self.moves_days or self.renames or self.recrops
+
+    def checked(self, where: str) -> Change:
+        """The change itself.
+
+        Raises:
+            InputError: a season is impossible, or shares days with the one before.
+        """
+        checked_season(self.planting, self.end, where)
+        before = self.seasons if self.begins else self.seasons[:-1]
+        if before:
+            planted, ended = before[-1].planting_date, before[-1].end_date
+            if self.planting <= (ended or planted):
+                until = f" and ends on {ended}" if ended else ""
+                raise InputError(
+                    f"{where}: the season before it was planted on {planted}{until}; a season planted on "
+                    f"{self.planting} shares days with it: end that one first (`satctl fields revise --season-end`)"
+                )
+        return self
+
+
+def checked_season(planting: date, end: date | None, where: str) -> None:
+    """Refuse an impossible season.
+
+    Raises:
+        InputError: saying what is impossible.
+    """
+    if not registry.MIN_DAY <= planting <= registry.MAX_DAY:
+        raise InputError(f"{where}: planting date {planting} is outside of {registry.MIN_DAY}..{registry.MAX_DAY}")
+    if end is not None and end < planting:
+        raise InputError(f"{where}: the season ends on {end}, before its planting on {planting}")
+
+
+def seasons_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Seasons]:
+    """The seasons of fields, each by planting."""
+    statement = select(*Season.__table__.columns).order_by(Season.planting_date)
+    found = defaultdict(list)
+    for row in rows_in(connection, statement, Season.field_id, field_ids):
+        found[row.field_id].append(row)
+    return dict(found)
+
+
+def in_force(
+    connection: Connection, field_id: int, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]
+) -> list[Row[tuple[FieldRevision]]]:
+    """The words about a field that hold on some day from `day` on."""
+    statement = select(*FieldRevision.__table__.columns).where(FieldRevision.field_id == field_id)
+    told = [row for row in connection.execute(statement.order_by(FieldRevision.revision_id)) if says(row)]
+    days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
+    holding = [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
+    # A correction reaches back to its season's planting: it may lie over what was not said again after it.
+    reaching = [
+        row
+        for i, row in enumerate(told)
+        if row.kind is RevisionKind.CORRECTED
+        and row.valid_from > day
+        and not any(later.valid_from <= day for later in told[i + 1 :])
+    ]
+    return [*holding, *reaching]
+
+
+def revise(connection: Connection, changes: Sequence[Change], now: datetime) -> set[str]:
+    """Make changes of fields, of which each is there once. The registry's lock is held by the caller.
+
+    Returns:
+        External ids of fields whose new polygon is in no region.
+    """
+    changes = [change for change in changes if change]
+    if not changes:
+        return set()
+    reshaped = [change for change in changes if change.geometry is not None]
+    polygons = [change.geometry for change in reshaped]
+    entered = membership.found_in(polygons, membership.rectangles(connection))
+    ids = [change.field.field_id for change in changes if change.moves_days]
+    bbox_ids = membership.regions_of(connection, ids) | {o.region for o in entered}
+    with expectations_change(connection, bbox_ids, ids, Cause.REVISED_FIELD, now):
+        _write_seasons(connection, changes)
+        if reshaped:
+            wkbs, names = shapely.to_wkb(polygons), digests(polygons)
+            revisions = _insert_polygons(connection, reshaped, wkbs, names, now)
+            membership.join(connection, revisions, entered)
+            _update_fields(
+                connection,
+                [
+                    {"f": change.field.field_id, "geometry": wkb, "geometry_digest": name}
+                    for change, wkb, name in zip(reshaped, wkbs, names, strict=True)
+                ],
+            )
+    _update_fields(connection, [{"f": c.field.field_id, "name": c.name} for c in changes if c.renames])
+    _update_fields(connection, [{"f": i, "known_at": now} for i in ids])
+    registry.moved(connection)
+    at_home = {o.geometry for o in entered}
+    return {change.field.external_id for i, change in enumerate(reshaped) if i not in at_home}
+
+
+def _write_seasons(connection: Connection, changes: Sequence[Change]) -> None:
+    begun = [change for change in changes if change.begins]
+    moved = [change for change in changes if change.moves_season or change.recrops]
+
+    def values(change: Change) -> dict[str, Any]:
+        return {"planting_date": change.planting, "end_date": change.end, "crop_code": change.crop_code}
+
+    if begun:
+        connection.execute(insert(Season), [{"field_id": c.field.field_id, **values(c)} for c in begun])
+    if moved:
+        statement = update(Season).where(Season.season_id == bindparam("s"))
+        connection.execute(statement, [{"s": c.seasons[-1].season_id, **values(c)} for c in moved])
+    _update_fields(connection, [{"f": c.field.field_id, "planting_date": c.planting} for c in (*begun, *moved)])
+
+
+def _update_fields(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(update(Field).where(Field.field_id == bindparam("f")), rows)
+
+
+def _insert_polygons(
+    connection: Connection, reshaped: Sequence[Change], wkbs: Sequence[bytes], names: Sequence[str], now: datetime
+) -> list[int]:
+    rows = [
+        {
+            "field_id": change.field.field_id,
+            "kind": RevisionKind.CORRECTED if change.changed_from is None else RevisionKind.CHANGED,
+            "valid_from": change.changed_from or change.planting,
+            "known_at": now,
+            "geometry": wkb,
+            "geometry_digest": name,
+        }
+        for change, wkb, name in zip(reshaped, wkbs, names, strict=True)
+    ]
+    statement = insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, rows).scalars())
