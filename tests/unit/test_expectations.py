@@ -15,7 +15,8 @@ from satcommon.db.engine import writing
 from satcommon.db.expectations import expectations_change, inside_fractions, timelines
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RegionDay, RevisionKind, Season
+from satcommon.db.models import Cause, FieldRevision, Membership, Region, RegionDay, RevisionKind, Season
+from satcommon.errors import InputError
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
 from shapely.geometry import box
@@ -77,10 +78,13 @@ def seen(connection: Connection) -> Seen:
                 if season is None or when > (season.end_date or date.max):
                     continue
                 told = [r for r in revisions if r.field_id == field_id]
+                later = [s.planting_date for s in seasons if s.field_id == field_id and s.planting_date > when]
+                last = min([season.end_date or date.max, *(planting - timedelta(days=1) for planting in later)])
+                # A correction speaks of the whole season that it was made in.
                 speaking = [
                     r
                     for r in told
-                    if r.valid_from <= when or (r.kind is RevisionKind.CORRECTED and season.planting_date <= when)
+                    if r.valid_from <= when or (r.kind is RevisionKind.CORRECTED and r.valid_from <= last)
                 ]
                 polygon = [r for r in speaking if r.geometry is not None][-1]
                 words = (RevisionKind.REGISTERED, RevisionKind.DEACTIVATED, RevisionKind.REACTIVATED)
@@ -171,6 +175,10 @@ events = st.one_of(
     st.tuples(st.just("correct"), st.sampled_from("fg"), st.sampled_from(sorted(SHAPES))),
     st.tuples(st.just("change"), st.sampled_from("fg"), st.sampled_from(sorted(SHAPES)), days),
     st.tuples(st.just("season"), st.sampled_from("fg"), st.none() | days, st.none() | days),
+    st.tuples(st.just("plant"), st.sampled_from("fg"), days, st.none() | days),
+    st.tuples(
+        st.just("import"), st.sampled_from(sorted(SHAPES)), days, st.none() | days, st.none() | days, st.booleans()
+    ),
     st.tuples(st.just("monitor"), st.sampled_from(["west", "east"]), days, st.none() | days),
     st.tuples(st.just("drain")),
     st.tuples(st.just("scene"), st.sampled_from(["west", "east"]), days),
@@ -182,7 +190,7 @@ def happen(  # noqa: C901 - one case an event
 ) -> Cause | None:
     """Let an event happen; gives the cause of misses on newly expected days, None where it is none of the registry."""
     kind, *told = event
-    if kind in ("active", "correct", "change", "season") and told[0] not in there:
+    if kind in ("active", "correct", "change", "season", "plant") and told[0] not in there:
         return Cause.REVISED_FIELD  # nothing happens
     match kind:
         case "register":
@@ -202,9 +210,18 @@ def happen(  # noqa: C901 - one case an event
             fields.revise_geometry(connection, told[0], SHAPES[told[1]], day(told[2]), NOW)
         case "season":
             planting, end = (None if n is None else day(n) for n in told[1:])
-            own = connection.execute(select(Season).join(Field).where(Field.external_id == told[0])).one()
-            if (end or own.end_date or date.max) >= (planting or own.planting_date):
+            with suppress(InputError):  # it ends before it begins, or begins within the one before
                 fields.revise_season(connection, told[0], planting, end, NOW)
+        case "plant":
+            with suppress(InputError):
+                end = None if told[2] is None else day(told[2])
+                fields.begin_season(connection, told[0], day(told[1]), end, None, NOW)
+        case "import":  # of all fields that are there, in one file
+            shape, planting, end, changed_from, new_season = told
+            last = None if end is None else day(max(planting, end))
+            new = [NewField(name, name, SHAPES[shape], day(planting), last) for name in sorted(there)]
+            how = fields.Update(None if changed_from is None else day(changed_from), new_season)
+            fields.register_fields(connection, new, NOW, how, skip_refused=True)
         case "monitor":
             until = None if told[2] is None else day(max(told[1], told[2]))
             registry.monitor_region(connection, store, told[0], day(told[1]), until, NOW)

@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,7 +10,7 @@ from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
-from satcommon.db.models import FieldRevision, Membership, Miss, RevisionKind, Season
+from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RevisionKind, Season, Withdrawal
 from satcommon.db.revising import ALWAYS
 from satcommon.errors import InputError
 from satcommon.geometry import digest
@@ -184,6 +186,197 @@ def test_a_field_that_is_not_there_is_named(connection: Connection) -> None:
         fields.field(connection, "nobody")
 
 
+# --- updates ---------------------------------------------------------------------------------------------------------
+
+
+def told(connection: Connection) -> dict[str, Any]:
+    """All that an event may move, without the ids that tell in which order things were entered."""
+    fields_by_id = {row.field_id: row for row in fields.fields(connection)}
+    revised = connection.execute(select(FieldRevision)).all()
+    seasons = connection.execute(select(Season)).all()
+    opened = connection.execute(select(Miss)).all()
+    listed = connection.execute(select(Withdrawal)).all()
+    names = {field_id: row.external_id for field_id, row in fields_by_id.items()}
+    return {
+        "fields": {(r.external_id, r.name, r.geometry_digest, r.planting_date) for r in fields_by_id.values()},
+        "revisions": {(names[r.field_id], r.kind, r.valid_from, r.geometry_digest) for r in revised},
+        "seasons": {(names[s.field_id], s.planting_date, s.end_date, s.crop_code) for s in seasons},
+        "misses": {(names[m.field_id], m.bbox_id, m.date_missed, m.cause, m.digest, m.processed) for m in opened},
+        "withdrawals": {(names[w.field_id], w.bbox_id, w.day) for w in listed},
+        "homes": sorted(homes(connection).values()),
+    }
+
+
+def start(connection: Connection) -> None:
+    fields.register_fields(
+        connection,
+        [new("f", end=day(9)), new("g", ACROSS, crop_code="oats"), new("h", planting=day(1)), new("i")],
+        NOW,
+    )
+
+
+def update(connection: Connection, *told: NewField, **how: Any) -> fields.Registered:
+    return fields.register_fields(connection, told, LATER, fields.Update(**how))
+
+
+def test_a_file_tells_new_fields_from_corrected_moved_renamed_and_unchanged_ones(connection: Connection) -> None:
+    start(connection)
+
+    done = update(
+        connection,
+        new("a"),
+        new("f", MOVED, planting=day(2)),
+        new("g", ACROSS, crop_code="maize"),
+        replace(new("h", planting=day(1)), name="Hill"),
+        new("i"),
+        new("j", NOWHERE),
+    )
+
+    assert done == fields.Registered(
+        created=["a", "j"],
+        unchanged=["i"],
+        homeless=["j"],
+        corrected=["f"],
+        season_revised=["f", "g"],
+        renamed=["h"],
+    )
+    assert (fields.field(connection, "h").name, fields.field(connection, "f").planting_date) == ("Hill", day(2))
+    assert ("f", RevisionKind.CORRECTED, day(2), digest(MOVED)) in told(connection)["revisions"]
+    assert {("f", day(2), day(9), None), ("g", PLANTED, None, "maize")} <= told(connection)["seasons"]
+
+
+def test_one_file_causes_exactly_what_single_revisions_do(regions: Engine) -> None:
+    found = []
+    for batch in (True, False):
+        with suppress(ZeroDivisionError), writing(regions) as connection:
+            start(connection)
+            if batch:
+                update(connection, new("f", MOVED, planting=day(2)), new("g", SHAPE), new("h", planting=day(3)))
+            else:
+                fields.revise_season(connection, "f", day(2), None, LATER)
+                fields.revise_geometry(connection, "f", MOVED, None, LATER)
+                fields.revise_geometry(connection, "g", SHAPE, None, LATER)
+                fields.revise_season(connection, "h", day(3), None, LATER)
+            found.append(told(connection))
+            1 / 0  # noqa: B018  # takes all of it back
+
+    assert found[0]["misses"]
+    assert found[0] == found[1]
+
+
+def test_the_same_file_again_changes_nothing(regions: Engine) -> None:
+    again = [new("f", MOVED, planting=day(2)), new("g", SHAPE, crop_code="rye")]
+    with writing(regions) as connection:
+        start(connection)
+        update(connection, *again)
+        before, revision = told(connection), registry.revision(connection)
+
+    with writing(regions) as connection:
+        done = update(connection, *again)
+
+        assert (done.unchanged, done.created) == (["f", "g"], [])
+        assert (told(connection), registry.revision(connection)) == (before, revision)
+
+
+def test_a_name_that_is_only_the_identity_renames_nothing_and_no_crop_takes_none_away(connection: Connection) -> None:
+    start(connection)
+
+    done = update(connection, replace(new("g", ACROSS), name="g"))
+
+    assert done.unchanged == ["g"]
+    assert fields.field(connection, "g").name == "G"
+
+
+def test_a_change_holds_from_its_day_on(connection: Connection) -> None:
+    start(connection)
+
+    done = update(connection, new("i", MOVED), changed_from=day(3))
+
+    assert (done.changed, done.corrected) == (["i"], [])
+    assert revisions(connection)[-1] == (RevisionKind.CHANGED, day(3))
+
+
+def test_a_planting_after_the_end_begins_a_season_and_leaves_the_old_one(connection: Connection) -> None:
+    start(connection)
+
+    done = update(connection, new("f", MOVED, planting=day(12), crop_code="rye"))
+
+    assert (done.season_begun, done.season_revised, done.corrected) == (["f"], [], ["f"])
+    assert {("f", PLANTED, day(9), None), ("f", day(12), None, "rye")} <= told(connection)["seasons"]
+    (line,) = (line for line in timelines(connection, 1).values() if line.external_id == "f")
+    assert [(s.first, s.last, s.geometry_digest) for s in line.spans] == [
+        (PLANTED, day(9), digest(SHAPE)),
+        (day(12), date.max, digest(MOVED)),
+    ]
+    assert fields.field(connection, "f").planting_date == day(12)
+
+
+def test_an_open_season_is_revised_unless_a_new_one_is_asked_for(connection: Connection) -> None:
+    start(connection)
+
+    moved = update(connection, new("i", planting=day(2)))
+    begun = update(connection, new("i", planting=day(14)), new_season=True)
+    same = update(connection, new("i", planting=day(14)), new_season=True)
+
+    assert (moved.season_revised, begun.season_begun, same.unchanged) == (["i"], ["i"], ["i"])
+    assert {("i", day(2), None, None), ("i", day(14), None, None)} <= told(connection)["seasons"]
+
+
+@pytest.mark.parametrize(
+    ("one", "how", "message"),
+    [
+        (new("f", planting=day(8)), {"new_season": True}, "ends on 2026-05-10; a season planted on 2026-05-09 shares"),
+        (new("i", planting=day(250)), {}, "is another season: begin it with --new-season"),
+    ],
+)
+def test_an_update_that_can_not_be_is_refused_or_left(
+    connection: Connection, one: NewField, how: dict[str, Any], message: str
+) -> None:
+    start(connection)
+
+    with pytest.raises(InputError, match=message):
+        update(connection, new("a"), one, **how)
+    done = fields.register_fields(connection, [new("a"), one], LATER, fields.Update(**how), skip_refused=True)
+
+    assert (done.created, len(done.refused)) == (["a"], 1)
+
+
+def test_fields_that_would_be_in_a_region_if_swapped_are_refused(connection: Connection) -> None:
+    swapped = shapely.transform(SHAPE, lambda points: points[:, ::-1])
+
+    with pytest.raises(InputError, match=r"file: s: is in no region, but would be .* latitude were swapped"):
+        fields.register_fields(connection, [new("s", swapped)], NOW)
+    assert fields.register_fields(connection, [new("s", swapped), new("n", NOWHERE)], NOW).homeless == ["s", "n"]
+
+
+# --- a season after a season -----------------------------------------------------------------------------------------
+
+
+def test_a_season_begins_after_the_current_one(connection: Connection) -> None:
+    fields.register_fields(connection, [new(end=day(1))], NOW)
+
+    assert fields.begin_season(connection, "f", day(3), day(6), "rye", LATER)
+
+    assert expected(connection) == [0, 1, 3, 4, 5, 6]
+    found = connection.execute(select(Miss.date_missed, Miss.cause).order_by(Miss.bbox_id, Miss.date_missed)).all()
+    assert [(m.date_missed, m.cause) for m in found][2:] == [(day(n), Cause.REVISED_FIELD) for n in (3, 4)]
+    assert not fields.begin_season(connection, "f", day(3), day(6), "rye", LATER)
+    assert fields.field(connection, "f").known_at == LATER
+
+
+def test_a_season_shares_no_day_with_the_one_before(connection: Connection) -> None:
+    fields.register_fields(connection, [new(end=day(5)), new("open", ACROSS)], NOW)
+
+    for planting in (day(-1), day(0), day(5)):
+        with pytest.raises(InputError, match=r"ends on 2026-05-06; a season planted on .* end that one first"):
+            fields.begin_season(connection, "f", planting, None, None, NOW)
+    assert fields.begin_season(connection, "open", day(3), None, None, NOW)
+    with pytest.raises(InputError, match="was planted on 2026-05-01; a season planted on 2026-05-01 shares"):
+        fields.revise_season(connection, "open", PLANTED, None, NOW)
+    with pytest.raises(InputError, match="before its planting"):
+        fields.begin_season(connection, "f", day(9), day(8), None, NOW)
+
+
 # --- activity --------------------------------------------------------------------------------------------------------
 
 
@@ -341,6 +534,7 @@ def test_every_revision_of_a_field_that_is_not_there_is_refused(connection: Conn
         lambda: fields.activate_field(connection, "nobody", day(0), NOW, active=False),
         lambda: fields.revise_geometry(connection, "nobody", SHAPE, None, NOW),
         lambda: fields.revise_season(connection, "nobody", day(0), None, NOW),
+        lambda: fields.begin_season(connection, "nobody", day(0), None, None, NOW),
     ):
         with pytest.raises(InputError, match="there is no field 'nobody'"):
             revise()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -22,6 +24,19 @@ _OPTIONAL = (".cpg",)
 _MAGIC = (9994).to_bytes(4, "big")
 _WHAT = "Shapefile"
 _PIECE = 2**20
+# What `zipfile` raises of a broken archive, beside what it says it does.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OverflowError,
+    NotImplementedError,
+)
 
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
@@ -47,7 +62,7 @@ def read_zipped(path: Path, choose: Choose, layer: str | None, single: bool) -> 
                 _checked_magic(file.read(len(_MAGIC)), path)
             here = [member for member in members if PurePosixPath(member).parent == PurePosixPath(name).parent]
             _checked_content(path, archive, [members[m] for m in _siblings(path, here, name)])
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise InputError(f"{path}: can't be read as a zip: {error}") from error
     except RuntimeError as error:  # zipfile's, of an encrypted member
         raise InputError(f"{path}: can't be read as a zip: {error}; expected one without a password") from error
