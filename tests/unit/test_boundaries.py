@@ -170,6 +170,13 @@ def test_days_of_a_geopackage_may_be_dates_or_instants_at_midnight(tmp_path: Pat
     assert read_fields(file)[0].end == date(2026, 9, 30)
 
 
+@pytest.mark.parametrize(
+    "text", ["2026/09/30", "2026-09-30T00:00:00Z", "2026/09/30 00:00:00", "2026-09-30T00:00:00.000"]
+)
+def test_a_day_may_be_text_as_gdal_and_geopandas_write_it(text: str, tmp_path: Path) -> None:
+    assert read_fields(write(tmp_path, collection(feature(season_end=text))))[0].end == date(2026, 9, 30)
+
+
 def test_of_several_layers_one_is_chosen(tmp_path: Path) -> None:
     fields = read_fields(write(tmp_path, collection(feature(name="One"), feature(polygon(OTHER), name="Other"))))
     file = write_geopackage(tmp_path / "two.gpkg", fields[:1], 4326, layer="old")
@@ -343,6 +350,8 @@ ATTRIBUTES = [
     pytest.param({"planting_date": "soon"}, 'planting_date "soon" is no day; expected YYYY-MM-DD', id="words"),
     pytest.param({"planting_date": "20250301"}, 'planting_date "20250301" is no day', id="another form"),
     pytest.param({"planting_date": "2025-W10-1"}, 'planting_date "2025-W10-1" is no day', id="a week"),
+    pytest.param({"planting_date": "2025-03-01T06:00:00"}, '"2025-03-01T06:00:00" is no day', id="an hour"),
+    pytest.param({"planting_date": "01/03/2025"}, '"01/03/2025" is no day', id="the year last"),
     pytest.param({"planting_date": 20250301}, "planting_date 20250301 is no day", id="a number"),
     pytest.param({"planting_date": {"day": 1}}, "planting_date an object is no day", id="an object"),
     pytest.param({"planting_date": "1066-10-14"}, "planting date 1066-10-14 is outside of", id="long ago"),

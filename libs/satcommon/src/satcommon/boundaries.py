@@ -31,7 +31,8 @@ _JOINERS = "\u200c\u200d"  # not printable by themselves, and part of words in s
 _OWN_NAMES = Columns()
 _FIELD_ROLES = ("external_id", "name", "planting_date", "season_end", "crop")
 _PIECE = 5000  # features that are checked at a time
-_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Also as GDAL writes an instant at midnight where a format has none, `2016/03/01 00:00:00`; the year comes first.
+_DAY = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00(?::?00)?)?)?")
 
 
 @dataclass(frozen=True)
@@ -384,9 +385,9 @@ def _day(feature: _Feature, what: str) -> date | None:
             return value.date()
     elif isinstance(value, date):
         return value
-    elif isinstance(value, str) and _ISO_DAY.fullmatch(value.strip()):
+    elif isinstance(value, str) and (found := _DAY.fullmatch(value.strip())):
         try:
-            return date.fromisoformat(value.strip())
+            return date(int(found[1]), int(found[3]), int(found[4]))
         except ValueError as error:
             raise InputError(
                 f"{feature.where}: {what} {shown(value)} is not in the calendar; expected a day as YYYY-MM-DD"
