@@ -453,6 +453,95 @@ def test_without_updates_a_changed_field_is_refused_and_nothing_of_the_file_is_t
     assert [f["external_id"] for f in json.loads(satctl("fields", "list", "--json").stdout)] == ["a", "b"]
 
 
+def test_an_import_tells_in_one_go_what_it_created_revised_and_opened(
+    closed: Environment, tmp_path: Path, satctl: Satctl
+) -> None:
+    one, two = ("a", "2025-05-01", triangle(-94.2, 40.4)), ("b", "2025-05-01", triangle(-94.2, 40.5))
+    satctl("fields", "import", write_fields(tmp_path, one, two))
+    moved = [("a", "2025-06-03", triangle(-94.21, 40.4)), two, ("c", "2025-06-04", triangle(-94.15, 40.45))]
+    file = write_fields(tmp_path, *moved, name="Called so")
+
+    tried = satctl("fields", "import", file, "--dry-run").stdout
+    done = json.loads(satctl("fields", "import", file, "--json").stdout)
+    again = json.loads(satctl("fields", "import", file, "--json").stdout)
+
+    assert tried == (
+        "would create 1 field: c\ncorrected 1 field: a\nrevised the season of 1 field: a\nrenamed 2 fields: a, b\n"
+        "field-days: 1 opened as missed, 2 no longer missed, 2 to be withdrawn\ndry run: nothing was changed\n"
+    )
+    assert (done["created"], done["corrected"], done["season_revised"]) == (["c"], ["a"], ["a"])
+    assert (done["renamed"], done["changed"], done["unchanged"]) == (["a", "b"], [], [])
+    assert (done["opened_field_days"], done["resolved_field_days"], done["withdrawn_field_days"]) == (1, 2, 2)
+    assert (again["unchanged"], again["opened_field_days"]) == (["a", "b", "c"], 0)
+    assert json.loads(satctl("audit", "--json").stdout)["clean"] is True
+
+
+def test_a_polygon_may_change_from_a_day_on(closed: Environment, tmp_path: Path, satctl: Satctl) -> None:
+    satctl("fields", "import", write_fields(tmp_path, ("a", "2025-05-01", triangle(-94.2, 40.4))))
+    file = write_fields(tmp_path, ("a", "2025-05-01", triangle(-94.21, 40.4)))
+
+    said = satctl("fields", "import", file, "--changed-from", "2025-06-03", "--json").stdout
+    refused = satctl("fields", "import", file, "--changed-from", "2025-06-03", "--no-update", code=2).stderr
+
+    assert json.loads(said)["changed"] == ["a"]
+    assert "are of updates: leave out --no-update" in refused
+
+
+def test_what_is_invalid_is_left_and_listed(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
+    flat = [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [0.0, 0.0]]
+    file = write_fields(tmp_path, ("a", "2025-05-01", triangle(0, 0)), ("b", "2025-05-01", flat))
+
+    refused = satctl("fields", "import", file, code=2).stderr
+    left = satctl("fields", "import", file, "--skip-invalid", "--json")
+
+    reason = f'{file}: feature 2 ("b"): the polygon has no area: its points lie on a line'
+    assert reason in refused
+    assert json.loads(left.stdout)["left"] == [{"feature": 2, "reason": reason}]
+    assert f"warning: 1 problem of features that were left:\n{reason}" in left.stderr
+    assert json.loads(left.stdout)["created"] == ["a"]
+
+
+def test_a_mended_polygon_is_told(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
+    spike = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0], [0.5, 1.5], [0.5, 1.0], [0.0, 1.0], [0.0, 0.0]]
+    file = write_fields(tmp_path, ("a", "2025-05-01", spike))
+
+    satctl("fields", "import", file, code=2)
+    said = satctl("fields", "import", file, "--repair").stdout
+
+    assert f'{file}: feature 1 ("a"): repaired: ' in said
+    assert "that changed its area by 0.00%" in said
+
+
+def test_columns_and_days_are_mapped_by_options(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
+    file = write_fields(tmp_path, ("whatever", "", triangle(0, 0)), nr=17, label="Seventeen")
+    mapped = ["--id-column", "nr", "--name-column", "label", "--planted", "2025-05-01", "--crop", "oats"]
+
+    satctl("fields", "import", file, *mapped)
+    unknown = satctl("fields", "import", file, "--crop-column", "fruit", code=2).stderr
+
+    (found,) = json.loads(satctl("fields", "list", "--json").stdout)
+    assert (found["external_id"], found["name"], found["planting_date"]) == ("17", "Seventeen", "2025-05-01")
+    assert found["crop_code"] == "oats"
+    assert "there is no column 'fruit'; the file has 'external_id', 'planting_date', 'nr', 'label'" in unknown
+
+
+def test_a_field_is_planted_again(closed: Environment, satctl: Satctl) -> None:
+    satctl("fields", "revise", "=1+1", "--season-end", "2025-06-02")
+    refused = satctl("fields", "plant", "=1+1", "--planted", "2025-06-02", code=2).stderr
+    planted = satctl("fields", "plant", "=1+1", "--planted", "2025-06-04", "--crop", "rye").stdout
+    again = satctl("fields", "plant", "=1+1", "--planted", "2025-06-04", "--crop", "rye").stdout
+
+    found = json.loads(satctl("fields", "show", "=1+1", "--json").stdout)["seasons"]
+    assert "the season before it was planted on 2025-05-01 and ends on 2025-06-02" in refused
+    assert planted == "field =1+1 has a season from 2025-06-04 on; field-days: 1 opened as missed\n"
+    assert again == "field =1+1 is so already; nothing was changed\n"
+    assert [(s["planting_date"], s["end_date"], s["crop_code"]) for s in found] == [
+        ("2025-05-01", "2025-06-02", None),
+        ("2025-06-04", None, "rye"),
+    ]
+    assert json.loads(satctl("audit", "--json").stdout)["clean"] is True
+
+
 def test_a_broken_file_is_refused_with_every_problem(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
     file = write_fields(tmp_path, ("a", "soon", triangle(-94.2, 40.4)), ("b", "2025-02-30", triangle(0, 0)))
 
