@@ -255,65 +255,66 @@ def _create(
     now: datetime,
     step: Callable[[int, int], None],
 ) -> None:
-    names = digests([one.geometry for one in created])
+    polygons = [one.geometry for one in created]
+    names, wkbs = digests(polygons), shapely.to_wkb(polygons)
     ids: list[int] = []
     for start in range(0, len(created), _PIECE):
         step(start, len(created))
-        ids += _insert_fields(connection, created[start : start + _PIECE], names[start : start + _PIECE], now)
+        piece = slice(start, start + _PIECE)
+        ids += _insert_fields(connection, created[piece], names[piece], wkbs[piece], now)
     with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
-        revisions = _insert_first_revisions(connection, ids, created, names, now)
+        revisions = _insert_first_revisions(connection, ids, created, names, wkbs, now)
         membership.join(connection, revisions, found)
     registry.moved(connection)
     step(len(created), len(created))
 
 
 def _insert_fields(
-    connection: Connection, created: Sequence[NewField], digests: Sequence[str], now: datetime
+    connection: Connection, created: Sequence[NewField], names: Sequence[str], wkbs: Sequence[bytes], now: datetime
 ) -> list[int]:
     rows = [
         {
             "external_id": one.external_id,
             "name": one.name,
-            "geometry": shapely.to_wkb(one.geometry),
+            "geometry": wkb,
             "geometry_digest": name,
             "created_at": now,
             "known_at": now,
             "planting_date": one.planting,
             "active": True,
         }
-        for one, name in zip(created, digests, strict=True)
+        for one, name, wkb in zip(created, names, wkbs, strict=True)
     ]
     statement = insert(Field).returning(Field.field_id, sort_by_parameter_order=True)
     return list(connection.execute(statement, rows).scalars())
 
 
 def _insert_first_revisions(
-    connection: Connection, ids: Sequence[int], created: Sequence[NewField], digests: Sequence[str], now: datetime
+    connection: Connection,
+    ids: Sequence[int],
+    created: Sequence[NewField],
+    names: Sequence[str],
+    wkbs: Sequence[bytes],
+    now: datetime,
 ) -> list[int]:
-    pairs = list(zip(ids, created, strict=True))
-    connection.execute(
-        insert(Season),
-        [
-            {"field_id": i, "planting_date": one.planting, "end_date": one.end, "crop_code": one.crop_code}
-            for i, one in pairs
-        ],
-    )
-    return list(
-        connection.execute(
-            insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True),
-            [
-                {
-                    "field_id": i,
-                    "kind": RevisionKind.REGISTERED,
-                    "valid_from": ALWAYS,
-                    "known_at": now,
-                    "geometry": shapely.to_wkb(one.geometry),
-                    "geometry_digest": name,
-                }
-                for (i, one), name in zip(pairs, digests, strict=True)
-            ],
-        ).scalars()
-    )
+    seasons = [
+        {"field_id": i, "planting_date": one.planting, "end_date": one.end, "crop_code": one.crop_code}
+        for i, one in zip(ids, created, strict=True)
+    ]
+    connection.execute(insert(Season), seasons)
+    revisions = [
+        {
+            "field_id": i,
+            "kind": RevisionKind.REGISTERED,
+            "valid_from": ALWAYS,
+            "known_at": now,
+            "geometry": wkb,
+            "geometry_digest": name,
+        }
+        for i, name, wkb in zip(ids, names, wkbs, strict=True)
+    ]
+    statement = insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, revisions).scalars())
 
 
 def activate_field(connection: Connection, external_id: str, day: date, now: datetime, *, active: bool) -> bool:

@@ -70,6 +70,8 @@ def _explained(path: Path, source: str, what: str) -> Iterator[list[str]]:
     except UnicodeDecodeError as error:
         hint = "; name its encoding in a .cpg file" if what == "Shapefile" else ""
         raise InputError(f"{path}: can't be read as a {what}: its text is no UTF-8 ({error.reason}){hint}") from error
+    except NameError as error:  # a slip of pyogrio 0.13, where GDAL can't tell a broken CRS
+        raise InputError(f"{path}: can't be read as a {what}: its CRS is broken; write it again") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:  # GDAL's, and Arrow's
         raise InputError(f"{path}: can't be read as a {what}: {_plain(error)}") from error
 
