@@ -58,7 +58,7 @@ lint: install ## format, lint, types, and which package may import which
 
 .PHONY: test
 test: install ## unit, integration and protocol tests: a few minutes
-	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol
+	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol tests/fuzz
 
 EXAMPLES ?= 2000
 

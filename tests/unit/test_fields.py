@@ -346,6 +346,9 @@ def test_fields_that_would_be_in_a_region_if_swapped_are_refused(connection: Con
 
     with pytest.raises(InputError, match=r"file: s: is in no region, but would be .* latitude were swapped"):
         fields.register_fields(connection, [new("s", swapped)], NOW)
+    start(connection)
+    with pytest.raises(InputError, match="longitude and latitude were swapped"):
+        update(connection, new("f", swapped), new("i"))
     assert fields.register_fields(connection, [new("s", swapped), new("n", NOWHERE)], NOW).homeless == ["s", "n"]
 
 

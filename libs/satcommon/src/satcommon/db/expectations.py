@@ -57,7 +57,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     for s in rows_in(connection, seasons, Season.field_id, asked):
         planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
     monitored = (region.monitored_from, region.monitored_until)
-    wanted = None if asked is field_ids else frozenset(field_ids or ())
+    wanted = None if asked is field_ids else set(field_ids or ())
     return {
         f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
         for f in rows_in(connection, names, Field.field_id, asked)
@@ -101,11 +101,29 @@ def expectations_change(
         ledger.lock_region(connection, bbox_id)
     # Under the lock no day is closed; a region without a closed day has nothing to be missed.
     closed = [bbox_id for bbox_id in sorted(bbox_ids) if ledger.watermark(connection, bbox_id) is not None]
-    chosen = None if field_ids is None else frozenset(field_ids)
-    before = {bbox_id: timelines(connection, bbox_id, chosen) for bbox_id in closed}
+    members = _members(connection, closed, field_ids)
+    before = {bbox_id: timelines(connection, bbox_id, members[bbox_id]) for bbox_id in closed}
     yield
+    members = _members(connection, closed, field_ids)
     for bbox_id in closed:
-        _reconcile(connection, bbox_id, before[bbox_id], timelines(connection, bbox_id, chosen), cause, now)
+        after = timelines(connection, bbox_id, members[bbox_id])
+        _reconcile(connection, bbox_id, before[bbox_id], after, cause, now)
+
+
+def _members(
+    connection: Connection, bbox_ids: Collection[int], field_ids: Collection[int] | None
+) -> Mapping[int, set[int] | None]:
+    """Of some fields those that are or were in each region, so that a region is asked for its own; None for all."""
+    if field_ids is None or not bbox_ids:
+        return dict.fromkeys(bbox_ids)
+    found: dict[int, set[int] | None] = {bbox_id: set() for bbox_id in bbox_ids}
+    statement = select(Membership.bbox_id, FieldRevision.field_id).distinct()
+    joined = statement.join(FieldRevision, FieldRevision.revision_id == Membership.revision_id)
+    for row in rows_in(connection, joined, FieldRevision.field_id, field_ids):
+        own = found.get(row.bbox_id)
+        if own is not None:
+            own.add(row.field_id)
+    return found
 
 
 def _reconcile(

@@ -151,12 +151,14 @@ def register_fields(
     known = {row.external_id for row in there}
     created = [one for one in new if one.external_id not in known]
     rectangles = membership.rectangles(connection)
-    found = membership.found_in([one.geometry for one in created], rectangles)
-    if not found and membership.look_swapped([one.geometry for one in created], rectangles):
+    reshaped = [seen[change.field.external_id] for change in changes if change.geometry is not None]
+    placed = [*created, *reshaped]
+    if membership.look_swapped([one.geometry for one in placed], rectangles):
         raise InputError(
-            f"{created[0].where}: is in no region, but would be in one if longitude and latitude were swapped, and so "
-            "would every new field; swap them, or add the region that they are in first"
+            f"{placed[0].where}: is in no region, but would be in one if longitude and latitude were swapped, and so "
+            "would every polygon that is new; swap them, or add the region that they are in first"
         )
+    found = membership.found_in([one.geometry for one in created], rectangles)
     if created:
         _create(connection, created, found, now, step)
     homeless = revise(connection, changes, now)

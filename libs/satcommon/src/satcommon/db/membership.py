@@ -34,13 +34,15 @@ def found_in(polygons: Sequence[BaseGeometry], regions: Mapping[int, Bounds]) ->
 
 
 def look_swapped(polygons: Sequence[BaseGeometry], regions: Mapping[int, Bounds]) -> bool:
-    """Whether each polygon, which is in no region, would be in one if longitude and latitude were swapped."""
+    """Whether no polygon is near a region, and each would be if longitude and latitude were swapped."""
     if not polygons or not regions:
         return False
     west, south, east, north = shapely.bounds(np.asarray(polygons, dtype=object)).T
-    boxes = shapely.box(*np.asarray(list(regions.values()), dtype=float).T)
-    within, _ = shapely.STRtree(boxes).query(shapely.box(south, west, north, east), predicate="intersects")
-    return len(np.unique(within)) == len(polygons)
+    regions_tree = shapely.STRtree(shapely.box(*np.asarray(list(regions.values()), dtype=float).T))
+    if regions_tree.query(shapely.box(west, south, east, north), predicate="intersects").size:
+        return False
+    near, _ = regions_tree.query(shapely.box(south, west, north, east), predicate="intersects")
+    return len(np.unique(near)) == len(polygons)
 
 
 def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overlap]) -> None:
