@@ -176,23 +176,22 @@ def _misplaced(polygons: NDArray[np.object_]) -> dict[int, str]:
     points, of = shapely.get_coordinates(polygons, return_index=True)
     found: dict[int, str] = {}
     missing = ~np.isfinite(points).all(axis=1)
-    for i, first in _firsts(of[missing]):
-        x, y = points[missing][first]
-        found[i] = f"coordinate ({x}, {y}) is not a number; expected longitude and latitude"
     off = ~missing & (np.abs(points) > (180, 90)).any(axis=1)
-    for i, first in _firsts(of[off]):
-        x, y = points[off][first]
-        swapped = (np.abs(points[of == i]) <= (90, 180)).all()
-        hint = "latitude and longitude look swapped" if swapped else "give coordinates in degrees of WGS 84"
+    # Vertices that would be off the globe if swapped, too.
+    lost = np.bincount(of, (np.abs(points) > (90, 180)).any(axis=1), minlength=len(polygons))
+    for i, x, y in _firsts(of[missing], points[missing]):
+        found[i] = f"coordinate ({x}, {y}) is not a number; expected longitude and latitude"
+    for i, x, y in _firsts(of[off], points[off]):
+        hint = "give coordinates in degrees of WGS 84" if lost[i] else "latitude and longitude look swapped"
         reason = f"coordinate ({x:g}, {y:g}) is off the globe (longitude -180..180, latitude -90..90); {hint}"
         found.setdefault(i, reason)
     return found
 
 
-def _firsts(of: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
-    """Each value, and where it is met first."""
+def _firsts(of: NDArray[np.intp], points: NDArray[np.float64]) -> Iterator[tuple[int, float, float]]:
+    """The first point of each polygon."""
     values, first = np.unique(of, return_index=True)
-    return zip(values.tolist(), first.tolist(), strict=True)
+    return ((i, x, y) for i, (x, y) in zip(values.tolist(), points[first].tolist(), strict=True))
 
 
 def _split(polygon: BaseGeometry) -> BaseGeometry:

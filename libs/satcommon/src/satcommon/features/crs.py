@@ -56,8 +56,8 @@ def to_wgs84(geometries: Geometries, name: Any, path: Path) -> tuple[Geometries,
     lost = finite & ~np.isfinite(after).all(axis=1)
     there = shapely.set_coordinates(flat, after)
     broken = {}
-    for i, first in zip(*(found.tolist() for found in np.unique(of[lost], return_index=True)), strict=True):
-        x, y = before[lost][first]
+    positions, first = np.unique(of[lost], return_index=True)
+    for i, (x, y) in zip(positions.tolist(), before[lost][first].tolist(), strict=True):
         broken[i] = f"coordinate ({x:g}, {y:g}) is nowhere in the file's CRS ({crs.name}); check it"
         there[i] = None
     return there, broken
