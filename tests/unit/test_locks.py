@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 DEVELOPMENT = "requirements-dev.lock"
 IMAGES = ["libs/satctl", "locations/ingest", "locations/realtime", "locations/reprocessing"]
-PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(?: ; .+)? \\$")
+PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==(\S+)(?: ; .+)? \\$")
 
 
 def pyproject(folder: Path) -> dict[str, dict[str, list[str]]]:
