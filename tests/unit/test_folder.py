@@ -194,12 +194,11 @@ def test_a_mask_within_the_file_is_honoured(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "codes", "shows"),
     [
-        ("clear", [0, 1, 2], [2, 1, 7]),
-        ("Cloud", [0, 1, 255], [1, 2, 7]),
-        ("cloud_mask", [0, 1], [1, 2]),
         ("MASK", [0, 1], [1, 2]),
-        ("classes", [0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 1, 2, 3, 4, 5, 6, 7, 7]),
-        ("SCL", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 999], [0, 7, 4, 4, 1, 1, 6, 1, 2, 2, 3, 5, 7, 7]),
+        ("SCL", [0, 4, 6, 999], [0, 1, 6, 7]),
+        ("QA_PIXEL", [1, 21824, 22280, 0], [0, 1, 2, 7]),
+        ("Fmask", [0, 2, 255], [1, 4, 0]),
+        ("hls_fmask", [64, 66, 255], [1, 2, 0]),
     ],
 )
 def test_codes_of_a_class_band_are_translated(kind: str, codes: list[int], shows: list[int], tmp_path: Path) -> None:

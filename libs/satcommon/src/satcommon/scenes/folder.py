@@ -44,8 +44,7 @@ class FolderSource:
     - Platform: tag PLATFORM, else ``unknown``. Baseline: from a name with ``_N0400``, else tag PROCESSING_BASELINE.
     - Bands: by description (`geotiff.BAND_NAMES`); red and nir at least. Value * scale + offset is reflectance, or
       kelvin for the thermal band; integers need a scale. Sentinel-2's baseline 04.00 means offset -0.1.
-    - Classes: a band described as ``classes`` (`PixelClass`), ``scl`` (Sentinel-2's), ``clear`` (1 clear, 0 cloud) or
-      ``cloud``, ``cloud_mask``, ``mask`` (1 cloud, 0 clear). Without one, all that is not nodata counts as clear.
+    - Classes: a band described as one of `masks.CLASS_NAMES`. Without one, all that is not nodata counts as clear.
     - The same file is one acquisition under its path in the folder; its digest is of its bytes.
 
     Args:

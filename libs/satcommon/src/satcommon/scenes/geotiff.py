@@ -26,6 +26,7 @@ from rasterio.warp import transform_bounds
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.layers import BANDS, REFLECTIVE
+from satcommon.scenes.masks import CLASS_NAMES
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -45,8 +46,6 @@ BAND_NAMES = {name: name for name in BANDS} | {
     "lwir": "lwir11",
     "thermal": "lwir11",
 }
-#: Descriptions of a band that tells what each pixel shows, the most telling first; its codes are in `harmonise`.
-CLASS_NAMES = ("classes", "scl", "clear", "cloud", "cloud_mask", "mask")
 
 #: What reading a damaged file may raise; a flipped bit of a header can ask for any amount of memory.
 UNREADABLE = (RasterioError, CPLE_BaseError, OSError, ValueError, ArithmeticError, MemoryError)

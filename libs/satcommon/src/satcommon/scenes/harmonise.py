@@ -1,8 +1,9 @@
 """The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
 
-A file on the grid's own lattice is copied cell by cell. Anything else is warped, by the method that `WARP_VERSION`
-names: bilinear for bands (over what is not nodata), nearest for classes, which are codes and have no in-between. GDAL
-places a cell to an eighth of a source cell, and not alike on another window, so a region is always warped whole.
+A file on the grid's own lattice is copied cell by cell. Anything else is warped: bilinear for bands (over what is not
+nodata), nearest for classes, which are codes and have no in-between. GDAL places a cell to an eighth of a source cell,
+and not alike on another window, so a region is always warped whole. The method bears the version that `unite.VERSION`
+puts into every scene's digest: raise that where this module gives other pixels of the same file.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from satcommon.scenes.layers import (
     Layers,
     PixelClass,
 )
+from satcommon.scenes.masks import translate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,34 +39,10 @@ if TYPE_CHECKING:
     from satcommon.grid import Grid
     from satcommon.scenes.geotiff import Band, Header
 
-WARP_VERSION = "bilinear-nearest-1"
 ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
 
 _HIGHEST = 65535
 _MOST_CELLS = 250_000_000  # of a window to warp, two Sentinel-2 tiles of 10 m; a damaged header can ask for anything
-
-_TABLES: dict[str, dict[int, PixelClass]] = {
-    "classes": {int(code): code for code in PixelClass},
-    # Sentinel-2's scene classification (ESA, Level-2A product). Unclassified pixels have a low cloud probability.
-    "scl": {
-        0: PixelClass.NODATA,
-        1: PixelClass.DEFECTIVE,  # saturated or defective
-        2: PixelClass.SHADOW,  # dark area: cast by terrain
-        3: PixelClass.SHADOW,  # of a cloud
-        4: PixelClass.CLEAR,  # vegetation
-        5: PixelClass.CLEAR,  # not vegetated
-        6: PixelClass.WATER,
-        7: PixelClass.CLEAR,  # unclassified
-        8: PixelClass.CLOUD,  # medium probability
-        9: PixelClass.CLOUD,  # high probability
-        10: PixelClass.THIN_CLOUD,  # cirrus
-        11: PixelClass.SNOW,
-    },
-    "clear": {0: PixelClass.CLOUD, 1: PixelClass.CLEAR},
-    "cloud": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
-    "cloud_mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
-    "mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
-}
 
 
 def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -> Layers:
@@ -74,7 +52,7 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -
       is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. Integer files that state no
       nodata value hold 0 in red and in near infrared where there is nothing, as Sentinel-2's do.
     - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
-      Without a class band, all else is CLEAR. A code that its table does not know is DEFECTIVE, never clear.
+      Without a class band, all else is CLEAR. A code that its kind does not know is DEFECTIVE, never clear.
     - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
     - Memory besides the result: one band of the window at a time.
 
@@ -91,7 +69,7 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -
             bands[band] = fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
         if header.classes:
             kind, index = header.classes
-            classes = fit.nearest(_codes(dataset.read(index, window=fit.window), kind))
+            classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
     classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
     for values in bands.values():
         values[classes == PixelClass.NODATA] = NODATA
@@ -231,13 +209,3 @@ def _values(
         )
     valid &= (values > NODATA) & (values <= _HIGHEST)
     return np.where(valid, values, NODATA).astype(np.uint16)
-
-
-def _codes(raw: NDArray[Any], kind: str) -> NDArray[np.uint8]:
-    """Codes of a class band as `PixelClass`; what is no code of its table is DEFECTIVE."""
-    table = np.full(256, PixelClass.DEFECTIVE, np.uint8)
-    for code, shows in _TABLES[kind].items():
-        table[code] = shows
-    known = (raw >= 0) & (raw < 255) & (raw == np.floor(raw))
-    codes: NDArray[np.uint8] = table[np.where(known, raw, 255).astype(np.uint8)]
-    return codes
