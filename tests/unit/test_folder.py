@@ -20,55 +20,7 @@ from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
 
-ROWS, COLUMNS = 12, 15
-GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square
-PLACE = Place("North", Bounds(*transform_bounds(GRID.crs, "EPSG:4326", *GRID.extent)), GRID)
-NAME = "2016-01-07T101243.tif"
-FIRST, LAST, NOW = date(2015, 1, 1), date(2016, 12, 31), datetime(2030, 1, 1, tzinfo=UTC)
-Raster = NDArray[np.generic]
-
-
-def full(value: float, dtype: str = "uint16") -> Raster:
-    return np.full((ROWS, COLUMNS), value, dtype)
-
-
-PLAIN = {"red": full(500), "nir": full(4000)}
-
-
-def write(
-    path: Path,
-    bands: dict[str, Raster] | None = None,
-    *,
-    grid: Grid | None = GRID,
-    crs: str | None = GRID.crs,
-    scale: float | dict[str, float] = 1e-4,
-    offset: float | dict[str, float] = 0.0,
-    nodata: float | None = None,
-    **tags: str,
-) -> Path:
-    """A GeoTIFF; scale and offset are of all bands, or of some by name."""
-    bands = PLAIN if bands is None else bands
-    stack = np.stack(list(bands.values()))
-    georeference = {"crs": crs, "transform": grid.transform} if grid else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=len(stack),
-        height=stack.shape[1],
-        width=stack.shape[2],
-        dtype=stack.dtype,
-        nodata=nodata,
-        compress="deflate",
-        **georeference,
-    ) as dataset:
-        dataset.write(stack)
-        dataset.descriptions = tuple(bands)
-        dataset.scales = [scale.get(name, 1.0) if isinstance(scale, dict) else scale for name in bands]
-        dataset.offsets = [offset.get(name, 0.0) if isinstance(offset, dict) else offset for name in bands]
-        dataset.update_tags(**tags)
-    return path
+from tests.unit.geotiffs import COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, ROWS, full, write
 
 
 def listed(folder: Path, place: Place = PLACE) -> Listing:
@@ -534,7 +486,7 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
     (NAME, lambda p: write(p, {"red": full(1), "green": full(1)}), "no band is described as nir; found 'red', 'green'"),
     (NAME, lambda p: write(p, {"": full(1)}), "no band is described as nir or red; found ''; set"),
     (NAME, lambda p: write(p, PLAIN | {"B04": full(1)}), "bands 1 and 3 are both red"),
-    (NAME, lambda p: write(p, scale=1.0), "band red is uint16 with scale 1; set its scale and offset"),
+    (NAME, lambda p: write(p, scale=1.0), "band red is uint16 with scale 1 and offset 0; set its scale and offset"),
     (NAME, lambda p: write(p, scale=-1e-4), "band red is uint16 with scale -0.0001"),
     (NAME, lambda p: write(p, offset=np.nan), "offset nan"),
     (NAME, lambda p: write(p, {b: full(0.1, "complex64") for b in PLAIN}), "band red is complex64"),

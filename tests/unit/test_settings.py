@@ -47,10 +47,19 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings().scene_folder is None
 
 
+@pytest.mark.parametrize("scenes", ["/data/scenes", "s3://bucket", "s3://bucket/prefix/"])
+def test_scenes_lie_in_a_folder_or_a_bucket(scenes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", scenes)
+
+    assert settings().scene_folder == scenes
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SCENE_SOURCE", "ftp"),
+        ("SCENE_FOLDER", "gs://bucket/prefix"),
+        ("SCENE_FOLDER", "s3:///"),
         ("RESOLUTION_M", "0"),
         ("SIMULATED_SEED", "seven"),
         ("SIMULATED_CYCLE_DAYS", "0"),

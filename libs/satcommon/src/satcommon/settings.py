@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
     store: str = Field("", description="folder or s3://bucket/prefix of the objects; default: in the home folder")
     scene_source: Literal["simulated", "folder"] = Field("simulated", description="where acquisitions come from")
-    scene_folder: Path | None = Field(None, description="folder of GeoTIFFs, for the source `folder`")
+    scene_folder: str | None = Field(
+        None, description="folder or s3://bucket/prefix of GeoTIFFs, for the source `folder`"
+    )
     resolution_m: float = Field(
         100.0, gt=0, description="cell size of a region's grid where the source has none of its own"
     )
@@ -65,10 +67,19 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
 
-    @field_validator("home", "scene_folder", "algorithms", "simulated_held")
+    @field_validator("home", "algorithms", "simulated_held")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("scene_folder")
+    @classmethod
+    def _absolute_or_bucket(cls, value: str | None) -> str | None:
+        if value is None or (value.startswith("s3://") and value.removeprefix("s3://").strip("/")):
+            return value
+        if "://" in value:
+            raise ValueError("expected a folder or s3://bucket/prefix")
+        return str(Path(value).expanduser().absolute())
 
     @model_validator(mode="before")
     @classmethod

@@ -6,100 +6,116 @@ Files may appear, change and vanish at any time, and a year's history lists the 
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import stat
 from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from datetime import date, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from satcommon.errors import SceneError, SettingError
-from satcommon.scenes.geotiff import ADVICE, Header, failing, open_geotiff, read_header
+from satcommon.scenes import due_days, item, mapping
+from satcommon.scenes.claims import Claims
+from satcommon.scenes.files import ITEM, RASTERS, File, Files, FolderFiles
+from satcommon.scenes.geotiff import ADVICE, Header, failing, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.source import Acquisition, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
     from satcommon.grid import Bounds, Grid
+    from satcommon.scenes.due_days import Calendar
     from satcommon.scenes.layers import Layers
+    from satcommon.scenes.mapping import Mapping
 
-_SUFFIXES = (".tif", ".tiff")
-_Version = tuple[int, int]  # time of modification in nanoseconds, and size
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    version: _Version
+_Kept = TypeVar("_Kept")
 
 
-@dataclass(frozen=True)
 class FolderSource:
-    """A folder, with its subfolders, of GeoTIFFs. What is hidden (``.name``) and links that lead out are left alone.
+    """A folder, with its subfolders, of GeoTIFFs, or a prefix of a bucket. What is hidden (``.name``) is left alone.
+
+    What is stated of a file stands in this order: the STAC item beside it (same stem, ``.json``), the rule of
+    `satfields.toml` that matches it, the file itself. docs/scenes.md tells all of it.
 
     - Time: from the name, as ``2016-01-07T101243`` or ``S2A_MSIL2A_20160107T101243_N0201_R022_T33TVL_...``, else from
       TIFFTAG_DATETIME; UTC.
     - Platform: tag PLATFORM, else ``unknown``. Baseline: from a name with ``_N0400``, else tag PROCESSING_BASELINE.
-    - Bands: by description (`geotiff.BAND_NAMES`); red and nir at least. Value * scale + offset is reflectance, or
+    - Bands: by description (`claims.BAND_NAMES`); red and nir at least. Value * scale + offset is reflectance, or
       kelvin for the thermal band; integers need a scale. Sentinel-2's baseline 04.00 means offset -0.1.
     - Classes: a band described as one of `masks.CLASS_NAMES`. Without one, all that is not nodata counts as clear.
-    - The same file is one acquisition under its path in the folder; its digest is of its bytes.
+    - The same file is one acquisition under its path in the folder; its digest is of its bytes, and of what is stated
+      beside it.
 
     Args:
-        folder: where the files are, or will be.
+        folder: where the files are, or will be; a path or ``s3://bucket/prefix``.
+        files: how they are read; default: as `folder` says.
     """
-
-    folder: Path
-    _headers: dict[str, tuple[_Version, Header | str]] = field(default_factory=dict, repr=False, compare=False)
-    _digests: dict[str, tuple[_Version, str]] = field(default_factory=dict, repr=False, compare=False)
 
     collection = "imagery"
 
+    def __init__(self, folder: Path | str, files: Files | None = None) -> None:
+        self._files = files or _open(folder)
+        self._kept: dict[tuple[str, str], tuple[Hashable, Any]] = {}
+
     def lattice(self, bounds: Bounds) -> Grid | None:
         """The raster of the first file, by name, that can be taken and overlaps the rectangle, if there is one."""
-        files, _ = self._scan()
-        for name in sorted(files):
-            header = self._header(name, files[name])
-            if isinstance(header, Header) and header.grid and header.overlaps(bounds):
+        rules, found = self._mapping(), self._scan()
+        for name in _rasters(found):
+            try:
+                _, header = self._stated(name, found, rules)
+            except SceneError:
+                continue
+            if header.grid and header.overlaps(bounds):
                 return header.grid
         return None
 
-    def due(self, place: Place, day: date) -> Due:  # noqa: ARG002 - the protocol's signature
-        """Unknown: a folder has no calendar."""
+    def due(self, place: Place, day: date) -> Due:  # noqa: ARG002 - one calendar for all places
+        """What the calendar of `satfields.toml` says; unknown without one.
+
+        Raises:
+            SettingError: `satfields.toml` or its calendar file is wrong.
+        """
+        rules = self._mapping()
+        if rules.calendar:
+            return due_days.in_cycle(rules.calendar, day)
+        if rules.calendar_file:
+            return due_days.in_calendar(self._calendar(rules.calendar_file), day)
         return Due.UNKNOWN
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         """The files over the place with solar day in first..last; a day without one is left out.
 
-        A file is published at its time of modification, but never after `now`: what is there is published.
+        A file that is still being written, or what stands beside it, is not there yet. A file is published when its
+        item says so, else at its time of modification, but never after `now`: what is there is published.
         What can't be taken is refused under its name, whatever its day; so is every file that lies elsewhere, where
         no file at all lies over the place.
 
         Raises:
-            SettingError: if there is no such folder.
+            SettingError: if there is no such folder, or its `satfields.toml` is wrong.
+            StoreError: the bucket can't be reached.
         """
-        files, refused = self._scan()
+        rules, found = self._mapping(), self._scan()
+        beside = self._files.find(mapping.NAME)
+        if beside and not beside.settled(now, rules.settle_seconds):
+            return Listing({})
+        refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.endswith(ITEM)}
         acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
         elsewhere: dict[str, str] = {}
         somewhere = False
-        for name in sorted(files):
-            header = self._header(name, files[name])
-            if isinstance(header, str):
-                refused[name] = header
-            elif not header.overlaps(place.bounds):
-                elsewhere[name] = _lies_elsewhere(name, header, place)
-            else:
+        for name in _rasters(found):
+            parts = [found[name], found.get(_item_of(name))]
+            if not all(part.settled(now, rules.settle_seconds) for part in parts if isinstance(part, File)):
+                continue
+            try:
+                claims, header = self._stated(name, found, rules)
+                if not header.overlaps(place.bounds):
+                    elsewhere[name] = _lies_elsewhere(name, header, place)
+                    continue
                 somewhere = True
                 day = solar_day(header.sensed_at, place.bounds)
                 if first <= day <= last:
-                    try:
-                        item = self._acquisition(name, files[name], header, now)
-                    except OSError as error:
-                        refused[name] = f"{name}: can't be read ({error}); let this process read it, or remove it"
-                    else:
-                        acquisitions[day].append(item)
+                    acquisitions[day].append(self._acquisition(name, _file(found, name), header, claims, now))
+            except SceneError as error:
+                refused[name] = str(error)
         return Listing(dict(acquisitions), refused if somewhere else refused | elsewhere)
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
@@ -107,102 +123,129 @@ class FolderSource:
 
         Raises:
             SceneError: where the file is gone, is not the one that was listed, or can't be read.
+            StoreError: the bucket can't be reached.
         """
-        name, path = acquisition.item_id, self.folder / acquisition.item_id
-        with failing(name, ADVICE):
-            file = _file(path, path.stat())
-            if file is None or self._digest(name, file) != acquisition.digest:
-                raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
-            header = self._header(name, file)
-            if isinstance(header, str):
-                raise SceneError(header)
-            with open_geotiff(path) as dataset:
-                layers = read_layers(dataset, header, place.grid, name)
-            if _file(path, path.stat()) != file:
-                raise SceneError(f"{name}: was changed while it was read; list it again")
-        return layers
+        name, rules = acquisition.item_id, self._mapping()
+        found: dict[str, File | str] = {one: file for one in (name, _item_of(name)) if (file := self._files.find(one))}
+        if name not in found:
+            raise SceneError(f"{name}: can't be read: it is gone; list it again")
+        claims, header = self._stated(name, found, rules)
+        file = _file(found, name)
+        if self._digest(name, file, claims) != acquisition.digest:
+            raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
+        with failing(name, ADVICE), self._files.pixels(name, file, rules.most_bytes) as dataset:
+            return read_layers(dataset, header, place.grid, name, rules.most_bytes)
 
-    def _acquisition(self, name: str, file: _File, header: Header, now: datetime) -> Acquisition:
-        modified = datetime.fromtimestamp(file.version[0] // 10**9, UTC)
+    def _acquisition(self, name: str, file: File, header: Header, claims: Claims, now: datetime) -> Acquisition:
         return Acquisition(
             item_id=name,
-            digest=self._digest(name, file),
+            digest=self._digest(name, file, claims),
             platform=header.platform,
             overpass=header.overpass,
             tile=header.tile,
             baseline=header.baseline,
             sensed_at=header.sensed_at,
-            published_at=min(modified, now),
+            published_at=min(claims.published_at or file.modified, now),
         )
 
-    def _scan(self) -> tuple[dict[str, _File], dict[str, str]]:
-        """The GeoTIFFs by their path in the folder, and what was refused; forgets what is gone."""
-        if not self.folder.is_dir():
-            raise SettingError(
-                f"SATFIELDS_SCENE_FOLDER={self.folder}: is no folder; create it, or name the one that the scenes are in"
-            )
-        root = self.folder.resolve()
-        files: dict[str, _File] = {}
-        refused: dict[str, str] = {}
-        pending = [(str(root), "")]
-        while pending:
-            parent, within = pending.pop()
-            try:
-                with os.scandir(parent) as found:
-                    entries = [entry for entry in found if not entry.name.startswith(".")]
-            except OSError as error:
-                refused[within] = f"{within}: can't be listed ({error.strerror}); let this process read the folder"
-                continue
-            for entry in entries:
-                name = within + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append((entry.path, f"{name}/"))
-                elif name.lower().endswith(_SUFFIXES):
-                    try:
-                        files[name] = _check(entry, name, root)
-                    except SceneError as error:
-                        refused[ascii(name)[1:-1]] = str(error)
-        for kept in (self._headers, self._digests):
-            for gone in kept.keys() - files.keys():
-                kept.pop(gone, None)
-        return files, refused
+    def _scan(self) -> dict[str, File | str]:
+        """What there is; forgets what is gone."""
+        found = self._files.scan()
+        for kind, name in list(self._kept):
+            if kind != "setting" and name not in found:
+                self._kept.pop((kind, name), None)
+        return found
 
-    def _header(self, name: str, file: _File) -> Header | str:
-        """The file's header, or why it can't be taken."""
-        version, header = self._headers.get(name, (None, None))
-        if version != file.version or header is None:
+    def _stated(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[Claims, Header]:
+        """What is stated of a file beside it, and its header.
+
+        Raises:
+            SceneError: it can't be taken.
+        """
+        claims = self._item(name, found).over(rules.claims(name))
+        file = _file(found, name)
+
+        def read() -> Header | str:
             try:
-                header = read_header(file.path, name)
+                with failing(name, ADVICE), self._files.header(name, file) as dataset:
+                    return read_header(dataset, name, claims)
             except SceneError as error:
-                header = str(error)
-            self._headers[name] = file.version, header
-        return header
+                if isinstance(error.__cause__, PermissionError):
+                    raise  # who lets this process read the file leaves its version as it is
+                return str(error)
 
-    def _digest(self, name: str, file: _File) -> str:
-        version, digest = self._digests.get(name, (None, ""))
-        if version != file.version:
-            with file.path.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
-            self._digests[name] = file.version, digest
-        return digest
+        header = self._keep("header", name, (file.version, claims.digest), read)
+        if isinstance(header, str):
+            raise SceneError(header)
+        return claims, header
+
+    def _item(self, name: str, found: dict[str, File | str]) -> Claims:
+        """What the STAC item beside a file states of it."""
+        beside = _item_of(name)
+        if beside not in found:
+            return Claims()
+        version, file = _file(found, beside).version, PurePosixPath(name).name
+        return self._keep("item", beside, (version, file), lambda: item.parse(self._files.read(beside), beside, file))
+
+    def _digest(self, name: str, file: File, claims: Claims) -> str:
+        with failing(name, ADVICE):
+            content = self._keep("digest", name, file.version, lambda: self._files.digest(name, file))
+        return claims.upon(content)
+
+    def _mapping(self) -> Mapping:
+        """`satfields.toml`, as it is now."""
+        where = f"{self._files.where}/{mapping.NAME}"
+        return self._setting(mapping.NAME, lambda content: mapping.parse(content, where)) or mapping.Mapping()
+
+    def _calendar(self, name: str) -> Calendar:
+        where = f"{self._files.where}/{name}"
+        calendar = self._setting(name, lambda content: due_days.parse(content, where))
+        if calendar is None:
+            raise SettingError(
+                f"{self._files.where}/{mapping.NAME}: calendar_file = {name!r}: there is no such file; put it there"
+            )
+        return calendar
+
+    def _setting(self, name: str, parse: Callable[[bytes], _Kept]) -> _Kept | None:
+        try:
+            file = self._files.find(name)
+            if file is None:
+                return None
+            return self._keep("setting", name, file.version, lambda: parse(self._files.read(name)))
+        except SceneError as error:
+            raise SettingError(f"{self._files.where}/{error}") from error
+
+    def _keep(self, kind: str, name: str, version: Hashable, make: Callable[[], _Kept]) -> _Kept:
+        """What was made of this version of a file, or is made now."""
+        known = self._kept.get((kind, name))
+        if known is None or known[0] != version:
+            known = version, make()
+            self._kept[kind, name] = known
+        kept: _Kept = known[1]
+        return kept
 
 
-def _check(entry: os.DirEntry[str], name: str, root: Path) -> _File:
-    try:
-        inside = not entry.is_symlink() or Path(entry.path).resolve(strict=True).is_relative_to(root)
-        file = _file(Path(entry.path), entry.stat())
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        raise SceneError(f"{name}: can't be read ({error}); remove it") from error
-    if file is None or not inside:
-        raise SceneError(f"{name}: is a pipe, or a link that leads out of the folder; put the file itself here")
-    if not name.isprintable():
-        raise SceneError(f"{name!a}: bears a name that can't be shown; rename it")
+def _open(folder: Path | str) -> Files:
+    if str(folder).startswith("s3://"):
+        from satcommon.scenes.bucket import BucketFiles
+
+        return BucketFiles(str(folder))
+    return FolderFiles(Path(folder))
+
+
+def _rasters(found: dict[str, File | str]) -> list[str]:
+    return sorted(name for name, file in found.items() if isinstance(file, File) and name.lower().endswith(RASTERS))
+
+
+def _item_of(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(ITEM))
+
+
+def _file(found: dict[str, File | str], name: str) -> File:
+    file = found[name]
+    if isinstance(file, str):
+        raise SceneError(file)
     return file
-
-
-def _file(path: Path, found: os.stat_result) -> _File | None:
-    """The file as it is now; None for what is no ordinary file, as a pipe, whose reader would wait for ever."""
-    return _File(path, (found.st_mtime_ns, found.st_size)) if stat.S_ISREG(found.st_mode) else None
 
 
 def _lies_elsewhere(name: str, header: Header, place: Place) -> str:

@@ -1,7 +1,7 @@
 """What a GeoTIFF's header says of an acquisition: when, from what, where, and which band is which.
 
-Nothing is guessed: what a file leaves open is refused with a message that tells how to state it. Sidecar files
-(``.aux.xml``, ``.tfw``, ``.ovr``) are not looked at, because an acquisition's digest is of the one file.
+Nothing is guessed: what a file, and what is stated beside it, leave open is refused with a message that tells how to
+state it. GDAL's sidecar files (``.aux.xml``, ``.tfw``, ``.ovr``) are not looked at: no digest is of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import hashlib
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # GDAL's errors reach callers of rasterio.warp and of blocks as these
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -25,6 +26,7 @@ from rasterio.warp import transform_bounds
 
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
+from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
 from satcommon.scenes.layers import BANDS, REFLECTIVE
 from satcommon.scenes.masks import CLASS_NAMES
 
@@ -32,20 +34,6 @@ if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
-
-#: Band descriptions in lower case: STAC's common names, Sentinel-2's band names, and plain aliases.
-BAND_NAMES = {name: name for name in BANDS} | {
-    "b02": "blue",
-    "b03": "green",
-    "b04": "red",
-    "b08": "nir",
-    "b11": "swir16",
-    "b12": "swir22",
-    "swir1": "swir16",
-    "swir2": "swir22",
-    "lwir": "lwir11",
-    "thermal": "lwir11",
-}
 
 #: What reading a damaged file may raise; a flipped bit of a header can ask for any amount of memory.
 UNREADABLE = (RasterioError, CPLE_BaseError, OSError, ValueError, ArithmeticError, MemoryError)
@@ -59,15 +47,20 @@ _TILE = re.compile(r"(?:^|_)(T\d\d[A-Z]{3})(?=_|$)")  # Sentinel-2's: UTM zone a
 _BASELINE = re.compile(r"_N(\d\d)(\d\d)(?=_|$)")  # Sentinel-2's, as N0400 for 04.00
 
 _SLOT_HOURS = 3
+_LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damaged tag
 
 
 @dataclass(frozen=True)
 class Band:
-    """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin."""
+    """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin.
+
+    A `nodata` value stands for the one that the file states, if any.
+    """
 
     index: int
     scale: float
     offset: float
+    nodata: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +73,7 @@ class Header:
         extent: (left, bottom, right, top) in units of the CRS.
         bounds: the extent in WGS 84.
         sensed_at: UTC, which is what times in names and tags are taken for.
+        datatake: names the pass, where something beside the file does.
     """
 
     crs: CRS
@@ -94,10 +88,13 @@ class Header:
     baseline: str
     tile: str
     sensed_at: datetime
+    datatake: str = ""
 
     @property
     def overpass(self) -> str:
-        """Platform, solar day and three-hour slot of solar time at the file's centre: ``sentinel-2/2016-01-07/09h``.
+        """The datatake where one is stated, else platform, solar day and slot: ``sentinel-2/2016-01-07/09h``.
+
+        A slot is three hours of solar time at the file's centre.
 
         Files of a pass bear times some minutes apart, and each must name the pass without knowing of the others. A
         sun-synchronous satellite crosses a place at nearly the same solar time: between 09:40 and 11:50 for Sentinel-2,
@@ -105,6 +102,8 @@ class Header:
         Two limits: a pass at the limit of a slot becomes two (the later one then fills what the first left open), and
         two orbits 100 minutes apart, as very wide swaths overlap away from the equator, become one.
         """
+        if self.datatake:
+            return self.datatake
         solar = self.sensed_at + timedelta(hours=(self.bounds.west + self.bounds.east) / 2 / 15)
         return f"{self.platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
@@ -124,15 +123,19 @@ class Header:
         return there is None or _overlap(self.extent, there)
 
 
-def open_geotiff(path: Path | str) -> DatasetReader:
+def open_geotiff(path: Path | str, opener: Callable[..., Any] | None = None) -> DatasetReader:
     """A file as a rasterio dataset; only as GeoTIFF, since GDAL's other formats may name files elsewhere.
+
+    Args:
+        path: as GDAL knows it.
+        opener: opens the path instead of GDAL, for reading.
 
     Raises:
         one of `UNREADABLE`.
     """
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused with a message of our own
-        return rasterio.open(path, driver="GTiff")
+        return rasterio.open(path, driver="GTiff", opener=opener)
 
 
 @contextmanager
@@ -144,19 +147,25 @@ def failing(name: str, advice: str) -> Iterator[None]:
         raise SceneError(f"{name}: can't be read as a GeoTIFF ({error}); {advice}") from error
 
 
-def read_header(path: Path, name: str) -> Header:
-    """The header of a file that messages call `name`.
+def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
+    """The header of an open file.
+
+    Args:
+        dataset: the file.
+        name: its path in the folder, for messages and for what it tells.
+        claims: what is stated beside it.
 
     Raises:
         SceneError: where the file can't be read, or does not say what is needed; the message tells which.
     """
-    with failing(name, ADVICE), open_geotiff(path) as dataset:
+    stem = PurePosixPath(name).stem
+    with failing(name, ADVICE):
         tags = dataset.tags()
-        bands, classes = _bands(dataset, name)
+        bands, classes = _bands(dataset, name, claims)
         if not dataset.crs:
             raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
         extent, bounds = _extent(dataset, name)
-        return Header(
+        header = Header(
             crs=dataset.crs,
             transform=dataset.transform,
             width=dataset.width,
@@ -165,15 +174,21 @@ def read_header(path: Path, name: str) -> Header:
             classes=classes,
             extent=extent,
             bounds=bounds,
-            platform=tags.get("PLATFORM", "").strip() or "unknown",
-            baseline=_baseline(path.stem) or tags.get("PROCESSING_BASELINE", "").strip(),
-            tile=_tile(path.stem, dataset),
-            sensed_at=sensing_time(path.stem, tags.get("TIFFTAG_DATETIME", ""), name),
+            platform=claims.platform or tags.get("PLATFORM", "").strip() or "unknown",
+            baseline=claims.baseline or _baseline(stem) or tags.get("PROCESSING_BASELINE", "").strip(),
+            tile=claims.tile or _tile(stem, dataset),
+            sensed_at=claims.sensed_at or sensing_time(stem, tags.get("TIFFTAG_DATETIME", ""), name),
+            datatake=claims.overpass,
         )
+    _compare(claims, stem, name)
+    _check(header, name)
+    return header
 
 
 def sensing_time(stem: str, tag: str, name: str) -> datetime:
     """When a file was sensed, UTC: what its name tells, else TIFFTAG_DATETIME; a date alone takes its time from there.
+
+    It is asked where no item tells.
 
     Raises:
         SceneError: where neither tells, or the two tell different days (writers set the tag to the time of writing).
@@ -203,33 +218,85 @@ def crs_text(crs: CRS) -> str:
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
-def _bands(dataset: DatasetReader, name: str) -> tuple[dict[str, Band], tuple[str, int] | None]:
+def _compare(claims: Claims, stem: str, name: str) -> None:
+    """Refuses an item that the file's name contradicts: it is another file's."""
+    day, tile, baseline = _first_date(stem), _TILE.search(stem), _baseline(stem)
+    for what, said, stated, same in (
+        ("day", day, claims.sensed_at, not claims.sensed_at or day == claims.sensed_at.date()),
+        ("tile", tile and tile[1], claims.tile, tile and tile[1] == claims.tile),
+        ("baseline", baseline, claims.baseline, _numbers(baseline) == _numbers(claims.baseline)),
+    ):
+        if said and stated and not same:
+            raise SceneError(
+                f"{name}: the name says {what} {said}, the STAC item beside it {stated}; "
+                "put the item of this file there, or rename the file"
+            )
+
+
+def _check(header: Header, name: str) -> None:
+    """Refuses what can't be."""
+    if not FIRST_YEAR <= header.sensed_at.year <= LAST_YEAR:
+        raise SceneError(f"{name}: was sensed at {header.sensed_at}; expected a year from {FIRST_YEAR} to {LAST_YEAR}")
+    for what, text in (
+        ("platform", header.platform),
+        ("baseline", header.baseline),
+        ("datatake", header.datatake),
+        ("tile", header.tile),
+    ):
+        if len(text) > _LONGEST or not text.isprintable():
+            raise SceneError(f"{name}: its {what} is {text[:_LONGEST]!a}; expected at most {_LONGEST} letters to print")
+
+
+def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str, Band], tuple[str, int] | None]:
     bands: dict[str, Band] = {}
     classes: dict[str, int] = {}
+    if claims.bands and max(claims.bands) > dataset.count:
+        raise SceneError(f"{name}: has {dataset.count} bands; {max(claims.bands)} are stated beside it; correct that")
     found = [(text or "").strip().lower() for text in dataset.descriptions]
     for index, (text, dtype, scale, offset) in enumerate(
         zip(found, dataset.dtypes, dataset.scales, dataset.offsets, strict=True), start=1
     ):
-        if text in CLASS_NAMES:
-            classes.setdefault(text, index)
-        band = BAND_NAMES.get(text)
-        if band is None:
-            continue
-        if band in bands:
-            raise SceneError(f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise")
-        if not math.isfinite(scale * offset) or scale <= 0 or "complex" in dtype:
-            raise SceneError(f"{name}: band {text} is {dtype} with scale {scale} and offset {offset}; expected numbers")
-        if scale == 1 and "float" not in dtype:
-            unit = "value * scale + offset = reflectance" if band in REFLECTIVE else "value * scale + offset = kelvin"
-            raise SceneError(f"{name}: band {text} is {dtype} with scale 1; set its scale and offset, so that {unit}")
-        bands[band] = Band(index, scale, offset)
+        claim = claims.of_band(index)
+        band = claim.name or (None if claims.names_all else known_name(text))
+        if band in CLASS_NAMES:
+            classes.setdefault(band, index)
+        elif band is not None:
+            if band in bands:
+                raise SceneError(
+                    f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise"
+                )
+            usual = BandClaim(None, scale, offset)
+            every = claims.every if band in REFLECTIVE else BandClaim(nodata=claims.every.nodata)
+            claim = claim.over(every).over(usual)
+            assert claim.scale is not None
+            assert claim.offset is not None
+            bands[band] = Band(index, claim.scale, claim.offset, claim.nodata)
+            _check_values(bands[band], band, dtype, name)
     if missing := {"red", "nir"} - bands.keys():
         raise SceneError(
             f"{name}: no band is described as {' or '.join(sorted(missing))}; "
-            f"found {', '.join(map(repr, found)) or 'none'}; set the bands' descriptions to some of {', '.join(BANDS)}"
+            f"found {', '.join(map(repr, found)) or 'none'}; "
+            f"set the bands' descriptions to some of {', '.join(BANDS)}, or name the bands in satfields.toml"
         )
     kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
     return {band: bands[band] for band in BANDS if band in bands}, (kind, classes[kind]) if kind else None
+
+
+def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
+    """Refuses a scale and an offset with which no value, or each, would be a reflectance or a temperature."""
+    has = f"{name}: band {which} is {dtype} with scale {band.scale:g} and offset {band.offset:g}"
+    if not math.isfinite(band.scale * band.offset) or band.scale <= 0 or "complex" in dtype:
+        raise SceneError(f"{has}; expected numbers, the scale above 0")
+    reflective, whole = which in REFLECTIVE, "float" not in dtype
+    means = f"value * scale + offset = {'reflectance' if reflective else 'kelvin'}"
+    if whole and band.scale == 1:
+        raise SceneError(f"{has}; set its scale and offset, so that {means}")
+    coarsest, least, shift = (0.1, 0.1, 1.0) if reflective else (10.0, 150.0, 1000.0)
+    if whole and (band.scale > coarsest or np.iinfo(dtype).max * band.scale + band.offset < least):
+        raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
+    if abs(band.offset) > shift:
+        hint = "; an offset of -1000 before scaling is -0.1" if reflective else ""
+        raise SceneError(f"{has}, which is far off; set them so that {means}{hint}")
 
 
 def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, float, float], Bounds]:
@@ -284,3 +351,8 @@ def _tile(stem: str, dataset: DatasetReader) -> str:
 def _baseline(stem: str) -> str:
     match = _BASELINE.search(stem)
     return f"{match[1]}.{match[2]}" if match else ""
+
+
+def _numbers(baseline: str) -> list[str]:
+    """A baseline to compare: 5.09 is 05.09."""
+    return [part.lstrip("0") for part in baseline.split(".")]

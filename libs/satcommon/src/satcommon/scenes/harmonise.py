@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
 
 _HIGHEST = 65535
-_MOST_CELLS = 250_000_000  # of a window to warp, two Sentinel-2 tiles of 10 m; a damaged header can ask for anything
+_CELL_BYTES = 8  # a cell takes while it is harmonised
 
 
-def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -> Layers:
+def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, most_bytes: int) -> Layers:
     """The file's bands and classes on a grid, shape (grid.height, grid.width).
 
     - A cell is nodata in a band where the file says so (nodata value, mask), where the value is not finite, or where it
@@ -54,13 +54,16 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str) -
     - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
       Without a class band, all else is CLEAR. A code that its kind does not know is DEFECTIVE, never clear.
     - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
-    - Memory besides the result: one band of the window at a time.
+    - Memory besides the result: one band of the window at a time, of at most `most_bytes`.
 
     Raises:
-        SceneError: where most of a band of floats is too large for what it is said to be, or too much is to be warped.
+        SceneError: where most of a band of floats is too large for what it is said to be, or more memory is needed.
     """
+    # GDAL decodes whole blocks, and a damaged header can ask for any size.
+    _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
     shape = (grid.height, grid.width)
-    fit = _copy(header, grid) or _warp(header, grid, name)
+    fit = _copy(header, grid) or _warp(header, grid)
+    _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
     bands = {band: np.zeros(shape, np.uint16) for band in header.bands}
     classes = np.full(shape, PixelClass.CLEAR, np.uint8)
     if fit.window.width > 0 and fit.window.height > 0:
@@ -147,7 +150,7 @@ def _copy(header: Header, grid: Grid) -> _Copy | None:
     return _Copy(window, top, left, grid)
 
 
-def _warp(header: Header, grid: Grid, name: str) -> _Warp:
+def _warp(header: Header, grid: Grid) -> _Warp:
     """The warp, from the window of the file around the grid."""
     left, bottom, right, top = transform_bounds(grid.crs, header.crs, *grid.extent, densify_pts=101)
     to_cells = ~header.transform
@@ -159,27 +162,34 @@ def _warp(header: Header, grid: Grid, name: str) -> _Warp:
     column, row = max(0, math.floor(first_column) - reach_x), max(0, math.floor(first_row) - reach_y)
     width = max(0, min(header.width, math.ceil(last_column) + reach_x) - column)
     height = max(0, min(header.height, math.ceil(last_row) + reach_y) - row)
-    if width * height > _MOST_CELLS:
-        raise SceneError(
-            f"{name}: {width} x {height} cells lie under the region; at most {_MOST_CELLS} are warped at once; "
-            "bring the file to the region's grid first"
-        )
     window = Window(column, row, width, height)
     return _Warp(window, header.transform @ Affine.translation(column, row), header.crs, grid)
 
 
+def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
+    if cells * _CELL_BYTES > most_bytes:
+        raise SceneError(
+            f"{name}: {cells:,} cells lie {where}; at most {most_bytes // _CELL_BYTES:,} are held at once; "
+            "write it in tiles on the region's grid, or raise most_megabytes in satfields.toml"
+        )
+
+
 def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_] | None:
     """Where an integer file that states no nodata value holds nothing."""
-    pair = [header.bands[band].index for band in ("red", "nir")]
-    if any(dataset.dtypes[index - 1].startswith("float") or _has_mask(dataset, index) for index in pair):
+    pair = [header.bands[band] for band in ("red", "nir")]
+    if any(
+        dataset.dtypes[band.index - 1].startswith("float") or band.nodata is not None or _has_mask(dataset, band)
+        for band in pair
+    ):
         return None
-    blank: NDArray[np.bool_] = (dataset.read(pair, window=window) == 0).all(axis=0)
+    blank: NDArray[np.bool_] = (dataset.read([band.index for band in pair], window=window) == 0).all(axis=0)
     return blank
 
 
-def _has_mask(dataset: DatasetReader, index: int) -> bool:
-    """Whether the file states nodata. An alpha band is no mask here: four bands of bytes have one by default."""
-    return not {MaskFlags.all_valid, MaskFlags.alpha} & set(dataset.mask_flag_enums[index - 1])
+def _has_mask(dataset: DatasetReader, band: Band) -> bool:
+    """Whether the file's own nodata counts. An alpha band is no mask here: four bands of bytes have one by default."""
+    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if band.nodata is not None else set())
+    return not ignored & set(dataset.mask_flag_enums[band.index - 1])
 
 
 def _values(
@@ -188,7 +198,9 @@ def _values(
     """A window of a band, harmonised; 0 where it has nothing."""
     raw = dataset.read(where.index, window=window)
     valid = np.isfinite(raw)
-    if _has_mask(dataset, where.index):
+    if where.nodata is not None:
+        valid &= raw != where.nodata
+    if _has_mask(dataset, where):
         valid &= dataset.read_masks(where.index, window=window) != 0
     if blank is not None:
         valid &= ~blank

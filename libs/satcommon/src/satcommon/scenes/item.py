@@ -1,0 +1,134 @@
+"""What a STAC item, a JSON file of the same stem beside a GeoTIFF, states of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from satcommon.errors import SceneError
+from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
+
+_SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
+_OF_BASELINE = re.compile(r"_N\d\d\.\d\d$")
+
+
+def _near(time: datetime) -> datetime:
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        raise ValueError(f"{time.year} is no year of a satellite's")
+    return time.astimezone(UTC)
+
+
+_Time = Annotated[AwareDatetime, AfterValidator(_near)]
+_Number = float | Annotated[str, Field(pattern="^(nan|inf|-inf)$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Properties(_Model):
+    datetime: _Time | None = None
+    start_datetime: _Time | None = None
+    end_datetime: _Time | None = None
+    platform: str | None = None
+    baseline: str | None = Field(None, alias="s2:processing_baseline")
+    version: str | None = Field(None, alias="processing:version")
+    datatake: str | None = Field(None, alias="s2:datatake_id")
+    grid: str | None = Field(None, alias="grid:code")
+    tile: str | None = Field(None, alias="s2:tile_id")
+    published: _Time | None = None
+    created: _Time | None = None
+
+
+class _Raster(_Model):
+    """A band of `raster:bands` or `bands`, or what an asset says of all its bands."""
+
+    name: str | None = None
+    common_name: str | None = Field(None, validation_alias=AliasChoices("eo:common_name", "common_name"))
+    scale: float | None = Field(None, validation_alias=AliasChoices("raster:scale", "scale"))
+    offset: float | None = Field(None, validation_alias=AliasChoices("raster:offset", "offset"))
+    nodata: _Number | None = None
+
+    def claim(self) -> BandClaim:
+        # What is not finite is no value in any case.
+        nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
+        name = known_name(self.common_name) or known_name(self.name)
+        return BandClaim(name, self.scale, self.offset, nodata)
+
+
+class _Asset(_Raster):
+    href: str
+    bands: list[_Raster] = []
+    raster_bands: list[_Raster] = Field([], alias="raster:bands")
+    eo_bands: list[_Raster] = Field([], alias="eo:bands")
+
+
+class _Item(_Model):
+    properties: _Properties
+    assets: dict[str, _Asset] = {}
+
+
+def parse(content: bytes, where: str, file: str) -> Claims:
+    """What an item states of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
+
+    Bands are those of the asset whose ``href`` ends in the GeoTIFF's name, in their order. Two deliveries of a pass
+    must get the same pass and tile: so the datatake is taken without its baseline, and of a tile its MGRS square.
+
+    Args:
+        content: JSON.
+        where: the item's path, for messages.
+        file: name of the GeoTIFF.
+
+    Raises:
+        SceneError: naming the file and each key that is wrong.
+    """
+    try:
+        item = _Item.model_validate_json(content)
+    except ValidationError as error:
+        told = (f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors())
+        raise SceneError(f"{where}: is no STAC item ({'; '.join(told)}); correct or remove it") from error
+    stated = item.properties
+    asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
+    tile = stated.grid or stated.tile or ""
+    square = _SQUARE.search(tile)
+    return Claims(
+        platform=stated.platform or "",
+        baseline=stated.baseline or stated.version or "",
+        overpass=_OF_BASELINE.sub("", stated.datatake or ""),
+        tile=f"T{square[1]:0>5}" if square else tile,
+        sensed_at=_sensed(stated),
+        published_at=stated.published or stated.created,
+        bands=_bands(asset) if asset else {},
+        every=replace(asset.claim(), name=None) if asset else BandClaim(),
+    )
+
+
+def _sensed(stated: _Properties) -> datetime | None:
+    """The nominal time, else the middle of the span."""
+    if stated.datetime:
+        return stated.datetime
+    if stated.start_datetime and stated.end_datetime:
+        return stated.start_datetime + (stated.end_datetime - stated.start_datetime) / 2
+    return None
+
+
+def _file_of(href: str) -> str:
+    try:
+        return PurePosixPath(unquote(urlsplit(href).path)).name
+    except ValueError:  # no URL, so not of this file
+        return ""
+
+
+def _bands(asset: _Asset) -> dict[int, BandClaim]:
+    bands: dict[int, BandClaim] = {}
+    for told in (asset.eo_bands, asset.raster_bands, asset.bands):
+        for number, band in enumerate(told, start=1):
+            bands[number] = band.claim().over(bands.get(number, BandClaim()))
+    return bands
