@@ -47,6 +47,7 @@ _TILE = re.compile(r"(?:^|_)(T\d\d[A-Z]{3})(?=_|$)")  # Sentinel-2's: UTM zone a
 _BASELINE = re.compile(r"_N(\d\d)(\d\d)(?=_|$)")  # Sentinel-2's, as N0400 for 04.00
 
 _SLOT_HOURS = 3
+_TURN = 541  # degrees of longitude: from 0 to 360 as well as from -180, and a swath across its end
 _LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damaged tag
 
 
@@ -292,11 +293,11 @@ def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
     if whole and band.scale == 1:
         raise SceneError(f"{has}; set its scale and offset, so that {means}")
     coarsest, least, shift = (0.1, 0.1, 1.0) if reflective else (10.0, 150.0, 1000.0)
-    if whole and (band.scale > coarsest or np.iinfo(dtype).max * band.scale + band.offset < least):
-        raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
     if abs(band.offset) > shift:
         hint = "; an offset of -1000 before scaling is -0.1" if reflective else ""
         raise SceneError(f"{has}, which is far off; set them so that {means}{hint}")
+    if whole and (band.scale > coarsest or np.iinfo(dtype).max * band.scale + band.offset < least):
+        raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
 
 
 def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, float, float], Bounds]:
@@ -310,8 +311,12 @@ def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, floa
         bounds = Bounds(*transform_bounds(dataset.crs, "EPSG:4326", *extent))
     except UNREADABLE:
         bounds = Bounds(*[math.nan] * 4)
-    if not all(map(math.isfinite, bounds)):
-        raise SceneError(f"{name}: its extent {extent} lies nowhere on Earth in {crs_text(dataset.crs)[:60]}")
+    # Between equal systems nothing is computed, so that metres pass for degrees; NaN is in no range.
+    if not (abs(bounds.west) <= _TURN and abs(bounds.east) <= _TURN and -91 <= bounds.south <= bounds.north <= 91):
+        raise SceneError(
+            f"{name}: its extent {extent} lies nowhere on Earth in {crs_text(dataset.crs)[:60]}; "
+            "assign the coordinate reference system that its pixels are in"
+        )
     return extent, bounds
 
 
