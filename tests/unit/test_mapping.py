@@ -182,3 +182,10 @@ def test_more_memory_than_is_allowed_is_not_taken(tmp_path: Path) -> None:
     wide = replace(PLACE, grid=replace(GRID, width=400, height=400))
     with pytest.raises(SceneError, match=f"{NAME}: 160,000 cells lie under the region; at most 125,000 are held"):
         source.read(wide, only(tmp_path))
+
+
+def test_the_example_of_the_docs_is_taken() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scenes.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+
+    assert parse(example.encode(), "docs/scenes.md").claims("planet/a.tif").bands[8].name == "qa_pixel"

@@ -92,7 +92,7 @@ def parse(content: bytes, where: str, file: str) -> Claims:
     try:
         item = _Item.model_validate_json(content)
     except ValidationError as error:
-        told = (f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {one['msg']}" for one in error.errors())
+        told = (f"{ascii('.'.join(map(str, one['loc'])))[1:-1] or 'the whole'}: {one['msg']}" for one in error.errors())
         raise SceneError(f"{where}: is no STAC item ({'; '.join(told)}); correct or remove it") from error
     stated = item.properties
     asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
