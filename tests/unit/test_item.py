@@ -106,6 +106,27 @@ def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[
     assert layers.bands["nir"][0, 0] == 4000
 
 
+def test_an_item_stands_above_a_rule_and_a_rule_above_the_file(tmp_path: Path) -> None:
+    write(tmp_path / NAME, offset=0.2, PLATFORM="of the file")
+    (tmp_path / BESIDE).write_text(stac({"a": {"href": NAME, "raster:bands": [{"offset": -0.1}, {}]}}))
+    (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nplatform = "of the rule"\noffset = 0.1\n')
+
+    item = only(tmp_path)
+    layers = FolderSource(tmp_path).read(PLACE, item)
+
+    assert item.platform == "sentinel-2a"
+    assert [int(band[0, 0]) for band in layers.bands.values()] == [500, 4000 + 2000]
+    (tmp_path / BESIDE).unlink()
+    assert only(tmp_path).platform == "of the rule"
+
+
+def test_an_item_of_megabytes_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / NAME)
+    (tmp_path / BESIDE).write_bytes(b" " * 4_000_001)
+
+    assert f"{BESIDE}: has 4,000,001 bytes; expected text of at most" in listed(tmp_path).refused[NAME]
+
+
 def test_bands_are_named_by_common_name_or_name() -> None:
     names = [{"name": "B04", "common_name": "red"}, {"name": "B08"}, {"name": "B8A", "eo:common_name": "nir08"}]
     content = stac({"data": {"href": "./a.tif", "eo:bands": names, "raster:bands": [{}, {"scale": 2}]}})

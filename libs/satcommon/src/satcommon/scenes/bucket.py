@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError, NotFoundError
 from rasterio.io import MemoryFile
 
 from satcommon.errors import SceneError, StoreError
-from satcommon.scenes.files import ITEM, MOST_TEXT_BYTES, RASTERS, File, bounded, changed, check_name
+from satcommon.scenes.files import ITEM, RASTERS, File, changed, check_name, check_size
 from satcommon.scenes.geotiff import open_geotiff
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ class BucketFiles:
         """See `Files`."""
         with self._explained(name), self._there(name):
             result = obstore.get(self._store, name)
-            if result.meta["size"] > MOST_TEXT_BYTES:
-                return bounded(name, bytes(MOST_TEXT_BYTES + 1))
+            check_size(name, result.meta["size"])
             return bytes(result.bytes())
 
     def digest(self, name: str, file: File) -> str:

@@ -23,6 +23,8 @@ RASTERS = (".tif", ".tiff")
 ITEM = ".json"
 MOST_TEXT_BYTES = 4_000_000  # of a file that is no raster
 
+_LAST_SECOND = 4_102_444_800  # of the year 2099: a file system may hold times that no datetime does
+
 
 @dataclass(frozen=True)
 class File:
@@ -139,7 +141,8 @@ class FolderFiles:
     def read(self, name: str) -> bytes:
         """See `Files`."""
         with self._open(name) as content:
-            return bounded(name, content.read(MOST_TEXT_BYTES + 1))
+            check_size(name, os.fstat(content.fileno()).st_size)
+            return content.read(MOST_TEXT_BYTES)
 
     def digest(self, name: str, file: File) -> str:
         """See `Files`."""
@@ -182,17 +185,13 @@ class FolderFiles:
         return File((found.st_mtime_ns, found.st_size), found.st_size, modified)
 
 
-_LAST_SECOND = 4_102_444_800  # of the year 2099: a file system may hold times that no datetime does
-
-
 def check_name(name: str) -> None:
     """Refuses a name that no message or ledger could show."""
     if not name.isprintable():
         raise SceneError(f"{name!a}: bears a name that can't be shown; rename it")
 
 
-def bounded(name: str, content: bytes) -> bytes:
-    """The content of a file that is no raster, unless there is too much of it."""
-    if len(content) > MOST_TEXT_BYTES:
-        raise SceneError(f"{name}: has more than {MOST_TEXT_BYTES:,} bytes; expected some lines of text")
-    return content
+def check_size(name: str, size: int) -> None:
+    """Refuses a file that is no raster and yet large."""
+    if size > MOST_TEXT_BYTES:
+        raise SceneError(f"{name}: has {size:,} bytes; expected text of at most {MOST_TEXT_BYTES:,}; cut it")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from satcommon.scenes.mapping import Mapping
 
 _Kept = TypeVar("_Kept")
+_NO_MAPPING = mapping.Mapping()
 
 
 class FolderSource:
@@ -54,7 +55,7 @@ class FolderSource:
 
     def __init__(self, folder: Path | str, files: Files | None = None) -> None:
         self._files = files or _open(folder)
-        self._kept: dict[tuple[str, str], tuple[Hashable, Any]] = {}
+        self._kept: dict[tuple[str, str], tuple[object, Any]] = {}
 
     def lattice(self, bounds: Bounds) -> Grid | None:
         """The raster of the first file, by name, that can be taken and overlaps the rectangle, if there is one."""
@@ -97,7 +98,7 @@ class FolderSource:
         beside = self._files.find(mapping.NAME)
         if beside and not beside.settled(now, rules.settle_seconds):
             return Listing({})
-        refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.endswith(ITEM)}
+        refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.lower().endswith(ITEM)}
         acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
         elsewhere: dict[str, str] = {}
         somewhere = False
@@ -162,7 +163,7 @@ class FolderSource:
         Raises:
             SceneError: it can't be taken.
         """
-        claims = self._item(name, found).over(rules.claims(name))
+        claims, stated = self._claims(name, found, rules)
         file = _file(found, name)
 
         def read() -> Header | str:
@@ -174,18 +175,23 @@ class FolderSource:
                     raise  # who lets this process read the file leaves its version as it is
                 return str(error)
 
-        header = self._keep("header", name, (file.version, claims.digest), read)
+        header = self._keep("header", name, (file.version, stated), read)
         if isinstance(header, str):
             raise SceneError(header)
         return claims, header
 
-    def _item(self, name: str, found: dict[str, File | str]) -> Claims:
-        """What the STAC item beside a file states of it."""
+    def _claims(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[Claims, str]:
+        """What is stated of a file beside it, and the digest of that."""
         beside = _item_of(name)
-        if beside not in found:
-            return Claims()
-        version, file = _file(found, beside).version, PurePosixPath(name).name
-        return self._keep("item", beside, (version, file), lambda: item.parse(self._files.read(beside), beside, file))
+        version = _file(found, beside).version if beside in found else None
+
+        def read() -> tuple[Claims, str]:
+            claims = rules.claims(name)
+            if version is not None:
+                claims = item.parse(self._files.read(beside), beside, PurePosixPath(name).name).over(claims)
+            return claims, claims.digest
+
+        return self._keep("claims", name, (version, rules), read)
 
     def _digest(self, name: str, file: File, claims: Claims) -> str:
         with failing(name, ADVICE):
@@ -195,7 +201,7 @@ class FolderSource:
     def _mapping(self) -> Mapping:
         """`satfields.toml`, as it is now."""
         where = f"{self._files.where}/{mapping.NAME}"
-        return self._setting(mapping.NAME, lambda content: mapping.parse(content, where)) or mapping.Mapping()
+        return self._setting(mapping.NAME, lambda content: mapping.parse(content, where)) or _NO_MAPPING
 
     def _calendar(self, name: str) -> Calendar:
         where = f"{self._files.where}/{name}"
@@ -215,7 +221,7 @@ class FolderSource:
         except SceneError as error:
             raise SettingError(f"{self._files.where}/{error}") from error
 
-    def _keep(self, kind: str, name: str, version: Hashable, make: Callable[[], _Kept]) -> _Kept:
+    def _keep(self, kind: str, name: str, version: object, make: Callable[[], _Kept]) -> _Kept:
         """What was made of this version of a file, or is made now."""
         known = self._kept.get((kind, name))
         if known is None or known[0] != version:
@@ -238,7 +244,7 @@ def _rasters(found: dict[str, File | str]) -> list[str]:
 
 
 def _item_of(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(ITEM))
+    return name[: name.rindex(".")] + ITEM
 
 
 def _file(found: dict[str, File | str], name: str) -> File:
