@@ -43,7 +43,7 @@ N, CLEAR, CLOUD, THIN, SHADOW, SNOW, WATER, DEFECTIVE = PixelClass
         ),
         (
             "qa_pixel",
-            {  # values as USGS's product guide lists them
+            {  # usual combinations first, then single rules
                 1: N,
                 21824: CLEAR,
                 21826: CLOUD,  # dilated
