@@ -5,17 +5,26 @@ The same variables configure a laptop and a cluster; the defaults are the laptop
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
+from satcommon.scenes.quirks import Quirk
 
 PREFIX = "SATFIELDS_"
+
+_JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_quirks": '{"A/2026-05-0?": ["late_tile"]}'}
+
+
+def _of_region_and_day(pattern: str) -> str:
+    if "/" not in pattern:
+        raise ValueError("expected REGION/DAY, where * stands for anything, as */2026-05-01")
+    return pattern
 
 
 class Settings(BaseSettings):
@@ -44,9 +53,15 @@ class Settings(BaseSettings):
     simulated_gap_share: float = Field(0.0, ge=0, le=1, description="share of due simulated scenes that never come")
     simulated_delays: dict[str, float] = Field(
         default_factory=dict,
-        description='hours from sensing to publication of single scenes, JSON: {"A/2026-05-01": 70}',
+        description=f"hours from sensing to publication of single scenes, JSON: {_JSON['simulated_delays']}",
     )
-
+    simulated_overpass: time = Field(
+        time(10, 30), ge=time(6), le=time(18), description="local solar time of the simulated overpass"
+    )
+    simulated_quirks: dict[Annotated[str, AfterValidator(_of_region_and_day)], frozenset[Quirk]] = Field(
+        default_factory=dict,
+        description=f"what makes days untidy, by shell patterns of REGION/DAY, JSON: {_JSON['simulated_quirks']}",
+    )
     simulated_held: Path | None = Field(
         None, description="folder; a simulated scene is held back while a file of its item id lies in it"
     )
@@ -106,10 +121,12 @@ def settings() -> Settings:
     try:
         return Settings()
     except SettingsError as error:
-        raise SettingError(f'{PREFIX}SIMULATED_DELAYS: expected JSON like {{"A/2026-05-01": 70}} ({error})') from error
+        name = next(name for name in _JSON if f'"{name}"' in str(error))
+        raise SettingError(f"{PREFIX}{name.upper()}: expected JSON like {_JSON[name]} ({error})") from error
     except ValidationError as error:
         lines = []
         for one in error.errors():
             name = PREFIX + str(one["loc"][0]).upper() if one["loc"] else ""
-            lines.append(f"{name}={one['input']!r}: {one['msg']}" if name else one["msg"].removeprefix("Value error, "))
+            said = one["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}={one['input']!r}: {said}" if name else said)
         raise SettingError("; ".join(lines)) from error

@@ -63,6 +63,9 @@ _SPECTRA = {
     "swir16": (0.32, 0.190, 0.45),
     "swir22": (0.27, 0.090, 0.36),
 }
+_SNOW = {"blue": 0.86, "green": 0.84, "red": 0.82, "nir": 0.72, "swir16": 0.12, "swir22": 0.09}
+_CLOUD_K, _SNOW_K = 258, 271  # temperatures
+_SNOW_M, _SNOW_DAYS = 4_000, 8  # size of a patch of snow, and how long it lies as it fell
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,22 @@ class Farmland:
         seed: another text is another world.
         day: solar day.
         latitude: degrees; it sets the temperature, and its sign the season and the side of the sun.
+        snow: whether it ever snows.
     """
 
     seed: str
     day: date
     latitude: float
+    snow: bool = False
 
     def layers(self, grid: Grid) -> Layers:
         """All bands and the classes, shape (grid.height, grid.width); units of the grid's CRS are taken for metres."""
         y, x = _centres(grid.top, -grid.yres, 0, grid.height), _centres(grid.left, grid.xres, 0, grid.width)
         canopy, soil, moisture = self._land(y, x)
         opacity, shade = self._sky(grid)
+        snow = self._snow(y, x)
         classes = np.full(opacity.shape, PixelClass.CLEAR, np.uint8)
+        classes[snow] = PixelClass.SNOW
         classes[shade > _OPAQUE] = PixelClass.SHADOW
         classes[opacity > _THIN] = PixelClass.THIN_CLOUD
         classes[opacity > _OPAQUE] = PixelClass.CLOUD
@@ -96,8 +103,9 @@ class Farmland:
         for place, name in enumerate(BANDS):
             if name == THERMAL:
                 value = self._kelvin(canopy)
+                value[snow] = _SNOW_K
                 value *= clear
-                value += np.float32(258) * opacity
+                value += np.float32(_CLOUD_K) * opacity
                 value /= np.float32(TEMPERATURE_SCALE)
             else:
                 of_soil, of_canopy, of_cloud = (np.float32(part) for part in _SPECTRA[name])
@@ -105,6 +113,7 @@ class Farmland:
                 value += of_canopy * canopy
                 if name.startswith("swir"):
                     value *= moisture
+                value[snow] = _SNOW[name]
                 value *= light
                 value += of_cloud * opacity
                 value /= np.float32(REFLECTANCE_SCALE)
@@ -160,15 +169,27 @@ class Farmland:
 
     def _kelvin(self, canopy: FloatArray) -> FloatArray:
         """Temperature of the surface: bare soil heats up, a canopy cools itself by transpiration."""
-        turn = 2 * math.pi * (self.day.timetuple().tm_yday - 200) / 365.25
-        season = round(math.cos(turn), 6) * (-1 if self.latitude < 0 else 1)
-        distance = abs(self.latitude)
-        weather = 8 * share(self.seed, "weather", self.day) - 4
-        air = 300 - 0.4 * max(distance - 10, 0) + 0.33 * distance * season + weather
+        air, season = self._air()
         heating = 8 + 6 * season
         kelvin = canopy * np.float32(-heating - 1)
         kelvin += np.float32(air + heating)
         return kelvin
+
+    def _air(self) -> tuple[float, float]:
+        """Temperature of the air, and the season, from -1 in winter to 1 in summer."""
+        turn = 2 * math.pi * (self.day.timetuple().tm_yday - 200) / 365.25
+        season = round(math.cos(turn), 6) * (-1 if self.latitude < 0 else 1)
+        distance = abs(self.latitude)
+        weather = 8 * share(self.seed, "weather", self.day) - 4
+        return 300 - 0.4 * max(distance - 10, 0) + 0.33 * distance * season + weather, season
+
+    def _snow(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Where snow lies: everywhere at 269 K, in patches up to 277 K, nowhere above."""
+        if not self.snow:
+            return np.zeros((len(y), len(x)), bool)
+        depth = _noise(f"{self.seed}/snow/{self.day.toordinal() // _SNOW_DAYS}", y, x, _SNOW_M)
+        snow: NDArray[np.bool_] = depth > np.float32((self._air()[0] - 269) / 8)
+        return snow
 
     def _sky(self, grid: Grid) -> tuple[FloatArray, FloatArray]:
         """Opacity of the clouds and depth of their shadows, 0 to 1.
@@ -199,6 +220,14 @@ class Farmland:
         here = slice(-first, grid.height - first)
         towards_sun = slice(grid.height) if first else slice(down, None)
         return opacity[here, : grid.width], opacity[towards_sun, right:]
+
+
+def hide_cloud(layers: Layers, where: NDArray[np.bool_]) -> None:
+    """Puts an opaque cloud there that the classes don't show."""
+    for name, (_, _, of_cloud) in _SPECTRA.items():
+        layers.bands[name][where] = round((of_cloud - REFLECTANCE_OFFSET) / REFLECTANCE_SCALE)
+    layers.bands[THERMAL][where] = round(_CLOUD_K / TEMPERATURE_SCALE)
+    layers.classes[where] = PixelClass.CLEAR
 
 
 def _ndvi(crop: NDArray[np.intp], season_day: int, shift: FloatArray, vigour: FloatArray) -> FloatArray:
