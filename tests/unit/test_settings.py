@@ -1,8 +1,9 @@
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 
 import pytest
 from satcommon.errors import SettingError
+from satcommon.scenes.quirks import Quirk
 from satcommon.settings import settings
 
 
@@ -30,6 +31,8 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SATFIELDS_STORE", "s3://bucket/prefix")
     monkeypatch.setenv("SATFIELDS_PARTITIONS_START", "2026-01-01")
     monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", '{"A/2026-05-01": 70}')
+    monkeypatch.setenv("SATFIELDS_SIMULATED_OVERPASS", "10:08")
+    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", '{"A/*": ["snow", "late_tile"]}')
 
     found = settings()
 
@@ -37,6 +40,8 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.store == "s3://bucket/prefix"
     assert found.partitions_start == date(2026, 1, 1)
     assert found.simulated_delays == {"A/2026-05-01": 70.0}
+    assert found.simulated_overpass == time(10, 8)
+    assert found.simulated_quirks == {"A/*": {Quirk.SNOW, Quirk.LATE_TILE}}
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +73,7 @@ def test_scenes_lie_in_a_folder_or_a_bucket(scenes: str, monkeypatch: pytest.Mon
         ("SIMULATED_LATE_HOURS", "-1"),
         ("SIMULATED_GAP_SHARE", "-0.1"),
         ("SIMULATED_DELAYS", '{"A/2026-05-01": "soon"}'),
+        ("SIMULATED_OVERPASS", "23:00:00"),
         ("DEADLINE_HOURS", "0"),
         ("LATENESS_DAYS", "a month"),
         ("PARTITIONS_START", "yesterday"),
@@ -89,10 +95,25 @@ def test_a_wrong_variable_is_named_with_its_value(name: str, value: str, monkeyp
     assert value in message or "soon" in message
 
 
-def test_a_delay_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", "A/2026-05-01=70")
+@pytest.mark.parametrize(("name", "value"), [("SIMULATED_DELAYS", "A/2026-05-01=70"), ("SIMULATED_QUIRKS", "snow")])
+def test_a_variable_that_is_no_json_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"SATFIELDS_{name}", value)
 
-    with pytest.raises(SettingError, match="SATFIELDS_SIMULATED_DELAYS"):
+    with pytest.raises(SettingError, match=rf'SATFIELDS_{name}: expected JSON like \{{"A/2026-05-0'):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('{"A": ["snow"]}', "='A': expected REGION/DAY"),
+        ('{"A/*": ["rain"]}', "='rain': Input should be 'swath_edge', 'tiles'"),
+    ],
+)
+def test_a_wrong_quirk_is_told_what_was_expected(value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", value)
+
+    with pytest.raises(SettingError, match=f"SATFIELDS_SIMULATED_QUIRKS{said}"):
         settings()
 
 

@@ -1,5 +1,6 @@
+import hashlib
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.layers import BANDS, CLASSES, Layers, PixelClass
+from satcommon.scenes.quirks import Quirk
 from satcommon.scenes.simulated import SimulatedSource
 from satcommon.scenes.source import Acquisition, Due, Place, solar_day
 from satcommon.settings import Settings
@@ -43,6 +45,20 @@ def clear_day(month: int, place: Place) -> Layers:
     """A scene of the month that is clear, for the most part."""
     days = (look(date(2026, month, n), place) for n in range(1, 29))
     return next(layers for layers in days if (layers.classes == PixelClass.CLEAR).mean() > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("day", "digest", "pixels"),
+    [
+        (date(2026, 1, 20), "8cf94d58c8995472", "628d8cca3073e35e"),
+        (date(2026, 7, 1), "d1a0312603a27157", "e433cb1445bce5b1"),
+    ],
+)
+def test_without_quirks_digests_and_pixels_are_those_of_format_1(day: date, digest: str, pixels: str) -> None:
+    item, layers = acquire(SimulatedSource(), SMALL, day), look(day)
+
+    assert item.digest.startswith(digest)
+    assert hashlib.sha256(b"".join([*layers.bands.values(), layers.classes])).hexdigest().startswith(pixels)
 
 
 @settings(max_examples=20)
@@ -228,10 +244,13 @@ def test_the_settings_make_the_source() -> None:
         simulated_late_hours=24,
         simulated_gap_share=0.2,
         simulated_delays={"Iowa/2026-05-01": 70},
+        simulated_overpass=time(10, 8),
+        simulated_quirks={"*/*": frozenset({Quirk.SNOW})},
     )
 
     source = SimulatedSource.from_settings(settings)
 
-    assert source == SimulatedSource(3, 5, 1, 0.1, 24, 0.2, {"Iowa/2026-05-01": 70})
+    delays, quirks = {"Iowa/2026-05-01": 70.0}, {"*/*": frozenset({Quirk.SNOW})}
+    assert source == SimulatedSource(3, 5, 1, 0.1, 24, 0.2, delays, None, time(10, 8), quirks)
     assert source.collection == "imagery"
     assert source.lattice(IOWA) is None
