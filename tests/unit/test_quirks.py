@@ -170,15 +170,18 @@ def test_no_snow_lies_in_summer_nor_near_the_equator() -> None:
 
 
 def test_an_undetected_cloud_is_bright_and_of_class_clear_over_the_middle_alone() -> None:
-    [layers] = look(quirky(Quirk.UNDETECTED_CLOUD))
+    clear, overcast = DAY, DAY + timedelta(10)
+    [layers], [behind_another] = (look(quirky(Quirk.UNDETECTED_CLOUD), day=day) for day in (clear, overcast))
 
     height, width = layers.classes.shape
     spot = layers.bands["blue"] == 7200
     assert spot[height // 2, width // 2]
     assert 0.05 < spot.mean() < 0.2
-    assert (layers.classes[spot] == PixelClass.CLEAR).all()
-    assert np.abs(ndvi(layers)[spot]).max() < 0.05
-    assert_same(layers, truth(), ~spot)
+    assert (truth(day=overcast).classes[spot] == PixelClass.CLOUD).all()
+    for day, found in ((clear, layers), (overcast, behind_another)):
+        assert (found.classes[spot] == PixelClass.CLEAR).all()
+        assert np.abs(ndvi(found)[spot]).max() < 0.05
+        assert_same(found, truth(day=day), ~spot)
 
 
 def test_two_passes_an_orbit_apart_are_laid_in_their_order() -> None:
