@@ -60,11 +60,13 @@ lint: install ## format, lint, types, and which package may import which
 test: install ## unit, integration and protocol tests: a few minutes
 	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol tests/fuzz
 
-EXAMPLES ?= 2000
-
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)
-	PROTOCOL_EXAMPLES=$(EXAMPLES) $(bin)/pytest -n 2 tests/protocol/test_order.py
+	PROTOCOL_EXAMPLES=$(or $(EXAMPLES),2000) $(bin)/pytest -n 2 tests/protocol/test_order.py
+
+.PHONY: test-fuzz
+test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=600: longer)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(bin)/pytest -n 2 tests/fuzz
 
 .PHONY: test-slow
 test-slow: install ## end to end tests, and all that take minutes

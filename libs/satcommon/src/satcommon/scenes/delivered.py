@@ -6,13 +6,14 @@ that what is tested with it is what is used.
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rasterio.io import MemoryFile
 
+from satcommon.scenes.claims import Claims
 from satcommon.scenes.geotiff import open_geotiff, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.layers import (
@@ -27,6 +28,8 @@ from satcommon.scenes.layers import (
 
 if TYPE_CHECKING:
     from satcommon.grid import Grid
+
+_NO_LIMIT = sys.maxsize  # the layers are in memory already
 
 
 def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: datetime, offset: float) -> Layers:
@@ -66,6 +69,5 @@ def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: da
             dataset.scales = tuple(scales.get(one, REFLECTANCE_SCALE) for one in names)
             dataset.offsets = tuple(offsets.get(one, offset) for one in names)
             dataset.update_tags(TIFFTAG_DATETIME=f"{sensed_at:%Y:%m:%d %H:%M:%S}")
-        header = read_header(Path(memory.name), name)
         with open_geotiff(memory.name) as dataset:
-            return read_layers(dataset, header, onto, name)
+            return read_layers(dataset, read_header(dataset, name, Claims()), onto, name, _NO_LIMIT)
