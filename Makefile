@@ -73,8 +73,9 @@ test-slow: install ## end to end tests, and all that take minutes
 	$(bin)/pytest -m slow
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: one late field against reprocessing its region
+bench: install ## benchmarks, as ratios: one late field against its region, an import of 100,000 fields
 	$(bin)/python benchmarks/late_field.py
+	$(bin)/python benchmarks/import_fields.py
 
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does
