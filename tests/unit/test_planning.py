@@ -161,3 +161,16 @@ def test_a_plan_changes_nothing(connection: Connection) -> None:
     assert before == (
         found(connection), registry.revision(connection), ledger.region_days(connection, A, day(0), day(20))
     )  # fmt: skip
+
+
+def test_reprocessing_the_region_takes_the_rows_that_are_there_and_those_that_a_late_scene_left_out(
+    connection: Connection,
+) -> None:
+    for n in range(CLOSED):
+        ledger.set_day(connection, A, day(n), row_count=0 if n == 4 else 2)
+    for field_id in (1, 2):
+        miss(connection, field_id, 4, Cause.LATE_SCENE)
+
+    told = plan(connection, A, WAITS, NOW)
+
+    assert told.steps_of_all == 2 * 6  # days 4 to 9

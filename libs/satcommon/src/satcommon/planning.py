@@ -18,6 +18,7 @@ from satcommon.scenes.source import Due
 
 TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
 FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
+_WITHOUT_ROW = (Cause.LATE_FIELD, Cause.LATE_REGION, Cause.LATE_SCENE, Cause.PROCESSING_ERROR)
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     if missed_days:
         days = ledger.region_days(connection, bbox_id, min(missed_days), max(missed_days))
         scenes = sum(row.scene_digest is not None for day, row in days.items() if day in missed_days)
+    without_row = sum(cause in _WITHOUT_ROW for cause in todo.misses.values())
     counted: tuple[dict[str, int], dict[str, int]] = (defaultdict(int), defaultdict(int))
     for found, causes in zip(counted, (todo.misses, todo.waiting), strict=True):
         for cause in causes.values():
@@ -128,5 +130,5 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         steps,
         scenes,
         len(touched),
-        ledger.published_rows(connection, bbox_id, min(touched), max(touched)) if touched else 0,
+        (ledger.published_rows(connection, bbox_id, min(touched), max(touched)) + without_row) if touched else 0,
     )
