@@ -12,8 +12,9 @@ from satcommon.audit import audit
 from satcommon.closing import Closer
 from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import reading, writing
+from satcommon.db.models import Region
 from satcommon.deadlines import Deadlines
-from satcommon.errors import ObjectMissingError, SceneError, StoreError
+from satcommon.errors import ObjectMissingError, RetryableError, SceneError, StoreError
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
 from satcommon.processing import Processor
@@ -23,7 +24,7 @@ from satcommon.scenes.layers import Layers
 from satcommon.scenes.simulated import SimulatedSource
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
 from shapely.geometry import box
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
 FIRST, NOW = date(2026, 5, 1), datetime(2026, 6, 20, tzinfo=UTC)
@@ -168,6 +169,35 @@ def test_history_goes_on_past_a_scene_that_cant_be_read(farm: Farm) -> None:
     assert [one.inputs.day for one in closed] == [day(n) for n in range(4)]
     assert trouble == [day(1)]
     assert farm.problems() == []
+
+
+def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(farm: Farm) -> None:
+    with writing(farm.engine) as connection:
+        connection.execute(update(Region).values(created_at=NOW))
+    for n in range(3):
+        farm.source.deliver(farm.place, day(n), f"item {n}")
+    farm.source.unreadable = {"item 1"}
+    closer = Closer(farm.engine, farm.store, 1, DEADLINES, "run", NOW)
+
+    closed = list(closer.history(farm.source, day(2), lambda *_: None))
+
+    assert [one.inputs.day for one in closed] == [day(n) for n in range(3)]
+    assert [one.inputs.inputs.due for one in closed] == [Due.DUE] * 3
+
+
+def test_what_is_being_written_is_no_answer(farm: Farm) -> None:
+    farm.source.deliver(farm.place, day(0), "a")
+    listing = farm.source.list
+
+    def unsettled(place, first, last, now):  # type: ignore[no-untyped-def]
+        return replace(listing(place, first, last, now), acquisitions={}, unsettled=("a.tif",))
+
+    farm.source.list = unsettled  # type: ignore[method-assign]
+    with pytest.raises(RetryableError, match=r"a\.tif was being written a moment ago; ask again"):
+        farm.ask(0)
+    farm.source.list = listing  # type: ignore[method-assign]
+
+    assert farm.ask(0) == ("a",)
 
 
 def test_a_day_closes_after_three_runs_where_the_object_of_the_day_before_is_gone(farm: Farm) -> None:

@@ -245,7 +245,7 @@ def test_a_rotated_raster_is_warped(tmp_path: Path) -> None:
 def test_the_time_comes_from_the_name_or_else_from_the_tag(
     name: str, tag: str, sensed_at: tuple[int, ...], tmp_path: Path
 ) -> None:
-    write(tmp_path / name, **({"TIFFTAG_DATETIME": tag} if tag else {}))
+    write(tmp_path / name, offset=-0.1, **({"TIFFTAG_DATETIME": tag} if tag else {}))
 
     (item,) = items(tmp_path)
 
@@ -444,3 +444,29 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NAME)
 
     assert "pipe" in listed(tmp_path).refused[NAME]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "offset", "taken"), [("N0511", 0.0, False), ("N0511", -0.1, True), ("N0209", 0.0, True)]
+)
+def test_a_sentinel_2_baseline_with_an_offset_is_not_taken_without_it(
+    tmp_path: Path, baseline: str, offset: float, taken: bool
+) -> None:
+    name = f"S2B_MSIL2A_20160107T101243_{baseline}_R022_T33TVL_20160107T150000.tif"
+    write(tmp_path / name, scale={"red": 1e-4, "nir": 1e-4}, offset={"red": offset, "nir": offset})
+
+    listing = FolderSource(tmp_path).list(PLACE, FIRST, LAST, NOW)
+
+    assert bool(listing.acquisitions) is taken
+    assert all("state `offset = 0` in satfields.toml" in why for why in listing.refused.values())
+    assert len(listing.refused) == (0 if taken else 1)
+
+
+def test_what_is_being_written_is_told_where_it_may_be_of_the_day(tmp_path: Path) -> None:
+    for name in ("2016-01-07T101243.tif", "2016-03-01T101243.tif"):
+        write(tmp_path / name)
+        os.utime(tmp_path / name, (NOW.timestamp(), NOW.timestamp()))
+
+    found = FolderSource(tmp_path).list(PLACE, date(2016, 1, 7), date(2016, 1, 7), NOW)
+
+    assert (found.acquisitions, found.unsettled) == ({}, ("2016-01-07T101243.tif",))

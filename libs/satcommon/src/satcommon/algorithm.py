@@ -151,7 +151,9 @@ def algorithm(version: str) -> Algorithm:
             f"name now, which are version {now.version!r}; put the former ones back, or recompute the region by these "
             f"with `satctl regions pin REGION {now.version}`"
         )
-    advice = f"name the file that has it by {PREFIX}ALGORITHMS" if "@" in version else "upgrade this location's image"
+    advice = f"name the file that has it by {PREFIX}ALGORITHMS"
+    if "@" not in version:
+        advice += ", or upgrade this location's image"
     raise AlgorithmError(f"algorithm version {version!r} is not supported here (known: {', '.join(known)}); {advice}")
 
 

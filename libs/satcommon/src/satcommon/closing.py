@@ -73,7 +73,8 @@ class Closer:
         until = min(until, region.monitored_until or date.max)
         while day <= until:
             try:
-                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, self.now))
+                asked_at = self.clock() if self.clock else self.now
+                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, asked_at))
             except SceneError as error:
                 on_trouble(day, error)  # the day closes without its scene at its deadline
             yield from self.through(day, processor)

@@ -26,6 +26,8 @@ def sink(output: str, *, force: bool) -> Iterator[IO[bytes]]:
         StoreError: the file could not be written; nothing was left.
     """
     if output == STDOUT:
+        if sys.stdout is None:
+            raise InputError("--output -: stdout is closed; name a file")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -22,7 +22,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Region, Scene
 from satcommon.db.registry import place
-from satcommon.errors import RetryableError
+from satcommon.errors import RetryableError, SceneError
 from satcommon.objects import ObjectStore
 from satcommon.observation import NO_OVERPASS, NO_SCENE
 from satcommon.scenes import cog
@@ -79,42 +79,60 @@ class Asked:
     refused: dict[str, str]
     scene: UnitedScene | None
     key: str
+    unreadable: SceneError | None
 
 
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
     """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
 
     Raises:
-        SceneError: there are acquisitions, and none of them can be read.
-        RetryableError: other runs registered other answers again and again.
+        SceneError: there are acquisitions, and none of them can be read. What the source owes is registered all the
+            same, so that the day closes at its deadline.
+        RetryableError: what may be of the day is being written, or other runs registered other answers again and again.
     """
     for _ in range(_TRIES):
-        answer = enter(engine, fetch(engine, store, source, bbox_id, day, now))
+        asked = fetch(engine, store, source, bbox_id, day, now)
+        answer = enter(engine, asked)
+        if answer is not None and asked.unreadable:
+            raise asked.unreadable
         if answer is not None:
             return answer
     raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
 
 
 def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
-    """Ask, and store the scene where the listing is news."""
+    """Ask, and store the scene where the listing is news.
+
+    Raises:
+        RetryableError: there is nothing, and what may be of the day is being written.
+    """
     with reading(engine) as connection:
         region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
         before = _known(connection, bbox_id, day)
     where = place(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])
+    if listing.unsettled and not acquisitions:
+        names = ", ".join(listing.unsettled[:3])
+        raise RetryableError(f"{where.name} {day}: {names} was being written a moment ago; ask again in a minute")
     refused = dict(listing.refused)
     scene: UnitedScene | None = None
+    unreadable: SceneError | None = None
     key = ""
     if acquisitions and _name(acquisitions) != before[0]:
-        scene = unite(source, where, acquisitions)
-        assert scene is not None
+        try:
+            scene = unite(source, where, acquisitions)
+        except SceneError as error:
+            unreadable = error
+    if scene is not None:
         refused |= scene.refused
         # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
     due = source.due(where, day)
-    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, refused, scene, key)
+    if unreadable and due is Due.UNKNOWN:
+        due = Due.DUE  # what can't be read was taken: the day waits for it, in sight
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, refused, scene, key, unreadable)
 
 
 def enter(engine: Engine, asked: Asked) -> Answer | None:

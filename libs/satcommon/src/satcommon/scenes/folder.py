@@ -17,7 +17,7 @@ from satcommon.errors import SceneError, SettingError
 from satcommon.scenes import due_days, item, mapping
 from satcommon.scenes.claims import Claims
 from satcommon.scenes.files import ITEM, RASTERS, File, Files, FolderFiles
-from satcommon.scenes.geotiff import ADVICE, Header, failing, read_header
+from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.source import Acquisition, Due, Listing, Place, solar_day
 
@@ -41,7 +41,7 @@ class FolderSource:
       TIFFTAG_DATETIME; UTC.
     - Platform: tag PLATFORM, else ``unknown``. Baseline: from a name with ``_N0400``, else tag PROCESSING_BASELINE.
     - Bands: by description (`claims.BAND_NAMES`); red and nir at least. Value * scale + offset is reflectance, or
-      kelvin for the thermal band; integers need a scale. Sentinel-2's baseline 04.00 means offset -0.1.
+      kelvin for the thermal band; integers need a scale, and Sentinel-2's since baseline 04.00 their offset of -0.1.
     - Classes: a band described as one of `masks.CLASS_NAMES`. Without one, all that is not nodata counts as clear.
     - The same file is one acquisition under its path in the folder; its digest is of its bytes, and of what is stated
       beside it.
@@ -97,14 +97,17 @@ class FolderSource:
         rules, found = self._mapping(), self._scan()
         beside = self._files.find(mapping.NAME)
         if beside and not beside.settled(now, rules.settle_seconds):
-            return Listing({})
+            return Listing({}, unsettled=(mapping.NAME,))
         refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.lower().endswith(ITEM)}
         acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
         elsewhere: dict[str, str] = {}
+        unsettled: list[str] = []
         somewhere = False
         for name in _rasters(found):
             parts = [found[name], found.get(_item_of(name))]
             if not all(part.settled(now, rules.settle_seconds) for part in parts if isinstance(part, File)):
+                if may_be_of(PurePosixPath(name).stem, first, last):
+                    unsettled.append(name)
                 continue
             try:
                 claims, header = self._stated(name, found, rules)
@@ -117,7 +120,7 @@ class FolderSource:
                     acquisitions[day].append(self._acquisition(name, _file(found, name), header, claims, now))
             except SceneError as error:
                 refused[name] = str(error)
-        return Listing(dict(acquisitions), refused if somewhere else refused | elsewhere)
+        return Listing(dict(acquisitions), refused if somewhere else refused | elsewhere, tuple(unsettled))
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
         """The file's pixels on the place's grid; see `harmonise.read_layers`.

@@ -213,6 +213,12 @@ def sensing_time(stem: str, tag: str, name: str) -> datetime:
     return tagged
 
 
+def may_be_of(stem: str, first: date, last: date) -> bool:
+    """Whether a file of this name may be of a solar day in first..last, which is within a day of the UTC date."""
+    day = _first_date(stem)
+    return day is None or first - timedelta(days=1) <= day <= last + timedelta(days=1)
+
+
 def crs_text(crs: CRS) -> str:
     """A CRS as ``EPSG:32633`` where an authority has a code for exactly this one, else as WKT."""
     authority = crs.to_authority(confidence_threshold=100)
@@ -268,7 +274,10 @@ def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str,
                 )
             usual = BandClaim(None, scale, offset)
             every = claims.every if band in REFLECTIVE else BandClaim(nodata=claims.every.nodata)
-            claim = claim.over(every).over(usual)
+            claim = claim.over(every)
+            if claim.offset is None and band in REFLECTIVE:
+                _check_baseline(offset, dtype, name)
+            claim = claim.over(usual)
             assert claim.scale is not None
             assert claim.offset is not None
             bands[band] = Band(index, claim.scale, claim.offset, claim.nodata)
@@ -281,6 +290,16 @@ def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str,
         )
     kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
     return {band: bands[band] for band in BANDS if band in bands}, (kind, classes[kind]) if kind else None
+
+
+def _check_baseline(offset: float, dtype: str, name: str) -> None:
+    """Refuses Sentinel-2's integers since baseline 04.00 without their offset of -0.1: a converter has dropped it."""
+    stem = PurePosixPath(name).stem
+    if offset == 0 and "float" not in dtype and stem.upper().startswith("S2") and _baseline(stem) >= "04.00":
+        raise SceneError(
+            f"{name}: baseline {_baseline(stem)} has a reflectance offset of -0.1, and the file states none; set it, "
+            "or state `offset = 0` in satfields.toml where it was taken out of the values"
+        )
 
 
 def _check_values(band: Band, which: str, dtype: str, name: str) -> None:

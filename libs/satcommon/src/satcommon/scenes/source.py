@@ -58,10 +58,14 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source has for a span of days: the acquisitions of each solar day, and what can't be taken, by name."""
+    """What a source has for a span of days: the acquisitions of each solar day, and what can't be taken, by name.
+
+    `unsettled` names what is being written, and may be of one of the days: without it, nothing there is no answer.
+    """
 
     acquisitions: dict[date, list[Acquisition]]
     refused: dict[str, str] = field(default_factory=dict)
+    unsettled: tuple[str, ...] = ()
 
 
 class SceneSource(Protocol):
