@@ -1,17 +1,19 @@
-"""What every test may ask for: a migrated database of each kind, a folder for objects, a clean environment.
+"""What every test may ask for: a migrated database and a store of objects of each kind, a clean environment.
 
-The databases are real. Migrating takes a third of a second, so it is done once per session; each test gets a copy of
-the result, which takes milliseconds.
+The databases are real, and so is the S3 endpoint. Migrating takes a third of a second, so it is done once per session;
+each test gets a copy of the result, which takes milliseconds.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import hypothesis
@@ -41,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No setting of the developer's own reaches a test, nor one test's another."""
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+    for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
     settings.cache_clear()
@@ -53,6 +55,46 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def store_folder(tmp_path: Path) -> Path:
     """A folder for an object store; the store makes it."""
     return tmp_path / "store"
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of an S3 endpoint of this session's own."""
+    from moto.server import ThreadedMotoServer  # here: it takes a second
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@contextmanager
+def new_bucket(endpoint: str) -> Iterator[str]:
+    """``s3://bucket/prefix`` of an empty bucket, and the variables to use it."""
+    bucket = f"bucket-{uuid4().hex}"
+    urlopen(Request(f"{endpoint}/{bucket}", method="PUT")).close()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", endpoint)
+        environment.setenv("AWS_ACCESS_KEY_ID", "id")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield f"s3://{bucket}/prefix"
+
+
+@pytest.fixture
+def s3_url(clean_environment: None, s3_endpoint: str) -> Iterator[str]:
+    """``s3://bucket/prefix`` of an empty bucket, and the variables to use it."""
+    with new_bucket(s3_endpoint) as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """An empty store, as the settings name it; the test runs once on each kind."""
+    if request.param == "folder":
+        return str(request.getfixturevalue("store_folder"))
+    found: str = request.getfixturevalue("s3_url")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -235,3 +235,8 @@ def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(s3: type[S3
 
     ((item,),) = bucket.list(PLACE, FIRST, LAST, later()).acquisitions.values()
     assert item.item_id == NAME
+
+
+def test_a_missing_bucket_is_not_taken_for_an_empty_one(s3_url: str) -> None:
+    with pytest.raises(StoreError, match=r"SATFIELDS_SCENE_FOLDER.*NoSuchBucket.*; make the bucket, or name another"):
+        BucketFiles("s3://no-such-bucket/prefix").scan()

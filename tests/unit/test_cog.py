@@ -4,13 +4,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 import rasterio
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from satcommon.errors import SceneError
+from obstore.exceptions import GenericError
+from satcommon.errors import SceneError, StoreError
 from satcommon.grid import Bounds, Grid
+from satcommon.objects import ObjectStore
+from satcommon.ranges import CHUNK
 from satcommon.scenes.cog import SceneReader, encode
 from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, Layers
@@ -65,6 +69,72 @@ def test_what_is_gathered_is_what_a_full_read_gives(
         assert_gathered(reader, scene, cells)
 
         assert reader.tiles_read == len(set(zip(*(a // 256 for a in np.divmod(cells, GRID.width)), strict=True)))
+
+
+@pytest.fixture
+def in_a_bucket(file: Path, s3_url: str) -> ObjectStore:
+    store = ObjectStore(s3_url, 0.5)
+    store.put("scene.tif", file.read_bytes())
+    return store
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=arrays.arrays(np.int64, st.integers(0, 200), elements=st.integers(0, GRID.width * GRID.height - 1)))
+def test_from_a_bucket_the_same_is_gathered(
+    cells: np.ndarray[tuple[int], np.dtype[np.int64]], in_a_bucket: ObjectStore, file: Path, scene: Scene
+) -> None:
+    with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader, SceneReader(file) as local:
+        assert_gathered(reader, scene, cells)
+        local.gather(cells)
+
+        assert (reader.tiles_read, reader.bytes_read) == (local.tiles_read, local.bytes_read)
+        assert (reader.grid, reader.bands, reader.digest, reader.items) == (
+            GRID,
+            local.bands,
+            scene.digest,
+            local.items,
+        )
+
+
+@pytest.mark.parametrize("at_once", [1 << 25, 1])
+def test_from_a_bucket_touched_tiles_only_are_fetched_many_at_once(
+    at_once: int, in_a_bucket: ObjectStore, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("satcommon.scenes.cog._AT_ONCE", at_once)
+    fetch, fetched = obstore.get_ranges, []
+    monkeypatch.setattr(obstore, "get_ranges", lambda *args, **ranges: fetched.append(ranges) or fetch(*args, **ranges))
+    cells = np.array([5, 300 * GRID.width + 5, 599 * GRID.width + 699])  # three tiles of nine, in three rows
+
+    with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader:
+        assert_gathered(reader, scene, cells)
+
+        assert (reader.tiles_read, len(fetched)) == (3, 1 if at_once > 1 else 3)
+        total = sum(sum(one["ends"]) - sum(one["starts"]) for one in fetched)
+        assert total < reader.bytes_read + 2 * 3 * CHUNK
+
+
+def test_an_object_that_is_gone_can_not_be_read(in_a_bucket: ObjectStore) -> None:
+    with (
+        pytest.raises(SceneError, match=r"s3://.*/prefix/gone\.tif: can't be read, it is gone; fetch the day again"),
+        SceneReader(in_a_bucket.raster_path("gone.tif")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("at", ["opening", "announced tiles", "what GDAL asks for"])
+def test_a_bucket_that_can_not_be_reached_is_no_damaged_scene(
+    at: str, in_a_bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise GenericError("HTTP error")
+
+    with pytest.raises(StoreError, match=r"SATFIELDS_STORE.*HTTP error"):  # noqa: PT012  # each part may raise
+        monkeypatch.setattr(obstore, "get" if at == "opening" else "get_ranges", breaks)
+        with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader:
+            if at == "announced tiles":
+                reader.gather(np.array([5]))
+            else:
+                reader.read_overview(100)
 
 
 def test_all_cells_can_be_gathered_at_once(file: Path, scene: Scene) -> None:

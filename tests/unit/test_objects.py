@@ -1,5 +1,11 @@
+import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,8 +15,8 @@ from satcommon.objects import ObjectStore
 
 
 @pytest.fixture
-def store(store_folder: Path) -> ObjectStore:
-    return ObjectStore(str(store_folder))
+def store(store_url: str) -> ObjectStore:
+    return ObjectStore(store_url)
 
 
 def test_what_was_put_is_read(store: ObjectStore) -> None:
@@ -72,24 +78,36 @@ def test_keys_under_a_prefix_are_listed_in_order(store: ObjectStore) -> None:
     assert store.list("nothing/") == []
 
 
-def test_nothing_is_left_of_a_put_but_the_object(store: ObjectStore, store_folder: Path) -> None:
+def test_when_objects_were_put_is_known(store: ObjectStore) -> None:
+    before = datetime.now(UTC)
+    store.put("results/a", b"1")
+
+    (put_at,) = store.put_times("results/").values()
+
+    assert abs(put_at - before) < timedelta(minutes=1)
+    assert put_at.tzinfo is not None
+
+
+def test_nothing_is_left_of_a_put_but_the_object(store_folder: Path) -> None:
+    store = ObjectStore(str(store_folder))
     store.put("a/b", b"1")
     store.put("a/b", b"2")
 
     assert [path for path in store_folder.rglob("*") if path.is_file()] == [store_folder / "a/b"]
 
 
-def test_a_store_opened_twice_is_the_same_store(store: ObjectStore, store_folder: Path) -> None:
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_store_opened_twice_is_the_same_store(end: str, store: ObjectStore) -> None:
     store.put("a", b"1")
 
-    assert ObjectStore(str(store_folder)).get("a") == b"1"
+    assert ObjectStore(store.url + end).get("a") == b"1"
 
 
-def test_a_raster_is_where_gdal_finds_it(store: ObjectStore, store_folder: Path) -> None:
+def test_a_raster_is_the_file_itself_in_a_folder(store_folder: Path) -> None:
+    store = ObjectStore(str(store_folder))
     store.put("scenes/1.tif", b"II*")
 
-    assert Path(store.raster_path("scenes/1.tif")).read_bytes() == b"II*"
-    assert Path(store.raster_path("scenes/1.tif")) == store_folder / "scenes/1.tif"
+    assert store.raster_path("scenes/1.tif") == str(store_folder / "scenes/1.tif")
 
 
 @pytest.mark.parametrize("within", ["", "/below"])
@@ -100,7 +118,8 @@ def test_a_folder_that_can_not_be_made_names_the_setting(tmp_path: Path, within:
         ObjectStore(f"{tmp_path}/file{within}")
 
 
-def test_a_store_that_refuses_names_itself_the_setting_and_the_key(store: ObjectStore, store_folder: Path) -> None:
+def test_a_store_that_refuses_names_itself_the_setting_and_the_key(store_folder: Path) -> None:
+    store = ObjectStore(str(store_folder))
     store.put("a", b"1")  # a file, where the next key needs a folder
 
     with pytest.raises(StoreError, match="SATFIELDS_STORE") as refused:
@@ -116,7 +135,160 @@ def test_a_kind_of_store_that_is_not_supported_is_refused() -> None:
         ObjectStore("gs://bucket")
 
 
-def test_a_bucket_is_accepted_without_asking_it() -> None:
-    store = ObjectStore("s3://bucket/prefix/")  # no network here: a request would fail
+# A bucket: what can be wrong with it, and what the message tells to do. A bucket that is wrong today may be right
+# tomorrow, when the next try finds out; so only what no request can change is permanent.
 
-    assert store.raster_path("scenes/1.tif") == "/vsis3/bucket/prefix/scenes/1.tif"
+Use = Callable[[ObjectStore], object]
+USES: dict[str, Use] = {
+    "put": lambda store: store.put("key", b"1"),
+    "get": lambda store: store.get("key"),
+    "exists": lambda store: store.exists("key"),
+    "list": lambda store: store.list("key/"),
+    "put times": lambda store: store.put_times("key/"),
+    "delete": lambda store: store.delete("key"),
+}
+
+
+@pytest.fixture(params=list(USES))
+def use(request: pytest.FixtureRequest) -> Use:
+    return USES[request.param]
+
+
+def refused(use: Use, url: str, timeout_seconds: float = 0.2) -> str:
+    """What a store says that can't be used."""
+    with pytest.raises(StoreError, match=r"SATFIELDS_STORE.* could not be used for 'key") as error:
+        use(ObjectStore(url, timeout_seconds))
+    assert not isinstance(error.value, ObjectMissingError)
+    assert error.value.__cause__ is None
+    assert url in str(error.value)
+    assert "secret" not in str(error.value).lower().replace("aws_secret_access_key", "")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_bucket_is_accepted_without_asking_it() -> None:
+    ObjectStore("s3://bucket/prefix/")  # no network here: a request would fail
+
+
+def test_a_missing_bucket_is_not_taken_for_missing_objects(use: Use, s3_url: str) -> None:
+    said = refused(use, "s3://no-such-bucket/prefix")
+
+    assert "NoSuchBucket" in said
+    assert "make the bucket, or name another in SATFIELDS_STORE" in said
+
+
+def test_an_endpoint_that_is_out_of_reach_is_named_with_its_variable(
+    use: Use, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+        said = refused(use, s3_url)
+
+    assert f"is AWS_ENDPOINT_URL ({endpoint}) right, and reachable from here?" in said
+
+
+def test_an_endpoint_that_does_not_answer_is_not_waited_for_without_end(
+    use: Use, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+        assert "reachable from here?" in refused(use, s3_url)
+
+
+@contextmanager
+def answering(status: int, body: str, headers: dict[str, str]) -> Iterator[str]:
+    """An endpoint that has one answer for everything."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode() if self.command != "HEAD" else b"")
+
+        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "advice"),
+    [
+        (403, "InvalidAccessKeyId", {}, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (403, "SignatureDoesNotMatch", {}, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (403, "AccessDenied", {}, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they allow"),
+        (301, "PermanentRedirect", {"x-amz-bucket-region": "eu-west-1"}, "set AWS_REGION to the bucket's"),
+        (400, "AuthorizationHeaderMalformed", {}, "set AWS_REGION to the bucket's"),
+        (503, "SlowDown", {}, ""),
+    ],
+)
+def test_what_an_endpoint_refuses_is_told_with_what_to_do(
+    use: Use,
+    s3_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+    headers: dict[str, str],
+    advice: str,
+) -> None:
+    body = (
+        f"<?xml version='1.0'?>\n<Error><Code>{code}</Code><Message>As S3 says</Message>"
+        "<CanonicalRequest>x-amz-security-token: secret</CanonicalRequest></Error>"
+    )
+    with answering(status, body, headers) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+        said = refused(use, s3_url)
+
+    if use is not USES["exists"] or status == 403:  # an answer to a HEAD has no body
+        assert advice in said
+
+
+@pytest.mark.parametrize("wrong", ["localhost:9000", "http://", "s3.example.com", "http://id:hidden@localhost:9000"])
+def test_an_endpoint_that_is_no_url_is_refused_with_its_variable(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", wrong)
+
+    with pytest.raises(SettingError, match=r"AWS_ENDPOINT_URL: expected http://HOST:PORT or https://HOST") as error:
+        ObjectStore("s3://bucket/prefix")
+
+    assert "hidden" not in str(error.value)
+
+
+def test_a_url_without_a_bucket_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"SATFIELDS_STORE='s3:///prefix': .*; expected s3://bucket/prefix"):
+        ObjectStore("s3:///prefix")
+
+
+def test_an_endpoint_that_comes_back_is_waited_for(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Restarting(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if len(asked) > 3 else 503)
+            self.send_header("Content-Length", "0")
+            self.send_header("ETag", "1")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Restarting) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+
+        assert ObjectStore(s3_url).put("key", b"1")
+        server.shutdown()
+
+    assert len(asked) == 4

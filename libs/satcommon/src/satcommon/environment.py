@@ -38,7 +38,7 @@ class Environment:
         """
         from satcommon.objects import ObjectStore
 
-        return ObjectStore(self.settings.store)
+        return ObjectStore(self.settings.store, self.settings.store_timeout_seconds)
 
     def source(self) -> SceneSource:
         """The source of scenes; one for the process, since it remembers what it has read of its files."""

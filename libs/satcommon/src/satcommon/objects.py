@@ -14,7 +14,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, S3Store
 
+from satcommon import s3
 from satcommon.errors import ObjectMissingError, SettingError, StoreError
+from satcommon.ranges import Ranges
 
 # A folder raises Python's own errors for what a bucket has errors of obstore's for.
 _MISSING = (NotFoundError, FileNotFoundError)
@@ -26,18 +28,19 @@ class ObjectStore:
 
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and endpoint from the usual AWS variables).
+        timeout_seconds: how long a bucket that does not answer is waited for.
 
     Raises:
-        SettingError: the URL is of another kind.
+        SettingError: the URL is of another kind, or an AWS variable can't be right.
         StoreError: the folder can't be made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_seconds: float = s3.TIMEOUT_SECONDS) -> None:
         self.url = url
         self._folder: Path | None = None
         self._store: LocalStore | S3Store
         if url.startswith("s3://"):
-            self._store = S3Store.from_url(url)
+            self._store = s3.open_bucket(url, "SATFIELDS_STORE", timeout_seconds)
         elif "://" in url:
             raise SettingError(f"SATFIELDS_STORE={url!r}: expected a folder or s3://bucket/prefix")
         else:
@@ -80,6 +83,7 @@ class ObjectStore:
             with self._explained(key):
                 obstore.head(self._store, key)
         except ObjectMissingError:
+            self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not tell
             return False
         return True
 
@@ -102,18 +106,20 @@ class ObjectStore:
         with suppress(ObjectMissingError), self._explained(key):
             obstore.delete(self._store, key)
 
-    def raster_path(self, key: str) -> str:
-        """Where GDAL finds the object, for reading single tiles of it."""
+    def raster_path(self, key: str) -> str | Ranges:
+        """The object as a file whose tiles can be read one by one; see `SceneReader`."""
         if self._folder is not None:
             return str(self._folder / key)
-        return f"/vsis3/{self.url.removeprefix('s3://').rstrip('/')}/{key}"
+        return Ranges(self._store, key, self._explained, f"{self.url.rstrip('/')}/{key}")
 
     @contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         try:
             yield
-        except _MISSING as error:
-            raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from error
         except (BaseError, OSError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise StoreError(f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: {said}") from error
+            if isinstance(error, _MISSING) and not s3.bucket_is_missing(error):
+                raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from None
+            raise StoreError(
+                f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: "
+                f"{s3.said(error)}{s3.advice(error, 'SATFIELDS_STORE')}"
+            ) from None  # a request's details may bear a session's token

@@ -16,6 +16,7 @@ from satcommon.coverage import Coverage, CoverageCache
 from satcommon.dilation import dilated
 from satcommon.errors import SceneError
 from satcommon.indices import layers, reflectance
+from satcommon.ranges import Ranges
 from satcommon.results import SCHEMA, STATISTICS, Status
 from satcommon.scenes.cog import SceneReader
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
@@ -83,7 +84,7 @@ def observe(
     subjects: Sequence[Subject],
     coverages: CoverageCache,
     geometries_of: Callable[[list[str]], Mapping[str, bytes]],
-    raster_path: Callable[[str], str],
+    raster_path: Callable[[str], str | Ranges],
     rules: Algorithm,
     work: Work,
 ) -> Observed:

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     database_timeout_seconds: float = Field(
         30.0, gt=0, description="how long a locked or silent database is waited for"
     )
+    store_timeout_seconds: float = Field(60.0, gt=0, description="how long a bucket that does not answer is waited for")
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
 
     @field_validator("home", "algorithms", "simulated_held")

@@ -1,15 +1,13 @@
 """The files of a source of scenes under a prefix of a bucket.
 
-Only obstore talks to the bucket, as it does for the object store, and GDAL reads from it or from memory: so there is
-one way to configure endpoint and credentials. A listing asks for the headers of files by ranges; a digest streams the
-bytes once; pixels are read of one file at a time, held in memory whole, so that they are of the very version that was
-listed.
+Only obstore talks to the bucket, as it does for the object store, and GDAL reads from it or from memory. A listing asks
+for the headers of files by ranges; a digest streams the bytes once; pixels are read of one file at a time, held in
+memory whole, so that they are of the very version that was listed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +16,9 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from rasterio.io import MemoryFile
 
+from satcommon import s3
 from satcommon.errors import SceneError, StoreError
+from satcommon.ranges import Ranges
 from satcommon.scenes.files import ITEM, RASTERS, File, changed, check_name, check_size
 from satcommon.scenes.geotiff import open_geotiff
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
     from rasterio.io import DatasetReader
 
-_CHUNK = 1 << 18  # bytes of a request for a header: more than most headers have
+_SETTING = "SATFIELDS_SCENE_FOLDER"
 
 
 class BucketFiles:
@@ -41,9 +41,7 @@ class BucketFiles:
     def __init__(self, url: str, store: ObjectStore | None = None) -> None:
         self.where = url.rstrip("/")
         if store is None:
-            from obstore.store import S3Store
-
-            store = S3Store.from_url(url)
+            store = s3.open_bucket(url, _SETTING)
         self._store = store
 
     def scan(self) -> dict[str, File | str]:
@@ -90,13 +88,13 @@ class BucketFiles:
     @contextmanager
     def header(self, name: str, file: File) -> Iterator[DatasetReader]:
         """See `Files`."""
-        ranges = _Ranges(self._store, name, file.size)
+        ranges = Ranges(self._store, name, self._explained, name, file.size)
         with self._explained(name), self._there(name):
             try:
-                with open_geotiff("header.tif", opener=lambda *_, **__: _Cursor(ranges)) as dataset:
+                with open_geotiff("header.tif", opener=ranges.opener) as dataset:
                     yield dataset
             finally:
-                if ranges.failed is not None:  # GDAL would tell of a damaged file
+                if ranges.failed is not None:
                     raise ranges.failed
         if self.find(name) != file:
             raise changed(name)
@@ -121,13 +119,13 @@ class BucketFiles:
     def _explained(self, name: str) -> Iterator[None]:
         try:
             yield
-        except NotFoundError as error:
-            raise FileNotFoundError(name) from error
-        except BaseError as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except (BaseError, FileNotFoundError) as error:
+            if isinstance(error, NotFoundError | FileNotFoundError) and not s3.bucket_is_missing(error):
+                raise FileNotFoundError(name) from None
             raise StoreError(
-                f"{self.where}{name and '/' + name} (SATFIELDS_SCENE_FOLDER) could not be read: {said}"
-            ) from error
+                f"{self.where}{name and '/' + name} ({_SETTING}) could not be read: "
+                f"{s3.said(error)}{s3.advice(error, _SETTING)}"
+            ) from None
 
     @contextmanager
     def _there(self, name: str) -> Iterator[None]:
@@ -139,48 +137,3 @@ class BucketFiles:
 
 def _file(meta: ObjectMeta) -> File:
     return File((meta["e_tag"], meta["last_modified"], meta["size"]), meta["size"], meta["last_modified"])
-
-
-class _Ranges:
-    """An object, fetched as far as it was asked for; an error is kept, since GDAL would swallow it."""
-
-    def __init__(self, store: ObjectStore, name: str, size: int) -> None:
-        self.size = size
-        self.failed: BaseError | FileNotFoundError | None = None
-        self._store, self._name = store, name
-        self._chunks: dict[int, bytes] = {}
-
-    def read(self, start: int, end: int) -> bytes:
-        """The bytes from start to end; none from where fetching failed."""
-        first, last = start // _CHUNK, max(start, end - 1) // _CHUNK
-        skipped = first * _CHUNK
-        return b"".join(map(self._chunk, range(first, last + 1)))[start - skipped : end - skipped]
-
-    def _chunk(self, number: int) -> bytes:
-        if number not in self._chunks and self.failed is None:
-            start, end = number * _CHUNK, min(self.size, (number + 1) * _CHUNK)
-            try:
-                self._chunks[number] = bytes(obstore.get_range(self._store, self._name, start=start, end=end))
-            except (BaseError, FileNotFoundError) as error:
-                self.failed = error
-        return self._chunks.get(number, b"")
-
-
-class _Cursor(io.RawIOBase):
-    """One of the files that GDAL opens on an object."""
-
-    def __init__(self, ranges: _Ranges) -> None:
-        self._ranges, self._at = ranges, 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ranges.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._ranges.size if size < 0 else min(self._ranges.size, self._at + size)
-        content = self._ranges.read(self._at, end) if self._at < end else b""
-        self._at += len(content)
-        return content

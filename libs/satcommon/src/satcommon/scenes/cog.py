@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,9 @@ from rasterio.enums import Interleaving, Resampling
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
-from satcommon.errors import SceneError
+from satcommon.errors import ObjectMissingError, SceneError
 from satcommon.grid import Grid
+from satcommon.ranges import Ranges
 from satcommon.scenes.geotiff import crs_text, failing, open_geotiff
 from satcommon.scenes.layers import (
     BANDS,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from satcommon.scenes.unite import Scene
 
 _ADVICE = "fetch the day again with ingest"
+_AT_ONCE = 1 << 25  # bytes of an object that are fetched at once
 _WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the tiles to index and to fetch
 
 
@@ -99,7 +101,7 @@ class SceneReader:
     """Reads a scene's file, tile by tile as asked for; a context manager.
 
     Args:
-        path: a local file, or any name that GDAL reads, as ``/vsis3/bucket/key``.
+        path: a local file, or an object of a bucket.
 
     Attributes:
         bands: names of the bands, without `ITEM` and the classes.
@@ -116,8 +118,9 @@ class SceneReader:
     items: tuple[tuple[str, datetime], ...]
     _dataset: DatasetReader
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path | Ranges) -> None:
         self.path = str(path)
+        self._ranges = path if isinstance(path, Ranges) else None
         self.tiles_read = 0
         self.bytes_read = 0
 
@@ -126,9 +129,10 @@ class SceneReader:
 
         Raises:
             SceneError: where it can't be opened, or is no scene.
+            StoreError: where the bucket can't be reached; reading raises it likewise.
         """
         with self._failing():
-            dataset = open_geotiff(self.path)
+            dataset = self._open()
             names = dataset.descriptions
             bands = names[:-2] if names[-2:-1] == (ITEM,) else names[:-1]
             ours = names[-1:] == (CLASSES,) and set(bands) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
@@ -148,6 +152,15 @@ class SceneReader:
             self.items = tuple(zip(ids, map(datetime.fromisoformat, sensed), strict=True))
         self._dataset = dataset
         return self
+
+    def _open(self) -> DatasetReader:
+        if self._ranges is None:
+            return open_geotiff(self.path)
+        try:
+            self._ranges.begin()
+        except ObjectMissingError as error:
+            raise SceneError(f"{self.path}: can't be read, it is gone; {_ADVICE}") from error
+        return open_geotiff("scene.tif", self._ranges.opener)
 
     def __exit__(self, *_: object) -> None:
         self._dataset.close()
@@ -190,13 +203,14 @@ class SceneReader:
 
         gathered = np.empty((self._dataset.count - 1, own.size), np.uint16)
         classes = np.empty(cells.size, np.uint16)
-        for first, last in _runs(touched, across):
+        for first, last in self._at_hand(_runs(touched, across), touched, across):
             row, column = divmod(int(touched[first]), across)
             top, left = row * tile_height, column * tile_width
             right, bottom = min(width, left + (last - first + 1) * tile_width), min(height, top + tile_height)
             with self._failing():
                 window = self._dataset.read(window=Window(left, top, right - left, bottom - top))
-                self._account(row, column, last - first + 1)
+                self.tiles_read += last - first + 1
+                self.bytes_read += sum(size for _, size in self._blocks(row, column, last - first + 1))
             these = order[starts[first] : ends[last]]
             classes[these] = window[-1, rows[these] - top, columns[these] - left]
             these = these[these < own.size]
@@ -216,16 +230,50 @@ class SceneReader:
             stack = self._dataset.read(out_shape=shape, resampling=Resampling.nearest)
         return Layers(dict(zip(self.bands, stack, strict=False)), stack[-1].astype(np.uint8))
 
-    def _failing(self) -> AbstractContextManager[None]:
-        return failing(self.path, _ADVICE)
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            with failing(self.path, _ADVICE):
+                yield
+        except SceneError:
+            if self._ranges is not None and self._ranges.failed is not None:
+                raise self._ranges.failed from None
+            raise
 
-    def _account(self, row: int, column: int, count: int) -> None:
-        """Count tiles and their encoded bytes; a tile is one block where bands are interleaved by pixel."""
-        own_block = [1] if self._dataset.interleaving is Interleaving.pixel else self._dataset.indexes
-        self.tiles_read += count
-        for band in own_block:
-            for n in range(column, column + count):
-                self.bytes_read += int(self._dataset.block_size(band, row, n))
+    def _at_hand(
+        self, runs: Iterator[tuple[int, int]], touched: NDArray[np.int64], across: int
+    ) -> Iterator[tuple[int, int]]:
+        """The runs; of an object, with their tiles fetched: many at once, not one request after another."""
+        if self._ranges is None:
+            yield from runs
+            return
+        waiting: list[tuple[int, int]] = []
+        spans: list[tuple[int, int]] = []
+        for first, last in runs:
+            row, column = divmod(int(touched[first]), across)
+            with self._failing():
+                blocks = self._blocks(row, column, last - first + 1)
+            if waiting and sum(end - start for start, end in spans) > _AT_ONCE:
+                self._ranges.fetch(spans)
+                yield from waiting
+                waiting, spans = [], []
+            waiting.append((first, last))
+            # Four bytes before and after a block are GDAL's own, which it reads with the block.
+            spans += [(offset - 4, offset + size + 4) for offset, size in blocks if size]
+        self._ranges.fetch(spans)
+        yield from waiting
+
+    def _blocks(self, row: int, column: int, count: int) -> list[tuple[int, int]]:
+        """Where tiles lie in the file, (offset, size); a tile is one block where bands are interleaved by pixel."""
+        bands = [1] if self._dataset.interleaving is Interleaving.pixel else self._dataset.indexes
+        return [
+            (
+                int(self._dataset.get_tag_item(f"BLOCK_OFFSET_{n}_{row}", "TIFF", bidx=band) or 0),
+                int(self._dataset.block_size(band, row, n)),
+            )
+            for band in bands
+            for n in range(column, column + count)
+        ]
 
 
 def _runs(touched: NDArray[np.int64], across: int) -> Iterator[tuple[int, int]]:

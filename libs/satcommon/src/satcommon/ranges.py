@@ -1,0 +1,108 @@
+"""An object of a bucket as a file for GDAL, fetched in parts: those that are asked for, or were announced.
+
+GDAL's own S3 client would be a second one to configure, takes a store that is out of reach for a damaged file, and
+remembers files that are gone. It is no faster: measured on loopback, 1000 x 1000 cells of 8 bands (9.9 MB) take 95 ms
+in two requests against 120 to 145 ms in five, one field of them 20 to 28 ms in two against 18 to 32 ms in two.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import obstore
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+CHUNK = 1 << 16  # bytes: more than a scene's header has
+
+
+class Ranges:
+    """An object, of which chunks are kept once they were fetched.
+
+    Args:
+        store, key: where it is.
+        explained: turns what the store raises for a key into an error of ours.
+        name: shown in messages.
+        size: bytes, where that is known; `begin` finds it out.
+
+    Attributes:
+        failed: the first error of a read that GDAL asked for, which it takes for a damaged file.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        key: str,
+        explained: Callable[[str], AbstractContextManager[None]],
+        name: str,
+        size: int = 0,
+    ) -> None:
+        self.size = size
+        self.failed: Exception | None = None
+        self._store, self._key, self._explained, self._name = store, key, explained, name
+        self._chunks: dict[int, bytes] = {}
+
+    def __str__(self) -> str:
+        return self._name
+
+    def begin(self) -> None:
+        """Fetch the first chunk, and with it the size."""
+        with self._explained(self._key):
+            result = obstore.get(self._store, self._key, options={"range": (0, CHUNK)})
+            self.size = result.meta["size"]
+            self._chunks = {0: bytes(result.bytes())}
+
+    def fetch(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Fetch what lies in spans (start, end), at once; chunks of earlier spans are forgotten, but the first."""
+        wanted = {n for start, end in spans for n in _chunks(max(0, start), min(end, self.size))}
+        self._chunks = {n: data for n, data in self._chunks.items() if n in wanted | {0}}
+        missing = sorted(wanted - self._chunks.keys())
+        if missing:
+            starts = [n * CHUNK for n in missing]
+            ends = [min(start + CHUNK, self.size) for start in starts]
+            with self._explained(self._key):
+                found = obstore.get_ranges(self._store, self._key, starts=starts, ends=ends, coalesce=CHUNK)
+            self._chunks |= zip(missing, map(bytes, found), strict=True)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes from start to end; none from where fetching failed."""
+        these = _chunks(start, end)
+        try:
+            if self.failed is None and not all(n in self._chunks for n in these):
+                self.fetch([*((n * CHUNK, (n + 1) * CHUNK) for n in self._chunks), (start, end)])
+        except Exception as error:  # noqa: BLE001  # GDAL would swallow it; raised by whoever asked GDAL
+            self.failed = error
+        skipped = these.start * CHUNK
+        return b"".join(self._chunks.get(n, b"") for n in these)[start - skipped : end - skipped]
+
+    def opener(self, *_: Any, **__: Any) -> io.RawIOBase:
+        """Opens the object, whatever name GDAL gives it."""
+        return _Cursor(self)
+
+
+def _chunks(start: int, end: int) -> range:
+    return range(start // CHUNK, -(-end // CHUNK))
+
+
+class _Cursor(io.RawIOBase):
+    """One of the files that GDAL opens on an object."""
+
+    def __init__(self, ranges: Ranges) -> None:
+        self._ranges, self._at = ranges, 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ranges.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._ranges.size if size < 0 else min(self._ranges.size, self._at + size)
+        content = self._ranges.read(self._at, end) if self._at < end else b""
+        self._at += len(content)
+        return content
