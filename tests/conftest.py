@@ -70,22 +70,27 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @contextmanager
-def new_bucket(endpoint: str) -> Iterator[str]:
-    """``s3://bucket/prefix`` of an empty bucket, and the variables to use it."""
+def bucket_variables(endpoint: str) -> Iterator[dict[str, str]]:
+    """The variables to use an endpoint, which are set."""
+    variables = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        yield variables
+
+
+def new_bucket(endpoint: str) -> str:
+    """``s3://bucket/prefix`` of an empty bucket."""
     bucket = f"bucket-{uuid4().hex}"
     urlopen(Request(f"{endpoint}/{bucket}", method="PUT")).close()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", endpoint)
-        environment.setenv("AWS_ACCESS_KEY_ID", "id")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        yield f"s3://{bucket}/prefix"
+    return f"s3://{bucket}/prefix"
 
 
 @pytest.fixture
 def s3_url(clean_environment: None, s3_endpoint: str) -> Iterator[str]:
-    """``s3://bucket/prefix`` of an empty bucket, and the variables to use it."""
-    with new_bucket(s3_endpoint) as url:
-        yield url
+    """``s3://bucket/prefix`` of an empty bucket; the variables to use it are set."""
+    with bucket_variables(s3_endpoint):
+        yield new_bucket(s3_endpoint)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -129,7 +134,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> Iterator[str]:
     """The name of a migrated PostgreSQL database, to be copied."""
-    with _postgres_database(postgres_url) as engine:
+    with postgres_database(postgres_url) as engine:
         migrations.upgrade(engine)
         engine.dispose()  # PostgreSQL copies no database that somebody is connected to
         yield str(engine.url.database)
@@ -148,7 +153,7 @@ def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def postgres_engine(postgres_url: str, postgres_template: str) -> Iterator[Engine]:
     """A migrated, empty PostgreSQL database."""
-    with _postgres_database(postgres_url, postgres_template) as engine:
+    with postgres_database(postgres_url, postgres_template) as engine:
         yield engine
 
 
@@ -164,7 +169,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def blank_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database that was never migrated; the test runs once on each kind."""
     if request.param == "postgresql":
-        with _postgres_database(request.getfixturevalue("postgres_url")) as engine:
+        with postgres_database(request.getfixturevalue("postgres_url")) as engine:
             yield engine
         return
     engine = open_engine(f"sqlite:///{tmp_path / 'blank.db'}", TIMEOUT_SECONDS)
@@ -173,7 +178,8 @@ def blank_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Eng
 
 
 @contextmanager
-def _postgres_database(server_url: str, template: str = "template1") -> Iterator[Engine]:
+def postgres_database(server_url: str, template: str = "template1") -> Iterator[Engine]:
+    """A new database; nobody may be connected to the one that it is a copy of."""
     name = f"test_{uuid4().hex}"
     with _administration(server_url) as run:
         run(f"CREATE DATABASE {name} TEMPLATE {template}")

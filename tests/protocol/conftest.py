@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests here share modules that 
 from truth import OTHER_VERSION, with_other_version
 from world import Laboratory, World
 
+from tests.conftest import bucket_variables, new_bucket
+
 
 @pytest.fixture(scope="session")
 def other_version() -> Iterator[str]:
@@ -29,9 +31,14 @@ def laboratory(other_version: str, sqlite_template: Path) -> Iterator[Laboratory
 
 
 @pytest.fixture(scope="session")
-def postgres_laboratory(other_version: str, postgres_url: str, postgres_template: str) -> Iterator[Laboratory]:
-    """The same on PostgreSQL."""
-    with Laboratory.on_postgresql(postgres_url, postgres_template) as found:
+def cluster_laboratory(
+    other_version: str, postgres_url: str, postgres_template: str, s3_endpoint: str
+) -> Iterator[Laboratory]:
+    """The same on PostgreSQL and S3."""
+    with (
+        bucket_variables(s3_endpoint),
+        Laboratory.on_a_cluster(postgres_url, postgres_template, new_bucket(s3_endpoint)) as found,
+    ):
         yield found
 
 

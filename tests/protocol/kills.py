@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,32 @@ WEST, EAST = REGIONS
 CLOSING = datetime.fromisoformat("2026-04-07T12:00:00Z")  # all deadlines are over, allowed lateness is not
 
 
-def prepare(folder: Path, template: Path) -> None:
-    """A migrated ledger with two fields in a region of five days, and a store that holds their coverage."""
-    folder.mkdir()
-    shutil.copyfile(template, folder / "world.db")
-    engine = open_engine(f"sqlite:///{folder / 'world.db'}")
-    world = Laboratory((engine, engine), folder / "store").world()
-    world.monitor(EAST, day(1), day(1))
-    world.monitor(WEST, day(1), day(5))
-    world.register("f1", 0, day(1))
-    world.register("f2", 4, day(1))
-    engine.dispose()
+@dataclass(frozen=True)
+class Stores:
+    """Where a week is told: a migrated ledger, a store, a folder for notes, and the variables that it takes."""
+
+    ledger: str
+    store: str
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def laboratory(self) -> Iterator[Laboratory]:
+        """Everything of it, in a process of its own."""
+        os.environ.update(self.variables)
+        engine = open_engine(self.ledger)
+        yield Laboratory((engine, engine), self.store)
+        engine.dispose()
+
+
+def prepare(stores: Stores) -> None:
+    """Two fields in a region of five days, and a store that holds their coverage."""
+    with stores.laboratory() as laboratory:
+        world = laboratory.world()
+        world.monitor(EAST, day(1), day(1))
+        world.monitor(WEST, day(1), day(5))
+        world.register("f1", 0, day(1))
+        world.register("f2", 4, day(1))
 
 
 def _days_on_time(world: World) -> None:
@@ -92,20 +108,19 @@ STAGES: tuple[Callable[[World], None], ...] = (
 )
 
 
-def run(folder: Path, kill_at: int | None, points: Path | None) -> None:
+def run(stores: Stores, kill_at: int | None, points: Path | None) -> None:
     """Tell the stages from the one that was not finished on; be killed at an effect, or note all effects."""
-    with with_other_version():
-        engine = open_engine(f"sqlite:///{folder / 'world.db'}")
-        world = World.of(Laboratory((engine, engine), folder / "store"), CLOSING)
+    with with_other_version(), stores.laboratory() as laboratory:
+        world = World.of(laboratory, CLOSING)
         seen: list[str] = []
-        progress = folder / "stage"
+        progress = stores.folder / "stage"
 
         def reached(what: str) -> None:
             if len(seen) == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             seen.append(what)
 
-        _watch(engine, reached)
+        _watch(world.engine, reached)
         for number in range(int(progress.read_text()) if progress.exists() else 0, len(STAGES)):
             progress.write_text(str(number))
             STAGES[number](world)
@@ -113,12 +128,11 @@ def run(folder: Path, kill_at: int | None, points: Path | None) -> None:
             points.write_text(json.dumps(seen))
 
 
-def tell(folder: Path, to: Path) -> None:
+def tell(stores: Stores, to: Path) -> None:
     """Go on to the end, and write down what the ledger says then, without ids and clocks, and what is published."""
-    run(folder, None, None)
-    with with_other_version():
-        engine = open_engine(f"sqlite:///{folder / 'world.db'}")
-        world = World.of(Laboratory((engine, engine), folder / "store"), THE_END)
+    run(stores, None, None)
+    with with_other_version(), stores.laboratory() as laboratory:
+        world = World.of(laboratory, THE_END)
         world.replay(WEST)
         world.audit()
         to.write_bytes(pickle.dumps(_told(world)))

@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier, Thread
@@ -16,11 +17,16 @@ from typing import Any
 
 import kills
 import pytest
+from kills import Stores
 from satcommon.db import fields
 from satcommon.db.engine import writing
 from satcommon.errors import RetryableError
+from satcommon.objects import ObjectStore
+from sqlalchemy import Engine
 from truth import POLYGONS, REGIONS, THE_END, day
 from world import Laboratory, World, fast_folder, same_results
+
+from tests.conftest import bucket_variables, new_bucket, postgres_database
 
 WEST = REGIONS[0]
 SAMPLE = 17  # every so many effects are tried by `make test`; `make test-slow` tries all
@@ -29,37 +35,30 @@ _forks.set_forkserver_preload(["kills", "geopandas", "exactextract", "rasterio",
 
 
 class Nursery:
-    """A week told once without a disturbance, to be told again with kills."""
+    """A week told once without a disturbance, to be told again with kills; `again` copies what it starts with."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
-        self.folder = folder
-        self.start = folder / "start"
-        self._child(kills.prepare, self.start, template)
-        undisturbed = self._again()
-        points = folder / "points"
-        assert self._child(kills.run, undisturbed, None, points) == 0
-        self.points: list[str] = json.loads(points.read_text())
-        self.told = self._end(undisturbed)
+    def __init__(self, start: Stores, again: Callable[[], AbstractContextManager[Stores]]) -> None:
+        self.again = again
+        self._child(kills.prepare, start)
+        with again() as undisturbed:
+            points = undisturbed.folder / "points"
+            assert self._child(kills.run, undisturbed, None, points) == 0
+            self.points: list[str] = json.loads(points.read_text())
+            self.told = self._end(undisturbed)
 
     def killed_at(self, *points: int) -> None:
         """Kill at these effects, each of another run, then tell the week to its end, and compare."""
-        folder = self._again()
-        for nth, point in enumerate(points):
-            died = self._child(kills.run, folder, point, None) == -signal.SIGKILL
-            assert died or nth > 0, f"nobody was killed at {point}; a second run may have come to its end before"
-        told = self._end(folder)
+        with self.again() as stores:
+            for nth, point in enumerate(points):
+                died = self._child(kills.run, stores, point, None) == -signal.SIGKILL
+                assert died or nth > 0, f"nobody was killed at {point}; a second run may have come to its end before"
+            told = self._end(stores)
         different = [what for what in self.told if told[what] != self.told[what]]
         assert not different, f"killed {points}, at {[self.points[p] for p in points]}: {different} differ"
-        shutil.rmtree(folder)
 
-    def _again(self) -> Path:
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        shutil.copytree(self.start, folder, dirs_exist_ok=True)
-        return folder
-
-    def _end(self, folder: Path) -> dict[str, Any]:
-        to = folder / "told"
-        assert self._child(kills.tell, folder, to) == 0, "a run after a kill failed"
+    def _end(self, stores: Stores) -> dict[str, Any]:
+        to = stores.folder / "told"
+        assert self._child(kills.tell, stores, to) == 0, "a run after a kill failed"
         found: dict[str, Any] = pickle.loads(to.read_bytes())
         return found
 
@@ -73,8 +72,50 @@ class Nursery:
 
 @pytest.fixture(scope="module")
 def nursery(sqlite_template: Path) -> Iterator[Nursery]:
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-        yield Nursery(Path(folder), sqlite_template)
+    """On SQLite and a folder."""
+
+    def stores(folder: Path) -> Stores:
+        return Stores(f"sqlite:///{folder / 'world.db'}", str(folder / "store"), folder)
+
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as scratch:
+        start = Path(scratch) / "start"
+        start.mkdir()
+        shutil.copyfile(sqlite_template, start / "world.db")
+
+        @contextmanager
+        def again() -> Iterator[Stores]:
+            with tempfile.TemporaryDirectory(dir=scratch) as folder:
+                shutil.copytree(start, folder, dirs_exist_ok=True)
+                yield stores(Path(folder))
+
+        yield Nursery(stores(start), again)
+
+
+@pytest.fixture(scope="module")
+def cluster_nursery(
+    postgres_url: str, postgres_template: str, s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nursery]:
+    """On PostgreSQL and S3."""
+    bucket = new_bucket(s3_endpoint)
+
+    def stores(ledger: Engine, store: str) -> Stores:
+        with bucket_variables(s3_endpoint) as variables:
+            url = ledger.url.render_as_string(hide_password=False)
+            return Stores(url, store, tmp_path_factory.mktemp("week"), variables)
+
+    with postgres_database(postgres_url, postgres_template) as engine:
+        engine.dispose()
+
+        @contextmanager
+        def again() -> Iterator[Stores]:
+            with postgres_database(postgres_url, str(engine.url.database)) as copy, bucket_variables(s3_endpoint):
+                found = stores(copy, f"{bucket}-{copy.url.database}")
+                start, store = ObjectStore(bucket), ObjectStore(found.store)
+                for key in start.list(""):
+                    store.put(key, start.get(key))
+                yield found
+
+        yield Nursery(stores(engine, bucket), again)
 
 
 def test_a_run_killed_at_some_effect_and_run_again(nursery: Nursery) -> None:
@@ -82,6 +123,11 @@ def test_a_run_killed_at_some_effect_and_run_again(nursery: Nursery) -> None:
 
     for point in range(0, len(nursery.points), SAMPLE):
         nursery.killed_at(point)
+
+
+def test_the_same_on_postgresql_and_s3(cluster_nursery: Nursery) -> None:
+    for point in range(SAMPLE // 2, len(cluster_nursery.points), 3 * SAMPLE):
+        cluster_nursery.killed_at(point)
 
 
 @pytest.mark.slow
@@ -117,7 +163,7 @@ def _registers(world: World) -> None:
         fields.register_fields(connection, [fields.NewField("f3", "f3", POLYGONS[2], day(2))], world.now)
 
 
-@pytest.mark.parametrize("kind", ["laboratory", "postgres_laboratory"])
+@pytest.mark.parametrize("kind", ["laboratory", "cluster_laboratory"])
 def test_realtime_two_replays_and_registrations_at_the_same_time(kind: str, request: pytest.FixtureRequest) -> None:
     """In threads; none waits for another, none fails, and the end is as if all had come in order."""
     lab: Laboratory = request.getfixturevalue(kind)

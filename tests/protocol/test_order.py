@@ -264,5 +264,5 @@ def test_any_order_of_events_and_steps_ends_in_the_same_results(half: int, labor
     tell(laboratory, EXAMPLES // 2, half)
 
 
-def test_the_same_on_postgresql(postgres_laboratory: Laboratory) -> None:
-    tell(postgres_laboratory, EXAMPLES // 10, 3)
+def test_the_same_on_postgresql_and_s3(cluster_laboratory: Laboratory) -> None:
+    tell(cluster_laboratory, EXAMPLES // 12, 3)

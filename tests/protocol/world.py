@@ -58,9 +58,9 @@ from truth import (
 class Laboratory:
     """Two ledgers, for a world and for the one that it is compared with, and a store; used by one world at a time."""
 
-    def __init__(self, engines: tuple[Engine, Engine], folder: Path) -> None:
-        self.engines, self.folder = engines, folder
-        self.store = ObjectStore(str(folder))
+    def __init__(self, engines: tuple[Engine, Engine], store: str) -> None:
+        self.engines = engines
+        self.store = ObjectStore(store)
         self.oracle = Oracle(self.store)
         self.processors = tuple(_processor(engine, self.store, self.oracle) for engine in engines)
         self._worlds = 0
@@ -76,15 +76,15 @@ class Laboratory:
                 engine = open_engine(f"sqlite:///{scratch / name}.db")
                 stack.callback(engine.dispose)
                 engines.append(engine)
-            yield cls((engines[0], engines[1]), scratch / "store")
+            yield cls((engines[0], engines[1]), str(scratch / "store"))
 
     @classmethod
     @contextmanager
-    def on_postgresql(cls, url: str, template: str) -> Iterator[Laboratory]:
+    def on_a_cluster(cls, url: str, template: str, bucket: str) -> Iterator[Laboratory]:
+        """On PostgreSQL and S3."""
         server = open_engine(url)
         names = [f"world_{uuid4().hex}" for _ in range(2)]
         with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast_folder())))
             engines = []
             for name in names:
                 connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -93,15 +93,15 @@ class Laboratory:
                 engine = open_engine(make_url(url).set(database=name).render_as_string(hide_password=False))
                 stack.callback(engine.dispose)
                 engines.append(engine)
-            yield cls((engines[0], engines[1]), scratch / "store")
+            yield cls((engines[0], engines[1]), bucket)
         server.dispose()
 
     def world(self) -> World:
         """A new world with nothing but its two regions; the one before it ends."""
         self._worlds += 1
         if self._worlds % 50 == 0:
-            for rubbish in ("results", "scenes"):
-                shutil.rmtree(self.folder / rubbish, ignore_errors=True)
+            for key in (*self.store.list("results/"), *self.store.list("scenes/")):
+                self.store.delete(key)
             self.oracle.forget()
         return self._empty(0)
 
