@@ -82,8 +82,8 @@ validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml
 
 .PHONY: demo
-demo: install ## the whole in two minutes on simulated scenes: daily days, a late field and a late scene put right
-	$(bin)/satctl demo
+demo: install ## the whole in two minutes, late data put right (STORES=cluster: on PostgreSQL and S3)
+	$(bin)/satctl demo --stores $(or $(STORES),laptop)
 
 .PHONY: up
 up: install ## everything on this machine, the UI on http://localhost:3002

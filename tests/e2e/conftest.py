@@ -22,9 +22,12 @@ class Demo(NamedTuple):
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    home = tmp_path_factory.mktemp("e2e") / "demo"
+    return run_demo(tmp_path_factory.mktemp("e2e") / "demo")
+
+
+def run_demo(home: Path, *arguments: str) -> Demo:
     done = subprocess.run(
-        [*COMMAND, "--home", home],
+        [*COMMAND, "--home", home, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.e2e.conftest import COMMAND, Demo
+from tests.e2e.conftest import COMMAND, Demo, run_demo
 
 
 def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None:
@@ -21,9 +22,23 @@ def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None
     assert _started_for(demo.home) == []
 
 
-def test_a_demo_that_is_interrupted_ends_what_it_started(tmp_path: Path) -> None:
+def test_the_demo_on_the_stores_of_a_cluster_keeps_nothing_in_files(tmp_path: Path) -> None:
+    """PostgreSQL for the ledger and for Dagster, and S3: all of it gone at the end."""
+    demo = run_demo(tmp_path / "demo", "--stores", "cluster")
+
+    assert demo.exit_code == 0, demo.output
+    assert "database_url: postgresql://" in demo.output
+    assert "store: s3://" in demo.output
+    assert "NOT CLEAN" not in demo.output
+    assert list(demo.home.rglob("*.db")) == list(demo.home.rglob("*.parquet")) == []
+    assert _started_for(demo.home) == []
+
+
+@pytest.mark.parametrize("stores", ["laptop", "cluster"])
+def test_a_demo_that_is_interrupted_ends_what_it_started(stores: str, tmp_path: Path) -> None:
     home = tmp_path / "demo"
-    demo = subprocess.Popen([*COMMAND, "--home", home], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [*COMMAND, "--home", home, "--stores", stores]
+    demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for(lambda: (home / "dagster.log").exists() and len(_started_for(home)) > 3)
 
     demo.send_signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from satcommon.settings import settings
 
 from satctl import laptop
 from satctl.output import print_table, progress, say
+from satctl.servers import cluster_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +40,21 @@ LIMIT_SECONDS = 240  # for the sensors' part
 
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path), default=Path(".satfields/demo"), show_default=True)
-def demo(home: Path) -> None:
+@click.option(
+    "--stores",
+    type=click.Choice(["laptop", "cluster"]),
+    default="laptop",
+    show_default=True,
+    help="SQLite and a folder; or PostgreSQL and S3, started for the demo on this machine.",
+)
+def demo(home: Path, stores: str) -> None:
     """Show the whole on simulated scenes, in about two minutes. The home folder is emptied first.
 
     \b
     Examples:
       satctl demo
       satctl demo --home /tmp/satfields-demo
+      satctl demo --stores cluster
     """
     started = time.monotonic()
     home = home.absolute()
@@ -57,9 +66,21 @@ def demo(home: Path) -> None:
     today = datetime.now(UTC).date()
     late_day = today - timedelta(days=SENSOR_DAYS)
     os.environ.update(_environment(home, late_day))
-    settings.cache_clear()
+    with ExitStack() as stack:
+        if stores == "cluster":
+            with _step("start PostgreSQL and an S3 endpoint"):
+                os.environ.update(stack.enter_context(cluster_stores(home / "s3.log")))
+        settings.cache_clear()
+        _tell(home, today, late_day)
+    say(f"done in {time.monotonic() - started:.0f} s")
+
+
+def _tell(home: Path, today: date, late_day: date) -> None:
+    os.environ["DAGSTER_HOME"] = str(laptop.dagster_home(home))
     with _step("migrate the database, seed two regions and 15 fields"):
         env = _prepare(today)
+    for name in ("database_url", "store"):
+        say(f"  {name}: {getattr(env.settings, name)}")
     with _step(f"history job: {HISTORY_DAYS} days of two regions, one run each"):
         _fill_history(home, today - timedelta(days=SENSOR_DAYS + 1))
     with _step(f"enter a field late: {LATE_FIELD[1]!r}, planted 40 days ago"):
@@ -77,7 +98,7 @@ def demo(home: Path) -> None:
     _pictures(env, home, today - timedelta(days=1))
     _summary(home)
     _verify(env, today)
-    say(f"done in {time.monotonic() - started:.0f} s")
+    env.engine.dispose()
 
 
 def _environment(home: Path, late_day: date) -> dict[str, str]:
@@ -89,11 +110,11 @@ def _environment(home: Path, late_day: date) -> dict[str, str]:
         "SATFIELDS_HOME": str(home),
         "SATFIELDS_DATABASE_URL": "",
         "SATFIELDS_STORE": "",
+        "DAGSTER_POSTGRES_URL": "",
         "SATFIELDS_SCENE_SOURCE": "simulated",
         "SATFIELDS_SIMULATED_HELD": str(held),
         "SATFIELDS_SENSOR_SECONDS": "2",
         "SATFIELDS_RETRY_PAUSE_SECONDS": "5",
-        "DAGSTER_HOME": str(laptop.dagster_home(home)),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,10 +24,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dagster_home(home: Path) -> Path:
-    """Dagster's own folder in the home folder, with its configuration in place."""
+    """Dagster's own folder in the home folder, with its configuration in place.
+
+    Dagster keeps its records there too, or in PostgreSQL where DAGSTER_POSTGRES_URL names a database.
+    """
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), folder / "dagster.yaml")
+    parts = ["dagster.yaml", *(["dagster-postgresql.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    texts = [Path(__file__).with_name(part).read_text() for part in parts]
+    (folder / "dagster.yaml").write_text("\n".join(texts))
     return folder
 
 
@@ -75,7 +79,7 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         try:
             _wait_until_loaded(url, process, log)
@@ -103,7 +107,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel to end this process when its parent dies, a SIGKILL included."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
