@@ -107,6 +107,14 @@ def test_a_miss_and_its_carry_in_one_batch_are_one_miss(connection: Connection) 
     assert opened(connection) == {(1, 0): (Cause.REVISED_SCENE, "s", 0)}
 
 
+def test_of_two_misses_of_a_field_day_in_one_batch_the_later_one_holds(connection: Connection) -> None:
+    both = [OpenMiss(1, DAY, Cause.REVISED_FIELD, "f"), OpenMiss(1, DAY, Cause.REVISED_SCENE, "s")]
+
+    ledger.open_misses(connection, A, both, NOW)
+
+    assert opened(connection) == {(1, 0): (Cause.REVISED_SCENE, "s", 0)}
+
+
 def test_a_field_day_is_missed_once_at_most_but_may_be_missed_again(connection: Connection) -> None:
     miss(connection, 1, 0, Cause.LATE_FIELD, "one")
     ledger.resolve_misses(connection, A, [(1, DAY)], NOW)

@@ -10,10 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Delete, Row, Update, delete, func, select, update
 
-from satcommon.db.batches import rows_in
+from satcommon.db.batches import for_each, insert_rows, rows_in, upsert
 from satcommon.db.models import (
     Attempt,
     Cause,
@@ -121,7 +120,7 @@ def current_scene(connection: Connection, bbox_id: int, day: date) -> Row[tuple[
 
 def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> None:
     """Write columns of a region's day, which may be new."""
-    statement = _upsert(connection)(RegionDay).values(bbox_id=bbox_id, day=day, **values)
+    statement = upsert(connection)(RegionDay).values(bbox_id=bbox_id, day=day, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["bbox_id", "day"], set_=values))
 
 
@@ -129,7 +128,7 @@ def retire(connection: Connection, keys: Collection[str], now: datetime) -> None
     """Note that keys of result objects have moved away, so that the objects are collected in time."""
     if keys:
         rows = [{"object_key": key, "retired_at": now} for key in keys]
-        statement = _upsert(connection)(RetiredObject)
+        statement = upsert(connection)(RetiredObject)
         # Days that were closed without rows share an object: it is kept from when the last of them moves away.
         latest = {"retired_at": statement.excluded.retired_at}
         connection.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=latest), rows)
@@ -148,69 +147,61 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
 
 def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
     """Open misses; one that is open already takes the new cause and digest, and keeps its age. A carry changes none."""
-    rows = [
-        {
-            "bbox_id": bbox_id,
-            "field_id": m.field_id,
-            "date_missed": m.day,
-            "cause": m.cause,
-            "digest": m.digest,
-            "processing_time": now,
-            "processed": False,
-        }
-        for m in misses
-    ]
     where = {
         "index_elements": ["bbox_id", "field_id", "date_missed"],
         "index_where": open_misses_only(connection.dialect.name),
     }
-    statement = _upsert(connection)(Miss)
-    replacing = statement.on_conflict_do_update(
-        **where, set_={c: statement.excluded[c] for c in ("cause", "digest")} | {"attempts": 0}
-    )
-    for upsert, chosen in (
-        (replacing, [row for row in rows if row["cause"] != Cause.CARRY]),
-        (statement.on_conflict_do_nothing(**where), [row for row in rows if row["cause"] == Cause.CARRY]),
+
+    def replace(statement: Any) -> Any:
+        latest = {c: statement.excluded[c] for c in ("cause", "digest")} | {"attempts": 0}
+        return statement.on_conflict_do_update(**where, set_=latest)
+
+    carried: dict[tuple[int, date], OpenMiss] = {}
+    others: dict[tuple[int, date], OpenMiss] = {}  # of two of a field-day, the later one holds
+    for miss in misses:
+        (carried if miss.cause is Cause.CARRY else others)[miss.field_id, miss.day] = miss
+    same = {"bbox_id": bbox_id, "processing_time": now, "processed": False}
+    for chosen, on_conflict in (
+        (others, replace),
+        (carried, lambda statement: statement.on_conflict_do_nothing(**where)),
     ):
-        if chosen:
-            connection.execute(upsert, chosen)
+        rows = [
+            {"field_id": m.field_id, "date_missed": m.day, "cause": m.cause, "digest": m.digest}
+            for m in chosen.values()
+        ]
+        insert_rows(connection, Miss, rows, same, on_conflict)
 
 
 def resolve_misses(connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date]], now: datetime) -> None:
     """Close the open misses of field-days that are no longer expected, whatever opened them."""
-    _resolve(connection, bbox_id, [{"f": f, "d": d} for f, d in missed], now)
+    rows = [{"f": f, "d": d} for f, d in missed]
+    _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
 
 
 def resolve_opened(
     connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date, str]], now: datetime
 ) -> None:
     """Close the open misses of field-days that were computed, where the event that opened them is still the same."""
-    _resolve(connection, bbox_id, [{"f": f, "d": d, "o": o} for f, d, o in missed], now, Miss.digest == bindparam("o"))
-
-
-def _resolve(
-    connection: Connection, bbox_id: int, rows: list[dict[str, Any]], now: datetime, *also: ColumnElement[bool]
-) -> None:
-    if rows:
-        statement = _update_open(bbox_id).where(*also)
-        connection.execute(statement.values(processed=True, resolved_time=now), rows)
-
-
-def _update_open(bbox_id: int) -> Update:
-    """The update of open misses, each by `f` and `d`, field id and day."""
-    return update(Miss).where(
-        Miss.bbox_id == bbox_id,
-        Miss.field_id == bindparam("f"),
-        Miss.date_missed == bindparam("d"),
-        Miss.processed.is_(False),
-    )
+    rows = [{"f": f, "d": d, "o": o} for f, d, o in missed]
+    _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
 
 
 def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
     """Count one more failed attempt of open misses, from which their pause grows."""
-    if failed:
-        values = {"attempts": Miss.attempts + 1, "tried_at": now}
-        connection.execute(_update_open(bbox_id).values(values), [{"f": f, "d": d} for f, d in failed])
+    rows = [{"f": f, "d": d} for f, d in failed]
+    _update_open(connection, bbox_id, rows, {"attempts": Miss.attempts + 1, "tried_at": now})
+
+
+def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
+    """Update open misses, each by `f` and `d`, field id and day, and by `o`, what opened it, where that is told."""
+    keys = {"f": "field_id", "d": "date_missed", "o": "digest"}
+    keys = {key: column for key, column in keys.items() if rows and key in rows[0]}
+
+    def statement(given: Mapping[str, ColumnElement[Any]]) -> Update:
+        same = [Miss.__table__.c[column] == given[key] for key, column in keys.items()]
+        return update(Miss).where(Miss.bbox_id == bbox_id, Miss.processed.is_(False), *same).values(values)
+
+    for_each(connection, Miss, keys, rows, statement)
 
 
 def forget_failures(
@@ -270,9 +261,9 @@ def backlog(connection: Connection, bbox_id: int) -> list[Backlog]:
 
 def withdraw(connection: Connection, bbox_id: int, rows: Iterable[tuple[int, date]], now: datetime) -> None:
     """List rows (field id, day) to be taken out of the published objects."""
-    values = [{"bbox_id": bbox_id, "field_id": f, "day": d, "listed_at": now} for f, d in rows]
-    if values:
-        connection.execute(_upsert(connection)(Withdrawal).on_conflict_do_nothing(), values)
+    listed = [{"field_id": f, "day": d} for f, d in rows]
+    same = {"bbox_id": bbox_id, "listed_at": now}
+    insert_rows(connection, Withdrawal, listed, same, lambda statement: statement.on_conflict_do_nothing())
 
 
 def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -> set[tuple[int, date]]:
@@ -285,11 +276,13 @@ def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -
 
 def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:
     """Take rows off the list: a published object lacks them, or they are expected again."""
-    if rows:
-        statement = delete(Withdrawal).where(
-            Withdrawal.bbox_id == bbox_id, Withdrawal.field_id == bindparam("f"), Withdrawal.day == bindparam("d")
-        )
-        connection.execute(statement, [{"f": f, "d": d} for f, d in rows])
+    listed = [{"f": f, "d": d} for f, d in rows]
+
+    def statement(given: Mapping[str, ColumnElement[Any]]) -> Delete:
+        same = (Withdrawal.field_id == given["f"], Withdrawal.day == given["d"])
+        return delete(Withdrawal).where(Withdrawal.bbox_id == bbox_id, *same)
+
+    for_each(connection, Withdrawal, {"f": "field_id", "d": "day"}, listed, statement)
 
 
 def external_ids(connection: Connection, field_ids: Collection[int]) -> dict[int, str]:
@@ -312,27 +305,17 @@ def record_attempts(
     now: datetime,
 ) -> None:
     """Write the audit trail of one day's processing: fields by id, with the error or None."""
-    if not errors:
-        return
-    connection.execute(
-        insert(Attempt),
-        [
-            {
-                "field_id": field_id,
-                "bbox_id": bbox_id,
-                "processing_time": started,
-                "processing_type": processing_type,
-                "error_code": None if error is None else error[:300],
-                "created_at": now,
-                "day": day,
-                "run_id": run_id,
-                "duration_seconds": (now - started).total_seconds(),
-            }
-            for field_id, error in errors.items()
-        ],
-    )
-
-
-def _upsert(connection: Connection) -> Any:
-    """The database's own INSERT, which knows ON CONFLICT; both speak the same SQL here."""
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    rows = [
+        {"field_id": field_id, "error_code": None if error is None else error[:300]}
+        for field_id, error in errors.items()
+    ]
+    same = {
+        "bbox_id": bbox_id,
+        "processing_time": started,
+        "processing_type": processing_type,
+        "created_at": now,
+        "day": day,
+        "run_id": run_id,
+        "duration_seconds": (now - started).total_seconds(),
+    }
+    insert_rows(connection, Attempt, rows, same)
