@@ -11,19 +11,16 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
-from satcommon.db.engine import open_engine, writing
+from satcommon.db.engine import engine_of, open_engine, writing
 from satcommon.db.models import Base, UtcDateTime
 from satcommon.settings import settings
 from satctl.migrations import LOCK_KEY
-from sqlalchemy import Connection, Engine, Enum, func, select
-
-
-def _url() -> str:
-    return context.config.get_main_option("sqlalchemy.url") or settings().database_url
+from sqlalchemy import Connection, Engine, Enum, func, select, text
 
 
 def _engine() -> Engine:
-    return context.config.attributes.get("engine") or open_engine(_url(), settings().database_timeout_seconds)
+    named = context.config.get_main_option("sqlalchemy.url")
+    return context.config.attributes.get("engine") or (open_engine(named) if named else engine_of(settings()))
 
 
 def _render_item(kind: str, item: Any, _autogen: AutogenContext) -> str | Literal[False]:
@@ -39,6 +36,7 @@ def _lock(connection: Connection) -> None:
     """Keep other migrations out until the transaction ends. SQLite needs none: `writing` began IMMEDIATE."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index on a large table takes its time
 
 
 def _migrate() -> None:
@@ -75,7 +73,8 @@ def _write_ahead(engine: Engine) -> None:
 
 
 def _print_sql() -> None:
-    context.configure(url=_url(), target_metadata=Base.metadata, literal_binds=True)
+    url = context.config.get_main_option("sqlalchemy.url") or settings().database_url
+    context.configure(url=url, target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 

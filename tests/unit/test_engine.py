@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from satcommon.db.engine import open_engine, reading, require_current, revision, writing
+from satcommon.db.engine import open_engine, reading, require_current, revision, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Registry, Run, Season
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SettingError
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, event, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 
@@ -204,3 +204,38 @@ def test_the_password_of_an_unknown_url_is_not_shown() -> None:
         open_engine("mysql://someone:secret@localhost/satfields")
 
     assert "secret" not in str(caught.value)
+
+
+def test_parameters_of_the_url_reach_libpq_and_go_before_our_own() -> None:
+    told: dict[str, object] = {}
+
+    def connect(_dialect: object, _record: object, _arguments: object, parameters: dict[str, object]) -> None:
+        told.update(parameters)
+        raise RuntimeError("far enough")
+
+    query = "sslmode=verify-full&sslrootcert=/ca.pem&application_name=mine&connect_timeout=3&options=-c%20work_mem=8MB"
+    engine = open_engine(f"postgresql://someone:secret@db:5433/satfields?{query}", 5, 60)
+    event.listen(engine, "do_connect", connect)
+
+    with pytest.raises(RuntimeError, match="far enough"):
+        engine.connect()
+
+    assert told["sslmode"] == "verify-full"
+    assert told["sslrootcert"] == "/ca.pem"
+    assert told["application_name"] == "mine"
+    assert told["connect_timeout"] == "3"
+    assert told["keepalives_idle"] == 30
+    assert told["options"] == (
+        "-c lock_timeout=5000 -c statement_timeout=60000 -c idle_in_transaction_session_timeout=60000 -c work_mem=8MB"
+    )
+
+
+def test_a_url_is_shown_without_the_secrets_of_its_query() -> None:
+    url = open_engine("postgresql://u:one@db/satfields?password=two&sslpassword=three&sslmode=require").url
+
+    assert shown(url) == "postgresql+psycopg://u:***@db/satfields?sslmode=require"
+
+
+def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
+    with pytest.raises(SettingError, match=r"SATFIELDS_DATABASE_URL.*invalid connection option \"sslmod\""):
+        revision(open_engine("postgresql://u:secret@localhost:1/satfields?sslmod=require"))

@@ -1,18 +1,19 @@
-"""Collecting rubbish: objects that no key names, a day after they were put or their key moved away."""
+"""Collecting rubbish: objects that no key names, a day after they were put or their key moved away; old attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, select
 
 from satcommon.db.batches import batches
 from satcommon.db.engine import reading, writing
-from satcommon.db.models import RegionDay, RetiredObject, Scene
+from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
 from satcommon.objects import ObjectStore
 
 KEPT_FOR = timedelta(days=1)  # longer than any run may wait between its put and its commit
+_ATTEMPTS = 10_000  # removed in one transaction, so that nobody waits for it
 
 
 def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
@@ -42,3 +43,22 @@ def collect(engine: Engine, store: ObjectStore, keys: list[str], progress: Calla
     with writing(engine) as connection:
         for batch in batches(keys):
             connection.execute(delete(RetiredObject).where(RetiredObject.object_key.in_(batch)))
+
+
+def old_attempts(engine: Engine, before: datetime) -> int:
+    """How many attempts were written before an instant."""
+    with reading(engine) as connection:
+        statement = select(func.count()).select_from(Attempt).where(Attempt.created_at < before)
+        return connection.execute(statement).scalar_one()
+
+
+def remove_attempts(engine: Engine, before: datetime) -> int:
+    """Remove the attempts that were written before an instant, some at a time; gives how many there were."""
+    oldest = select(Attempt.attempt_id).where(Attempt.created_at < before).order_by(Attempt.created_at).limit(_ATTEMPTS)
+    removed = 0
+    while True:
+        with writing(engine) as connection:
+            found = connection.execute(delete(Attempt).where(Attempt.attempt_id.in_(oldest))).rowcount
+        removed += found
+        if found < _ATTEMPTS:
+            return removed

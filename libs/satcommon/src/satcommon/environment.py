@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from satcommon.db.engine import open_engine, require_current
+from satcommon.db.engine import engine_of, require_current
 from satcommon.deadlines import Deadlines
 from satcommon.settings import Settings, settings
 
@@ -61,7 +61,7 @@ def environment() -> Environment:
         DatabaseVersionError: it is not migrated, or newer than this code.
     """
     chosen = settings()
-    engine = open_engine(chosen.database_url, chosen.database_timeout_seconds)
+    engine = engine_of(chosen)
     require_current(engine)
     return Environment(chosen, engine)
 

@@ -78,9 +78,16 @@ class Settings(BaseSettings):
         30.0, ge=0, description="pause before work is asked for again; doubles each time"
     )
     database_timeout_seconds: float = Field(
-        30.0, gt=0, description="how long a locked or silent database is waited for"
+        30.0, gt=0, le=86_400, description="how long a locked or silent database is waited for"
     )
     store_timeout_seconds: float = Field(60.0, gt=0, description="how long a bucket that does not answer is waited for")
+    database_statement_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="how long PostgreSQL lets a statement run, or a transaction pause"
+    )
+    database_connections: int = Field(
+        4, ge=2, description="of a process to PostgreSQL, at most; a run needs one, its heartbeat another"
+    )
+    attempts_days: int = Field(400, ge=1, description="for which attempts are kept, the audit trail of processing")
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
 
     @field_validator("home", "algorithms", "simulated_held")

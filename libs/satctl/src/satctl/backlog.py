@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -116,7 +116,7 @@ def reprocess(
             say(f"{counted(again, 'failed field-day')} will be tried again")
     tags = {"dagster/partition": region, f"dagster/partition/{REGION}": region} | lane("replay", region)
     run_id = graphql.launch(url, "reprocessing", REPLAY_JOB, tags, {})
-    say(f"launched {REPLAY_JOB} for region {region}: {url}/runs/{run_id}")
+    say(f"launched {REPLAY_JOB} for region {region}: {graphql.public(url)}/runs/{run_id}")
 
 
 @click.command()
@@ -125,23 +125,30 @@ def reprocess(
 def gc(dry_run: bool, as_json: bool) -> None:
     """Remove result and scene objects that no key names, a day after they were put or their key moved away.
 
+    Attempts, the audit trail of processing, are removed SATFIELDS_ATTEMPTS_DAYS after they were written.
+
     \b
     Examples:
       satctl gc --dry-run
       satctl gc
     """
-    from satcommon.collector import collect, rubbish
+    from satcommon.collector import collect, old_attempts, remove_attempts, rubbish
 
+    now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
         with progress("looking for objects that no key names"):
-            keys = rubbish(env.engine, store, datetime.now(UTC))
+            keys = rubbish(env.engine, store, now)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
                 collect(env.engine, store, keys, advance)
+        kept_from = now - timedelta(days=env.settings.attempts_days)
+        with progress("attempts"):
+            attempts = (old_attempts if dry_run else remove_attempts)(env.engine, kept_from)
     if as_json:
-        print_json({"removed": not dry_run, "keys": keys})
+        print_json({"removed": not dry_run, "keys": keys, "attempts": attempts})
         return
     for key in keys:
         say(key)
-    say(f"{counted(len(keys), 'object')} {'would be removed' if dry_run else 'removed'}")
+    attempted = f"{counted(attempts, 'attempt')} of before {kept_from:%Y-%m-%d}"
+    say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")

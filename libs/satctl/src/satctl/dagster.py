@@ -32,7 +32,9 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
     url = value or settings().dagster_url
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         named = "--url" if value else "SATFIELDS_DAGSTER_URL"
-        raise InputError(f"{named}={url!r}: expected the address of Dagster's webserver, as http://localhost:3002")
+        raise InputError(
+            f"{named}={graphql.public(url)!r}: expected the address of Dagster's webserver, as http://localhost:3002"
+        )
     return url.rstrip("/")
 
 
@@ -73,7 +75,7 @@ def list_locations(url: str, as_json: bool) -> None:
     elif found:
         print_table(("location", "state", "error"), [tuple(one.values()) for one in found])
     else:
-        say(f"Dagster at {url} has no code locations")
+        say(f"Dagster at {graphql.public(url)} has no code locations")
     if any(one["state"] == "broken" for one in found):
         raise click.exceptions.Exit(1)
 
@@ -265,4 +267,4 @@ def _ended(url: str, run_id: str, job: str) -> graphql.Run:
 
 
 def _page(url: str, run_id: str) -> str:
-    return f"{url}/runs/{run_id}"
+    return f"{graphql.public(url)}/runs/{run_id}"

@@ -26,16 +26,18 @@ def upgrade() -> None:
       satctl db upgrade
       SATFIELDS_DATABASE_URL=postgresql://satfields@db/satfields satctl db upgrade
     """
+    from satcommon.db.engine import shown
+
     from satctl import migrations
 
     with opened_engine() as engine:
         is_there(engine)  # refuses a file that is something else
         before, after = migrations.upgrade(engine)
-        shown = engine.url.render_as_string(hide_password=True)
+        database = shown(engine.url)
     if before == after:
-        say(f"{shown} is at revision {after} already; nothing was changed")
+        say(f"{database} is at revision {after} already; nothing was changed")
     else:
-        say(f"{shown} went from {before or 'nothing'} to revision {after}")
+        say(f"{database} went from {before or 'nothing'} to revision {after}")
 
 
 @db.command()
@@ -50,17 +52,21 @@ def current(as_json: bool) -> None:
       satctl db current
       satctl db current --json
     """
-    from satcommon.db.engine import revision
+    from satcommon.db.engine import revision, shown
     from satcommon.db.models import SCHEMA_REVISION
 
     with opened_engine() as engine:
         found = revision(engine) if is_there(engine) else None
-        shown = engine.url.render_as_string(hide_password=True)
+        database = shown(engine.url)
     fits = found == SCHEMA_REVISION
     if as_json:
-        print_json({"database": shown, "revision": found, "code_revision": SCHEMA_REVISION, "fits": fits})
+        print_json({"database": database, "revision": found, "code_revision": SCHEMA_REVISION, "fits": fits})
     else:
-        facts = [("database", shown), ("its revision", found or "none: not migrated"), ("this code's", SCHEMA_REVISION)]
+        facts = [
+            ("database", database),
+            ("its revision", found or "none: not migrated"),
+            ("this code's", SCHEMA_REVISION),
+        ]
         print_facts(facts)
     if not fits:
         raise click.exceptions.Exit(1)

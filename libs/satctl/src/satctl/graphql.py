@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from satcommon.errors import InputError, PermanentError, RetryableError
 
@@ -90,9 +91,15 @@ def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> di
         return dict(Client(transport=transport).execute(GraphQLRequest(query, variable_values=variables)))
     except (RequestException, TransportError, OSError) as error:
         raise RetryableError(
-            f"Dagster does not answer at {url} ({type(error).__name__}); is it up (`make up`), and is "
+            f"Dagster does not answer at {public(url)} ({type(error).__name__}); is it up (`make up`), and is "
             "SATFIELDS_DAGSTER_URL its address?"
         ) from error
+
+
+def public(url: str) -> str:
+    """A webserver's address without the user and password that may be in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def location_states(url: str) -> dict[str, str]:
@@ -120,7 +127,7 @@ def reload_location(url: str, name: str) -> None:
     found = execute(url, _RELOAD, {"name": name})["reloadRepositoryLocation"]
     if found["__typename"] == "RepositoryLocationNotFound":
         known = ", ".join(location_states(url)) or "none"
-        raise InputError(f"Dagster at {url} has no code location {name!r} (known: {known})")
+        raise InputError(f"Dagster at {public(url)} has no code location {name!r} (known: {known})")
     loaded = found.get("locationOrLoadError") or found
     if loaded["__typename"] != LOADED:
         raise PermanentError(f"the code location {name!r} was not loaded: {_said(loaded)}")
@@ -150,7 +157,7 @@ def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[
     chosen = {name: value for name, value in (("statuses", statuses), ("runIds", run_ids)) if value}
     found = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
     if found["__typename"] != "Runs":
-        raise PermanentError(f"Dagster at {url} lists no runs: {_said(found)}")
+        raise PermanentError(f"Dagster at {public(url)} lists no runs: {_said(found)}")
     return [
         Run(
             run_id=run["runId"],
@@ -177,7 +184,9 @@ def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: M
     params = {"selector": selector, "mode": "default", "runConfigData": dict(config), "executionMetadata": metadata}
     found = execute(url, _LAUNCH, {"params": params})["launchRun"]
     if found["__typename"] != "LaunchRunSuccess":
-        raise PermanentError(f"Dagster at {url} did not launch {job!r} in location {location!r}: {_said(found)}")
+        raise PermanentError(
+            f"Dagster at {public(url)} did not launch {job!r} in location {location!r}: {_said(found)}"
+        )
     return str(found["run"]["runId"])
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "plan": ("satctl.backlog", "Show what draining the backlog costs."),
     "reprocess": ("satctl.backlog", "Drain a region's backlog now."),
     "history": ("satctl.story", "Tell how one number came about."),
+    "doctor": ("satctl.doctor", "Check each setting against the world."),
     "gc": ("satctl.backlog", "Remove objects that no key names."),
     "export": ("satctl.export", "Write a region's or a field's rows to a file."),
     "locations": ("satctl.dagster", "List and reload Dagster's code locations."),

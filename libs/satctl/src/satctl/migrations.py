@@ -11,7 +11,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from satcommon.db.engine import revision
+from satcommon.db.engine import revision, shown
 from satcommon.errors import DatabaseVersionError, InputError
 from sqlalchemy import Engine
 
@@ -81,8 +81,7 @@ def _known_revision(engine: Engine, config: Config) -> str | None:
     revisions = _revisions(config)
     if found is None or found in revisions:
         return found
-    shown = engine.url.render_as_string(hide_password=True)
     raise DatabaseVersionError(
-        f"The database {shown} is at revision {found}, newer than this code's {revisions[0]}. Nothing was changed; "
-        "upgrade the code."
+        f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL) is at revision {found}, newer than this code's "
+        f"{revisions[0]}. Nothing was changed; upgrade the code."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from satcommon.db.engine import open_engine, require_current
+from satcommon.db.engine import engine_of, require_current, shown
 from satcommon.environment import Environment
 from satcommon.errors import DatabaseVersionError, SettingError
 from satcommon.settings import settings
@@ -26,8 +26,9 @@ def opened() -> Iterator[Environment]:
     """
     with opened_engine() as engine:
         if not is_there(engine):
-            shown = engine.url.render_as_string(hide_password=True)
-            raise DatabaseVersionError(f"There is no database {shown} yet. Run `satctl db upgrade`.")
+            raise DatabaseVersionError(
+                f"There is no database {shown(engine.url)} (SATFIELDS_DATABASE_URL) yet. Run `satctl db upgrade`."
+            )
         require_current(engine)
         yield Environment(settings(), engine)
 
@@ -35,8 +36,7 @@ def opened() -> Iterator[Environment]:
 @contextmanager
 def opened_engine() -> Iterator[Engine]:
     """The engine alone, whatever state its database is in."""
-    chosen = settings()
-    engine = open_engine(chosen.database_url, chosen.database_timeout_seconds)
+    engine = engine_of(settings())
     try:
         yield engine
     finally:

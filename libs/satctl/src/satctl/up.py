@@ -28,7 +28,7 @@ def up(port: int, seed: bool) -> None:
       satctl up
       satctl up --port 3010 --no-seed
     """
-    from satcommon.db.engine import open_engine, reading
+    from satcommon.db.engine import engine_of, reading
     from satcommon.db.registry import regions
 
     from satctl.main import main
@@ -37,7 +37,7 @@ def up(port: int, seed: bool) -> None:
     laptop.check_port(port)
     home = settings().home
     home.mkdir(parents=True, exist_ok=True)
-    engine = open_engine(settings().database_url, settings().database_timeout_seconds)
+    engine = engine_of(settings())
     upgrade(engine)
     with reading(engine) as connection:
         empty = not regions(connection)

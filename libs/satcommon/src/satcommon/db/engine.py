@@ -2,7 +2,8 @@
 
 SQLite: a transaction that reads first and then writes fails at once with SQLITE_BUSY_SNAPSHOT, whatever the time-out,
 so every writing transaction begins IMMEDIATE; the driver is left in autocommit and SQLAlchemy's `begin` event opens it.
-PostgreSQL: reading takes one snapshot (REPEATABLE READ), writing is READ COMMITTED under row locks.
+PostgreSQL: reading takes one snapshot (REPEATABLE READ), writing is READ COMMITTED under row locks. Whatever becomes of
+the network, of the server or of a process that holds a lock, nobody waits for ever: each wait has its time-out.
 """
 
 from __future__ import annotations
@@ -11,51 +12,106 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from satcommon.db.models import SCHEMA_REVISION
-from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SettingError
+from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SatfieldsError, SettingError
+from satcommon.settings import Settings
 
 _WRITES = "satfields_writes"
 # What SQLite says when the file is the trouble; its other operational errors are mistakes of ours.
 _UNAVAILABLE = ("locked", "unable to open", "disk", "full", "readonly", "read-only", "not a database", "malformed")
 
 
-def open_engine(url: str, timeout_seconds: float = 30.0) -> Engine:
+# What to do about PostgreSQL's errors, by psycopg's names for them.
+_ADVICE = {
+    "LockNotAvailable": "Another transaction held it for longer than SATFIELDS_DATABASE_TIMEOUT_SECONDS; try again.",
+    "QueryCanceled": "It took longer than SATFIELDS_DATABASE_STATEMENT_SECONDS; try again, or raise that.",
+    "IdleInTransactionSessionTimeout": "The process paused for longer than SATFIELDS_DATABASE_STATEMENT_SECONDS.",
+    "DeadlockDetected": "Try again.",
+    "ReadOnlySqlTransaction": "Let SATFIELDS_DATABASE_URL name a server that takes writes.",
+}
+_SECRETS = ("password", "sslpassword")  # of a URL's query
+_KEPT = 1  # connections of a process between transactions; the rest of its budget is opened when it is needed
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The ledger's engine, as the settings have it; raises what `open_engine` raises."""
+    return open_engine(
+        settings.database_url,
+        settings.database_timeout_seconds,
+        settings.database_statement_seconds,
+        settings.database_connections,
+    )
+
+
+def open_engine(
+    url: str, timeout_seconds: float = 30.0, statement_seconds: float = 300.0, connections: int = 4
+) -> Engine:
     """An engine for the ledger; it connects on first use.
 
     Args:
-        url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://...`` (psycopg 3 is used whatever driver it names).
+        url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://...`` (psycopg 3 is used whatever driver it names;
+            its query holds any of libpq's parameters, as ``sslmode`` and ``sslrootcert``).
         timeout_seconds: how long a lock is waited for.
+        statement_seconds: how long PostgreSQL lets a statement run, or a transaction pause, before it ends them.
+        connections: that PostgreSQL is asked for at most by this process.
 
     Raises:
         SettingError: the URL names no database that is supported.
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
+        # Neither the URL nor what was said of it is shown: a part of the password may be in it.
         raise SettingError(
-            "SATFIELDS_DATABASE_URL is no database URL: expected sqlite:///FILE or postgresql://..."
-        ) from error
+            "SATFIELDS_DATABASE_URL is no database URL: expected sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special characters of the password"
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": timeout_seconds, "check_same_thread": False})
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        milliseconds = int(timeout_seconds * 1000)
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            pool_size=2,  # a run needs one connection at a time, and its heartbeat another
-            connect_args={
-                "options": f"-c lock_timeout={milliseconds}",
-                "connect_timeout": max(2, int(timeout_seconds)),
-            },
+            pool_pre_ping=True,  # a server that was restarted is met with a new connection, not with an error
+            pool_size=_KEPT,
+            max_overflow=max(0, connections - _KEPT),
+            pool_timeout=timeout_seconds,
+            connect_args=_connect_args(parsed, timeout_seconds, statement_seconds),
         )
-    shown = parsed.render_as_string(hide_password=True)
-    raise SettingError(f"SATFIELDS_DATABASE_URL={shown!r}: expected sqlite:///FILE or postgresql://...")
+    raise SettingError(f"SATFIELDS_DATABASE_URL={shown(parsed)!r}: expected sqlite:///FILE or postgresql://...")
+
+
+def shown(url: URL) -> str:
+    """A database's URL without its secrets."""
+    return url.difference_update_query(_SECRETS).render_as_string(hide_password=True)
+
+
+def _connect_args(url: URL, timeout_seconds: float, statement_seconds: float) -> dict[str, Any]:
+    """What libpq is told besides the URL, which goes before."""
+    of_server = {
+        "lock_timeout": timeout_seconds,
+        "statement_timeout": statement_seconds,
+        "idle_in_transaction_session_timeout": statement_seconds,  # a process that hangs would keep its region's lock
+    }
+    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in of_server.items()]
+    asked = url.query.get("options", "")
+    arguments = {
+        "fallback_application_name": "satfields",
+        "connect_timeout": min(10, max(2, int(timeout_seconds))),  # of one address; 2 is libpq's least
+        # A peer that vanished without a word is given up after a minute, whether or not something was sent to it.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+    arguments = {name: value for name, value in arguments.items() if name not in url.query}
+    return arguments | {"options": " ".join([*options, *([asked] if isinstance(asked, str) else asked)])}
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
@@ -90,26 +146,41 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _explained(engine: Engine) -> Iterator[None]:
-    """Turn what the driver says of a database that can't be reached into an error that tells what to do."""
-    shown = engine.url.render_as_string(hide_password=True)
+    """Turn what the driver says of a database that can't be used into an error that tells what to do."""
     try:
         yield
-    except OperationalError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        if "no such table" in said:
-            raise DatabaseVersionError(
-                f"The database {shown} is not migrated ({said}). Run `satctl db upgrade`."
-            ) from error
-        if engine.dialect.name == "sqlite" and not any(word in said for word in _UNAVAILABLE):
-            raise
-        raise DatabaseUnavailableError(
-            f"The database {shown} could not be used: {said}. Check SATFIELDS_DATABASE_URL, run "
-            "`satctl db upgrade` if it was never made, and try again."
-        ) from error
     except DBAPIError as error:
-        if "UndefinedTable" in type(error.orig).__name__:
-            raise DatabaseVersionError(f"The database {shown} is not migrated. Run `satctl db upgrade`.") from error
-        raise
+        told = _told(engine, error)
+        if told is None:
+            raise
+        raise told from error
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailableError(
+            f"All connections to {shown(engine.url)} that this process may have are in use; it needs more of them "
+            "(SATFIELDS_DATABASE_CONNECTIONS), or less at a time"
+        ) from error
+
+
+def _told(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
+    """The error for people; None for mistakes of ours."""
+    said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    kind = type(error.orig).__name__
+    database = f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL)"
+    if "no such table" in said or kind == "UndefinedTable":
+        return DatabaseVersionError(f"{database} is not migrated ({said}). Run `satctl db upgrade`.")
+    if kind in _ADVICE:
+        return DatabaseUnavailableError(f"{database} could not be used: {said}. {_ADVICE[kind]}")
+    if kind == "InsufficientPrivilege":
+        return SettingError(f"{database} refuses its user: {said}. Grant it that, or name another user.")
+    sqlites_mistake = engine.dialect.name == "sqlite" and not any(word in said for word in _UNAVAILABLE)
+    if isinstance(error, OperationalError) and not sqlites_mistake:
+        return DatabaseUnavailableError(
+            f"{database} could not be used: {said}. Check SATFIELDS_DATABASE_URL, run `satctl db upgrade` if it was "
+            "never made, and try again."
+        )
+    if error.statement is None and engine.dialect.name == "postgresql":  # psycopg took the URL for something else
+        return SettingError(f"{database} can't be connected to: {said}. Correct SATFIELDS_DATABASE_URL.")
+    return None
 
 
 def revision(engine: Engine) -> str | None:
@@ -127,13 +198,13 @@ def require_current(engine: Engine) -> None:
     Raises:
         DatabaseVersionError: not migrated, behind, or newer than the code.
     """
-    shown = engine.url.render_as_string(hide_password=True)
+    database = f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL)"
     found = revision(engine)
     if found == SCHEMA_REVISION:
         return
     if found is None or found < SCHEMA_REVISION:
         state = "not migrated" if found is None else f"at revision {found}, behind this code's {SCHEMA_REVISION}"
-        raise DatabaseVersionError(f"The database {shown} is {state}. Run `satctl db upgrade`.")
+        raise DatabaseVersionError(f"{database} is {state}. Run `satctl db upgrade`.")
     raise DatabaseVersionError(
-        f"The database {shown} is at revision {found}, newer than this code's {SCHEMA_REVISION}. Upgrade the code."
+        f"{database} is at revision {found}, newer than this code's {SCHEMA_REVISION}. Upgrade the code."
     )
