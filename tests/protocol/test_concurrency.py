@@ -1,0 +1,79 @@
+"""Many processes on one ledger: none is refused or deadlocked, nothing is lost, and the end is the serial one's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections import Counter
+from typing import Any
+
+import pytest
+from crowd import SharedSatellite, retold, work
+from truth import THE_END
+from world import Laboratory, World, same_results
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["crowd", "geopandas", "exactextract", "rasterio", "pyarrow.parquet"])
+
+
+def crowded(laboratory: Laboratory, processes: int, seconds: float) -> Counter[str]:
+    """Let a crowd work, then compare with a world that is told the same serially; gives what was done how often."""
+    world = laboratory.world()
+    folder = laboratory.folder.parent / f"crowd {id(world)}"
+    (folder / "deliveries").mkdir(parents=True)
+    (folder / "store").symlink_to(laboratory.folder)
+    url = world.engine.url.render_as_string(hide_password=False)
+    start = _forks.Barrier(processes)
+    crowd = [_forks.Process(target=work, args=(n, processes, url, folder, seconds, start)) for n in range(processes)]
+
+    for process in crowd:
+        process.start()
+    for process in crowd:
+        process.join(seconds + 120)
+    told: list[Any] = [pickle.loads((folder / f"said {n}").read_bytes()) for n in range(processes)]
+
+    assert [process.exitcode for process in crowd] == [0] * processes
+    assert [said for said, _ in told if isinstance(said, str)] == []
+    serial = laboratory.reference()
+    for said, _ in told:
+        retold(said, serial)
+    _finish(serial, folder)
+    known = World.of(laboratory, THE_END)
+    known.fields, known.regions = (
+        serial.fields,
+        {name: type(r)(version=r.version) for name, r in serial.regions.items()},
+    )
+    _finish(known, folder)
+    same_results(known, serial)
+    known.audit()
+    known.all_is_true()
+    return sum((Counter(done) for _, done in told), Counter())
+
+
+def _finish(world: World, folder: Any) -> None:
+    """Everything is asked for, closed and replayed, long after."""
+    world.now = THE_END
+    world.satellite.deliveries = SharedSatellite(folder / "deliveries").told()
+    world.drain()
+
+
+def test_eight_processes_on_postgresql(postgres_laboratory: Laboratory) -> None:
+    done = crowded(postgres_laboratory, processes=8, seconds=6)
+
+    assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
+
+
+def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory) -> None:
+    done = crowded(laboratory, processes=4, seconds=5)
+
+    assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
+
+
+@pytest.mark.slow
+def test_eight_processes_on_postgresql_for_two_minutes(postgres_laboratory: Laboratory) -> None:
+    assert crowded(postgres_laboratory, processes=8, seconds=120)
+
+
+@pytest.mark.slow
+def test_four_processes_on_sqlite_for_half_a_minute(laboratory: Laboratory) -> None:
+    assert crowded(laboratory, processes=4, seconds=30)
