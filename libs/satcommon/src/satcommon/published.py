@@ -49,7 +49,7 @@ def published(
     opened = (
         select(Field.external_id, func.min(Miss.date_missed).label("day"))
         .join(Field, Field.field_id == Miss.field_id)
-        .where(Miss.bbox_id == region.bbox_id, Miss.processed.is_(False), *chosen)
+        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed, *chosen)
         .group_by(Field.external_id)
     )
     listed = ledger.withdrawals(connection, region.bbox_id, first, last)

@@ -114,7 +114,7 @@ def listed(connection: Connection, region: Row[tuple[Region]] | None) -> list[Li
         within[row.field_id].append(row.name)
         if row.home:
             homes[row.field_id] = row.name
-    counts = select(Miss.field_id, func.count().label("open")).where(Miss.processed.is_(False)).group_by(Miss.field_id)
+    counts = select(Miss.field_id, func.count().label("open")).where(~Miss.processed).group_by(Miss.field_id)
     missed = {row.field_id: row.open for row in connection.execute(counts)}
     current = select(*Season.__table__.columns).join(
         Field, (Field.field_id == Season.field_id) & (Field.planting_date == Season.planting_date)
@@ -193,7 +193,7 @@ def _in_region(connection: Connection, field_id: int, member: Row[Any]) -> InReg
     last = ledger.watermark(connection, member.bbox_id)
     causes = (
         select(Miss.cause, func.count(), func.min(Miss.date_missed), func.max(Miss.date_missed))
-        .where(Miss.bbox_id == member.bbox_id, Miss.field_id == field_id, Miss.processed.is_(False))
+        .where(Miss.bbox_id == member.bbox_id, Miss.field_id == field_id, ~Miss.processed)
         .group_by(Miss.cause)
         .order_by(Miss.cause)
     )
@@ -229,7 +229,7 @@ class Backlog:
     def of(cls, connection: Connection, external_ids: Collection[str]) -> Backlog:
         """The backlog of some fields."""
         ids = [row.field_id for row in fields(connection, external_ids)]
-        misses = select(Miss.bbox_id, Miss.field_id, Miss.date_missed).where(Miss.processed.is_(False))
+        misses = select(Miss.bbox_id, Miss.field_id, Miss.date_missed).where(~Miss.processed)
         withdrawals = select(Withdrawal.bbox_id, Withdrawal.field_id, Withdrawal.day)
         return cls(
             {(r.bbox_id, r.field_id, r.date_missed) for r in rows_in(connection, misses, Miss.field_id, ids)},
@@ -256,7 +256,7 @@ class Consequences:
     @classmethod
     def at(cls, connection: Connection, now: datetime) -> Consequences:
         """What the transaction caused that entered it all as known at this instant."""
-        open_now = Miss.processed.is_(False)
+        open_now = ~Miss.processed
         counts = (
             select(func.count()).where(Miss.processing_time == now, open_now),
             select(func.count()).where(Miss.resolved_time == now, Miss.processing_time != now),

@@ -206,9 +206,7 @@ def _closed_days(connection: Connection, region: Row[tuple[Region]], last_days: 
     days = connection.execute(statement).all()
     missed = (
         select(Miss.date_missed, func.count().label("fields"))
-        .where(
-            Miss.bbox_id == region.bbox_id, Miss.processed.is_(False), Miss.date_missed.in_([row.day for row in days])
-        )
+        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed, Miss.date_missed.in_([row.day for row in days]))
         .group_by(Miss.date_missed)
     )
     counts = {row.date_missed: row.fields for row in connection.execute(missed)}
@@ -226,7 +224,7 @@ def _backlog(connection: Connection, region: Row[tuple[Region]], awaited: set[da
             func.count().label("fields"),
             func.sum(case((Miss.attempts >= TRIES, 1), else_=0)).label("failed"),
         )
-        .where(Miss.bbox_id == region.bbox_id, Miss.processed.is_(False))
+        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed)
         .group_by(Miss.cause, Miss.date_missed)
     )
     days = connection.execute(statement).all()

@@ -199,7 +199,7 @@ def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]
 
     def statement(given: Mapping[str, ColumnElement[Any]]) -> Update:
         same = [Miss.__table__.c[column] == given[key] for key, column in keys.items()]
-        return update(Miss).where(Miss.bbox_id == bbox_id, Miss.processed.is_(False), *same).values(values)
+        return update(Miss).where(Miss.bbox_id == bbox_id, ~Miss.processed, *same).values(values)
 
     for_each(connection, Miss, keys, rows, statement)
 
@@ -208,7 +208,7 @@ def forget_failures(
     connection: Connection, bbox_id: int, field_ids: Collection[int] | None, first: date, last: date
 ) -> int:
     """Let failed field-days of a span be tried again at once; gives how many there were."""
-    chosen = [Miss.bbox_id == bbox_id, Miss.processed.is_(False), Miss.attempts > 0]
+    chosen = [Miss.bbox_id == bbox_id, ~Miss.processed, Miss.attempts > 0]
     chosen += [Miss.date_missed >= first, Miss.date_missed <= last]
     if field_ids is not None:
         chosen.append(Miss.field_id.in_(field_ids))
@@ -221,7 +221,7 @@ def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Seq
         select(*Miss.__table__.columns)
         .where(
             Miss.bbox_id == bbox_id,
-            Miss.processed.is_(False),
+            ~Miss.processed,
             Miss.date_missed >= first,
             Miss.date_missed <= last,
         )
@@ -249,7 +249,7 @@ def backlog(connection: Connection, bbox_id: int) -> list[Backlog]:
             func.max(Miss.date_missed).label("last_day"),
             func.min(Miss.processing_time).label("opened_at"),
         )
-        .where(Miss.bbox_id == bbox_id, Miss.processed.is_(False))
+        .where(Miss.bbox_id == bbox_id, ~Miss.processed)
         .group_by(Miss.cause)
         .order_by(Miss.cause)
     )

@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.scenes.source import Due
 
-SCHEMA_REVISION = "0001"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0002"  # the Alembic revision that this code was written for; a test holds it to the newest one
 
 
 class Cause(StrEnum):
@@ -115,7 +115,10 @@ class Base(DeclarativeBase):
 
 
 def open_misses_only(dialect: str) -> TextClause:
-    """The condition of the index that keeps one open miss a field-day, as each database must see it again."""
+    """The condition of the indexes of open misses, as each database must see it again: `~Miss.processed` is written so.
+
+    `processed IS false` says the same, and no database takes the index for it.
+    """
     return text("NOT processed" if dialect == "postgresql" else "processed = 0")
 
 
@@ -177,7 +180,10 @@ class FieldRevision(Base):
     """One word about a field, valid from a day on until a later revision speaks of that day. Append-only."""
 
     __tablename__ = "field_revisions"
-    __table_args__ = (Index("ix_field_revisions_field_id", "field_id"),)
+    __table_args__ = (
+        Index("ix_field_revisions_field_id", "field_id"),
+        Index("ix_field_revisions_geometry_digest", "geometry_digest"),
+    )
 
     revision_id: Mapped[int] = mapped_column(primary_key=True)
     field_id: Mapped[int] = mapped_column(ForeignKey("fields.field_id"))
@@ -205,6 +211,7 @@ class Acquisition(Base):
     """One item of imagery as a source listed it for a region."""
 
     __tablename__ = "acquisitions"
+    __table_args__ = (Index("ix_acquisitions_bbox_id_day", "bbox_id", "day"),)
 
     bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
     item_id: Mapped[str] = mapped_column(String(300), primary_key=True)
@@ -270,6 +277,13 @@ class Miss(Base):
             "field_id",
             "date_missed",
             unique=True,
+            sqlite_where=open_misses_only("sqlite"),
+            postgresql_where=open_misses_only("postgresql"),
+        ),
+        Index(
+            "ix_missed_fields_open_by_day",
+            "bbox_id",
+            "date_missed",
             sqlite_where=open_misses_only("sqlite"),
             postgresql_where=open_misses_only("postgresql"),
         ),
