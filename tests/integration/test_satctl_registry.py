@@ -170,7 +170,7 @@ def test_an_unreachable_database_is_named_without_its_password(satctl: Satctl, m
 
     said = satctl("status", code=1).stderr
 
-    assert "The database postgresql+psycopg://me:***@127.0.0.1:1/satfields could not be used" in said
+    assert "The database postgresql+psycopg://me:***@127.0.0.1:1/satfields (SATFIELDS_DATABASE_URL) could" in said
     assert "secret" not in said
 
 
