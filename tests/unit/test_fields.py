@@ -296,6 +296,19 @@ def test_a_change_holds_from_its_day_on(connection: Connection) -> None:
     assert revisions(connection)[-1] == (RevisionKind.CHANGED, day(3))
 
 
+def test_the_day_from_which_a_file_s_polygon_holds_may_be_revised(connection: Connection) -> None:
+    fields.register_fields(connection, [new(), new("g", NOWHERE)], NOW)
+    again = [new(shape=MOVED), new("g", NOWHERE)]
+
+    days = [8, 4, 4, 6]
+    done = [update(connection, *again, changed_from=day(n)).changed for n in days]
+    assert done == [["f"], ["f"], [], []]
+    assert polygons(connection) == dict.fromkeys(range(4), "shape") | dict.fromkeys(range(4, 12), "moved")
+
+    assert [update(connection, *again).corrected for _ in range(2)] == [["f"], []]
+    assert polygons(connection) == dict.fromkeys(range(12), "moved")
+
+
 def test_a_planting_after_the_end_begins_a_season_and_leaves_the_old_one(connection: Connection) -> None:
     start(connection)
 

@@ -16,9 +16,19 @@ from satcommon.db import membership, registry
 from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RevisionKind, Season
-from satcommon.db.revising import ALWAYS, Change, Seasons, checked_season, in_force, revise, seasons_of
+from satcommon.db.revising import (
+    ALWAYS,
+    Change,
+    Revisions,
+    Seasons,
+    checked_season,
+    in_force,
+    revise,
+    revisions_of,
+    seasons_of,
+)
 from satcommon.errors import InputError
-from satcommon.geometry import Overlap, digests, same_place
+from satcommon.geometry import Overlap, digest, digests, same_place
 from satcommon.problems import Problem, Problems
 
 _PIECE = 5000  # fields that are written between two steps of progress
@@ -143,9 +153,8 @@ def register_fields(
         seen[one.external_id] = one
     registry.lock(connection)
     there = fields(connection, list(seen))
-    seasons = seasons_of(connection, [row.field_id for row in there])
     problems = Problems()
-    changes = _changes(there, seasons, seen, updating, problems)
+    changes = _changes(connection, there, seen, updating, problems)
     if not skip_refused:
         problems.raise_if_any()
     known = {row.external_id for row in there}
@@ -182,18 +191,22 @@ def register_fields(
 
 
 def _changes(
+    connection: Connection,
     there: Sequence[Row[tuple[Field]]],
-    seasons: Mapping[int, Seasons],
     told: Mapping[str, NewField],
     updating: Update | None,
     problems: Problems,
 ) -> list[Change]:
     """What becomes of fields that are there, by what is told of them now."""
+    ids = [row.field_id for row in there]
+    seasons, revisions = seasons_of(connection, ids), revisions_of(connection, ids)
     new_digests = digests([told[row.external_id].geometry for row in there]) if there else []
+    changed_from = updating.changed_from if updating else None
     changes = []
     for row, new_digest in zip(there, new_digests, strict=True):
         one = told[row.external_id]
-        same = new_digest == row.geometry_digest or same_place(one.geometry, shapely.from_wkb(row.geometry))
+        since = changed_from or one.planting
+        same = _holds_already(revisions[row.field_id], one.geometry, new_digest, since)
         if updating is None:
             end = seasons[row.field_id][-1].end_date
             if problems.of(one.feature, _same_or_refused, one, row, end, same=same):
@@ -203,6 +216,14 @@ def _changes(
         if change is not None:
             changes.append(change)
     return changes
+
+
+def _holds_already(revisions: Revisions, geometry: BaseGeometry, new_digest: str, since: date) -> bool:
+    """Whether a field has this polygon on every day from a day on, which may not be true of its latest one."""
+    return all(
+        r.geometry_digest == new_digest or same_place(geometry, shapely.from_wkb(r.geometry))
+        for r in in_force(revisions, since, lambda r: r.geometry is not None)
+    )
 
 
 def _change(one: NewField, row: Row[tuple[Field]], seasons: Seasons, how: Update, *, same: bool) -> Change:
@@ -330,7 +351,8 @@ def activate_field(connection: Connection, external_id: str, day: date, now: dat
     """
     registry.lock(connection)
     found = field(connection, external_id)
-    from_then_on = in_force(connection, found.field_id, day, lambda r: r.kind in _ACTIVITY)
+    revisions = revisions_of(connection, [found.field_id])[found.field_id]
+    from_then_on = in_force(revisions, day, lambda r: r.kind in _ACTIVITY)
     if all((r.kind is not RevisionKind.DEACTIVATED) == active for r in from_then_on):
         return False
     kind = RevisionKind.REACTIVATED if active else RevisionKind.DEACTIVATED
@@ -364,8 +386,8 @@ def revise_geometry(
     registry.lock(connection)
     found = field(connection, external_id)
     since = changed_from or found.planting_date
-    from_then_on = in_force(connection, found.field_id, since, lambda r: r.geometry is not None)
-    if all(same_place(geometry, shapely.from_wkb(r.geometry)) for r in from_then_on):
+    revisions = revisions_of(connection, [found.field_id])[found.field_id]
+    if _holds_already(revisions, geometry, digest(geometry), since):
         return False
     seasons = seasons_of(connection, [found.field_id])[found.field_id]
     revise(connection, [replace(Change.of(found, seasons), geometry=geometry, changed_from=changed_from)], now)

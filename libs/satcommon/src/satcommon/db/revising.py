@@ -21,6 +21,7 @@ from satcommon.geometry import digests
 
 ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
 Seasons = Sequence[Row[tuple[Season]]]
+Revisions = Sequence[Row[tuple[FieldRevision]]]
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,18 @@ def seasons_of(connection: Connection, field_ids: Collection[int]) -> dict[int, 
     return dict(found)
 
 
-def in_force(
-    connection: Connection, field_id: int, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]
-) -> list[Row[tuple[FieldRevision]]]:
+def revisions_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Revisions]:
+    """All that was ever said of fields, each in the order in which it became known."""
+    statement = select(*FieldRevision.__table__.columns).order_by(FieldRevision.revision_id)
+    found = defaultdict(list)
+    for row in rows_in(connection, statement, FieldRevision.field_id, field_ids):
+        found[row.field_id].append(row)
+    return dict(found)
+
+
+def in_force(revisions: Revisions, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]) -> Revisions:
     """The words about a field that hold on some day from `day` on."""
-    statement = select(*FieldRevision.__table__.columns).where(FieldRevision.field_id == field_id)
-    told = [row for row in connection.execute(statement.order_by(FieldRevision.revision_id)) if says(row)]
+    told = [row for row in revisions if says(row)]
     days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
     holding = [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
     # A correction reaches back to its season's planting: it may lie over what was not said again after it.
