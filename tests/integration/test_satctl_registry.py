@@ -525,6 +525,24 @@ def test_columns_and_days_are_mapped_by_options(system: Engine, tmp_path: Path, 
     assert "there is no column 'fruit'; the file has 'external_id', 'planting_date', 'nr', 'label'" in unknown
 
 
+def test_a_yearly_file_without_days_moves_polygons_and_no_season(
+    closed: Environment, tmp_path: Path, satctl: Satctl
+) -> None:
+    satctl("fields", "import", write_fields(tmp_path, ("a", "2025-05-01", triangle(-94.2, 40.4)), crop="oats"))
+    file = write_fields(tmp_path, ("a", "", triangle(-94.21, 40.4)), ("b", "", triangle(-94.2, 40.5)))
+
+    refused = satctl("fields", "import", file, code=2).stderr
+    said = satctl("fields", "import", file, "--planted", "2025-06-01", "--crop", "rye").stdout
+
+    assert f'{file}: feature 2 ("b"): has no planting_date' in refused
+    assert said.startswith("created 1 field: b\ncorrected 1 field: a\nfield-days: ")
+    found = json.loads(satctl("fields", "list", "--json").stdout)
+    assert [(f["planting_date"], f["crop_code"]) for f in found if f["external_id"] in "ab"] == [
+        ("2025-05-01", "oats"),
+        ("2025-06-01", "rye"),
+    ]
+
+
 def test_a_field_is_planted_again(closed: Environment, satctl: Satctl) -> None:
     satctl("fields", "revise", "=1+1", "--season-end", "2025-06-02")
     refused = satctl("fields", "plant", "=1+1", "--planted", "2025-06-02", code=2).stderr

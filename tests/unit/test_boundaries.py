@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from satcommon.boundaries import checked_bounds, checked_identity, read_fields, read_polygon, read_regions
 from satcommon.db.fields import NewField
 from satcommon.errors import InputError
+from satcommon.features.columns import Columns
 from satcommon.grid import Bounds
 
 SQUARE = [[-94.6, 40.5], [-94.5, 40.5], [-94.5, 40.6], [-94.6, 40.6], [-94.6, 40.5]]
@@ -343,9 +344,6 @@ def test_a_feature_without_geometry_is_refused(tmp_path: Path) -> None:
 
 
 ATTRIBUTES = [
-    pytest.param({"planting_date": ...}, "has no planting_date; it has name: give the day", id="no day"),
-    pytest.param({"planting_date": None}, "has no planting_date", id="null day"),
-    pytest.param({"planting_date": ""}, "has no planting_date", id="empty day"),
     pytest.param({"planting_date": "2025-02-30"}, '"2025-02-30" is not in the calendar', id="impossible day"),
     pytest.param({"planting_date": "soon"}, 'planting_date "soon" is no day; expected YYYY-MM-DD', id="words"),
     pytest.param({"planting_date": "20250301"}, 'planting_date "20250301" is no day', id="another form"),
@@ -378,6 +376,22 @@ def test_a_wrong_attribute_is_named_with_its_value(properties: dict[str, Any], m
         read_fields(file)
 
     assert str(caught.value).startswith(f"{file}: feature 2")
+
+
+@pytest.mark.parametrize("day", [..., None, ""])
+def test_a_planting_day_or_crop_that_a_feature_lacks_is_assumed_from_the_options_or_none(
+    day: Any, tmp_path: Path
+) -> None:
+    file = write(tmp_path, collection(feature(planting_date=day), feature(name="other", crop="oats")))
+
+    without, _ = read_fields(file)
+    first, second = read_fields(file, columns=Columns(planted=date(2026, 4, 1), crop_code="rye"))
+
+    assert (without.planting, without.crop_code) == (None, None)
+    assert (first.planting, first.crop_code) == (date(2026, 4, 1), "rye")
+    assert (first.planting_assumed, first.crop_assumed) == (True, True)
+    assert (second.planting, second.crop_code) == (date(2026, 4, 22), "oats")
+    assert (second.planting_assumed, second.crop_assumed) == (False, False)
 
 
 @pytest.mark.parametrize("broken", [None, 7, {"type": "Future"}, {"type": "Feature", "properties": "none"}])

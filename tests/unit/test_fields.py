@@ -335,6 +335,47 @@ def test_an_open_season_is_revised_unless_a_new_one_is_asked_for(connection: Con
     assert {("i", day(2), None, None), ("i", day(14), None, None)} <= told(connection)["seasons"]
 
 
+def assumed(name: str, planting: date | None, **told: Any) -> NewField:
+    return new(name, planting=planting, planting_assumed=True, crop_assumed=True, **told)
+
+
+@pytest.mark.parametrize("planting", [None, day(-9), day(3), day(12), day(300)])
+@pytest.mark.parametrize("how", [fields.Update(), None])
+def test_an_assumed_planting_day_or_crop_leaves_the_season_of_a_field_that_is_there(
+    connection: Connection, planting: date | None, how: fields.Update | None
+) -> None:
+    start(connection)
+    again = [assumed("f", planting, crop_code="rye"), assumed("g", planting, shape=ACROSS, crop_code="rye")]
+
+    assert fields.register_fields(connection, again, LATER, how).unchanged == ["f", "g"]
+
+
+def test_an_assumed_day_begins_a_season_where_that_is_asked_for_and_else_a_polygon_is_all_that_is_new(
+    connection: Connection,
+) -> None:
+    start(connection)
+
+    done = update(connection, assumed("f", day(14), shape=MOVED, crop_code="rye"))
+    begun = update(connection, assumed("f", day(14), shape=MOVED, crop_code="rye"), new_season=True)
+    again = update(connection, assumed("f", day(14), shape=MOVED, crop_code="oats"), new_season=True)
+
+    assert (done.corrected, done.season_begun, done.season_revised) == (["f"], [], [])
+    assert (begun.season_begun, begun.corrected, again.unchanged) == (["f"], [], ["f"])
+    assert {("f", PLANTED, day(9), None), ("f", day(14), None, "rye")} <= told(connection)["seasons"]
+
+
+def test_a_new_field_needs_a_planting_day_which_may_be_assumed(connection: Connection) -> None:
+    start(connection)
+    told = [new("f", planting=None), new("z", planting=None), assumed("y", day(4), crop_code="rye")]
+
+    with pytest.raises(InputError, match=r"file: z: has no planting_date, .* say --planted DAY for all"):
+        update(connection, *told)
+    done = fields.register_fields(connection, told, LATER, fields.Update(), skip_refused=True)
+
+    assert (done.created, done.unchanged, len(done.refused)) == (["y"], ["f"], 1)
+    assert fields.field(connection, "y").planting_date == day(4)
+
+
 @pytest.mark.parametrize(
     ("one", "how", "message"),
     [

@@ -68,7 +68,7 @@ Step = Callable[[int, int], None]  # how much of the work is done, of how much
 def read_fields(path: Path, *, layer: str | None = None, columns: Columns = _OWN_NAMES) -> list[NewField]:
     """The fields of a file, polygons in WGS 84: all of them, or an error.
 
-    A feature has a planting date and an external id or a name, and may have a season's end and a crop.
+    A feature has an external id or a name, and may have a planting date, a season's end and a crop.
     Without an external id the identity is made of the name, so that it stays the same whatever the features' order.
 
     Args:
@@ -125,7 +125,7 @@ def read_field_file(
             season = problems.of(feature.number, _season, feature)
             if wrong is not None:
                 problems.add(f"{feature.where}: {wrong}", feature.number)
-            crop = problems.of(feature.number, _crop, feature)
+            crop = problems.of(feature.number, _text, feature, "crop", MAX_CROP)
             if named and named[0] in seen:
                 problems.add(
                     f"{feature.where}: identity {shown(named[0])} is also that of {seen[named[0]]}; "
@@ -135,8 +135,20 @@ def read_field_file(
             elif named:
                 seen[named[0]] = feature.where.removeprefix(f"{path}: ")
             if named and season and len(problems) == before:
-                number, code = feature.number, crop or None
-                fields.append(NewField(*named, polygon, season.planting, season.end, code, feature.where, number))
+                number = feature.number
+                fields.append(
+                    NewField(
+                        *named,
+                        polygon,
+                        season.planting or columns.planted,
+                        season.end,
+                        crop or columns.crop_code,
+                        feature.where,
+                        number,
+                        planting_assumed=season.planting is None,
+                        crop_assumed=not crop,
+                    )
+                )
                 if i - start in found.repaired:
                     repaired.append(Problem(number, f"{feature.where}: {found.repaired[i - start]}"))
     step(total, total)
@@ -328,7 +340,7 @@ class _Feature:
 
 
 class _Season(NamedTuple):
-    planting: date
+    planting: date | None
     end: date | None
 
 
@@ -351,19 +363,10 @@ def _slug(name: str) -> str:
 
 
 def _season(feature: _Feature) -> _Season:
-    planting = _day(feature, "planting_date") or feature.roles.columns.planted
-    if planting is None:
-        raise InputError(
-            f"{feature.where}: has no planting_date; {feature.has()}: give the day as YYYY-MM-DD, name its column with "
-            "--planted-column, or say --planted DAY for all"
-        )
-    end = _day(feature, "season_end")
-    checked_season(planting, end, feature.where)
+    planting, end = _day(feature, "planting_date"), _day(feature, "season_end")
+    if planting is not None:
+        checked_season(planting, end, feature.where)
     return _Season(planting, end)
-
-
-def _crop(feature: _Feature) -> str | None:
-    return _text(feature, "crop", MAX_CROP) or feature.roles.columns.crop_code
 
 
 def _region_name(feature: _Feature) -> str:

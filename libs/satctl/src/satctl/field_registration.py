@@ -36,8 +36,8 @@ geometry_option = click.option(
 @click.option("--planted-column", help="Column of the planting day.  [default: planting_date]")
 @click.option("--season-end-column", help="Column of the season's last day.  [default: season_end]")
 @click.option("--crop-column", help="Column of the crop code.  [default: crop:code, crop]")
-@click.option("--planted", type=DAY, help="Planting day of fields without one.")
-@click.option("--crop", help="Crop code of fields without one.")
+@click.option("--planted", type=DAY, help="Planting day of new fields without one, and of --new-season.")
+@click.option("--crop", help="Crop code of new fields without one, and of new seasons.")
 @click.option(
     "--no-update", is_flag=True, help="Refuse a file that says anything new of a field that is there already."
 )
@@ -67,8 +67,8 @@ def import_(
 ) -> None:
     """Register the fields of a file, and revise those that are there.
 
-    FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS. A field has a planting day
-    (YYYY-MM-DD) and an external id or a name, and may have a season's end and a crop. All fields are taken, or none.
+    FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS. A field has an external id or
+    a name, a planting day (YYYY-MM-DD) if it is new, and may have a season's end and a crop. All are taken, or none.
 
     A field that is there with the same content costs nothing. Another polygon is a correction of the whole season, or
     a change from a day on (--changed-from). Another planting day or end revises the season; a planting after its end

@@ -37,16 +37,22 @@ _ONE_SEASON = timedelta(days=183)  # a planting day that is moved further is no 
 
 @dataclass(frozen=True)
 class NewField:
-    """A field to be registered. `where` names its file and feature in messages, `feature` is its number in the file."""
+    """A field to be registered. `where` names its file and feature in messages, `feature` is its number in the file.
+
+    A planting day or crop that is None or assumed is not told of the field itself: it leaves the season of a field
+    that is there. Only a new field needs a planting day.
+    """
 
     external_id: str
     name: str
     geometry: BaseGeometry
-    planting: date
+    planting: date | None
     end: date | None = None
     crop_code: str | None = None
     where: str = ""
     feature: int = 0
+    planting_assumed: bool = False
+    crop_assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Update:
 
     Args:
         changed_from: the day from which another polygon holds; None: it was wrong, since the season's planting.
-        new_season: a later planting day begins a season, also where the current one has no end yet.
+        new_season: a later planting day, also an assumed one, begins a season, also where the current one has no end.
     """
 
     changed_from: date | None = None
@@ -149,16 +155,15 @@ def register_fields(
                 f"{one.where}: identity {one.external_id!r} is also that of {other}; "
                 "give each field an external_id of its own"
             )
-        checked_season(one.planting, one.end, one.where)
         seen[one.external_id] = one
     registry.lock(connection)
     there = fields(connection, list(seen))
     problems = Problems()
     changes = _changes(connection, there, seen, updating, problems)
+    known = {row.external_id for row in there}
+    created = [one for one in new if one.external_id not in known and problems.of(one.feature, _has_season, one)]
     if not skip_refused:
         problems.raise_if_any()
-    known = {row.external_id for row in there}
-    created = [one for one in new if one.external_id not in known]
     rectangles = membership.rectangles(connection)
     reshaped = [seen[change.field.external_id] for change in changes if change.geometry is not None]
     placed = [*created, *reshaped]
@@ -190,6 +195,16 @@ def register_fields(
     )
 
 
+def _has_season(one: NewField) -> bool:
+    if one.planting is None:
+        raise InputError(
+            f"{one.where}: has no planting_date, and there is no field {one.external_id!r} that has one; give the day "
+            "as YYYY-MM-DD, name its column with --planted-column, or say --planted DAY for all"
+        )
+    checked_season(one.planting, one.end, one.where)
+    return True
+
+
 def _changes(
     connection: Connection,
     there: Sequence[Row[tuple[Field]]],
@@ -201,18 +216,10 @@ def _changes(
     ids = [row.field_id for row in there]
     seasons, revisions = seasons_of(connection, ids), revisions_of(connection, ids)
     new_digests = digests([told[row.external_id].geometry for row in there]) if there else []
-    changed_from = updating.changed_from if updating else None
     changes = []
     for row, new_digest in zip(there, new_digests, strict=True):
-        one = told[row.external_id]
-        since = changed_from or one.planting
-        same = _holds_already(revisions[row.field_id], one.geometry, new_digest, since)
-        if updating is None:
-            end = seasons[row.field_id][-1].end_date
-            if problems.of(one.feature, _same_or_refused, one, row, end, same=same):
-                changes.append(Change.of(row, seasons[row.field_id]))
-            continue
-        change = problems.of(one.feature, _change, one, row, seasons[row.field_id], updating, same=same)
+        one, i = told[row.external_id], row.field_id
+        change = problems.of(one.feature, _change, one, new_digest, row, seasons[i], revisions[i], updating)
         if change is not None:
             changes.append(change)
     return changes
@@ -226,49 +233,66 @@ def _holds_already(revisions: Revisions, geometry: BaseGeometry, new_digest: str
     )
 
 
-def _change(one: NewField, row: Row[tuple[Field]], seasons: Seasons, how: Update, *, same: bool) -> Change:
+def _change(
+    one: NewField,
+    new_digest: str,
+    row: Row[tuple[Field]],
+    seasons: Seasons,
+    revisions: Revisions,
+    updating: Update | None,
+) -> Change:
     """What a field is to become.
 
-    A name that is only the identity, an end and a crop that are not told leave what there is.
+    A name that is only the identity, an end, a planting day and a crop that are not told leave what there is.
     """
+    how = updating or Update()
     current = seasons[-1]
-    ended = current.end_date is not None and one.planting > current.end_date
-    begins = ended or (how.new_season and one.planting > current.planting_date)
-    if not begins and abs(one.planting - current.planting_date) > _ONE_SEASON:
-        raise InputError(
-            f"{one.where}: field {one.external_id!r} was planted on {current.planting_date}; a planting on "
-            f"{one.planting} is another season: begin it with --new-season, or `satctl fields revise "
-            f"{one.external_id} --planted` if the day was wrong"
-        )
-    return Change(
+    after = current.planting_date if how.new_season else None if one.planting_assumed else current.end_date
+    begins = one.planting is not None and after is not None and one.planting > after
+    planting = current.planting_date
+    if one.planting is not None and (begins or not one.planting_assumed):
+        planting = one.planting
+    same = _holds_already(revisions, one.geometry, new_digest, how.changed_from or planting)
+    told_crop = None if one.crop_assumed else one.crop_code
+    change = Change(
         row,
         seasons,
         name=row.name if one.name == one.external_id else one.name,
-        planting=one.planting,
+        planting=planting,
         end=one.end if begins else one.end or current.end_date,
-        crop_code=one.crop_code if begins else one.crop_code or current.crop_code,
+        crop_code=one.crop_code if begins else told_crop or current.crop_code,
         begins=begins,
         geometry=None if same else one.geometry,
         changed_from=how.changed_from,
-    ).checked(f"{one.where}: field {one.external_id!r}")
+    )
+    if updating is None:
+        return _same_or_refused(one, change)
+    if not begins and abs(planting - current.planting_date) > _ONE_SEASON:
+        raise InputError(
+            f"{one.where}: field {one.external_id!r} was planted on {current.planting_date}; a planting on "
+            f"{planting} is another season: begin it with --new-season, or `satctl fields revise "
+            f"{one.external_id} --planted` if the day was wrong"
+        )
+    return change.checked(f"{one.where}: field {one.external_id!r}")
 
 
-def _same_or_refused(one: NewField, row: Row[tuple[Field]], end: date | None, *, same: bool) -> bool:
+def _same_or_refused(one: NewField, change: Change) -> Change:
+    current = change.seasons[-1]
     differs = [
         what
         for what, is_so in (
-            ("planting_date", one.planting == row.planting_date),
-            ("season_end", one.end in (None, end)),
-            ("geometry", same),
+            ("planting_date", change.planting != current.planting_date),
+            ("season_end", change.end != current.end_date),
+            ("geometry", change.geometry is not None),
         )
-        if not is_so
+        if is_so
     ]
     if differs:
         raise InputError(
             f"{one.where}: field {one.external_id!r} exists with another {' and '.join(differs)}; "
             f"a change of a field is a revision: `satctl fields revise {one.external_id} --help`"
         )
-    return True
+    return change
 
 
 def _create(
