@@ -137,6 +137,8 @@ def test_the_same_polygon_from_another_vertex_is_unchanged(connection: Connectio
         (new("f", MOVED), "another geometry"),
         (new("f", planting=day(1)), "another planting_date"),
         (new("f", end=day(91)), "another season_end"),
+        (new("f", crop_code="rye"), "another crop"),
+        (replace(new("f"), name="Hill"), "another name"),
         (new("f", MOVED, planting=day(1)), "another planting_date and geometry"),
     ],
 )

@@ -281,8 +281,10 @@ def _same_or_refused(one: NewField, change: Change) -> Change:
     differs = [
         what
         for what, is_so in (
+            ("name", change.renames),
             ("planting_date", change.planting != current.planting_date),
             ("season_end", change.end != current.end_date),
+            ("crop", change.crop_code != current.crop_code),
             ("geometry", change.geometry is not None),
         )
         if is_so
