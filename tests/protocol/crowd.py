@@ -49,11 +49,21 @@ class SharedSatellite(Satellite):
         return super()._items(place, on)
 
 
-def work(number: int, of: int, url: str, folder: Path, seconds: float, start: Any) -> None:
+def work(
+    number: int,
+    of: int,
+    ledger: str,
+    store: str,
+    folder: Path,
+    variables: dict[str, str],
+    seconds: float,
+    start: Any,
+) -> None:
     """Work for some seconds after all have come to the start; leaves what it said, or its error."""
+    os.environ.update(variables)
     with with_other_version():
-        engine = open_engine(url)
-        world = World.of(Laboratory((engine, engine), folder / "store"), START)
+        engine = open_engine(ledger)
+        world = World.of(Laboratory((engine, engine), store), START)
         member = Member(number, of, world, SharedSatellite(folder / "deliveries"))
         start.wait()
         said: Any

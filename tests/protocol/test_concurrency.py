@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +13,21 @@ from crowd import SharedSatellite, retold, work
 from truth import THE_END
 from world import Laboratory, World, same_results
 
+from tests.conftest import bucket_variables
+
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["crowd", "geopandas", "exactextract", "rasterio", "pyarrow.parquet"])
 
 
-def crowded(laboratory: Laboratory, processes: int, seconds: float) -> Counter[str]:
+def crowded(
+    laboratory: Laboratory, folder: Path, processes: int, seconds: float, variables: dict[str, str] | None = None
+) -> Counter[str]:
     """Let a crowd work, then compare with a world that is told the same serially; gives what was done how often."""
     world = laboratory.world()
-    folder = laboratory.folder.parent / f"crowd {id(world)}"
-    (folder / "deliveries").mkdir(parents=True)
-    (folder / "store").symlink_to(laboratory.folder)
-    url = world.engine.url.render_as_string(hide_password=False)
-    start = _forks.Barrier(processes)
-    crowd = [_forks.Process(target=work, args=(n, processes, url, folder, seconds, start)) for n in range(processes)]
+    (folder / "deliveries").mkdir()
+    ledger = world.engine.url.render_as_string(hide_password=False)
+    shared = (ledger, laboratory.store.url, folder, variables or {}, seconds, _forks.Barrier(processes))
+    crowd = [_forks.Process(target=work, args=(n, processes, *shared)) for n in range(processes)]
 
     for process in crowd:
         process.start()
@@ -57,23 +60,27 @@ def _finish(world: World, folder: Any) -> None:
     world.drain()
 
 
-def test_eight_processes_on_postgresql(postgres_laboratory: Laboratory) -> None:
-    done = crowded(postgres_laboratory, processes=8, seconds=6)
+def test_eight_processes_on_postgresql(cluster_laboratory: Laboratory, s3_endpoint: str, tmp_path: Path) -> None:
+    with bucket_variables(s3_endpoint) as variables:
+        done = crowded(cluster_laboratory, tmp_path, processes=8, seconds=6, variables=variables)
 
     assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
 
 
-def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory) -> None:
-    done = crowded(laboratory, processes=4, seconds=5)
+def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory, tmp_path: Path) -> None:
+    done = crowded(laboratory, tmp_path, processes=4, seconds=5)
 
     assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
 
 
 @pytest.mark.slow
-def test_eight_processes_on_postgresql_for_two_minutes(postgres_laboratory: Laboratory) -> None:
-    assert crowded(postgres_laboratory, processes=8, seconds=120)
+def test_eight_processes_on_postgresql_for_two_minutes(
+    cluster_laboratory: Laboratory, s3_endpoint: str, tmp_path: Path
+) -> None:
+    with bucket_variables(s3_endpoint) as variables:
+        assert crowded(cluster_laboratory, tmp_path, processes=8, seconds=120, variables=variables)
 
 
 @pytest.mark.slow
-def test_four_processes_on_sqlite_for_half_a_minute(laboratory: Laboratory) -> None:
-    assert crowded(laboratory, processes=4, seconds=30)
+def test_four_processes_on_sqlite_for_half_a_minute(laboratory: Laboratory, tmp_path: Path) -> None:
+    assert crowded(laboratory, tmp_path, processes=4, seconds=30)
