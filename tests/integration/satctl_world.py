@@ -22,6 +22,10 @@ FIRST, LAST = date(2025, 6, 1), date(2025, 6, 4)
 INSIDE = "POLYGON ((-94.2 40.4, -94.1 40.4, -94.1 40.5, -94.2 40.4))"
 
 
+def triangle(west: float, south: float, size: float = 0.05) -> list[list[float]]:
+    return [[west, south], [west + size, south], [west + size, south + size], [west, south]]
+
+
 @pytest.fixture
 def satctl() -> Satctl:
     """Runs a command; gives exit code, stdout and stderr."""

@@ -1,4 +1,4 @@
-"""GeoTIFFs to be read by a source, and the place that they lie over."""
+"""GeoTIFFs to be read by a source, the place that they lie over, and what the source says of them."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,7 +8,9 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 from satcommon.grid import Bounds, Grid
-from satcommon.scenes.source import Place
+from satcommon.scenes.folder import FolderSource
+from satcommon.scenes.layers import Layers
+from satcommon.scenes.source import Acquisition, Listing, Place
 
 ROWS, COLUMNS = 12, 15
 GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square
@@ -59,3 +61,22 @@ def write(
         dataset.offsets = [offset.get(name, 0.0) if isinstance(offset, dict) else offset for name in bands]
         dataset.update_tags(**tags)
     return path
+
+
+def listed(folder: Path, place: Place = PLACE) -> Listing:
+    return FolderSource(folder).list(place, FIRST, LAST, NOW)
+
+
+def items(folder: Path, place: Place = PLACE) -> list[Acquisition]:
+    return [item for day in listed(folder, place).acquisitions.values() for item in day]
+
+
+def only(folder: Path) -> Acquisition:
+    (item,) = items(folder)
+    return item
+
+
+def layers_of(folder: Path, place: Place = PLACE) -> Layers:
+    """The pixels of the folder's one file."""
+    (item,) = items(folder, place)
+    return FolderSource(folder).read(place, item)

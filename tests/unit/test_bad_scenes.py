@@ -17,24 +17,25 @@ from hypothesis import strategies as st
 from PIL import Image
 from satcommon.errors import SceneError
 from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.layers import Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Listing, Place
+from satcommon.scenes.layers import PixelClass
+from satcommon.scenes.source import Listing
 
-from tests.unit.geotiffs import COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, ROWS, full, write
-
-
-def listed(folder: Path, place: Place = PLACE) -> Listing:
-    return FolderSource(folder).list(place, FIRST, LAST, NOW)
-
-
-def items(folder: Path, place: Place = PLACE) -> list[Acquisition]:
-    return [item for day in listed(folder, place).acquisitions.values() for item in day]
-
-
-def layers_of(folder: Path, place: Place = PLACE) -> Layers:
-    """The pixels of the folder's one file."""
-    (item,) = items(folder, place)
-    return FolderSource(folder).read(place, item)
+from tests.unit.geotiffs import (
+    COLUMNS,
+    FIRST,
+    GRID,
+    LAST,
+    NAME,
+    NOW,
+    PLACE,
+    PLAIN,
+    ROWS,
+    full,
+    items,
+    layers_of,
+    listed,
+    write,
+)
 
 
 def text(path: Path) -> None:

@@ -5,14 +5,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore, S3Store
 from satcommon.errors import SceneError, StoreError
+from satcommon.s3 import open_bucket
 from satcommon.scenes.bucket import BucketFiles
 from satcommon.scenes.files import File
 from satcommon.scenes.folder import FolderSource
@@ -130,96 +129,58 @@ def test_an_object_larger_than_allowed_is_never_fetched_whole(store: Store, tmp_
         bucket.read(PLACE, item)
 
 
-class S3(BaseHTTPRequestHandler):
-    """As much of S3's protocol as reading takes: a list of keys, and objects, whole and in ranges."""
-
-    objects: ClassVar[dict[str, bytes]] = {}
-    broken: ClassVar[bool] = False
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        key, prefix = unquote(url.path).removeprefix("/bucket").strip("/"), parse_qs(url.query).get("prefix", [""])[0]
-        if self.broken:
-            self.answer(500, b"")
-        elif not key:
-            found = "".join(
-                f"<Contents><Key>{name}</Key><Size>{len(data)}</Size><ETag>{self.etag(data)}</ETag>"
-                "<LastModified>2026-03-01T12:00:00.000Z</LastModified></Contents>"
-                for name, data in self.objects.items()
-                if name.startswith(prefix)
-            )
-            self.answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode())
-        elif key not in self.objects:
-            self.answer(404, b"")
-        elif wanted := self.headers["Range"]:
-            first, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
-            size = len(self.objects[key])
-            part = self.objects[key][first : last + 1]
-            self.answer(206, part, etag=self.objects[key], part=f"bytes {first}-{first + len(part) - 1}/{size}")
-        else:
-            self.answer(200, self.objects[key], etag=self.objects[key])
-
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def answer(self, status: int, content: bytes, etag: bytes = b"", part: str = "") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Last-Modified", "Sun, 01 Mar 2026 12:00:00 GMT")
-        self.send_header("ETag", self.etag(etag))
-        if part:
-            self.send_header("Content-Range", part)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def etag(self, data: bytes) -> str:
-        return f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[S3]]:
-    class Served(S3):
-        objects: ClassVar[dict[str, bytes]] = {}
+def broken_bucket() -> Iterator[S3Store]:
+    """A bucket of an endpoint that answers every request with an error of its own."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Served) as server:
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(500)
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        yield Served
+        yield S3Store.from_url(
+            URL,
+            endpoint=f"http://127.0.0.1:{server.server_port}",
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0},
+        )
         server.shutdown()
 
 
-@pytest.mark.parametrize("url", [URL, f"{URL}/"])
+@pytest.mark.parametrize("end", ["", "/"])
 def test_scenes_are_read_over_s3_from_the_endpoint_of_the_usual_variables(
-    url: str, s3: type[S3], content: bytes, monkeypatch: pytest.MonkeyPatch
+    end: str, s3_url: str, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3.objects |= {f"prefix/a b/{NAME}": content, f"prefixed/{NAME}": content}
+    bucket = open_bucket(s3_url.removesuffix("prefix"), "SATFIELDS_STORE")
+    for key in (f"prefix/a b/{NAME}", f"prefixed/{NAME}"):
+        obstore.put(bucket, key, content)
     monkeypatch.setenv("SATFIELDS_SCENE_SOURCE", "folder")
-    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", url)
+    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", s3_url + end)
     opened = open_source(settings())
 
     ((item,),) = opened.list(PLACE, FIRST, LAST, later()).acquisitions.values()
 
     assert item.item_id == f"a b/{NAME}"
     assert item.digest == hashlib.sha256(content).hexdigest()
-    assert item.published_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert item.published_at == obstore.head(bucket, f"prefix/a b/{NAME}")["last_modified"]
     assert (opened.read(PLACE, item).bands["red"] == 1500).all()
 
 
-def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(s3: type[S3], content: bytes) -> None:
-    s3.objects[f"prefix/{NAME}"] = content
-    once = S3Store.from_url(URL, retry_config={"max_retries": 0})
-    bucket = FolderSource(URL, BucketFiles(URL, once))
-    files = BucketFiles(URL, once)
+def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(
+    s3_url: str, broken_bucket: S3Store, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obstore.put(open_bucket(s3_url, "SATFIELDS_STORE"), NAME, content)
+    files = BucketFiles(s3_url)
+    bucket = FolderSource(s3_url, files)
     file = files.find(NAME)
     assert isinstance(file, File)
-    s3.broken = True
+    monkeypatch.setattr(files, "_store", broken_bucket)
 
     for attempt in (
         lambda: bucket.list(PLACE, FIRST, LAST, later()),
@@ -229,9 +190,9 @@ def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(s3: type[S3
         lambda: files.header(NAME, file).__enter__(),
         lambda: files.pixels(NAME, file, 10**9).__enter__(),
     ):
-        with pytest.raises(StoreError, match=r"s3://bucket/prefix.* \(SATFIELDS_SCENE_FOLDER\) could not be read: "):
+        with pytest.raises(StoreError, match=rf"{s3_url}.* \(SATFIELDS_SCENE_FOLDER\) could not be read: "):
             attempt()
-    s3.broken = False
+    monkeypatch.undo()
 
     ((item,),) = bucket.list(PLACE, FIRST, LAST, later()).acquisitions.values()
     assert item.item_id == NAME

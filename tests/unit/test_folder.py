@@ -15,25 +15,25 @@ from rasterio.warp import transform_bounds
 from satcommon.errors import SceneError, SettingError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.layers import BANDS, Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.layers import BANDS, PixelClass
+from satcommon.scenes.source import Due, Place
 
-from tests.unit.geotiffs import COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, ROWS, full, write
-
-
-def listed(folder: Path, place: Place = PLACE) -> Listing:
-    return FolderSource(folder).list(place, FIRST, LAST, NOW)
-
-
-def items(folder: Path, place: Place = PLACE) -> list[Acquisition]:
-    return [item for day in listed(folder, place).acquisitions.values() for item in day]
-
-
-def layers_of(folder: Path, place: Place = PLACE) -> Layers:
-    """The pixels of the folder's one file."""
-    (item,) = items(folder, place)
-    return FolderSource(folder).read(place, item)
-
+from tests.unit.geotiffs import (
+    COLUMNS,
+    FIRST,
+    GRID,
+    LAST,
+    NAME,
+    NOW,
+    PLACE,
+    PLAIN,
+    ROWS,
+    full,
+    items,
+    layers_of,
+    listed,
+    write,
+)
 
 # Pixels on the grid's lattice
 

@@ -8,9 +8,8 @@ from satcommon.errors import SceneError
 from satcommon.scenes.claims import BandClaim
 from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.item import parse
-from satcommon.scenes.source import Acquisition, Listing
 
-from tests.unit.geotiffs import FIRST, LAST, NAME, NOW, PLACE, full, write
+from tests.unit.geotiffs import FIRST, LAST, NAME, NOW, PLACE, full, listed, only, write
 
 BESIDE = NAME.replace(".tif", ".json")
 PROPERTIES: dict[str, Any] = {
@@ -28,15 +27,6 @@ BANDS = [{"scale": 1e-4, "offset": -0.1, "nodata": 0}, {"scale": 1e-4, "offset":
 
 def stac(assets: dict[str, Any] | None = None, **properties: Any) -> str:
     return json.dumps({"type": "Feature", "properties": PROPERTIES | properties, "assets": assets or {}})
-
-
-def listed(folder: Path) -> Listing:
-    return FolderSource(folder).list(PLACE, FIRST, LAST, NOW)
-
-
-def only(folder: Path) -> Acquisition:
-    ((item,),) = listed(folder).acquisitions.values()
-    return item
 
 
 def test_what_an_item_says_stands_above_tags_and_names(tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ from satcommon.errors import SceneError, SettingError
 from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.mapping import Mapping, parse
-from satcommon.scenes.source import Acquisition, Listing
 
-from tests.unit.geotiffs import FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, full, write
+from tests.unit.geotiffs import FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, full, listed, only, write
 
 STACK = {"a": full(1), "b": full(500), "c": full(4000), "red": full(7), "e": full(44_000), "f": full(23888)}
 RULE = """
@@ -25,15 +24,6 @@ nodata = 999
 5 = { name = "thermal", scale = 0.00341802, offset = 149.0, nodata = 0 }
 6 = "qa_pixel"
 """
-
-
-def listed(folder: Path) -> Listing:
-    return FolderSource(folder).list(PLACE, FIRST, LAST, NOW)
-
-
-def only(folder: Path) -> Acquisition:
-    ((item,),) = listed(folder).acquisitions.values()
-    return item
 
 
 def test_bands_that_no_description_names_are_named_by_their_numbers(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from satcommon.scenes.source import Due
 
 TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
 FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
+# Of misses on days that were closed without a row for the field.
 _WITHOUT_ROW = (Cause.LATE_FIELD, Cause.LATE_REGION, Cause.LATE_SCENE, Cause.PROCESSING_ERROR)
 
 

@@ -124,12 +124,12 @@ def _late_scene(home: Path, day: date) -> Path:
 
 
 def _prepare(today: date) -> Environment:
-    from satcommon.db.engine import open_engine
+    from satcommon.db.engine import engine_of
     from satcommon.environment import environment
 
     from satctl.migrations import upgrade
 
-    upgrade(open_engine(settings().database_url))
+    upgrade(engine_of(settings()))
     _run("regions", "seed", "--monitored-from", str(today - timedelta(days=SENSOR_DAYS + HISTORY_DAYS)))
     environment.cache_clear()
     return environment()

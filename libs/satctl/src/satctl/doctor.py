@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -258,7 +257,7 @@ def _algorithms(patient: Patient) -> Iterator[Finding]:
 def _store(patient: Patient) -> Iterator[Finding]:
     from satcommon.objects import ObjectStore
 
-    store = ObjectStore(patient.settings.store)
+    store = ObjectStore(patient.settings.store, patient.settings.store_timeout_seconds)
     key, data = f"{PROBES}/{uuid4().hex}", b"a probe of `satctl doctor`"
     before = datetime.now(UTC)
     store.put(key, data)
@@ -282,11 +281,9 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
     if patient.settings.scene_source != "folder" or folder is None:
         yield Finding("scenes", State.OK, "simulated (SATFIELDS_SCENE_SOURCE)")
         return
-    from satcommon.scenes.bucket import BucketFiles
-    from satcommon.scenes.files import Files, FolderFiles
+    from satcommon.scenes.files import open_files
 
-    files: Files = BucketFiles(folder) if folder.startswith("s3://") else FolderFiles(Path(folder))
-    found = files.scan()
+    found = open_files(folder).scan()
     refused = [why for why in found.values() if isinstance(why, str)]
     said = f"{folder} (SATFIELDS_SCENE_FOLDER): {counted(len(found) - len(refused), 'file')}"
     if refused:

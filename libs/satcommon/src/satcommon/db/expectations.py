@@ -11,8 +11,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
@@ -26,6 +28,31 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     region = connection.execute(
         select(Region.monitored_from, Region.monitored_until).where(Region.bbox_id == bbox_id)
     ).one()
+    revisions, seasons, names = _of_region(bbox_id)
+    # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
+    asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
+    told: dict[int, list[Revision]] = defaultdict(list)
+    for r in rows_in(connection, revisions, FieldRevision.field_id, asked):
+        member = r.bbox_id is not None
+        told[r.field_id].append(Revision(r.revision_id, r.kind, r.valid_from, r.geometry_digest, member))
+    planted: dict[int, list[SeasonDays]] = defaultdict(list)
+    for s in rows_in(connection, seasons, Season.field_id, asked):
+        planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
+    monitored = (region.monitored_from, region.monitored_until)
+    wanted = None if asked is field_ids else set(field_ids or ())
+    return {
+        f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
+        for f in rows_in(connection, names, Field.field_id, asked)
+        if wanted is None or f.field_id in wanted
+    }
+
+
+_FEW = 1000
+
+
+@lru_cache(maxsize=1024)
+def _of_region(bbox_id: int) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """What to ask for revisions, seasons and names of a region's fields; built once: that takes longer than asking."""
     members = (
         select(FieldRevision.field_id)
         .join(Membership, Membership.revision_id == FieldRevision.revision_id)
@@ -47,25 +74,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     )
     seasons = select(Season.field_id, Season.planting_date, Season.end_date).where(Season.field_id.in_(members))
     names = select(Field.field_id, Field.external_id).where(Field.field_id.in_(members))
-    # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
-    asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
-    told: dict[int, list[Revision]] = defaultdict(list)
-    for r in rows_in(connection, revisions, FieldRevision.field_id, asked):
-        member = r.bbox_id is not None
-        told[r.field_id].append(Revision(r.revision_id, r.kind, r.valid_from, r.geometry_digest, member))
-    planted: dict[int, list[SeasonDays]] = defaultdict(list)
-    for s in rows_in(connection, seasons, Season.field_id, asked):
-        planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
-    monitored = (region.monitored_from, region.monitored_until)
-    wanted = None if asked is field_ids else set(field_ids or ())
-    return {
-        f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
-        for f in rows_in(connection, names, Field.field_id, asked)
-        if wanted is None or f.field_id in wanted
-    }
-
-
-_FEW = 1000
+    return revisions, seasons, names
 
 
 def geometries(connection: Connection, digests: Collection[str]) -> dict[str, bytes]:

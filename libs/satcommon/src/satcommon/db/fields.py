@@ -23,6 +23,7 @@ from satcommon.db.revising import (
     Seasons,
     checked_season,
     in_force,
+    insert_polygons,
     revise,
     revisions_of,
     seasons_of,
@@ -312,7 +313,9 @@ def _create(
         piece = slice(start, start + _PIECE)
         ids += _insert_fields(connection, created[piece], names[piece], wkbs[piece], now)
     with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
-        revisions = _insert_first_revisions(connection, ids, created, names, wkbs, now)
+        _insert_seasons(connection, ids, created)
+        said = [(i, RevisionKind.REGISTERED, ALWAYS) for i in ids]
+        revisions = insert_polygons(connection, said, wkbs, names, now)
         membership.join(connection, revisions, found)
     registry.moved(connection)
     step(len(created), len(created))
@@ -338,32 +341,12 @@ def _insert_fields(
     return list(connection.execute(statement, rows).scalars())
 
 
-def _insert_first_revisions(
-    connection: Connection,
-    ids: Sequence[int],
-    created: Sequence[NewField],
-    names: Sequence[str],
-    wkbs: Sequence[bytes],
-    now: datetime,
-) -> list[int]:
+def _insert_seasons(connection: Connection, ids: Sequence[int], created: Sequence[NewField]) -> None:
     seasons = [
         {"field_id": i, "planting_date": one.planting, "end_date": one.end, "crop_code": one.crop_code}
         for i, one in zip(ids, created, strict=True)
     ]
     connection.execute(insert(Season), seasons)
-    revisions = [
-        {
-            "field_id": i,
-            "kind": RevisionKind.REGISTERED,
-            "valid_from": ALWAYS,
-            "known_at": now,
-            "geometry": wkb,
-            "geometry_digest": name,
-        }
-        for i, name, wkb in zip(ids, names, wkbs, strict=True)
-    ]
-    statement = insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True)
-    return list(connection.execute(statement, revisions).scalars())
 
 
 def activate_field(connection: Connection, external_id: str, day: date, now: datetime, *, active: bool) -> bool:

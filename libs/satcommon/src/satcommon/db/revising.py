@@ -114,17 +114,18 @@ def checked_season(planting: date, end: date | None, where: str) -> None:
 def seasons_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Seasons]:
     """The seasons of fields, each by planting."""
     statement = select(*Season.__table__.columns).order_by(Season.planting_date)
-    found = defaultdict(list)
-    for row in rows_in(connection, statement, Season.field_id, field_ids):
-        found[row.field_id].append(row)
-    return dict(found)
+    return _by_field(rows_in(connection, statement, Season.field_id, field_ids))
 
 
 def revisions_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Revisions]:
     """All that was ever said of fields, each in the order in which it became known."""
     statement = select(*FieldRevision.__table__.columns).order_by(FieldRevision.revision_id)
+    return _by_field(rows_in(connection, statement, FieldRevision.field_id, field_ids))
+
+
+def _by_field(rows: Sequence[Row[Any]]) -> dict[int, Sequence[Row[Any]]]:
     found = defaultdict(list)
-    for row in rows_in(connection, statement, FieldRevision.field_id, field_ids):
+    for row in rows:
         found[row.field_id].append(row)
     return dict(found)
 
@@ -163,7 +164,13 @@ def revise(connection: Connection, changes: Sequence[Change], now: datetime) -> 
         _write_seasons(connection, changes)
         if reshaped:
             wkbs, names = shapely.to_wkb(polygons), digests(polygons)
-            revisions = _insert_polygons(connection, reshaped, wkbs, names, now)
+            said = [
+                (change.field.field_id, RevisionKind.CORRECTED, change.planting)
+                if change.changed_from is None
+                else (change.field.field_id, RevisionKind.CHANGED, change.changed_from)
+                for change in reshaped
+            ]
+            revisions = insert_polygons(connection, said, wkbs, names, now)
             membership.join(connection, revisions, entered)
             _update_fields(
                 connection,
@@ -199,19 +206,32 @@ def _update_fields(connection: Connection, rows: Sequence[dict[str, Any]]) -> No
         connection.execute(update(Field).where(Field.field_id == bindparam("f")), rows)
 
 
-def _insert_polygons(
-    connection: Connection, reshaped: Sequence[Change], wkbs: Sequence[bytes], names: Sequence[str], now: datetime
+def insert_polygons(
+    connection: Connection,
+    said: Sequence[tuple[int, RevisionKind, date]],
+    wkbs: Sequence[bytes],
+    names: Sequence[str],
+    now: datetime,
 ) -> list[int]:
+    """Write what is said of fields' polygons; gives the revisions' ids in the same order.
+
+    Args:
+        connection: of a writing transaction.
+        said: of each a field's id, the kind of revision, and the day from which it holds.
+        wkbs: the polygons, in WGS 84.
+        names: their digests.
+        now: when it became known.
+    """
     rows = [
         {
-            "field_id": change.field.field_id,
-            "kind": RevisionKind.CORRECTED if change.changed_from is None else RevisionKind.CHANGED,
-            "valid_from": change.changed_from or change.planting,
+            "field_id": field_id,
+            "kind": kind,
+            "valid_from": since,
             "known_at": now,
             "geometry": wkb,
             "geometry_digest": name,
         }
-        for change, wkb, name in zip(reshaped, wkbs, names, strict=True)
+        for (field_id, kind, since), wkb, name in zip(said, wkbs, names, strict=True)
     ]
     statement = insert(FieldRevision).returning(FieldRevision.revision_id, sort_by_parameter_order=True)
     return list(connection.execute(statement, rows).scalars())

@@ -93,10 +93,11 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
     for _ in range(_TRIES):
         asked = fetch(engine, store, source, bbox_id, day, now)
         answer = enter(engine, asked)
-        if answer is not None and asked.unreadable:
+        if answer is None:
+            continue
+        if asked.unreadable:
             raise asked.unreadable
-        if answer is not None:
-            return answer
+        return answer
     raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from satcommon.errors import SceneError, SettingError
 from satcommon.scenes import due_days, item, mapping
 from satcommon.scenes.claims import Claims
-from satcommon.scenes.files import ITEM, RASTERS, File, Files, FolderFiles
+from satcommon.scenes.files import ITEM, RASTERS, File, Files, open_files
 from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.source import Acquisition, Due, Listing, Place, solar_day
@@ -54,7 +54,7 @@ class FolderSource:
     collection = "imagery"
 
     def __init__(self, folder: Path | str, files: Files | None = None) -> None:
-        self._files = files or _open(folder)
+        self._files = files or open_files(folder)
         self._kept: dict[tuple[str, str], tuple[object, Any]] = {}
 
     def lattice(self, bounds: Bounds) -> Grid | None:
@@ -232,14 +232,6 @@ class FolderSource:
             self._kept[kind, name] = known
         kept: _Kept = known[1]
         return kept
-
-
-def _open(folder: Path | str) -> Files:
-    if str(folder).startswith("s3://"):
-        from satcommon.scenes.bucket import BucketFiles
-
-        return BucketFiles(str(folder))
-    return FolderFiles(Path(folder))
 
 
 def _rasters(found: dict[str, File | str]) -> list[str]:

@@ -1,0 +1,228 @@
+"""`satctl regions` from end to end."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from satcommon.algorithm import resolved
+from satcommon.db import ledger
+from satcommon.db.engine import reading
+from satcommon.db.registry import region
+from satcommon.environment import Environment
+from satcommon.errors import AlgorithmError
+from satcommon.processing import Processor
+from satcommon.replay import replay
+from satcommon.settings import settings
+from sqlalchemy import Engine
+
+from tests.integration.satctl_world import BOUNDS, FIRST, LAST, Satctl, triangle
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of algorithm versions, yet to be written."""
+    file = tmp_path / "algorithms.toml"
+    monkeypatch.setenv("SATFIELDS_ALGORITHMS", str(file))
+    settings.cache_clear()
+    return file
+
+
+def test_the_samples_are_registered_once(system: Engine, satctl: Satctl) -> None:
+    first = satctl("regions", "seed", "--monitored-from", "2025-05-01")
+    again = satctl("regions", "seed")
+    later = satctl("regions", "seed", "--monitored-from", "2025-06-01")
+
+    assert first.stdout == "added 2 regions and 15 fields\n"
+    assert again.stdout == "nothing to do: all 2 regions and 15 fields of the samples are there already\n"
+    assert again.stderr == ""
+    assert "region 'A' is monitored from 2025-05-01 on; --monitored-from was not applied" in later.stderr
+    assert {r["name"]: r["fields"] for r in json.loads(satctl("regions", "list", "--json").stdout)} == {"A": 10, "B": 5}
+
+
+def test_a_region_has_the_grid_and_days_that_were_asked_for(system: Engine, satctl: Satctl) -> None:
+    days = ["--monitored-from", "2025-05-01", "--monitored-until", "2025-09-30"]
+    satctl("regions", "add", "S", "--bounds", *BOUNDS, *days, "--resolution", "500")
+
+    found = json.loads(satctl("regions", "show", "S", "--json").stdout)
+
+    assert found["bounds"] == {"west": -94.3, "south": 40.3, "east": -94.0, "north": 40.6}
+    assert (found["monitored_from"], found["monitored_until"]) == ("2025-05-01", "2025-09-30")
+    assert (found["grid"]["crs"], found["grid"]["xres"]) == ("EPSG:32615", 500.0)
+    assert "52 x 68 of 500 (EPSG:32615)" in satctl("regions", "show", "S").stdout
+    assert "52 x 68 of 500 (EPSG:32615)" in satctl("regions", "list").stdout
+
+
+def test_a_region_is_monitored_from_today_unless_said_otherwise(system: Engine, satctl: Satctl) -> None:
+    before = datetime.now(UTC).date()
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    found = json.loads(satctl("regions", "show", "S", "--json").stdout)
+
+    assert before <= date.fromisoformat(found["monitored_from"]) <= datetime.now(UTC).date()
+
+
+def test_regions_come_from_a_file_all_or_one(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
+    ring = triangle(-94.3, 40.3)
+    features = [
+        {"type": "Feature", "properties": {"name": name}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        for name in ("P", "Q")
+    ]
+    file = tmp_path / "regions.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+    one = satctl("regions", "add", "Q", "--file", str(file))
+    all_of_them = satctl("regions", "add", "--file", str(file))
+    unknown = satctl("regions", "add", "R", "--file", str(file), code=2)
+
+    assert one.stdout.startswith("added region Q")
+    assert 'feature 2 ("Q"): the polygon is no rectangle' in one.stderr
+    assert "added region P" in all_of_them.stdout
+    assert "region Q is there already; nothing was changed" in all_of_them.stdout
+    assert "there is no region 'R'; the file has P, Q" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["R", "--bounds", "-94", "40", "-95", "41"], "west -94 is not left of east -95"),
+        (["R", "--bounds", "40", "-95", "41", "-94"], "latitude and longitude look swapped"),
+        (["a|b", "--bounds", *BOUNDS], "holds '|', which Dagster can't use"),
+        (["R", "--bounds", "0", "80", "1", "89"], "reach beyond those of UTM"),
+        (["R", "--bounds", "-10", "-10", "10", "10", "--resolution", "10"], "are more than 1,000,000,000"),
+        (["R", "--bounds", *BOUNDS, "--monitored-from", "2025-02-30"], "'2025-02-30' is no day; expected YYYY-MM-DD"),
+        (["R", "--bounds", *BOUNDS, "--monitored-from", "1066-10-14"], "is outside of 1972-07-23.."),
+        (["R", "--bounds", *BOUNDS, "--monitored-until", "2020-01-01"], "is before monitored from"),
+        (["R", "--bounds", *BOUNDS, "--resolution", "0"], "0.0 is not in the range x>0"),
+        (["--bounds", *BOUNDS], "a region with --bounds needs a NAME"),
+        (["R", "--bounds", *BOUNDS, "--file", "x"], "give either --bounds W S E N or --file FILE"),
+        (["S", "--bounds", "-94.3", "40.3", "-94.0", "40.7"], "exists with another rectangle"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_region_that_can_not_be_is_refused(
+    arguments: list[str], message: str, system: Engine, satctl: Satctl
+) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    assert message in satctl("regions", "add", *arguments, code=2).stderr
+
+    assert [r["name"] for r in json.loads(satctl("regions", "list", "--json").stdout)] == ["S"]
+
+
+def test_a_region_is_paused_and_resumed(system: Engine, satctl: Satctl) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    assert satctl("regions", "activate", "S").stdout == "region S is active already; nothing was changed\n"
+    assert satctl("regions", "deactivate", "S").stdout == "region S is paused\n"
+    assert json.loads(satctl("status", "--json").stdout)["regions"][0]["active"] is False
+    assert satctl("regions", "activate", "S").stdout == "region S is active\n"
+    assert "there is no region 'T' (known: 'S')" in satctl("regions", "deactivate", "T", code=2).stderr
+
+
+def drain(env: Environment) -> None:
+    """Replay the backlog of region S."""
+    with reading(env.engine) as connection:
+        bbox_id = region(connection, "S").bbox_id
+    list(replay(Processor(env.engine, env.store()), env.engine, bbox_id, env.deadlines, "run", datetime.now(UTC)))
+
+
+def missed(system: Engine) -> list[tuple[date, str]]:
+    with reading(system) as connection:
+        found = ledger.misses(connection, region(connection, "S").bbox_id, date.min, date.max)
+    return [(miss.date_missed, miss.cause.value) for miss in found]
+
+
+def test_a_region_s_monitored_days_are_moved(closed: Environment, satctl: Satctl) -> None:
+    earlier = satctl("regions", "monitor", "S", "--from", "2025-05-31", "--until", str(LAST))
+    again = satctl("regions", "monitor", "S", "--from", "2025-05-31")
+    opened = satctl("regions", "monitor", "S", "--open")
+
+    assert earlier.stdout == f"region S is monitored from 2025-05-31 until {LAST}\n"
+    assert again.stdout == f"region S is monitored from 2025-05-31 until {LAST} already; nothing was changed\n"
+    assert opened.stdout == "region S is monitored from 2025-05-31 on\n"
+    assert missed(closed.engine) == [(date(2025, 5, 31), "late_region"), (FIRST, "carry")]
+
+
+@pytest.mark.parametrize("options", [[], ["--until", "2025-06-30", "--open"]], ids=" ".join)
+def test_how_days_are_moved_is_to_be_said(options: list[str], system: Engine, satctl: Satctl) -> None:
+    assert "give" in satctl("regions", "monitor", "S", *options, code=2).stderr
+
+
+def test_a_region_is_recomputed_by_the_version_that_it_is_pinned_to(
+    closed: Environment, satctl: Satctl, tmp_path: Path, versions: Path
+) -> None:
+    versions.write_text("[edge]\nbased_on = '1'\ninward_buffer_m = 300\ndilate_cells = 1\nwhole_cells = 0.5\n")
+    version = resolved("edge")
+    exported = ["export", "S", "--from", str(FIRST), "--to", str(LAST), "--format", "csv", "--output"]
+    satctl(*exported, str(tmp_path / "before.csv"))
+
+    told = satctl("regions", "pin", "S", "edge", "--dry-run").stdout
+    assert told == f"would pin region S to {version}: 4 field-days would be recomputed\n"
+    assert missed(closed.engine) == []
+    said = satctl("regions", "pin", "S", "edge").stdout
+    assert said == f"region S is pinned to {version}: 4 field-days to be recomputed, see `satctl plan`\n"
+    assert missed(closed.engine) == [(FIRST + timedelta(days=n), "revised_algorithm") for n in range(4)]
+    drain(closed)
+    satctl(*exported, str(tmp_path / "after.csv"))
+
+    assert missed(closed.engine) == []
+    before, after = (
+        list(csv.DictReader((tmp_path / f"{when}.csv").read_text().splitlines())) for when in ("before", "after")
+    )
+    assert [row["algorithm_version"] for row in before] == ["1"] * 4
+    assert [row["algorithm_version"] for row in after] == [version] * 4
+    assert all(int(a["cell_count"]) < int(b["cell_count"]) for a, b in zip(after, before, strict=True))
+    satctl("audit", "--deep")
+    assert "nothing was changed" in satctl("regions", "pin", "S", version).stdout
+    satctl("regions", "pin", "S", "1")
+    drain(closed)
+    satctl(*exported, str(tmp_path / "back.csv"))
+    assert (tmp_path / "back.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
+
+
+def test_a_version_whose_rules_were_edited_is_refused_until_the_region_is_pinned_anew(
+    closed: Environment, satctl: Satctl, tmp_path: Path, versions: Path
+) -> None:
+    versions.write_text("[edge]\nbased_on = '1'\ndilate_cells = 1\n")
+    satctl("regions", "pin", "S", "edge")
+
+    versions.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\n")
+
+    with pytest.raises(AlgorithmError, match=f"put the former ones back, or .* regions pin REGION {resolved('edge')}"):
+        drain(closed)
+    assert len(missed(closed.engine)) == 4, "a refusal is no failed attempt"
+    satctl("regions", "pin", "S", "edge")
+    drain(closed)
+    assert missed(closed.engine) == []
+
+
+def test_versions_are_listed_with_their_rules_and_regions(system: Engine, satctl: Satctl, versions: Path) -> None:
+    versions.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\n")
+    version = resolved("edge")
+    for name in ("A", "B"):
+        satctl("regions", "add", name, "--bounds", *BOUNDS)
+    satctl("regions", "pin", "B", "edge")
+
+    table = [line.split() for line in satctl("regions", "algorithms").stdout.splitlines()]
+    listed = json.loads(satctl("regions", "algorithms", "--json").stdout)
+    versions.write_text("")
+    lost = satctl("regions", "algorithms")
+    listed_lost = json.loads(satctl("regions", "algorithms", "--json").stdout)
+
+    assert ["1", version] in table
+    assert ["dilate_cells", "0", "2"] in table
+    assert ["regions", "A", "B"] in table
+    assert [(one["version"], one["regions"]) for one in listed] == [("1", ["A"]), (version, ["B"])]
+    assert listed[1]["rules"] == listed[0]["rules"] | {"dilate_cells": 2}
+    assert f"version '{version}' is not known here; B can't be computed" in lost.stderr
+    assert listed_lost[1] == {"version": version, "rules": None, "regions": ["B"]}
+
+
+def test_a_version_that_nobody_knows_is_wrong_input(system: Engine, satctl: Satctl) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    assert "'egde' is not supported here (known: 1)" in satctl("regions", "pin", "S", "egde", code=2).stderr
