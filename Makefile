@@ -65,8 +65,8 @@ test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000
 	PROTOCOL_EXAMPLES=$(or $(EXAMPLES),2000) $(bin)/pytest -n 2 tests/protocol/test_order.py
 
 .PHONY: test-fuzz
-test-fuzz: install ## half a minute of mutated input for every kind of file (FUZZ_SECONDS=600: longer)
-	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),30) $(bin)/pytest -n 2 tests/fuzz
+test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=600: longer)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(bin)/pytest -n 2 tests/fuzz
 
 .PHONY: test-slow
 test-slow: install ## end to end tests, and all that take minutes
