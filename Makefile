@@ -65,7 +65,7 @@ test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000
 	PROTOCOL_EXAMPLES=$(or $(EXAMPLES),2000) $(bin)/pytest -n 2 tests/protocol/test_order.py
 
 .PHONY: test-fuzz
-test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=600: longer)
+test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=600: longer, FUZZ_SEED=8: another)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(bin)/pytest -n 2 tests/fuzz
 
 .PHONY: test-slow

@@ -1,8 +1,10 @@
 """Valid files of every format with bytes flipped, cut out, put in and repeated: fields or `InputError`, nothing else.
 
 A few seconds by default; `FUZZ_SECONDS=60 pytest tests/fuzz` goes on for so long with each format: its files share it.
+`FUZZ_SEED` begins elsewhere.
 """
 
+import itertools
 import os
 import shutil
 import time
@@ -13,13 +15,14 @@ from pathlib import Path
 
 import geopandas
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from satcommon.boundaries import read_field_file
 from satcommon.errors import InputError
 from shapely.geometry import MultiPolygon, Polygon, box
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
+SEED = int(os.environ.get("FUZZ_SEED", "7"))
 SHAPES = [
     box(14, 45, 14.1, 45.1),
     Polygon(box(15, 45, 15.1, 45.1).exterior, [box(15.02, 45.02, 15.05, 45.05).exterior]),
@@ -84,11 +87,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fuzz(run: Callable[[], None], seconds: float) -> None:
-    """Run a property once, or again and again for as long as was asked for."""
+    """Run a property once, or again and again for as long as was asked for; each time from another seed."""
     until = time.monotonic() + seconds
-    run()
-    while time.monotonic() < until:
-        run()
+    for turn in itertools.count():
+        seed(f"{SEED}/{turn}")(run)()
+        if time.monotonic() >= until:
+            break
 
 
 @pytest.mark.parametrize(("mutate", "name"), FILES.items(), ids=FILES)
@@ -97,13 +101,7 @@ def test_a_mutated_file_gives_fields_or_an_input_error(mutate: str, name: str, s
         shutil.copyfile(file, tmp_path / file.name)
     original = (sound / mutate).read_bytes()
 
-    @settings(
-        max_examples=100,
-        database=None,
-        derandomize=False,
-        suppress_health_check=[HealthCheck.too_slow],
-        deadline=10_000,
-    )
+    @settings(max_examples=100, database=None, suppress_health_check=[HealthCheck.too_slow], deadline=10_000)
     @given(mutations, st.booleans())
     def reads(changes: list[Mutation], skip_invalid: bool) -> None:
         (tmp_path / mutate).write_bytes(mutated(original, changes))

@@ -16,6 +16,7 @@ import shapely
 from satcommon.boundaries import FieldFile, read_field_file, read_fields
 from satcommon.errors import InputError
 from satcommon.features.columns import Columns
+from satcommon.features.table import from_wkb
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 DAY = "2026-04-22"
@@ -216,6 +217,16 @@ def test_what_is_no_polygon_is_named(shape: Any, message: str, suffix: str, tmp_
 
     assert left.feature == 2
     assert message in left.reason or (suffix == ".gpkg" and "the geometry is empty" in left.reason)
+
+
+def test_a_signalling_nan_is_a_broken_geometry_like_any_other() -> None:
+    wkb = bytearray(SOUND.wkb)
+    wkb[13:21] = (0x7FF0000000000001).to_bytes(8, "little")  # the first x, after byte order, type and two counts
+
+    geometries, broken = from_wkb([bytes(wkb), SOUND.wkb])
+
+    assert broken.keys() == {0}
+    assert geometries[1].equals(SOUND)
 
 
 @pytest.mark.parametrize(

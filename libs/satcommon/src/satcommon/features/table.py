@@ -65,11 +65,12 @@ def from_wkb(values: Sequence[bytes | None] | NDArray[np.object_]) -> tuple[Geom
     """Geometries, and what is wrong with those that can't be read, by position."""
     from shapely.errors import GEOSException
 
-    geometries = shapely.from_wkb(np.asarray(values, dtype=object), on_invalid="ignore")
     broken = {}
-    for i in np.flatnonzero(shapely.is_missing(geometries)).tolist():
-        try:
-            shapely.from_wkb(values[i])
-        except (GEOSException, TypeError) as error:
-            broken[i] = f"the geometry is broken: {error}; fix it and try again"
+    with np.errstate(invalid="ignore"):  # a signalling NaN among the coordinates
+        geometries = shapely.from_wkb(np.asarray(values, dtype=object), on_invalid="ignore")
+        for i in np.flatnonzero(shapely.is_missing(geometries)).tolist():
+            try:
+                shapely.from_wkb(values[i])
+            except (GEOSException, TypeError) as error:
+                broken[i] = f"the geometry is broken: {error}; fix it and try again"
     return geometries, broken
