@@ -12,7 +12,7 @@ locked := libs/satctl locations/ingest locations/realtime locations/reprocessing
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
+	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
 
 .PHONY: install
 install: .venv/.installed ## make .venv: the development lock and the five packages, editable
@@ -88,6 +88,60 @@ demo: install ## the whole in two minutes, late data put right (STORES=cluster: 
 .PHONY: up
 up: install ## everything on this machine, the UI on http://localhost:3002
 	$(bin)/satctl up
+
+# Kubernetes: k8s/values has the values of each ENVIRONMENT, docs/kubernetes.md tells more.
+
+NAMESPACE ?= satfields
+ENVIRONMENT ?= minikube
+KUBECTL ?= kubectl
+HELM ?= helm
+HELM_ARGS ?=
+WAIT ?= 5m
+export NAMESPACE KUBECTL
+
+release := $(HELM) --namespace $(NAMESPACE)
+upgrade = $(release) upgrade --install --wait --timeout $(WAIT) $(HELM_ARGS)
+image = --set-string image.repository=$(or $(REPOSITORY),satfields)/$1,image.tag=$(or $(TAG),$$(k8s/image-tag.sh))
+locations := ingest realtime reprocessing
+
+.PHONY: deploy
+deploy: deploy-platform $(locations:%=deploy-%) check_pod_status ## install or upgrade all on Kubernetes: the platform, then each location
+
+.PHONY: deploy-platform
+deploy-platform: ## the platform alone; its databases are migrated first
+	@$(if $(filter minikube,$(ENVIRONMENT)),k8s/secrets.sh)
+	$(upgrade) platform k8s/charts/platform --create-namespace --values k8s/values/$(ENVIRONMENT)/platform.yaml \
+	    $(call image,platform) $(subst image.,satctl.image.,$(call image,satctl)) \
+	    || { k8s/pod_status.sh; exit 1; }
+
+.PHONY: $(locations:%=deploy-%)
+$(locations:%=deploy-%): deploy-%: ## deploy-LOCATION: one location alone, at TAG; the others' pods stay as they are
+	$(upgrade) $* k8s/charts/code-location --values k8s/values/$*.yaml --values k8s/values/$(ENVIRONMENT)/location.yaml \
+	    $(call image,$*) || { k8s/pod_status.sh; exit 1; }
+
+.PHONY: $(locations:%=rollback-%)
+$(locations:%=rollback-%): rollback-%: ## rollback-LOCATION: one location back to its release before (REVISION=3: to that one)
+	$(release) rollback --wait --timeout $(WAIT) $* $(REVISION)
+
+.PHONY: seed_k8s
+seed_k8s: ## register the sample regions and fields, by a Job in the cluster
+	k8s/satctl regions seed
+
+.PHONY: forward_k8s
+forward_k8s: ## the cluster's UI on http://localhost:3002
+	$(KUBECTL) --namespace $(NAMESPACE) port-forward service/satfields-webserver 3002:80
+
+.PHONY: check_pod_status
+check_pod_status: ## the pods, and what is wrong with those that are not well
+	@k8s/pod_status.sh
+
+.PHONY: check_daemon_logs check_deamon_logs
+check_daemon_logs check_deamon_logs: ## what Dagster's daemon says
+	$(KUBECTL) --namespace $(NAMESPACE) logs --tail 200 deployment/satfields-daemon
+
+.PHONY: clean_k8s
+clean_k8s: ## remove all from the cluster, data included (asks; YES=1: does not)
+	@k8s/clean.sh
 
 .PHONY: clean
 clean: ## remove .venv and caches; data in .satfields stay

@@ -1,0 +1,77 @@
+{{- define "location.name" -}}
+{{ .Values.location | default .Release.Name }}
+{{- end }}
+
+{{- define "location.selector" -}}
+app.kubernetes.io/part-of: satfields
+app.kubernetes.io/name: satfields-{{ include "location.name" . }}
+app.kubernetes.io/component: code-location
+{{- end }}
+
+{{- define "location.labels" -}}
+{{ include "location.selector" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "location.image" -}}
+{{ .Values.image.repository | default (printf "satfields/%s" (include "location.name" .)) }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "location.module" -}}
+{{ .Values.module | default (printf "satfields_%s.definitions" (include "location.name" . | replace "-" "_")) }}
+{{- end }}
+
+{{- define "location.volumes" -}}
+- name: tmp
+  emptyDir: {}
+- name: algorithms
+  configMap: {name: {{ .Values.algorithms }}, optional: true}
+{{- with .Values.volume.claim }}
+- name: objects
+  persistentVolumeClaim: {claimName: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{- define "location.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: algorithms, mountPath: /etc/satfields, readOnly: true}
+{{- if .Values.volume.claim }}
+- {name: objects, mountPath: {{ .Values.volume.mountPath }}}
+{{- end }}
+{{- end }}
+
+{{/* What this location's runs have besides what the platform's launcher gives to all: its container context. */}}
+{{- define "location.context" -}}
+{{- $container := dict "resources" .Values.runs.resources -}}
+{{- $pod := dict -}}
+{{- range $name := list "nodeSelector" "tolerations" "priorityClassName" -}}
+{{- with get $.Values.runs $name }}{{- $_ := set $pod $name . -}}{{- end -}}
+{{- end -}}
+{{- $context := dict "run_k8s_config" (dict "container_config" $container "pod_spec_config" $pod) -}}
+{{- if .Values.runs.withEnvironment -}}
+{{- $_ := set $context "env_config_maps" (list .Values.settings) -}}
+{{- $_ := set $context "env_secrets" (list .Values.secrets.ledger .Values.secrets.dagster) -}}
+{{- $_ := set $context "volumes" (include "location.volumes" . | fromYamlArray) -}}
+{{- $_ := set $context "volume_mounts" (include "location.mounts" . | fromYamlArray) -}}
+{{- end -}}
+{{ dict "k8s" $context | toJson }}
+{{- end }}
+
+{{/* Restricted, for a container; and the end of its log is what `kubectl describe pod` shows of its end. */}}
+{{- define "location.containerSecurity" -}}
+terminationMessagePolicy: FallbackToLogsOnError
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{- define "location.envFrom" -}}
+- configMapRef: {name: {{ .Values.settings }}}
+- secretRef: {name: {{ .Values.secrets.ledger }}}
+- secretRef: {name: {{ .Values.secrets.dagster }}}
+{{- end }}

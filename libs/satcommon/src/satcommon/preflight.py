@@ -1,0 +1,40 @@
+"""`python -m satcommon.preflight`: whether a process with these settings could work here; asked before it is started.
+
+An image is tried with it before it takes another's place: a wrong setting, a database that is not this code's, a bucket
+that can't be reached or an algorithm version that the image does not have end the roll, not the service.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from satcommon.algorithm import algorithm
+from satcommon.db import registry
+from satcommon.db.engine import reading
+from satcommon.environment import environment
+from satcommon.errors import AlgorithmError, SatfieldsError
+
+
+def check() -> str:
+    """What was found, where all is well.
+
+    Raises:
+        SatfieldsError: naming the setting, or the region, and what to do.
+    """
+    env = environment()  # the settings are valid, the ledger is there and of this code's revision
+    with reading(env.engine) as connection:
+        regions = registry.regions(connection, active=True)
+    for region in regions:
+        try:
+            algorithm(region.algorithm_version)
+        except AlgorithmError as error:
+            raise AlgorithmError(f"region {region.name}: {error}") from error
+    env.store().exists("preflight")
+    return f"settings, ledger and store are there, and each active region's version ({len(regions)})"
+
+
+if __name__ == "__main__":
+    try:
+        print(f"ready: {check()}")  # noqa: T201  # a command's output
+    except SatfieldsError as error:
+        sys.exit(f"not ready: {error}")

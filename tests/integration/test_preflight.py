@@ -1,0 +1,91 @@
+"""`python -m satcommon.preflight`, as a container runs it before its code server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from satcommon.algorithm import CURRENT
+from satcommon.db.engine import open_engine, writing
+from satcommon.db.models import Region
+from satcommon.db.registry import add_region
+from satcommon.grid import Bounds, Grid
+from satctl import migrations
+from sqlalchemy import update
+
+
+def preflight(variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "satcommon.preflight"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def refusal(variables: Mapping[str, str]) -> str:
+    done = preflight(variables)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    """Settings of a place where all is well, with one region."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    engine = open_engine(url)
+    migrations.upgrade(engine)
+    bounds, now = Bounds(14, 45, 14.1, 45.1), datetime.now(UTC)
+    with writing(engine) as connection:
+        add_region(connection, "carniola", bounds, Grid.utm(bounds, 100.0), date(2026, 5, 1), None, CURRENT, now)
+    engine.dispose()
+    return {"SATFIELDS_DATABASE_URL": url, "SATFIELDS_STORE": str(tmp_path / "store")}
+
+
+def test_where_all_is_well_it_says_so(variables: dict[str, str]) -> None:
+    done = preflight(variables)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "ready: settings, ledger and store are there, and each active region's version (1)\n"
+
+
+def test_a_pinned_version_that_the_image_lacks_is_refused_and_its_region_named(variables: dict[str, str]) -> None:
+    with writing(open_engine(variables["SATFIELDS_DATABASE_URL"])) as connection:
+        connection.execute(update(Region).values(algorithm_version="2@0123456789ab"))
+
+    assert "not ready: region carniola: algorithm version '2@0123456789ab'" in refusal(variables)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"SATFIELDS_DATABASE_URL": "sqlite:////nowhere/ledger.db"}, "`satctl db upgrade`"),
+        ({"SATFIELDS_DATABASE_URL": "postgresql://satfields:secret@127.0.0.1:1/satfields"}, "SATFIELDS_DATABASE_URL"),
+        ({"SATFIELDS_DEADLINE_HOURS": "soon"}, "SATFIELDS_DEADLINE_HOURS='soon'"),
+        (
+            {
+                "SATFIELDS_STORE": "s3://objects/x",
+                "SATFIELDS_STORE_TIMEOUT_SECONDS": "2",
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+                "AWS_ACCESS_KEY_ID": "id",
+                "AWS_SECRET_ACCESS_KEY": "secret",
+            },
+            "AWS_ENDPOINT_URL",
+        ),
+    ],
+    ids=["not migrated", "no database", "a wrong setting", "no bucket"],
+)
+def test_what_a_process_could_not_work_with_is_named(
+    wrong: dict[str, str], message: str, variables: dict[str, str]
+) -> None:
+    said = refusal(variables | wrong)
+
+    assert said.startswith("not ready: ")
+    assert message in said
+    assert "secret" not in said
