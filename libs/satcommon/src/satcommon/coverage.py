@@ -65,9 +65,9 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     Returns:
         For each polygon (cells, fractions), cells ascending; empty where it does not reach the grid.
     """
-    import geopandas
     import shapely
     from exactextract import exact_extract
+    from exactextract.feature import JSONFeatureSource
     from exactextract.raster import NumPyRasterSource
 
     from satcommon.geometry import projected
@@ -75,18 +75,19 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     shapes = [_shrunk(geometry, rules.inward_buffer_m) for geometry in shapely.from_wkb(list(geometries))]
     polygons = [projected(geometry, grid.crs) for geometry in shapes]
     # A template without memory and without nodata: exactextract drops the cells of a raster that hold nodata.
-    template = NumPyRasterSource(
-        np.broadcast_to(np.uint8(0), (grid.height, grid.width)), *grid.extent, srs_wkt=_wkt(grid.crs)
-    )
+    wkt = _wkt(grid.crs)
+    template = NumPyRasterSource(np.broadcast_to(np.uint8(0), (grid.height, grid.width)), *grid.extent, srs_wkt=wkt)
     # exactextract silently skips a polygon off the grid, so only those that touch it are asked for.
     inside = [i for i, polygon in enumerate(polygons) if polygon.intersects(shapely.box(*grid.extent))]
     found: list[Part] = [(np.empty(0, np.int64), np.empty(0, np.float64))] * len(polygons)
     if not inside:
         return found
-    frame = geopandas.GeoDataFrame({"i": inside}, geometry=[polygons[i] for i in inside], crs=grid.crs)
-    table = exact_extract(template, frame, ["cell_id", "coverage"], include_cols=["i"], output="pandas")
-    for i, cells, fractions in zip(table["i"], table["cell_id"], table["coverage"], strict=True):
-        cells, fractions = np.asarray(cells, np.int64), np.asarray(fractions, np.float64)
+    # What exactextract makes of a GeoDataFrame, too: without pandas a run starts sooner, and its image is smaller.
+    features = [{"id": i, "properties": {}, "geometry": shapely.geometry.mapping(polygons[i])} for i in inside]
+    source = JSONFeatureSource(features, srs_wkt=wkt)
+    for covered in exact_extract(template, source, ["cell_id", "coverage"], include_cols=["id"]):
+        i, properties = covered["id"], covered["properties"]
+        cells, fractions = np.asarray(properties["cell_id"], np.int64), np.asarray(properties["coverage"], np.float64)
         kept = (fractions > 0) & (fractions >= max(rules.min_cell_coverage, rules.whole_cells or 0))
         if rules.whole_cells is not None:
             fractions = np.ones_like(fractions)
