@@ -8,11 +8,12 @@ bin := .venv/bin
 uv := $(bin)/uv --quiet
 packages := libs/satcommon libs/satctl locations/ingest locations/realtime locations/reprocessing
 dev_lock := requirements-dev.lock
-locked := libs/satctl locations/ingest locations/realtime locations/reprocessing
+build_lock := requirements-build.lock
+locked := libs/satctl locations/ingest locations/realtime locations/reprocessing k8s/platform
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
+	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 .PHONY: install
 install: .venv/.installed ## make .venv: the development lock and the five packages, editable
@@ -33,15 +34,17 @@ $(bin)/uv:
 	$(bin)/pip --quiet --disable-pip-version-check install --require-hashes --requirement .venv/uv.lock
 
 # The development lock chooses every version, for all Pythons from 3.11 on; the others repeat its choice for one image.
+# Those say nothing of who asks for what: locations that need the same have equal locks, and one layer of their images.
 compile := $(uv) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
     --no-strip-extras --annotation-style line --custom-compile-command "make lock" \
     $(patsubst %,--no-emit-package %,satcommon satctl satfields-ingest satfields-realtime satfields-reprocessing)
 
 .PHONY: lock
 lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1: the newest)
-	@$(compile) $(if $(UPGRADE),--upgrade) --group laptop --group dev --output-file $(dev_lock) pyproject.toml
+	@$(compile) $(if $(UPGRADE),--upgrade) --group laptop --group build --group dev --output-file $(dev_lock) pyproject.toml
+	@$(compile) --upgrade --constraint $(dev_lock) --group build --output-file $(build_lock)
 	@set -e; for folder in $(locked); do \
-	    $(compile) --upgrade --constraint $(dev_lock) --output-file $$folder/requirements.lock $$folder/pyproject.toml; \
+	    $(compile) --no-annotate --upgrade --constraint $(dev_lock) --output-file $$folder/requirements.lock $$folder/pyproject.toml; \
 	done
 
 .PHONY: format
@@ -50,11 +53,12 @@ format: install ## rewrite the code as `make lint` wants it
 	$(bin)/ruff format --quiet
 
 .PHONY: lint
-lint: install ## format, lint, types, and which package may import which
+lint: install ## format, lint, types, which package may import which, Dockerfiles
 	$(bin)/ruff format --check
 	$(bin)/ruff check
 	$(bin)/mypy
 	$(bin)/lint-imports
+	$(bin)/hadolint $(wildcard */*/Dockerfile)
 
 .PHONY: test
 test: install ## unit, integration and protocol tests: a few minutes
@@ -80,6 +84,12 @@ bench: install ## benchmarks, as ratios: one late field against its region, an i
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml
+
+# Images
+
+.PHONY: build_docker
+build_docker: ## build the images and load them into the cluster (IMAGES=ingest: one; see k8s/build.sh)
+	@k8s/build.sh
 
 .PHONY: demo
 demo: install ## the whole in two minutes, late data put right (STORES=cluster: on PostgreSQL and S3)
