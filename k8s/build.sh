@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds the images and puts them where the cluster finds them. `make build_docker` passes its variables on:
+#   IMAGES      which: some of platform satctl ingest realtime reprocessing (all)
+#   TAG         default: k8s/image-tag.sh's
+#   REPOSITORY  what stands before an image's name (satfields); a builder that is not Docker: docker.io/satfields
+#   BUILDER     called as `$BUILDER -f FILE -t IMAGE --build-arg ... .` (docker build)
+#   LOADER      called as `$LOADER IMAGE...`; none: nothing (by kubectl's current context: minikube, kind, k3d or none)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tag=${TAG:-$(k8s/image-tag.sh)}
+read -ra builder <<< "${BUILDER:-docker build}"
+read -ra names <<< "${IMAGES:-platform satctl ingest realtime reprocessing}"
+
+folder() { # of an image's Dockerfile
+    for candidate in "k8s/$1" "libs/$1" "locations/$1"; do
+        [[ ! -f $candidate/Dockerfile ]] || { echo "$candidate"; return; }
+    done
+    echo "IMAGES: there is no image $1; expected some of: platform satctl ingest realtime reprocessing" >&2
+    return 1
+}
+
+loader() { # the command for the cluster that kubectl talks to
+    local context
+    context=$(kubectl config current-context 2> /dev/null) || context=
+    case $context in
+        minikube) echo minikube image load ;;
+        kind-*) echo kind load docker-image --name "${context#kind-}" ;;
+        k3d-*) echo k3d image import --cluster "${context#k3d-}" ;;
+        *) echo none ;;
+    esac
+}
+
+images=()
+for name in "${names[@]}"; do
+    where=$(folder "$name")
+    image=${REPOSITORY:-satfields}/$name:$tag
+    echo "== $image ($((${#images[@]} + 1)) of ${#names[@]}, after $SECONDS s)"
+    "${builder[@]}" -f "$where/Dockerfile" -t "$image" ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} \
+        --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+        --build-arg "REVISION=$(git rev-parse HEAD 2> /dev/null || echo unknown)" \
+        --build-arg "SOURCE=${SOURCE:-unknown}" .
+    images+=("$image")
+done
+
+read -ra load <<< "${LOADER:-$(loader)}"
+if [[ ${load[0]} == none ]]; then
+    echo "== built after $SECONDS s; loaded nowhere: push them, or name a LOADER (minikube image load, kind load docker-image, ...)"
+else
+    echo "== ${load[*]} (after $SECONDS s)"
+    "${load[@]}" "${images[@]}"
+    echo "== loaded after $SECONDS s"
+fi
+printf '%s\n' "${images[@]}"

@@ -1,0 +1,99 @@
+"""What the Dockerfiles promise, as far as it can be told without building them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCATIONS = {"ingest", "realtime", "reprocessing"}
+FOLDERS = ["k8s/platform", "libs/satctl", *(f"locations/{name}" for name in sorted(LOCATIONS))]
+LABELS = {"title", "description", "licenses", "source", "version", "revision"}
+
+every_image = pytest.mark.parametrize("folder", FOLDERS)
+
+
+def instructions(folder: str) -> list[tuple[str, str]]:
+    """(keyword, the rest), comments gone and continued lines joined."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / folder / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    return [(keyword, rest) for keyword, _, rest in (line.partition(" ") for line in lines if line)]
+
+
+def last_stage(folder: str) -> list[tuple[str, str]]:
+    found = instructions(folder)
+    return found[max(i for i, (keyword, _) in enumerate(found) if keyword == "FROM") :]
+
+
+def copied(folder: str) -> list[str]:
+    """What comes from the repository."""
+    copies = [rest.split() for keyword, rest in instructions(folder) if keyword in ("COPY", "ADD")]
+    return [source for words in copies if not words[0].startswith("--from=") for source in words[:-1]]
+
+
+def test_every_dockerfile_is_looked_at() -> None:
+    assert sorted(file.parent.relative_to(ROOT).as_posix() for file in ROOT.glob("[kl]*/*/Dockerfile")) == FOLDERS
+
+
+@every_image
+def test_the_base_is_an_argument(folder: str) -> None:
+    bases = {rest.partition(" AS ")[0] for keyword, rest in instructions(folder) if keyword == "FROM"}
+
+    assert instructions(folder)[0] == ("ARG", "PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm")
+    assert bases <= {"${PYTHON_IMAGE}", "dependencies"}
+
+
+@every_image
+def test_it_runs_as_a_user_that_kubernetes_can_tell_from_root(folder: str) -> None:
+    users = [rest for keyword, rest in last_stage(folder) if keyword == "USER"]
+
+    assert len(users) == 1
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[0])
+
+
+@every_image
+def test_what_is_installed_is_locked_and_compilers_are_not(folder: str) -> None:
+    commands = [step for keyword, rest in instructions(folder) if keyword == "RUN" for step in rest.split("&&")]
+    installs = [step for step in commands if re.search(r"\bpip\b.* install\b", step)]
+
+    assert installs
+    assert [step for step in installs if "--require-hashes" not in step and "--no-index" not in step] == []
+    assert not re.search(r"\b(apt|apt-get|curl|wget|gcc)\b", " ".join(commands))
+    assert [keyword for keyword, _ in last_stage(folder) if keyword == "RUN"] == []
+
+
+@every_image
+def test_what_it_copies_is_let_in_and_is_of_no_other_location(folder: str) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    let_in = [ROOT / line.removeprefix("!") for line in lines if line.startswith("!")]
+    mine = Path(folder).name
+
+    for source in copied(folder):
+        assert (ROOT / source).exists()
+        assert any((ROOT / source).is_relative_to(path) for path in let_in), f".dockerignore keeps out {source}"
+        assert LOCATIONS.isdisjoint({*Path(source).parts} - {mine}), f"{mine}'s image holds {source}"
+        assert source not in (".", "libs", "locations", "k8s"), "a change anywhere would make this image anew"
+
+
+def test_the_platform_never_holds_code_of_ours() -> None:
+    assert copied("k8s/platform") == ["k8s/platform/requirements.lock"]
+
+
+@every_image
+def test_labels_come_last_so_that_a_new_revision_makes_no_layer_anew(folder: str) -> None:
+    stage = last_stage(folder)
+    labels = re.findall(r"org\.opencontainers\.image\.(\w+)=", stage[-1][1])
+
+    assert set(labels) == LABELS
+    assert [keyword for keyword, _ in stage[-4:]] == ["ARG", "ARG", "ARG", "LABEL"]
+    assert f'title="satfields/{Path(folder).name}"' in stage[-1][1]
+
+
+@pytest.mark.parametrize("name", sorted(LOCATIONS))
+def test_a_location_serves_its_code_unless_told_otherwise(name: str) -> None:
+    stage = dict(last_stage(f"locations/{name}"))
+
+    assert "ENTRYPOINT" not in stage  # a run's Job names its whole command
+    assert f'"satfields_{name}.definitions"' in stage["CMD"]
