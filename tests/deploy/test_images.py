@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,25 @@ def test_a_location_serves_its_code_unless_told_otherwise(name: str) -> None:
 
     assert "ENTRYPOINT" not in stage  # a run's Job names its whole command
     assert f'"satfields_{name}.definitions"' in stage["CMD"]
+
+
+def test_a_tag_stands_for_one_content(tmp_path: Path) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for name in ("k8s/image-tag.sh", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    def run(*command: str) -> str:
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    tags = [run("k8s/image-tag.sh")]  # of an archive without a history
+    run(*git, "init", "--quiet")
+    run(*git, "add", ".")
+    run(*git, "commit", "--quiet", "--message=x")
+    tags.append(run("k8s/image-tag.sh"))
+    for name, content in (("new", "1"), ("new", "2"), ("pyproject.toml", 'version = "0.1.0"')):
+        (tmp_path / name).write_text(content)
+        tags.append(run("k8s/image-tag.sh"))
+
+    assert len(set(tags)) == len(tags)
+    assert all(re.fullmatch(r"0\.1\.0(-[0-9a-f]{10}(-[0-9a-f]{8})?)?", tag) for tag in tags)
