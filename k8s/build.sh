@@ -3,12 +3,17 @@
 #   IMAGES      which: some of platform satctl ingest realtime reprocessing (all)
 #   TAG         default: k8s/image-tag.sh's
 #   REPOSITORY  what stands before an image's name (satfields); a builder that is not Docker: docker.io/satfields
-#   BUILDER     called as `$BUILDER -f FILE -t IMAGE --build-arg ... .` (docker build)
+#   BUILDER     called as `$BUILDER -f FILE -t IMAGE --label ... .` (docker build)
+#   SOURCE      the repository's address, for a label
 #   LOADER      called as `$LOADER IMAGE...`; none: nothing (by kubectl's current context: minikube, kind, k3d or none)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tag=${TAG:-$(k8s/image-tag.sh)}
+# Not arguments of the Dockerfiles: Buildah 1.28 takes a label from its cache whatever the argument's value is now.
+labels=(--label "org.opencontainers.image.version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)")
+revision=$(git rev-parse HEAD 2> /dev/null) && labels+=(--label "org.opencontainers.image.revision=$revision")
+[[ -z ${SOURCE:-} ]] || labels+=(--label "org.opencontainers.image.source=$SOURCE")
 read -ra builder <<< "${BUILDER:-docker build}"
 read -ra names <<< "${IMAGES:-platform satctl ingest realtime reprocessing}"
 
@@ -37,9 +42,7 @@ for name in "${names[@]}"; do
     image=${REPOSITORY:-satfields}/$name:$tag
     echo "== $image ($((${#images[@]} + 1)) of ${#names[@]}, after $SECONDS s)"
     "${builder[@]}" -f "$where/Dockerfile" -t "$image" ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} \
-        --build-arg "VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
-        --build-arg "REVISION=$(git rev-parse HEAD 2> /dev/null || echo unknown)" \
-        --build-arg "SOURCE=${SOURCE:-unknown}" .
+        "${labels[@]}" .
     images+=("$image")
 done
 
