@@ -106,6 +106,7 @@ ENVIRONMENT ?= minikube
 KUBECTL ?= kubectl
 HELM ?= helm
 HELM_ARGS ?=
+PLATFORM_ARGS ?=
 WAIT ?= 5m
 export NAMESPACE KUBECTL
 
@@ -122,7 +123,7 @@ deploy-platform: ## the platform alone; its databases are migrated first
 	@$(if $(filter minikube,$(ENVIRONMENT)),k8s/secrets.sh)
 	$(upgrade) platform k8s/charts/platform --create-namespace --values k8s/values/$(ENVIRONMENT)/platform.yaml \
 	    $(call image,platform) $(subst image.,satctl.image.,$(call image,satctl)) \
-	    || { k8s/pod_status.sh; exit 1; }
+	    $(PLATFORM_ARGS) || { k8s/pod_status.sh; exit 1; }
 
 .PHONY: $(locations:%=deploy-%)
 $(locations:%=deploy-%): deploy-%: ## deploy-LOCATION: one location alone, at TAG; the others' pods stay as they are
