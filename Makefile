@@ -154,6 +154,16 @@ check_daemon_logs check_deamon_logs: ## what Dagster's daemon says
 clean_k8s: ## remove all from the cluster, data included (asks; YES=1: does not)
 	@k8s/clean.sh
 
+.PHONY: e2e_k8s
+e2e_k8s: export TAG := $(or $(TAG),$(shell k8s/image-tag.sh))
+e2e_k8s: export NAMESPACE := satfields-e2e
+e2e_k8s: install ## build, install, feed, upgrade, kill and remove all on kubectl's cluster (BUILDER, LOADER as for build_docker)
+	$(MAKE) build_docker
+	$(MAKE) build_docker IMAGES=reprocessing TAG=$(TAG)-next
+	$(MAKE) build_docker IMAGES=ingest=tests/cluster/broken TAG=$(TAG)-broken \
+	    BUILD_ARGS="--build-arg SOUND=$(or $(REPOSITORY),satfields)/ingest:$(TAG)"
+	$(bin)/pytest -x -v --durations 0 --durations-min 1 tests/cluster
+
 .PHONY: clean
 clean: ## remove .venv and caches; data in .satfields stay
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the images and puts them where the cluster finds them. `make build_docker` passes its variables on:
-#   IMAGES      which: some of platform satctl ingest realtime reprocessing (all)
+#   IMAGES      which: some of platform satctl ingest realtime reprocessing (all), or NAME=FOLDER of another Dockerfile
+#   BUILD_ARGS  more arguments of the builder
 #   TAG         default: k8s/image-tag.sh's
 #   REPOSITORY  what stands before an image's name (satfields); a builder that is not Docker: docker.io/satfields
 #   BUILDER     called as `$BUILDER -f FILE -t IMAGE --label ... .` (docker build)
@@ -18,6 +19,7 @@ read -ra builder <<< "${BUILDER:-docker build}"
 read -ra names <<< "${IMAGES:-platform satctl ingest realtime reprocessing}"
 
 folder() { # of an image's Dockerfile
+    [[ $1 != *=* ]] || { echo "${1#*=}"; return; }
     for candidate in "k8s/$1" "libs/$1" "locations/$1"; do
         [[ ! -f $candidate/Dockerfile ]] || { echo "$candidate"; return; }
     done
@@ -39,10 +41,10 @@ loader() { # the command for the cluster that kubectl talks to
 images=()
 for name in "${names[@]}"; do
     where=$(folder "$name")
-    image=${REPOSITORY:-satfields}/$name:$tag
+    image=${REPOSITORY:-satfields}/${name%%=*}:$tag
     echo "== $image ($((${#images[@]} + 1)) of ${#names[@]}, after $SECONDS s)"
     "${builder[@]}" -f "$where/Dockerfile" -t "$image" ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} \
-        "${labels[@]}" .
+        "${labels[@]}" ${BUILD_ARGS:-} .
     images+=("$image")
 done
 

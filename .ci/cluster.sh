@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# `make e2e_k8s` on a cluster: kubectl's own where it reaches one, else the kit's (scripts that start a real one-node
+# Kubernetes) where it lies beside the project. It says plainly where there is neither.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kit=${K8S_KIT:-../shared/k8s-kit}
+if kubectl cluster-info > /dev/null 2>&1; then
+    make e2e_k8s
+    exit
+fi
+if [[ ! -x $kit/up.sh || $(id -u) != 0 ]]; then
+    echo "NOT RUN: the end-to-end test on Kubernetes. There is no cluster here (make e2e_k8s, with kubectl's context set)."
+    exit
+fi
+cache=${K8S_CACHE:-/var/cache/k8s-kit} state=${K8S_STATE:-/var/lib/k8s-kit}
+kit=$(cd "$kit" && pwd)
+if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/up.sh"; }; then
+    echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
+    exit
+fi
+export KUBECONFIG=$state/admin.kubeconfig PATH=$cache/tools:$PATH
+export REPOSITORY=docker.io/satfields LOADER=$kit/load-image.sh HELM_ARGS="--post-renderer $kit/older-apis.py"
+export PLATFORM_ARGS="--set-string postgresql.image.repository=$REPOSITORY/postgresql,postgresql.image.tag=15"
+
+# Its builder: the machine's certificates for the steps that install something.
+conf=$(mktemp -d)
+trap 'rm -rf "$conf"; "$kit/down.sh"' EXIT
+certificates=/etc/ssl/certs/ca-certificates.crt
+printf '[global]\ncert = %s\ndisable-pip-version-check = 1\n' "$certificates" > "$conf/pip.conf"
+chmod -R a+rX "$conf"
+export BUILDER="buildah bud --pull-never --layers --isolation chroot --network host \
+    --volume $certificates:$certificates:ro --volume $conf/pip.conf:/etc/pip.conf:ro"
+IMAGES=postgresql=tests/cluster/postgresql TAG=15 k8s/build.sh
+
+# Its provisioner makes volumes that only root may write to.
+for number in 1 2; do
+    folder=$state/satfields-e2e-$number
+    rm -rf "$folder" && mkdir "$folder" && chmod 0777 "$folder"
+    kubectl delete persistentvolume "satfields-e2e-$number" --ignore-not-found
+    kubectl create --filename - << END
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: satfields-e2e-$number}
+spec:
+  capacity: {storage: 20Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: standard
+  persistentVolumeReclaimPolicy: Retain
+  hostPath: {path: $folder}
+END
+done
+make e2e_k8s
+kubectl delete persistentvolume satfields-e2e-1 satfields-e2e-2
+rm -rf "$state"/satfields-e2e-?

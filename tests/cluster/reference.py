@@ -1,0 +1,43 @@
+"""The same region on a laptop, where every field was known from the beginning: what the cluster's rows must equal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from satcommon.closing import Closer
+from satcommon.db.engine import reading
+from satcommon.db.registry import region
+from satcommon.settings import settings
+from satctl.main import main
+from satctl.opening import opened
+
+
+def rows_of_a_laptop(folder: Path, name: str, first: date, last: date, late: Sequence[Path]) -> list[dict[str, str]]:
+    """The region's exported rows, from SQLite and a folder, in this process."""
+
+    def satctl(*arguments: str) -> None:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SATFIELDS_HOME", str(folder / "home"))
+        settings.cache_clear()
+        satctl("db", "upgrade")
+        satctl("regions", "seed", "--monitored-from", str(first))
+        for file in late:
+            satctl("fields", "import", str(file))
+        with opened() as env:
+            with reading(env.engine) as connection:
+                bbox_id = region(connection, name).bbox_id
+            closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
+            for _ in closer.history(env.source(), last, lambda *_: None):
+                pass
+        satctl("export", name, "--output", str(folder / "rows.csv"))
+    settings.cache_clear()
+    with (folder / "rows.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,292 @@
+"""The whole on a real cluster: installed, fed, revised, upgraded in the middle of a replay, killed, and removed.
+
+`make e2e_k8s` runs it against kubectl's current context. One story: each test goes on where the one before it ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import shapely
+
+from tests.cluster import kube
+from tests.cluster.kube import LOCATIONS, available, kubectl, make, pods, runs, satctl, settled, wait_for
+from tests.cluster.reference import rows_of_a_laptop
+
+TAG = os.environ["TAG"]
+NEXT = f"{TAG}-next"  # the same code as another release
+YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
+FIRST, EARLIER = YESTERDAY - timedelta(days=3), YESTERDAY - timedelta(days=90)  # of region B, and of A
+DAYS = ((YESTERDAY - FIRST).days + 1) + ((YESTERDAY - EARLIER).days + 1)
+
+
+class Late:
+    """Fields that are entered long after they were planted, each in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: list[Path] = []
+
+    def file(self) -> Path:
+        """One more, in region A."""
+        number = len(self.files)
+        west = -94.09 + 0.005 * number
+        feature = {
+            "type": "Feature",
+            "properties": {"external_id": f"late-{number}", "planting_date": str(EARLIER)},
+            "geometry": shapely.geometry.mapping(shapely.box(west, 40.452, west + 0.004, 40.456)),
+        }
+        self.files.append(self.folder / f"late-{number}.geojson")
+        self.files[-1].write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+        return self.files[-1]
+
+    def enter(self) -> None:
+        """Register it in the cluster."""
+        satctl("fields", "import", str(self.file()))
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Late:
+    return Late(tmp_path_factory.mktemp("late"))
+
+
+def test_it_is_installed_from_nothing_and_seeded() -> None:
+    assert name_is_free(), (
+        f"the namespace {kube.NAMESPACE} is there already; `make clean_k8s NAMESPACE={kube.NAMESPACE}`"
+    )
+
+    make("deploy", f"TAG={TAG}")
+    satctl("regions", "seed", "--monitored-from", str(FIRST))
+
+    assert all(available(location) for location in LOCATIONS)
+
+
+def test_days_of_scenes_go_through_ingest_and_realtime_as_jobs() -> None:
+    days = 2 * ((YESTERDAY - FIRST).days + 1)
+    wait_for("the first days are closed", lambda: settled(days))
+
+    assert len(runs("ingest")) >= days
+    assert runs("realtime")
+
+
+def test_a_region_that_is_monitored_from_earlier_is_caught_up() -> None:
+    satctl("regions", "monitor", "A", "--from", str(EARLIER))
+
+    wait_for("the earlier days are closed", lambda: settled(DAYS))
+
+
+def test_a_late_field_is_drained_by_reprocessing(late: Late) -> None:
+    late.enter()
+
+    wait_for("the late field's days are there", lambda: settled(DAYS))
+    assert runs("reprocessing")
+    assert "nothing is lost" in satctl("audit")
+
+
+def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: Late) -> None:
+    before = {location: pods(location) for location in LOCATIONS} | {"platform": pods("webserver") | pods("daemon")}
+    ended = {pod["metadata"]["name"] for pod in runs("reprocessing")}
+    late.enter()
+
+    def replaying() -> list[str]:
+        return [
+            pod["metadata"]["name"]
+            for pod in runs("reprocessing")
+            if pod["metadata"]["name"] not in ended and pod["status"]["phase"] == "Running"
+        ]
+
+    wait_for("a replay is under way", replaying, pause=0.2)
+    (replay,) = replaying()
+    kube.upgrade("reprocessing", "--set-string", f"image.tag={NEXT}")
+    assert replaying() == [replay], "the replay was over before the upgrade was under way"
+    wait_for(
+        "the new release serves",
+        lambda: set(pods("reprocessing")).isdisjoint(before["reprocessing"]) and available("reprocessing"),
+    )
+
+    wait_for("the replay is done", lambda: settled(DAYS))
+    pod = json.loads(kubectl("get", "pod", replay, "--output", "json"))
+    assert pod["spec"]["containers"][0]["image"].endswith(f"/reprocessing:{TAG}"), (
+        "it went on in the image that it began with"
+    )
+    assert pod["status"]["phase"] == "Succeeded"
+    for name in ("ingest", "realtime"):
+        assert pods(name) == before[name], "another location's pods were touched"
+    assert pods("webserver") | pods("daemon") == before["platform"]
+    late.enter()
+    wait_for("a replay of the new release is done", lambda: settled(DAYS))
+    assert any(p["spec"]["containers"][0]["image"].endswith(f":{NEXT}") for p in runs("reprocessing"))
+
+    make("rollback-reprocessing")
+    image = json.loads(kubectl("get", "deployment", "satfields-reprocessing", "--output", "json"))
+    assert image["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f":{TAG}")
+    assert "nothing is lost" in satctl("audit")
+
+
+def kill_a_run(late: Late) -> None:
+    ended = {pod["metadata"]["name"] for pod in runs("reprocessing")}
+    late.enter()
+
+    def began() -> list[str]:
+        return [
+            p["metadata"]["name"]
+            for p in runs("reprocessing")
+            if p["metadata"]["name"] not in ended and p["status"]["phase"] == "Running"
+        ]
+
+    wait_for("a run is under way", began, pause=0.2)
+    kubectl("delete", "pod", *began(), "--grace-period=0", "--force")
+
+
+def kill_the_daemon(late: Late) -> None:
+    late.enter()
+    kubectl("delete", "pod", *pods("daemon"), "--grace-period=0", "--force")
+
+
+def kill_a_code_server(late: Late) -> None:
+    late.enter()
+    kubectl("delete", "pod", *pods("reprocessing"), "--grace-period=0", "--force")
+
+
+def kill_postgresql(late: Late) -> None:
+    late.enter()
+    kubectl("delete", "pod", "satfields-postgresql-0", "--grace-period=0", "--force")
+
+
+@pytest.mark.parametrize("kill", [kill_a_run, kill_the_daemon, kill_a_code_server, kill_postgresql])
+def test_nothing_is_lost_whatever_is_killed(kill: object, late: Late) -> None:
+    assert callable(kill)
+    kill(late)
+
+    wait_for("all is made good", lambda: settled(DAYS))
+
+
+def test_every_run_had_its_own_location_s_image() -> None:
+    seen = {
+        (pod["metadata"]["labels"]["dagster/code-location"], pod["spec"]["containers"][0]["image"]) for pod in runs()
+    }
+
+    assert {location for location, _ in seen} == set(LOCATIONS)
+    for location, image in seen:
+        assert f"/{location}:" in image
+    for pod in runs():
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+
+
+@pytest.mark.parametrize("region", ["A", "B"])
+def test_the_rows_are_those_of_a_laptop_where_all_was_known_in_time(region: str, late: Late, tmp_path: Path) -> None:
+    exported = satctl("export", region, "--format", "csv", "--output", "-")
+
+    expected = rows_of_a_laptop(tmp_path, region, {"A": EARLIER, "B": FIRST}[region], YESTERDAY, late.files)
+    found = list(csv.DictReader(io.StringIO(exported)))
+    assert len(found) == len(expected) > 0
+    assert found == expected
+
+
+def test_every_state_is_as_computed_again() -> None:
+    assert "nothing is lost" in satctl("audit", "--deep")
+
+
+def allowed(account: str) -> set[tuple[str, str]]:
+    """Verbs and resources of a service account, but for what everybody may ask of an API server."""
+    who = f"--as=system:serviceaccount:{kube.NAMESPACE}:satfields-{account}"
+    lines = kubectl("auth", "can-i", "--list", who).splitlines()
+    columns = [lines[0].index(name) for name in ("Non-Resource URLs", "Resource Names", "Verbs")]
+    found = set()
+    for line in lines[1:]:
+        resource, verbs = line[: columns[0]].strip(), line[columns[2] :].strip("[] \n")
+        if resource and not resource.startswith("selfsubject"):
+            found |= {(verb, resource) for verb in verbs.split()}
+    return found
+
+
+def test_no_service_account_may_do_more_than_it_needs() -> None:
+    jobs = {("get", "jobs.batch"), ("list", "jobs.batch"), ("delete", "jobs.batch"), ("get", "jobs.batch/status")}
+    watching = {("get", "pods"), ("list", "pods")}
+
+    assert allowed("daemon") == jobs | watching | {("create", "jobs.batch"), ("get", "pods/log"), ("list", "events")}
+    assert allowed("webserver") == jobs | watching
+    for account in ("run", "satctl", "postgresql", *LOCATIONS):
+        assert allowed(account) == set()
+
+
+NEWER = "UPDATE alembic_version SET version_num = '9999'"
+UNPINNED = "UPDATE bounding_boxes SET algorithm_version = '7@0123456789ab'"
+
+
+@pytest.fixture(scope="module")
+def wrong_secrets() -> dict[str, list[str]]:
+    """Values of ingest's release that name Secrets of a ledger that is not as it should be."""
+    key = "go-template={{.data.SATFIELDS_DATABASE_URL | base64decode}}"
+    url = kubectl("get", "secret", "satfields-ledger", "--output", key)
+    changes = {"empty": "SELECT 1", "newer": NEWER, "pinned": UNPINNED}
+    for name, change in changes.items():
+        copied = "" if name == "empty" else f"pg_dump satfields | psql -q {name} > /dev/null;"
+        inside = f"""
+            PATH="$PATH:$(echo /usr/lib/postgresql/*/bin)"
+            export PGPASSWORD=$POSTGRES_PASSWORD PGHOST=127.0.0.1 PGUSER=postgres
+            createdb --owner satfields {name}; {copied} psql -q {name} -c "$0"
+        """
+        kubectl("exec", "satfields-postgresql-0", "--", "sh", "-c", inside, change)
+    urls = {name: url.rpartition("/")[0] + f"/{name}" for name in changes}
+    urls["password"] = url.replace(url.split("@")[0], "postgresql://satfields:not-it")
+    for name, wrong in urls.items():
+        kubectl("create", "secret", "generic", f"wrong-{name}", f"--from-literal=SATFIELDS_DATABASE_URL={wrong}")
+    settings = json.loads(kubectl("get", "configmap", "satfields-settings", "--output", "json"))["data"]
+    settings |= {
+        "SATFIELDS_STORE": "s3://nowhere/x",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "SATFIELDS_STORE_TIMEOUT_SECONDS": "3",
+    }
+    kubectl("create", "configmap", "wrong-settings", *(f"--from-literal={k}={v}" for k, v in settings.items()))
+    return {name: ["--set", f"secrets.ledger=wrong-{name}"] for name in urls}
+
+
+WRONG = {
+    "secret": (["--set", "secrets.ledger=nowhere"], 'secret "nowhere" not found'),
+    "tag": (["--set-string", "image.tag=none-such"], "none-such"),
+    "bucket": (["--set", "settings=wrong-settings"], "http://127.0.0.1:9"),
+    "code": (["--set-string", f"image.tag={TAG}-broken"], "SyntaxError"),
+    "password": (None, "password authentication failed"),
+    "empty": (None, "satctl db upgrade"),
+    "newer": (None, "9999"),
+    "pinned": (None, "7@0123456789ab"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_release_says_why_and_the_one_before_it_goes_on(what: str, wrong_secrets: dict[str, list[str]]) -> None:
+    values, message = WRONG[what]
+    before, others = pods("ingest"), {name: pods(name) for name in ("realtime", "reprocessing", "webserver", "daemon")}
+    try:
+        kube.upgrade("ingest", *(values or wrong_secrets[what]))
+        wait_for(f"an operator is told {message!r}", lambda: message in " ".join(make("check_pod_status").split()), 120)
+
+        assert available("ingest") == len(before), "the servers of the release before it answer"
+        assert {name: pods(name) for name in others} == others
+    finally:
+        kube.helm("rollback", "ingest", "1")
+    wait_for("its pods are gone", lambda: pods("ingest") == before, 120)
+
+
+def test_all_locations_are_loaded_still_and_doctor_finds_nothing() -> None:
+    wait_for("the doctor finds nothing", lambda: satctl("doctor"), 120, pause=5)
+
+
+def test_nothing_is_left_after_it_is_removed() -> None:
+    make("clean_k8s", "YES=1")
+
+    assert name_is_free()
+    everywhere = json.loads(kubectl("get", "clusterroles,clusterrolebindings", "--output", "json"))["items"]
+    assert not [one for one in everywhere if "satfields" in one["metadata"]["name"]]
+
+
+def name_is_free() -> bool:
+    return "NotFound" in kubectl("get", "namespace", kube.NAMESPACE, check=False)
