@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from satcommon.db.attempts import partitions
 from satcommon.db.engine import engine_of, open_engine, writing
 from satcommon.db.models import Base, UtcDateTime
 from satcommon.settings import settings
@@ -46,6 +47,7 @@ def _migrate() -> None:
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
+            include_name=lambda name, kind, _: kind != "table" or name not in partitions(connection),
             compare_type=True,
             render_item=_render_item,
             render_as_batch=engine.dialect.name == "sqlite",  # SQLite alters a table by copying it

@@ -97,6 +97,6 @@ def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
 
     before = NOW - timedelta(days=1)
     assert collector.old_attempts(engine, before) == 4
-    assert collector.remove_attempts(engine, before) == 4
+    assert collector.remove_attempts(engine, before, NOW) == 4
     with writing(engine) as connection:
         assert sorted(connection.execute(select(Attempt.run_id)).scalars()) == ["run0", "run1"]

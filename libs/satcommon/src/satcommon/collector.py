@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, func, select
 
+from satcommon.db import attempts
 from satcommon.db.batches import batches
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
@@ -52,13 +53,19 @@ def old_attempts(engine: Engine, before: datetime) -> int:
         return connection.execute(statement).scalar_one()
 
 
-def remove_attempts(engine: Engine, before: datetime) -> int:
-    """Remove the attempts that were written before an instant, some at a time; gives how many there were."""
-    oldest = select(Attempt.attempt_id).where(Attempt.created_at < before).order_by(Attempt.created_at).limit(_ATTEMPTS)
-    removed = 0
+def remove_attempts(engine: Engine, before: datetime, now: datetime) -> int:
+    """Remove the attempts that were written before an instant; gives how many there were.
+
+    Months that are over go whole, other attempts some at a time. The months to come are made, too.
+    """
+    removed = attempts.drop_months(engine, before)
+    old = Attempt.created_at < before
+    oldest = select(Attempt.attempt_id).where(old).order_by(Attempt.created_at).limit(_ATTEMPTS)
     while True:
         with writing(engine) as connection:
-            found = connection.execute(delete(Attempt).where(Attempt.attempt_id.in_(oldest))).rowcount
+            found = connection.execute(delete(Attempt).where(old, Attempt.attempt_id.in_(oldest))).rowcount
         removed += found
         if found < _ATTEMPTS:
-            return removed
+            break
+    attempts.make_months(engine, now)
+    return removed

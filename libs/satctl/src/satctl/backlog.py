@@ -125,7 +125,8 @@ def reprocess(
 def gc(dry_run: bool, as_json: bool) -> None:
     """Remove result and scene objects that no key names, a day after they were put or their key moved away.
 
-    Attempts, the audit trail of processing, are removed SATFIELDS_ATTEMPTS_DAYS after they were written.
+    Attempts, the audit trail of processing, are removed SATFIELDS_ATTEMPTS_DAYS after they were written; on PostgreSQL
+    the partitions of the months to come are made.
 
     \b
     Examples:
@@ -144,7 +145,7 @@ def gc(dry_run: bool, as_json: bool) -> None:
                 collect(env.engine, store, keys, advance)
         kept_from = now - timedelta(days=env.settings.attempts_days)
         with progress("attempts"):
-            attempts = (old_attempts if dry_run else remove_attempts)(env.engine, kept_from)
+            attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
     if as_json:
         print_json({"removed": not dry_run, "keys": keys, "attempts": attempts})
         return

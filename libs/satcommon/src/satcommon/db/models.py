@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.scenes.source import Due
 
-SCHEMA_REVISION = "0002"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0003"  # the Alembic revision that this code was written for; a test holds it to the newest one
 
 
 class Cause(StrEnum):
@@ -304,12 +304,16 @@ class Miss(Base):
 
 
 class Attempt(Base):
-    """An audit trail of processing that nothing else depends on."""
+    """An audit trail of processing that nothing else depends on.
+
+    On PostgreSQL it is partitioned by month (`attempts`), and its key there is (attempt_id, created_at).
+    """
 
     __tablename__ = "processing_attempts"
     __table_args__ = (
         Index("ix_processing_attempts_field_id_day", "field_id", "day"),
         Index("ix_processing_attempts_created_at", "created_at"),
+        {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
     attempt_id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,0 +1,134 @@
+"""The months of `processing_attempts` on PostgreSQL, each a partition: made ahead, and dropped whole when expired.
+
+Only the tables' owner may do that; without it rows go to the default partition, which loses no row and only makes
+removing them slower. SQLite has one table. Bounds are in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from satcommon.db.engine import reading, writing
+from satcommon.db.models import Attempt
+
+AHEAD = 3  # months made besides this one
+_TABLE = Attempt.__tablename__
+_DEFAULT = f"{_TABLE}_default"
+_LOCK_KEY = 0x5A7F1E1E  # of PostgreSQL's advisory lock: one upkeep at a time
+_PATIENCE = "2s"  # for a table's lock: whoever writes attempts queues behind it meanwhile
+
+_OWNED = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'processing_attempts'::regclass"
+# The catalog, which takes no locks: pg_partition_tree takes those of the partitions in an order of its own.
+_PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('processing_attempts')"
+_STRAYS = """
+SELECT DISTINCT date_trunc('month', created_at AT TIME ZONE 'UTC') FROM processing_attempts_default
+WHERE created_at < :end
+"""
+
+
+def partitions(connection: Connection) -> set[str]:
+    """The tables that hold the attempts' rows on PostgreSQL, whoever attached them."""
+    if connection.dialect.name != "postgresql":
+        return set()
+    return set(connection.execute(text(_PARTITIONS)).scalars())
+
+
+def missing_months(engine: Engine, now: datetime) -> list[str]:
+    """The partitions that `make_months` would make; none where the table has none."""
+    if engine.dialect.name != "postgresql":
+        return []
+    with reading(engine) as connection:
+        return sorted(_missing(connection, now))
+
+
+def make_months(engine: Engine, now: datetime) -> list[str]:
+    """Make the partitions of this month, of the next ones, and of any whose rows the default partition has.
+
+    Gives those that were made. Nobody's insert fails meanwhile, and several may do this at a time.
+    """
+    made: list[str] = []
+    if not _owned(engine):
+        return made
+    for name in missing_months(engine, now):
+        with _upkeep(engine) as connection:
+            if name not in _missing(connection, now):
+                continue  # made by another meanwhile
+            start = _start(name)
+            first, end = (f"'{one.isoformat()}'" for one in (start, _after(start)))
+            # Attaching locks these two against writers, too: they come first, while nobody waits for attempts.
+            connection.execute(text("LOCK TABLE fields, bounding_boxes IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(text(f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE"))
+            connection.execute(text(f"CREATE TABLE {name} (LIKE {_TABLE} INCLUDING DEFAULTS)"))
+            among = f"created_at >= {first} AND created_at < {end}"
+            moved = f"WITH moved AS (DELETE FROM {_DEFAULT} WHERE {among} RETURNING *)"  # noqa: S608  # our own names
+            connection.execute(text(f"{moved} INSERT INTO {name} SELECT * FROM moved"))  # noqa: S608
+            connection.execute(
+                text(f"ALTER TABLE {_TABLE} ATTACH PARTITION {name} FOR VALUES FROM ({first}) TO ({end})")
+            )
+            made.append(name)
+    return made
+
+
+def drop_months(engine: Engine, before: datetime) -> int:
+    """Drop the months that had ended before an instant; gives how many attempts they held."""
+    removed = 0
+    if not _owned(engine):
+        return removed
+    with reading(engine) as connection:
+        expired = sorted(name for name in _months(connection) if _after(_start(name)) <= before)
+    for name in expired:
+        with _upkeep(engine) as connection:
+            if name in _months(connection):
+                removed += connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one()  # noqa: S608
+                connection.execute(text(f"DROP TABLE {name}"))
+    return removed
+
+
+@contextmanager
+def _upkeep(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other upkeep is within, and that makes others wait for a moment only."""
+    with writing(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
+        yield connection
+
+
+def _owned(engine: Engine) -> bool:
+    """Whether there are partitions, and this user may make and drop them."""
+    if engine.dialect.name != "postgresql":
+        return False
+    with reading(engine) as connection:
+        return bool(connection.execute(text(_OWNED)).scalar_one())
+
+
+def _missing(connection: Connection, now: datetime) -> set[str]:
+    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    wanted = set()
+    for _ in range(AHEAD + 1):
+        wanted.add(_name(month))
+        month = _after(month)
+    strays = connection.execute(text(_STRAYS), {"end": month}).scalars()
+    return (wanted | {_name(one) for one in strays}) - _months(connection)
+
+
+def _months(connection: Connection) -> set[str]:
+    """The partitions that are months of ours."""
+    return {name for name in partitions(connection) if re.fullmatch(_TABLE + r"_\d{4}_\d\d", name)}
+
+
+def _name(month: datetime) -> str:
+    return f"{_TABLE}_{month:%Y_%m}"
+
+
+def _start(name: str) -> datetime:
+    year, month = name.split("_")[-2:]
+    return datetime(int(year), int(month), 1, tzinfo=UTC)
+
+
+def _after(month: datetime) -> datetime:
+    return (month + timedelta(days=31)).replace(day=1)
