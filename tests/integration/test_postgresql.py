@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from satcommon.errors import DatabaseUnavailableError
 from satcommon.settings import settings
 from sqlalchemy import Engine, func, select, text, update
 
+from tests.integration.conftest import PASSWORD
 from tests.integration.satctl_world import BOUNDS, INSIDE, Satctl
 
-PASSWORD = "s3cret-word"  # the tests' own server's
 ADD_FIELD = ("fields", "add", "North", "--planted", "2025-05-01", "--wkt", INSIDE)
 
 
@@ -29,26 +29,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         settings.cache_clear()
 
     return chosen
-
-
-@pytest.fixture
-def role(postgres_engine: Engine) -> Iterator[str]:
-    """A user with a password, whom the server asks for it; it may read."""
-    name = f"reader_{postgres_engine.url.database}"[:60]
-    rule = f"local all {name} scram-sha-256"
-    with postgres_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        run = connection.exec_driver_sql
-        run(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-        run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
-        hba = run("SHOW hba_file").scalar_one()
-        before = Path(hba).read_text()
-        Path(hba).write_text(f"{rule}\n{before}")
-        run("SELECT pg_reload_conf()")
-        yield name
-        Path(hba).write_text(before)
-        run("SELECT pg_reload_conf()")
-        run(f"DROP OWNED BY {name}")
-        run(f"DROP ROLE {name}")
 
 
 def url_of(engine: Engine, **changed: Any) -> str:
@@ -118,6 +98,8 @@ def test_a_user_who_may_only_read(postgres_engine: Engine, role: str, use: Any, 
 def test_a_server_that_takes_no_writes(postgres_engine: Engine) -> None:
     query = postgres_engine.url.query | {"options": "-c default_transaction_read_only=on"}
     standby = open_engine(url_of(postgres_engine, query=query))
+    with reading(standby) as one:  # a connection that is used again refuses them, too
+        one.execute(select(Registry))
 
     with pytest.raises(DatabaseUnavailableError, match="name a server that takes writes"), writing(standby) as one:
         one.execute(update(Registry).values(revision=1))

@@ -17,14 +17,20 @@ from satcommon.errors import SettingError
 
 TIMEOUT_SECONDS = 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_ADVICE = (  # by what the endpoint or obstore says; the first that fits
+_ADVICE = (  # by what the endpoint, the folder or obstore says; the first that fits
     (r"NoSuchBucket", "make the bucket, or name another in {setting}"),
+    (r"RequestTimeTooSkewed", "set this machine's clock right, and let it follow an NTP server"),
+    (
+        r"ExpiredToken|TokenRefreshRequired",
+        "renew AWS_SESSION_TOKEN and its keys, or let a role of the machine do that",
+    ),
     (r"169\.254\.|Credential", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"),
     (r"AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation|redirect", "set AWS_REGION to the bucket's"),
     (
         r"AccessKey|Signature|AccessDenied|Token|\b40[13]\b",
         "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they allow",
     ),
+    (r"No space left|Disk quota", "make room, run `satctl gc`, or name another folder in {setting}"),
     (r"HTTP error", "is AWS_ENDPOINT_URL{endpoint} right, and reachable from here?"),
 )
 

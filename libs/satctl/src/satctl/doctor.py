@@ -16,12 +16,13 @@ from uuid import uuid4
 
 import click
 from pydantic import ValidationError
-from satcommon.db import registry
+from satcommon.db import attempts, registry
 from satcommon.db.engine import engine_of, reading, require_current, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.errors import DatabaseVersionError, SatfieldsError, SettingError, StoreError
 from satcommon.settings import PREFIX, Settings, settings
-from sqlalchemy import Engine, insert, make_url, text
+from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from satctl.opening import is_there
 from satctl.output import counted, names, print_json, print_table, progress
@@ -31,6 +32,7 @@ OLDEST_POSTGRESQL = 13  # the oldest that the tests' SQL is known to suit; older
 SKEW_WARNED, SKEW_REFUSED = timedelta(seconds=5), timedelta(seconds=60)
 LITTLE_DISK, NO_DISK = 1_000_000_000, 100_000_000  # bytes: of a few days of imagery, and of a log
 BUSY = 0.8  # part of the server's connections; what is left is soon gone when a day begins
+DAGSTER_DATABASE = "DAGSTER_POSTGRES_URL"  # a variable of dagster.yaml's, no setting of ours
 PROBES = "doctor"  # the store's prefix of what is put there and removed again
 
 # Tables that the user may not read and write, and sequences that it may not draw from.
@@ -73,6 +75,11 @@ class Patient:
     def engine(self) -> Engine:
         """The ledger's engine; raises what `open_engine` raises."""
         return engine_of(self.settings)
+
+
+def now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
 
 
 @click.command()
@@ -150,9 +157,10 @@ def _misspelt() -> Iterator[Finding]:
 def _secrets(chosen: Settings) -> list[str]:
     """What must not be shown, whoever says it."""
     found = [urlsplit(chosen.dagster_url).password]
-    with suppress(Exception):  # no URL at all: then `open_engine` says so, without repeating it
-        url = make_url(chosen.database_url)
-        found += [url.password, *(str(url.query.get(name, "")) for name in ("password", "sslpassword"))]
+    for database in (chosen.database_url, os.environ.get(DAGSTER_DATABASE, "")):
+        with suppress(Exception):  # no URL at all: then its check says so, without repeating it
+            url = make_url(database)
+            found += [url.password, *(str(url.query.get(name, "")) for name in ("password", "sslpassword"))]
     return [secret for secret in found if secret]
 
 
@@ -202,7 +210,7 @@ def _writes(patient: Patient) -> Iterator[Finding]:
                 "GRANT SELECT, INSERT, UPDATE, DELETE on the tables and USAGE on the sequences, or name another user"
             )
     with suppress(_TakenBack), writing(engine) as connection:
-        probe = {"object_key": f"{PROBES}/{uuid4().hex}", "retired_at": datetime.now(UTC)}
+        probe = {"object_key": f"{PROBES}/{uuid4().hex}", "retired_at": now()}
         connection.execute(insert(RetiredObject).values(probe))
         raise _TakenBack
     yield Finding("writes", State.OK, "the database's user may read and write")
@@ -216,9 +224,9 @@ def _database_clock(patient: Patient) -> Iterator[Finding]:
     if patient.engine.dialect.name != "postgresql":
         return  # this machine's own
     with reading(patient.engine) as connection:
-        before = datetime.now(UTC)
+        before = now()
         theirs = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-        after = datetime.now(UTC)
+        after = now()
     yield compare_clocks("database clock", "the database server's", before, theirs, after)
 
 
@@ -231,6 +239,17 @@ def compare_clocks(check: str, whose: str, before: datetime, theirs: datetime, a
     state = State.FAILED if skew > SKEW_REFUSED else State.WARNING
     said = f"this machine's clock is {skew.total_seconds():,.0f} s {relation} {whose}; let both follow an NTP server"
     return Finding(check, state, said)
+
+
+def _attempts(patient: Patient) -> Iterator[Finding]:
+    if patient.engine.dialect.name != "postgresql":
+        return  # it has one table
+    missing = attempts.missing_months(patient.engine, now(), ahead=1)
+    if missing:
+        said = f"{names(missing)} not made; let a cron job run `satctl gc`, as the user of `satctl db upgrade`"
+        yield Finding("attempts", State.WARNING, said)
+    else:
+        yield Finding("attempts", State.OK, "this month's partition and the next one are there")
 
 
 def _algorithms(patient: Patient) -> Iterator[Finding]:
@@ -259,9 +278,9 @@ def _store(patient: Patient) -> Iterator[Finding]:
 
     store = ObjectStore(patient.settings.store, patient.settings.store_timeout_seconds)
     key, data = f"{PROBES}/{uuid4().hex}", b"a probe of `satctl doctor`"
-    before = datetime.now(UTC)
+    before = now()
     store.put(key, data)
-    after = datetime.now(UTC)
+    after = now()
     try:
         if store.get(key) != data:
             raise StoreError(f"the store {store.url} (SATFIELDS_STORE) gave other bytes than were put under {key!r}")
@@ -282,8 +301,11 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
         yield Finding("scenes", State.OK, "simulated (SATFIELDS_SCENE_SOURCE)")
         return
     from satcommon.scenes.files import open_files
+    from satcommon.scenes.folder import FolderSource
 
-    found = open_files(folder).scan()
+    files = open_files(folder)
+    found = files.scan()
+    FolderSource(folder, files).check()
     refused = [why for why in found.values() if isinstance(why, str)]
     said = f"{folder} (SATFIELDS_SCENE_FOLDER): {counted(len(found) - len(refused), 'file')}"
     if refused:
@@ -292,6 +314,38 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
         yield Finding("scenes", State.WARNING, f"{said}; no day will have a scene until there are some")
     else:
         yield Finding("scenes", State.OK, said)
+
+
+def _dagster_database(_: Patient) -> Iterator[Finding]:
+    stated = os.environ.get(DAGSTER_DATABASE)
+    if not stated:
+        return  # Dagster keeps its records in files
+    url = _dagster_url(stated)
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args={"connect_timeout": 10}
+    )
+    try:
+        with engine.connect() as connection:
+            ours = connection.execute(text("SELECT to_regclass('region_days')")).scalar_one() is not None
+            grants = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+            may_create = connection.execute(text(grants)).scalar_one()
+    except DBAPIError as error:
+        said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+        raise SettingError(f"{DAGSTER_DATABASE} ({shown(url)}) can't be used: {said}; correct it") from None
+    if ours:
+        raise SettingError(f"{DAGSTER_DATABASE} names the ledger's database; make one for Dagster, and name that")
+    if not may_create:
+        raise SettingError(f"the user {url.username!r} of {DAGSTER_DATABASE} may make no tables there; GRANT CREATE")
+    yield Finding("dagster database", State.OK, f"{shown(url)} ({DAGSTER_DATABASE})")
+
+
+def _dagster_url(stated: str) -> URL:
+    with suppress(ArgumentError, ValueError):
+        url = make_url(stated)
+        if url.drivername in ("postgresql", "postgresql+psycopg2"):
+            return url
+    # Not shown: a part of the password may be in it.
+    raise SettingError(f"{DAGSTER_DATABASE}: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
 
 
 def _dagster(patient: Patient) -> Iterator[Finding]:
@@ -360,9 +414,11 @@ _CHECKS = (
     _Check("database clock", _database_clock, needs="database"),
     _Check("schema", _schema, needs="database"),
     _Check("writes", _writes, needs="schema"),
+    _Check("attempts", _attempts, needs="schema"),
     _Check("algorithms", _algorithms, needs="schema"),
     _Check("store", _store),
     _Check("scenes", _scenes),
+    _Check("dagster database", _dagster_database),
     _Check("dagster", _dagster),
     _Check("disk", _disk),
 )

@@ -193,8 +193,9 @@ def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: M
 def _said(found: Mapping[str, Any]) -> str:
     """The first line of what Dagster says of an error; of a Python error, that of its first cause."""
     causes = found.get("causes") or found.get("errors") or [found]
-    message = (causes[-1].get("message") or "").strip()
-    return str(message.splitlines()[0]) if message else str(found["__typename"])
+    lines = (causes[-1].get("message") or "").strip().splitlines() or [str(found["__typename"])]
+    # Of a SyntaxError, Python tells the place first, and what is wrong last.
+    return f"{lines[-1].strip()} ({lines[0]})" if lines[0].startswith("File ") else lines[0]
 
 
 def _instant(timestamp: float | None) -> datetime | None:

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, make_url
 from satctl import laptop
 
 START_SECONDS = 60.0
-_BUCKET = "satfields"
+BUCKET = "satfields"
 
 
 @contextmanager
@@ -47,12 +47,12 @@ def cluster_stores(log: Path) -> Iterator[dict[str, str]]:
     with (
         tempfile.TemporaryDirectory(prefix="satfields-postgresql-") as folder,
         get_server(Path(folder) / "data", cleanup_mode="delete") as server,
-        _s3(log) as endpoint,
+        s3_endpoint(log) as endpoint,
     ):
         yield {
             "SATFIELDS_DATABASE_URL": _new_database(server.get_uri(), "satfields"),
             "DAGSTER_POSTGRES_URL": _new_database(server.get_uri(), "dagster"),
-            "SATFIELDS_STORE": f"s3://{_BUCKET}/demo",
+            "SATFIELDS_STORE": f"s3://{BUCKET}/demo",
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "demo",
@@ -69,8 +69,8 @@ def _new_database(url: str, name: str) -> str:
 
 
 @contextmanager
-def _s3(log: Path) -> Iterator[str]:
-    """An S3 endpoint that keeps its objects in memory, with a bucket."""
+def s3_endpoint(log: Path) -> Iterator[str]:
+    """An S3 endpoint that keeps its objects in memory, with the bucket `BUCKET`."""
     endpoint = f"http://127.0.0.1:{laptop.free_port()}"
     port = endpoint.rpartition(":")[2]
     with log.open("wb") as output:
@@ -84,7 +84,7 @@ def _s3(log: Path) -> Iterator[str]:
 
             def made() -> bool:
                 try:
-                    urlopen(Request(f"{endpoint}/{_BUCKET}", method="PUT"), timeout=5).close()  # noqa: S310  # loopback
+                    urlopen(Request(f"{endpoint}/{BUCKET}", method="PUT"), timeout=5).close()  # noqa: S310  # loopback
                 except (URLError, OSError):
                     if process.poll() is not None:
                         raise RetryableError(f"the S3 endpoint ended while it started; its log is {log}") from None

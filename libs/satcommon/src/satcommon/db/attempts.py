@@ -38,12 +38,12 @@ def partitions(connection: Connection) -> set[str]:
     return set(connection.execute(text(_PARTITIONS)).scalars())
 
 
-def missing_months(engine: Engine, now: datetime) -> list[str]:
+def missing_months(engine: Engine, now: datetime, ahead: int = AHEAD) -> list[str]:
     """The partitions that `make_months` would make; none where the table has none."""
     if engine.dialect.name != "postgresql":
         return []
     with reading(engine) as connection:
-        return sorted(_missing(connection, now))
+        return sorted(_missing(connection, now, ahead))
 
 
 def make_months(engine: Engine, now: datetime) -> list[str]:
@@ -106,10 +106,10 @@ def _owned(engine: Engine) -> bool:
         return bool(connection.execute(text(_OWNED)).scalar_one())
 
 
-def _missing(connection: Connection, now: datetime) -> set[str]:
+def _missing(connection: Connection, now: datetime, ahead: int = AHEAD) -> set[str]:
     month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     wanted = set()
-    for _ in range(AHEAD + 1):
+    for _ in range(ahead + 1):
         wanted.add(_name(month))
         month = _after(month)
     strays = connection.execute(text(_STRAYS), {"end": month}).scalars()

@@ -76,7 +76,7 @@ def open_engine(
         event.listen(engine, "begin", _sqlite_begin)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(
+        engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,  # a server that was restarted is met with a new connection, not with an error
             pool_size=_KEPT,
@@ -84,6 +84,8 @@ def open_engine(
             pool_timeout=timeout_seconds,
             connect_args=_connect_args(parsed, timeout_seconds, statement_seconds),
         )
+        event.listen(engine, "checkin", _postgresql_checkin)
+        return engine
     raise SettingError(f"SATFIELDS_DATABASE_URL={shown(parsed)!r}: expected sqlite:///FILE or postgresql://...")
 
 
@@ -112,6 +114,12 @@ def _connect_args(url: URL, timeout_seconds: float, statement_seconds: float) ->
     }
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
     return arguments | {"options": " ".join([*options, *([asked] if isinstance(asked, str) else asked)])}
+
+
+def _postgresql_checkin(connection: Any, _record: Any) -> None:
+    """Undo `reading`: SQLAlchemy would let a next transaction be READ WRITE, whatever its user's default is."""
+    if connection is not None and not connection.closed:
+        connection.read_only = None
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

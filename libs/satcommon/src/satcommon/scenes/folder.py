@@ -69,6 +69,16 @@ class FolderSource:
                 return header.grid
         return None
 
+    def check(self) -> None:
+        """Read `satfields.toml` and its calendar file, where there are such.
+
+        Raises:
+            SettingError: one of them is wrong.
+        """
+        calendar_file = self._mapping().calendar_file
+        if calendar_file:
+            self._calendar(calendar_file)
+
     def due(self, place: Place, day: date) -> Due:  # noqa: ARG002 - one calendar for all places
         """What the calendar of `satfields.toml` says; unknown without one.
 

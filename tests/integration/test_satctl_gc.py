@@ -1,0 +1,42 @@
+"""`satctl gc`: what it would remove, what it removed, and that nothing named goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+from satcommon.db import ledger
+from satcommon.db.engine import writing
+from satcommon.db.models import ProcessingType
+from satcommon.environment import Environment
+
+from tests.integration.satctl_world import FIRST, Satctl
+
+RUBBISH = "results/1/2025/06/01-rubbish.parquet"
+
+
+def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, satctl: Satctl) -> None:
+    store = closed.store()
+    for key in (RUBBISH, "results/1/2025/06/01-of-a-run-under-way.parquet"):
+        store.put(key, b"")
+    two_days_ago = time.time() - 2 * 86_400
+    for key in store.list("results/"):  # the published ones are as old
+        if "under-way" not in key:
+            os.utime(f"{store.url}/{key}", (two_days_ago, two_days_ago))
+    long_ago = datetime.now(UTC) - timedelta(days=500)
+    with writing(closed.engine) as connection:
+        ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, "old", long_ago, long_ago)
+    kept_from = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
+
+    would = satctl("gc", "--dry-run").stdout
+    as_json = json.loads(satctl("gc", "--dry-run", "--json").stdout)
+    did = satctl("gc").stdout
+    again = json.loads(satctl("gc", "--json").stdout)
+
+    assert would == f"{RUBBISH}\n1 object and 1 attempt of before {kept_from} would be removed\n"
+    assert as_json == {"removed": False, "keys": [RUBBISH], "attempts": 1}
+    assert did == f"{RUBBISH}\n1 object and 1 attempt of before {kept_from} removed\n"
+    assert again == {"removed": True, "keys": [], "attempts": 0}
+    satctl("audit", "--deep")
