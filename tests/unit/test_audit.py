@@ -62,7 +62,8 @@ class World:
     def republish(self, n: int, rows: Callable[[pa.Table], pa.Table]) -> None:
         """Another object for a day, with digest and count as they should be."""
         table = rows(results.read(self.store, self.key(n)))
-        data, key = results.encode(table), results.new_key(1, day(n))
+        data = results.encode(table)
+        key = results.new_key(1, day(n), data)
         self.store.put(key, data)
         self.set_day(n, object_key=key, object_digest=results.digest(data), row_count=table.num_rows)
 

@@ -1,3 +1,5 @@
+import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -296,3 +301,62 @@ def test_an_endpoint_that_comes_back_is_waited_for(s3_url: str, monkeypatch: pyt
         server.shutdown()
 
     assert len(asked) == 4
+
+
+def test_a_large_object_goes_to_a_bucket_in_parts_and_is_there_whole_or_not_at_all(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, asked, broken = random.Random(1).randbytes(21_000_000), list[str](), {"partNumber=2"}
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+
+    class Between(BaseHTTPRequestHandler):
+        """Hands on what it is asked, or breaks it."""
+
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            seen = list(ObjectStore(s3_url).list("")) if "partNumber" in self.path else []
+            asked.append(f"{self.command} {urlsplit(self.path).query.split('&')[0]} {len(seen)}")
+            if any(one in self.path for one in broken):
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            try:
+                answer = urlopen(Request(endpoint + self.path, body or None, headers, method=self.command))
+            except HTTPError as error:
+                answer = error
+            content = answer.read()
+            self.send_response(answer.status)
+            for name in ("ETag", "Last-Modified"):
+                if answer.headers.get(name):
+                    self.send_header(name, answer.headers[name])
+            length = answer.headers["Content-Length"] if self.command == "HEAD" else len(content)
+            self.send_header("Content-Length", str(length or 0))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_HEAD = do_POST = do_DELETE = do_PUT  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    direct = ObjectStore(s3_url)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Between) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        store = ObjectStore(s3_url, 1)
+        with pytest.raises(StoreError, match="SATFIELDS_STORE"):
+            store.put("scenes/1.tif", data)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        assert not direct.exists("scenes/1.tif")
+        broken.clear()
+        asked.clear()
+
+        assert store.put("scenes/1.tif", data)
+        parts = [one for one in asked if "partNumber" in one or "PUT" in one]
+        assert not store.put("scenes/1.tif", b"x" + data)
+        server.shutdown()
+
+    assert sorted(parts) == ["PUT partNumber=1 0", "PUT partNumber=2 0", "PUT partNumber=3 0"]
+    assert direct.get("scenes/1.tif") == data

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -80,12 +81,42 @@ def test_an_object_without_rows_has_the_schema() -> None:
     assert results.decode(results.encode(results.empty())).schema.equals(SCHEMA)
 
 
-def test_a_digest_names_content_and_a_key_nothing_but_region_and_day() -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
+        lambda _: results.encode(some_rows(4)),  # whole, and another's
+        lambda _: b"",
+    ],
+    ids=["truncated", "a bit flipped", "another object", "empty"],
+)
+def test_an_object_that_is_not_what_was_put_is_never_read(spoil: Callable[[bytes], bytes], store_folder: Path) -> None:
+    store, data = ObjectStore(str(store_folder)), results.encode(some_rows(3))
+    key = results.new_key(7, DAY, data)
+    store.put(key, data)
+    assert results.read(store, key).num_rows == 3
+
+    (store_folder / key).write_bytes(spoil(data))
+
+    with pytest.raises(pa.ArrowInvalid, match=r"\(SATFIELDS_STORE\) is not the one that was put there"):
+        results.read(store, key)
+
+
+def test_an_object_under_a_key_that_tells_no_digest_is_read(store_folder: Path) -> None:
+    store = ObjectStore(str(store_folder))
+    key = f"results/7/2026/05/01-{'0' * 32}.parquet"  # as they were
+    store.put(key, results.encode(some_rows(3)))
+
+    assert results.read(store, key).num_rows == 3
+
+
+def test_a_digest_names_content_and_a_key_region_day_and_content() -> None:
     one, other = results.encode(some_rows(3)), results.encode(some_rows(4))
 
     assert results.digest(one) == results.digest(bytes(one))
     assert results.digest(one) != results.digest(other)
-    keys = {results.new_key(7, DAY) for _ in range(100)}
+    keys = {results.new_key(7, DAY, b"") for _ in range(100)}
     assert len(keys) == 100
     assert all(key.startswith("results/7/2026/05/01-") and key.endswith(".parquet") for key in keys)
 

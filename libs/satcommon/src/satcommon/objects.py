@@ -21,6 +21,7 @@ from satcommon.ranges import Ranges
 # A folder raises Python's own errors for what a bucket has errors of obstore's for.
 _MISSING = (NotFoundError, FileNotFoundError)
 _THERE = (AlreadyExistsError, FileExistsError)
+_PART = 8 << 20  # bytes: a large object goes to a bucket in such parts, each with its own time-out and retries
 
 
 class ObjectStore:
@@ -59,7 +60,18 @@ class ObjectStore:
 
         Raises:
             StoreError: it could not be stored; nothing is under the key.
+
+        Warning:
+            What is larger than two parts goes to a bucket in parts, and parts know no "create": of two puts of one key
+            at the same moment the later one would stay. No caller puts different bytes under one key. The parts of a
+            process that was killed are seen by nobody; the bucket's rule for incomplete uploads removes them.
         """
+        if self._folder is None and len(data) > 2 * _PART:
+            if self.exists(key):
+                return False
+            with self._explained(key):
+                obstore.put(self._store, key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
+            return True
         with self._explained(key):
             try:
                 obstore.put(self._store, key, data, mode="create")

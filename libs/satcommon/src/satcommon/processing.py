@@ -111,7 +111,7 @@ class Processor:
     def put_rows(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> Put:
         """Store rows under a key never used before."""
         data = results.encode(rows)
-        key = results.new_key(bbox_id, day)
+        key = results.new_key(bbox_id, day, data)
         self.store.put(key, data)
         return Put(key, results.digest(data), self.now(now))
 

@@ -23,7 +23,7 @@ def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now
     audit finds besides (gaps between closed days, membership) is no matter of field-days, and stays as it is.
     """
     data = results.encode(results.empty())
-    keys = {day: results.new_key(bbox_id, day) for day in report.unreadable}
+    keys = {day: results.new_key(bbox_id, day, data) for day in report.unreadable}
     for key in keys.values():
         store.put(key, data)
     with writing(engine) as connection:

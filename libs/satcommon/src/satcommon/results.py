@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import uuid
 from datetime import date
 from enum import StrEnum
@@ -18,6 +19,9 @@ import pyarrow.parquet as pq
 
 from satcommon.objects import ObjectStore
 from satcommon.scenes.layers import BANDS
+
+_TOLD = 32  # hexadecimal digits of its content's digest in a key: what went wrong by chance is found by fewer
+_DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_TOLD}}})\.parquet$")
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
@@ -93,9 +97,9 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def new_key(bbox_id: int, day: date) -> str:
-    """A key never used before."""
-    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.parquet"
+def new_key(bbox_id: int, day: date, data: bytes) -> str:
+    """A key never used before, which tells what was put there from what is read."""
+    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}-{digest(data)[:_TOLD]}.parquet"
 
 
 def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.Table:
@@ -103,8 +107,16 @@ def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.T
 
     Raises:
         ObjectMissingError: it was collected after the key moved away; read the key again.
+        pa.ArrowInvalid: it is spoilt: not the bytes that were put, or no Parquet. (Keys of old tell no digest.)
     """
-    return decode(store.get(key), columns)
+    data = store.get(key)
+    told = _DIGEST_OF_KEY.search(key)
+    if told and not digest(data).startswith(told[1]):
+        raise pa.ArrowInvalid(
+            f"the object {key} of {store.url} (SATFIELDS_STORE) is not the one that was put there; "
+            "run `satctl audit --repair`, which puts its day on the list"
+        )
+    return decode(data, columns)
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:

@@ -159,7 +159,8 @@ def monitor_region(
         connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(values))
         first = ledger.first_closed_day(connection, found.bbox_id)
         if first is not None and monitored_from < first:
-            data, key = results.encode(results.empty()), results.new_key(found.bbox_id, monitored_from)
+            data = results.encode(results.empty())
+            key = results.new_key(found.bbox_id, monitored_from, data)
             store.put(key, data)
             for n in range((first - monitored_from).days):
                 day = monitored_from + timedelta(days=n)
