@@ -321,7 +321,8 @@ def test_a_large_object_goes_to_a_bucket_in_parts_and_is_there_whole_or_not_at_a
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            told = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            headers = {"Content-Type": "application/octet-stream"} | told  # urllib would say that it is a form
             try:
                 answer = urlopen(Request(endpoint + self.path, body or None, headers, method=self.command))
             except HTTPError as error:
