@@ -1,4 +1,4 @@
-"""A process of a crowd that works on one ledger: it registers, revises, asks, closes and replays as chance has it.
+"""A process of a crowd on one ledger: it registers, imports, revises, asks, closes and replays as chance has it.
 
 Each process has fields of its own, and days of its own on which it decides what is delivered; all else it does to
 whatever there is. So what is true in the end does not rest on who was first.
@@ -6,6 +6,7 @@ whatever there is. So what is true in the end does not rest on who was first.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import random
@@ -14,11 +15,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from satcommon.boundaries import read_field_file
 from satcommon.db import fields
 from satcommon.db.engine import open_engine, writing
 from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.source import Acquisition, Place
+from shapely.geometry import mapping
 from truth import DAYS, DELIVERIES, POLYGONS, REGIONS, START, THE_END, Satellite, day, with_other_version
 from world import Laboratory, World
 
@@ -85,7 +88,10 @@ class Member:
         self.done: dict[str, int] = {}
 
     def work(self, seconds: float) -> None:
-        acts = (self.register, self.revise, self.deliver, self.ask, self.close, self.close, self.replay, self.replay)
+        acts = (
+            *(self.register, self.bring, self.revise, self.deliver, self.ask),
+            *(self.close, self.close, self.replay, self.replay),
+        )
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds:
             self.world.now = START + (THE_END - START) * 0.6 * (elapsed / seconds)
@@ -123,6 +129,37 @@ class Member:
                 self.world.season(name, day(self.chance.randint(-1, 5)), None)
             else:
                 getattr(self.world, what)(name, self.day())
+
+    def bring(self) -> None:
+        """Import a file: of a new field, and of those of its own that only corrections have spoken of so far."""
+        told = {
+            name: (self.polygon(), facts.planting)
+            for name, facts in self.world.fields.items()
+            if all(polygon is not None and what != "changed" for what, _, polygon in facts.said)
+        }
+        if len(self.world.fields) < MOST_FIELDS:
+            told[f"p{self.number}-{len(self.world.fields)}"] = (self.polygon(), day(self.chance.randint(-1, 5)))
+        if not told:
+            return
+        features = [
+            {
+                "type": "Feature",
+                "properties": {"external_id": name, "planting_date": str(planting)},
+                "geometry": mapping(POLYGONS[polygon]),
+            }
+            for name, (polygon, planting) in told.items()
+        ]
+        file = self.satellite.folder.parent / f"fields {self.number}.geojson"
+        file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        read = read_field_file(file)
+        with writing(self.world.engine) as connection:
+            registered = fields.register_fields(connection, read.fields, self.world.now, fields.Update())
+        for name in registered.created:
+            self.world.heard_of(name, *told[name], None)
+        for name in registered.corrected:
+            polygon, planting = told[name]
+            self.world.fields[name].said.append(("corrected", planting, polygon))
+            self.world.said.append(("reshape", (name, polygon, None)))
 
     def deliver(self) -> None:
         own = [

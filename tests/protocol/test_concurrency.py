@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from crowd import SharedSatellite, retold, work
-from truth import THE_END
+from satcommon.audit import audit
+from satcommon.deep_audit import check_states
+from truth import REGIONS, THE_END
 from world import Laboratory, World, same_results
 
 from tests.conftest import bucket_variables
@@ -48,7 +50,10 @@ def crowded(
     )
     _finish(known, folder)
     same_results(known, serial)
-    known.audit()
+    for name in REGIONS:
+        report = audit(known.engine, known.store, known.region_row(name), lambda: None)
+        check_states(known.engine, known.store, known.region_row(name), report, lambda: None)
+        assert report.clean, report.problems
     known.all_is_true()
     return sum((Counter(done) for _, done in told), Counter())
 
@@ -64,13 +69,13 @@ def test_eight_processes_on_postgresql(cluster_laboratory: Laboratory, s3_endpoi
     with bucket_variables(s3_endpoint) as variables:
         done = crowded(cluster_laboratory, tmp_path, processes=8, seconds=6, variables=variables)
 
-    assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
+    assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 
 
 def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory, tmp_path: Path) -> None:
     done = crowded(laboratory, tmp_path, processes=4, seconds=5)
 
-    assert all(done[what] for what in ("register", "revise", "deliver", "ask", "close", "replay")), done
+    assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 
 
 @pytest.mark.slow
