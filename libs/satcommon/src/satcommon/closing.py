@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from satcommon.closable import closable_days
 from satcommon.db import ledger
 from satcommon.db.engine import reading
-from satcommon.db.models import Region
 from satcommon.deadlines import Deadlines
 from satcommon.errors import SceneError
 from satcommon.objects import ObjectStore
@@ -46,7 +45,7 @@ class Closer:
         """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
         processor = processor or Processor(self.engine, self.store, self.clock)
         with reading(self.engine) as connection:
-            region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
+            region = ledger.region(connection, self.bbox_id)
             if not region.active:
                 return
             days = [one.day for one in closable_days(connection, region, self.deadlines, self.now) if one.day <= day]
@@ -68,7 +67,7 @@ class Closer:
         """
         processor = Processor(self.engine, self.store, self.clock)
         with reading(self.engine) as connection:
-            region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == self.bbox_id)).one()
+            region = ledger.region(connection, self.bbox_id)
             day = ledger.next_day(connection, region)
         until = min(until, region.monitored_until or date.max)
         while day <= until:

@@ -52,7 +52,7 @@ class Backlog:
 def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Backlog:
     """What is open for a region, told apart by whether it can be worked on now."""
     misses = ledger.misses(connection, bbox_id, date.min, date.max)
-    region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+    region = ledger.region(connection, bbox_id)
     bounds = place(region).bounds
     waits: dict[date, bool] = {}
     if misses:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from satcommon.db import ledger
 from satcommon.db.expectations import inside_fractions, timelines
@@ -63,7 +63,7 @@ class Reading:
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
     """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already."""
-    region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+    region = ledger.region(connection, bbox_id)
     here = ledger.region_day(connection, bbox_id, day)
     if here is not None and here.closed_at is not None:
         return None
@@ -79,16 +79,33 @@ def day_inputs(
     connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
 ) -> DayInputs:
     """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
-    days = ledger.region_days(connection, region.bbox_id, day - ONE_DAY, day)
-    here, before = days.get(day), days.get(day - ONE_DAY)
-    due = here.due if here else Due.UNKNOWN
-    found = ledger.current_scene(connection, region.bbox_id, day)
-    if found is not None:
-        scene = SceneInput(found.digest, found.object_key)
-    else:
-        scene = SceneInput(NO_SCENE if due is Due.DUE else NO_OVERPASS)
-    waits = scene.digest == NO_SCENE and not deadlines.given_up(day, place(region).bounds, now)
-    return DayInputs(due, scene, waits, region.algorithm_version, before.object_key if before else None)
+    return span_inputs(connection, region, day, day, deadlines, now)[day]
+
+
+def span_inputs(
+    connection: Connection, region: Row[tuple[Region]], first: date, last: date, deadlines: Deadlines, now: datetime
+) -> dict[date, DayInputs]:
+    """What holds for each day of a span, asked for at once."""
+    days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)
+    scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
+    bounds = place(region).bounds
+    inputs: dict[date, DayInputs] = {}
+    for day in days_between(first, last):
+        here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
+        due = here.due if here else Due.UNKNOWN
+        if found is not None:
+            scene = SceneInput(found.digest, found.object_key)
+        else:
+            scene = SceneInput(NO_SCENE if due is Due.DUE else NO_OVERPASS)
+        waits = scene.digest == NO_SCENE and not deadlines.given_up(day, bounds, now)
+        key = before.object_key if before else None
+        inputs[day] = DayInputs(due, scene, waits, region.algorithm_version, key)
+    return inputs
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """The days of a span, both ends among them."""
+    return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
 def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row
 
 from satcommon import results
 from satcommon.algorithm import Algorithm, algorithm
@@ -30,7 +30,7 @@ from satcommon.expected import ONE_DAY, Timeline
 from satcommon.observation import OBSERVED, Subject, Work
 from satcommon.planning import backlog
 from satcommon.processing import MAX_OBJECT_AGE, Processor, Put
-from satcommon.reading import DayInputs, day_inputs, expected_fields
+from satcommon.reading import DayInputs, days_between, expected_fields, span_inputs
 from satcommon.scenes.source import Place
 
 CHUNK_DAYS = 30  # progress is committed after so many days
@@ -147,7 +147,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     }
     withdrawn = frozenset(w for w in todo.withdrawals if w[1] <= last)
     revisions = {span.revision_id for line in lines.values() for span in line.spans}
-    region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+    region = ledger.region(connection, bbox_id)
     started = min((line.carried_from(day) for line in lines.values() if (day := line.next(first))), default=first)
     return Reading(
         bbox_id=bbox_id,
@@ -179,7 +179,7 @@ def view(
     """What holds for a chunk now."""
     lines = timelines(connection, region.bbox_id, own)
     return View(
-        days={day: day_inputs(connection, region, day, deadlines, now) for day in _days(first, last)},
+        days=span_inputs(connection, region, first, last, deadlines, now),
         keys=ledger.published_keys(connection, region.bbox_id, first - ONE_DAY, last),
         digests={field_id: line.digest(last) for field_id, line in lines.items()},
     )
@@ -203,7 +203,7 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
     pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
     active: set[int] = set()  # fields whose state is on its way
     states: dict[date, States] = {}
-    for day in _days(inputs.first, inputs.last):
+    for day in days_between(inputs.first, inputs.last):
         active = {f for f in active if (line := inputs.fields[f]).at(day) and line.carried_from(day) < day}
         active |= {f for f, missed in inputs.misses if missed == day and inputs.fields[f].at(day)}
         active -= {f for f, missed in inputs.waiting if missed == day}
@@ -386,7 +386,3 @@ def commit(
                 connection, inputs.bbox_id, day, errors, ProcessingType.REPROCESSING, run_id, inputs.now, now
             )
     return True
-
-
-def _days(first: date, last: date) -> list[date]:
-    return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]

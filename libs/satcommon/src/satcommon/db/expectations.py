@@ -19,15 +19,13 @@ from sqlalchemy import Connection, Select, select
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
 from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 
 
 def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
     """The expected days of a region's fields (or of some), by field id. No geometry is decoded."""
-    region = connection.execute(
-        select(Region.monitored_from, Region.monitored_until).where(Region.bbox_id == bbox_id)
-    ).one()
+    region = ledger.region(connection, bbox_id)
     revisions, seasons, names = _of_region(bbox_id)
     # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
     asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Delete, Row, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Row, Update, bindparam, delete, func, insert, select, update
 
 from satcommon.db.batches import for_each, insert_rows, rows_in, upsert
 from satcommon.db.models import (
@@ -29,6 +29,42 @@ from satcommon.db.models import (
 
 Day = Row[tuple[RegionDay]]
 
+# What every step asks for is built once: building a statement takes longer than SQLite takes to run it.
+_REGION = select(*Region.__table__.columns).where(Region.bbox_id == bindparam("region"))
+_LOCKED_REGION = _REGION.with_for_update(key_share=True)
+_IS_CLOSED = (RegionDay.bbox_id == bindparam("region"), RegionDay.closed_at.is_not(None))
+_WATERMARK = select(func.max(RegionDay.day)).where(*_IS_CLOSED)
+_IN_SPAN = (
+    RegionDay.bbox_id == bindparam("region"),
+    RegionDay.day >= bindparam("first"),
+    RegionDay.day <= bindparam("last"),
+)
+_DAYS = select(*RegionDay.__table__.columns).where(*_IN_SPAN)
+_KEYS = select(RegionDay.day, RegionDay.object_key).where(*_IN_SPAN, RegionDay.object_key.is_not(None))
+_SCENES = (
+    select(*Scene.__table__.columns)
+    .join(
+        RegionDay,
+        (RegionDay.bbox_id == Scene.bbox_id) & (RegionDay.day == Scene.day) & (RegionDay.scene_digest == Scene.digest),
+    )
+    .where(*_IN_SPAN)
+)
+_MISSES = (
+    select(*Miss.__table__.columns)
+    .where(
+        Miss.bbox_id == bindparam("region"),
+        ~Miss.processed,
+        Miss.date_missed >= bindparam("first"),
+        Miss.date_missed <= bindparam("last"),
+    )
+    .order_by(Miss.date_missed, Miss.field_id)
+)
+_WITHDRAWALS = select(Withdrawal.field_id, Withdrawal.day).where(
+    Withdrawal.bbox_id == bindparam("region"),
+    Withdrawal.day >= bindparam("first"),
+    Withdrawal.day <= bindparam("last"),
+)
+
 
 class OpenMiss(NamedTuple):
     """A field-day to be opened as missed; `digest` names the event, so that a later one is told from it."""
@@ -39,13 +75,17 @@ class OpenMiss(NamedTuple):
     digest: str
 
 
+def region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
+    """A region's row."""
+    return connection.execute(_REGION, {"region": bbox_id}).one()
+
+
 def lock_region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
     """Take the lock of all that is published or missed for a region, and read its row under it.
 
     FOR NO KEY UPDATE: inserts with foreign keys to the region take KEY SHARE and would deadlock with a stronger lock.
     """
-    statement = select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)
-    return connection.execute(statement.with_for_update(key_share=True)).one()
+    return connection.execute(_LOCKED_REGION, {"region": bbox_id}).one()
 
 
 # --- days ----------------------------------------------------------------------------------------------------------
@@ -53,8 +93,7 @@ def lock_region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
 
 def watermark(connection: Connection, bbox_id: int) -> date | None:
     """The region's last closed day; None before the first."""
-    statement = select(func.max(RegionDay.day)).where(RegionDay.bbox_id == bbox_id, RegionDay.closed_at.is_not(None))
-    return connection.execute(statement).scalar()
+    return connection.execute(_WATERMARK, {"region": bbox_id}).scalar()
 
 
 def first_closed_day(connection: Connection, bbox_id: int) -> date | None:
@@ -71,8 +110,7 @@ def next_day(connection: Connection, region: Row[tuple[Region]]) -> date:
 
 def region_day(connection: Connection, bbox_id: int, day: date) -> Day | None:
     """A region's day as the ledger has it; None where nothing was answered nor closed."""
-    statement = select(*RegionDay.__table__.columns).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
-    return connection.execute(statement).first()
+    return region_days(connection, bbox_id, day, day).get(day)
 
 
 def answered_since(connection: Connection, bbox_id: int, since: datetime) -> bool:
@@ -84,21 +122,13 @@ def answered_since(connection: Connection, bbox_id: int, since: datetime) -> boo
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
     """A region's days of a span that the ledger knows."""
-    statement = select(*RegionDay.__table__.columns).where(
-        RegionDay.bbox_id == bbox_id, RegionDay.day >= first, RegionDay.day <= last
-    )
-    return {row.day: row for row in connection.execute(statement)}
+    return {row.day: row for row in connection.execute(_DAYS, {"region": bbox_id, "first": first, "last": last})}
 
 
 def published_keys(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, str]:
     """The keys of the current result objects of a span of days."""
-    statement = select(RegionDay.day, RegionDay.object_key).where(
-        RegionDay.bbox_id == bbox_id,
-        RegionDay.day >= first,
-        RegionDay.day <= last,
-        RegionDay.object_key.is_not(None),
-    )
-    return {row.day: row.object_key for row in connection.execute(statement)}
+    rows = connection.execute(_KEYS, {"region": bbox_id, "first": first, "last": last})
+    return {row.day: row.object_key for row in rows}
 
 
 def published_rows(connection: Connection, bbox_id: int, first: date, last: date) -> int:
@@ -111,17 +141,19 @@ def published_rows(connection: Connection, bbox_id: int, first: date, last: date
 
 def current_scene(connection: Connection, bbox_id: int, day: date) -> Row[tuple[Scene]] | None:
     """The scene that a region's day has now."""
-    is_current = (
-        (RegionDay.bbox_id == Scene.bbox_id) & (RegionDay.day == Scene.day) & (RegionDay.scene_digest == Scene.digest)
-    )
-    statement = select(*Scene.__table__.columns).join(RegionDay, is_current)
-    return connection.execute(statement.where(Scene.bbox_id == bbox_id, Scene.day == day)).first()
+    return current_scenes(connection, bbox_id, day, day).get(day)
+
+
+def current_scenes(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Row[tuple[Scene]]]:
+    """The scenes that a region's days of a span have now."""
+    return {row.day: row for row in connection.execute(_SCENES, {"region": bbox_id, "first": first, "last": last})}
 
 
 def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> None:
-    """Write columns of a region's day, which may be new."""
-    statement = upsert(connection)(RegionDay).values(bbox_id=bbox_id, day=day, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["bbox_id", "day"], set_=values))
+    """Write columns of a region's day, which may be new; under the region's lock nobody else makes it."""
+    there = update(RegionDay).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
+    if connection.execute(there.values(values)).rowcount == 0:
+        connection.execute(insert(RegionDay).values(bbox_id=bbox_id, day=day, **values))
 
 
 def retire(connection: Connection, keys: Collection[str], now: datetime) -> None:
@@ -217,16 +249,7 @@ def forget_failures(
 
 def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Row[tuple[Miss]]]:
     """The open misses of a span of days, by day and field."""
-    return connection.execute(
-        select(*Miss.__table__.columns)
-        .where(
-            Miss.bbox_id == bbox_id,
-            ~Miss.processed,
-            Miss.date_missed >= first,
-            Miss.date_missed <= last,
-        )
-        .order_by(Miss.date_missed, Miss.field_id)
-    ).all()
+    return connection.execute(_MISSES, {"region": bbox_id, "first": first, "last": last}).all()
 
 
 class Backlog(NamedTuple):
@@ -268,10 +291,8 @@ def withdraw(connection: Connection, bbox_id: int, rows: Iterable[tuple[int, dat
 
 def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -> set[tuple[int, date]]:
     """The rows (field id, day) that are to be taken out, of a span of days."""
-    statement = select(Withdrawal.field_id, Withdrawal.day).where(
-        Withdrawal.bbox_id == bbox_id, Withdrawal.day >= first, Withdrawal.day <= last
-    )
-    return {(row.field_id, row.day) for row in connection.execute(statement)}
+    rows = connection.execute(_WITHDRAWALS, {"region": bbox_id, "first": first, "last": last})
+    return {(row.field_id, row.day) for row in rows}
 
 
 def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:

@@ -20,7 +20,7 @@ from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
-from satcommon.db.models import Cause, Region, Scene
+from satcommon.db.models import Cause, Scene
 from satcommon.db.registry import place
 from satcommon.errors import RetryableError, SceneError
 from satcommon.objects import ObjectStore
@@ -108,7 +108,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         RetryableError: there is nothing, and what may be of the day is being written.
     """
     with reading(engine) as connection:
-        region = connection.execute(select(*Region.__table__.columns).where(Region.bbox_id == bbox_id)).one()
+        region = ledger.region(connection, bbox_id)
         before = _known(connection, bbox_id, day)
     where = place(region)
     listing = source.list(where, day, day, now)
@@ -261,10 +261,10 @@ def register(
     was = before.scene_digest if before else None
     scene_digest = scene_digest or was
     listing = listing or (before.listing if before else None)
-    ledger.set_day(connection, bbox_id, day, listing=listing)
     if before is not None and (before.due, was) == (due, scene_digest) and before.answered_at is not None:
+        ledger.set_day(connection, bbox_id, day, listing=listing)
         return False
-    ledger.set_day(connection, bbox_id, day, due=due, scene_digest=scene_digest, answered_at=now)
+    ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
     old = stands_for(before.due if before else Due.UNKNOWN, was)
     new = stands_for(due, scene_digest)
     if before is not None and before.closed_at is not None and old != new:
