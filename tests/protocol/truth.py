@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from satcommon import algorithm as algorithms
 from satcommon import results
@@ -236,7 +237,8 @@ class Oracle:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._observations: dict[tuple[Any, ...], Row] = {}
-        self._rows: dict[str, dict[str, Row]] = {}
+        self._rows: dict[str, dict[str, Row]] = {}  # by key, and by the bytes' digest
+        self._digests: dict[str, str] = {}  # of the bytes of rows
         self._scenes: dict[tuple[str, date, str], SceneInput | None] = {}
         self.coverages: dict[str, CoverageCache] = {}  # by grid and rule
         for name in REGIONS:
@@ -278,14 +280,27 @@ class Oracle:
         return self._observations[key]
 
     def published(self, key: str) -> dict[str, Row]:
-        """The rows of an object, by field; objects never change, so each is decoded once."""
+        """The rows of an object, by field; objects never change: each is read once, and the same bytes decoded once."""
         if key not in self._rows:
-            self._rows[key] = {row["field"]: row for row in results.read(self._store, key).to_pylist()}
+            data = self._store.get(key)
+            name = results.digest(data)
+            if name not in self._rows:
+                self._rows[name] = {row["field"]: row for row in results.decode(data).to_pylist()}
+            self._rows[key] = self._rows[name]
         return self._rows[key]
+
+    def digest(self, rows: dict[str, Row]) -> str:
+        """The digest of the object that holds these rows, and no more; the same rows are encoded once."""
+        told = repr(sorted(rows.items()))
+        if told not in self._digests:
+            table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema=results.SCHEMA)
+            self._digests[told] = results.digest(results.encode(table))
+        return self._digests[told]
 
     def forget(self) -> None:
         """Let go of the objects of worlds that ended."""
         self._rows.clear()
+        self._digests.clear()
 
 
 class TrueState:

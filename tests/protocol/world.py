@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pyarrow as pa
 import shapely
-from satcommon import replay, results
+from satcommon import replay
 from satcommon.algorithm import CURRENT
 from satcommon.audit import audit
 from satcommon.closing import Closer
@@ -33,7 +32,7 @@ from satcommon.planning import backlog
 from satcommon.processing import Processor
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.source import Due, Place
-from sqlalchemy import BindParameter, Engine, bindparam, delete, insert, make_url, select
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, make_url, select
 from truth import (
     DAYS,
     DEADLINES,
@@ -300,20 +299,29 @@ class World:
     def closed(self, region: str) -> dict[date, Any]:
         """The closed days as the ledger has them."""
         with reading(self.engine) as connection:
-            rows = connection.execute(_CLOSED, {"region": self.bbox_id(region)})
-            return {row.day: row for row in rows}
+            return self._closed(connection, region)
+
+    def _closed(self, connection: Connection, region: str) -> dict[date, Any]:
+        rows = connection.execute(_CLOSED, {"region": self.bbox_id(region)})
+        return {row.day: row for row in rows}
 
     def misses(self, region: str) -> dict[tuple[str, date], OpenMiss]:
         """The open misses."""
         with reading(self.engine) as connection:
-            rows = connection.execute(_MISSES, {"region": self.bbox_id(region)})
-            return {(row.external_id, row.date_missed): OpenMiss(row.cause.value, row.digest) for row in rows}
+            return self._misses(connection, region)
+
+    def _misses(self, connection: Connection, region: str) -> dict[tuple[str, date], OpenMiss]:
+        rows = connection.execute(_MISSES, {"region": self.bbox_id(region)})
+        return {(row.external_id, row.date_missed): OpenMiss(row.cause.value, row.digest) for row in rows}
 
     def withdrawals(self, region: str) -> set[tuple[str, date]]:
         """The rows that are to be taken out."""
         with reading(self.engine) as connection:
-            rows = connection.execute(_WITHDRAWALS, {"region": self.bbox_id(region)})
-            return {(row.external_id, row.day) for row in rows}
+            return self._withdrawals(connection, region)
+
+    def _withdrawals(self, connection: Connection, region: str) -> set[tuple[str, date]]:
+        rows = connection.execute(_WITHDRAWALS, {"region": self.bbox_id(region)})
+        return {(row.external_id, row.day) for row in rows}
 
     def rows(self, region: str, on: date) -> dict[str, Row]:
         """The published rows of a day, by field."""
@@ -354,7 +362,9 @@ class World:
             self._check(region)
 
     def _check(self, region: str) -> None:
-        closed, misses, withdrawn = self.closed(region), self.misses(region), self.withdrawals(region)
+        with reading(self.engine) as connection:
+            closed = self._closed(connection, region)
+            misses, withdrawn = self._misses(connection, region), self._withdrawals(connection, region)
         days = list(closed)
         assert all(b - a == timedelta(days=1) for a, b in pairwise(days)), f"{region}: gap in {days}"
         truth = self.true_rows(region, days)
@@ -448,9 +458,8 @@ class World:
             assert not self.misses(region), f"{region}: misses are left"
             assert not self.withdrawals(region), f"{region}: withdrawals are left"
             for on, rows in self.true_rows(region, list(closed)).items():
-                table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema=results.SCHEMA)
-                data = results.encode(table)
-                assert results.digest(data) == closed[on].object_digest, f"{region} {on}: the object has other bytes"
+                digest = self.laboratory.oracle.digest(rows)
+                assert digest == closed[on].object_digest, f"{region} {on}: the object has other bytes"
 
     def in_order(self) -> World:
         """A world in which the same facts were there on time: registered first, then day after day."""
@@ -467,14 +476,17 @@ class World:
 
 def same_results(one: World, other: World) -> None:
     """Rows and bytes are the same in both, and so is what the ledgers say of them."""
+    oracle = one.laboratory.oracle
     for region in REGIONS:
         mine, its = one.closed(region), other.closed(region)
         for on in sorted(mine.keys() | its.keys()):
             where = f"{region} {on}"
-            rows, true = one.rows(region, on), other.rows(region, on)
+            rows, true = (oracle.published(closed[on].object_key) if on in closed else {} for closed in (mine, its))
             assert rows == true, f"{where}: rows differ"
             if on in mine and on in its:
-                assert one.object_bytes(region, on) == other.object_bytes(region, on), f"{where}: bytes differ"
+                assert one.store.get(mine[on].object_key) == other.store.get(its[on].object_key), (
+                    f"{where}: bytes differ"
+                )
                 for column in ("due", "scene_digest", "row_count", "object_digest"):
                     assert getattr(mine[on], column) == getattr(its[on], column), f"{where}: {column} differs"
         assert one.misses(region) == other.misses(region) == {}, f"{region}: misses are left"
