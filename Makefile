@@ -60,9 +60,10 @@ lint: install ## format, lint, types, which package may import which, Dockerfile
 	$(bin)/lint-imports
 	$(bin)/hadolint $(wildcard */*/Dockerfile)
 
+# The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
 test: install ## unit, integration and protocol tests: a few minutes
-	$(bin)/pytest -n 2 -m "not slow" tests/unit tests/integration tests/protocol tests/fuzz
+	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/fuzz
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)

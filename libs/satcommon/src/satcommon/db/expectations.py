@@ -84,11 +84,14 @@ def geometries(connection: Connection, digests: Collection[str]) -> dict[str, by
 
 def inside_fractions(connection: Connection, bbox_id: int, revision_ids: Collection[int]) -> dict[int, float]:
     """The part of each revision's polygon that lies in the region, by area."""
-    statement = select(Membership.revision_id, Membership.overlap_ha, Membership.area_ha).where(
-        Membership.bbox_id == bbox_id
-    )
-    found = rows_in(connection, statement, Membership.revision_id, revision_ids)
+    found = rows_in(connection, _parts_inside(bbox_id), Membership.revision_id, revision_ids)
     return {row.revision_id: min(1.0, row.overlap_ha / row.area_ha) for row in found}
+
+
+@lru_cache(maxsize=1024)
+def _parts_inside(bbox_id: int) -> Select[Any]:
+    columns = (Membership.revision_id, Membership.overlap_ha, Membership.area_ha)
+    return select(*columns).where(Membership.bbox_id == bbox_id)
 
 
 @contextmanager

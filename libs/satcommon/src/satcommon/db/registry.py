@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 import shapely
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -26,7 +27,12 @@ MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched
 
 def place(region: Row[tuple[Region]]) -> Place:
     """A region's row as sources and processing see it."""
-    return Place(region.name, Bounds(*shapely.from_wkb(region.geometry).bounds), Grid.from_json(region.grid))
+    return _place(region.name, region.geometry, region.grid)
+
+
+@lru_cache(maxsize=1024)  # every step of every day asks
+def _place(name: str, geometry: bytes, grid: str) -> Place:
+    return Place(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
 
 
 def regions(connection: Connection, *, active: bool = False) -> Sequence[Row[tuple[Region]]]:
