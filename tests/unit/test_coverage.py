@@ -98,7 +98,7 @@ def test_a_polygon_outside_is_empty_in_its_place_among_others() -> None:
     parts = cover([OUTSIDE, INSIDE, OUTSIDE], GRID, RULES)
 
     assert [len(cells) > 0 for cells, _ in parts] == [False, True, False]
-    assert cover([OUTSIDE], GRID, RULES)[0][0].dtype == np.int64
+    assert cover([OUTSIDE], GRID, RULES)[0][0].dtype == np.int32
     assert cover([], GRID, RULES) == []
 
 

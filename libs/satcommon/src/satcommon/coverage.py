@@ -2,29 +2,41 @@
 
 Coverage depends on geometry, grid and rule alone, so it is kept in the object store, in packs under a key that names
 grid and rule. A pack is written once and never changed; writers that race write the same coverage twice, harmlessly.
-The cache is never the truth: delete it, and it is rebuilt.
+Many small packs are joined by whoever writes one more. The cache is never the truth: delete it, and it is rebuilt.
+
+A pack is an Arrow file: Parquet's levels and dictionaries make it no smaller and five times as slow to read.
 """
 
 from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.ipc
 from numpy.typing import NDArray
 
 from satcommon.algorithm import Algorithm
 from satcommon.errors import ObjectMissingError
 from satcommon.grid import Grid
 from satcommon.objects import ObjectStore
+from satcommon.statistics import Weights
+from satcommon.tiles import Layout
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+_MANY_PACKS = 16  # from so many on some are joined: a process reads all of them before its first day
+_LISTINGS = 3  # of packs, while others are joined
+
+
+Part = tuple[NDArray[np.integer], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -34,24 +46,53 @@ class Coverage:
     Args:
         offsets: shape (n + 1,); the cells of polygon i are offsets[i]:offsets[i + 1].
         cells: shape (entries,); numbers of cells, ascending within a polygon.
-        fractions: shape (entries,); covered part of each cell, above 0 up to 1; the weight of the cell.
+        fractions: shape (entries,); covered part of each cell, above 0 up to 1; the weight of the cell. In float32, as
+            exactextract computes them; sums are taken of `weights`.
     """
 
     offsets: NDArray[np.int64]
-    cells: NDArray[np.int64]
-    fractions: NDArray[np.float64]
+    cells: NDArray[np.integer]
+    fractions: NDArray[np.floating]
+    _layouts: dict[tuple[int, ...], Layout] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Coverage:
+    def of(cls, parts: Sequence[Part]) -> Coverage:
         """Join (cells, fractions) of single polygons."""
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(cells) for cells, _ in parts], out=offsets[1:])
-        cells = [np.empty(0, np.int64), *(cells for cells, _ in parts)]
-        fractions = [np.empty(0, np.float64), *(fractions for _, fractions in parts)]
-        return cls(offsets, np.concatenate(cells), np.concatenate(fractions))
+        if not parts:
+            return cls(offsets, np.empty(0, np.int32), np.empty(0, np.float32))
+        return cls(offsets, np.concatenate([c for c, _ in parts]), np.concatenate([f for _, f in parts]))
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
-Part = tuple[NDArray[np.int64], NDArray[np.float64]]
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights of the cells."""
+        return Weights(self.offsets, self.fractions.astype(np.float64))
+
+    def part(self, first: int, last: int) -> Coverage:
+        """The polygons from `first` to before `last`, without a copy."""
+        offsets = self.offsets[first : last + 1]
+        chosen = slice(int(offsets[0]), int(offsets[-1]))
+        return Coverage(offsets - offsets[0], self.cells[chosen], self.fractions[chosen])
+
+    def pieces(self, entries: int) -> Iterator[tuple[slice, Coverage]]:
+        """The polygons in pieces of about so many entries, each with the slice of entries that it is."""
+        first = 0
+        while first < len(self):
+            last = int(np.searchsorted(self.offsets, self.offsets[first] + entries, "right")) - 1
+            last = min(max(last, first + 1), len(self))
+            yield slice(int(self.offsets[first]), int(self.offsets[last])), self.part(first, last)
+            first = last
+
+    def layout(self, shape: tuple[int, int], tile_shape: tuple[int, int]) -> Layout:
+        """The cells by tile of a raster; found out once."""
+        key = (*shape, *tile_shape)
+        if key not in self._layouts:
+            self._layouts[key] = Layout.of(self.cells, shape, tile_shape)
+        return self._layouts[key]
 
 
 def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Part]:
@@ -79,7 +120,8 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     template = NumPyRasterSource(np.broadcast_to(np.uint8(0), (grid.height, grid.width)), *grid.extent, srs_wkt=wkt)
     # exactextract silently skips a polygon off the grid, so only those that touch it are asked for.
     inside = [i for i, polygon in enumerate(polygons) if polygon.intersects(shapely.box(*grid.extent))]
-    found: list[Part] = [(np.empty(0, np.int64), np.empty(0, np.float64))] * len(polygons)
+    number = np.int32 if grid.width * grid.height < 1 << 31 else np.int64
+    found: list[Part] = [(np.empty(0, number), np.empty(0, np.float32))] * len(polygons)
     if not inside:
         return found
     # What exactextract makes of a GeoDataFrame, too: without pandas a run starts sooner, and its image is smaller.
@@ -92,7 +134,7 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
         if rules.whole_cells is not None:
             fractions = np.ones_like(fractions)
         order = np.argsort(cells[kept], kind="stable")
-        found[i] = (cells[kept][order], fractions[kept][order])
+        found[i] = (cells[kept][order].astype(number), fractions[kept][order].astype(np.float32))
     return found
 
 
@@ -124,8 +166,11 @@ class CoverageCache:
     def __init__(self, store: ObjectStore, grid: Grid, rules: Algorithm) -> None:
         self._store, self.grid, self._rules = store, grid, rules
         self._prefix = f"coverage/{grid.digest}/{rules.coverage_rule}/"
-        self._packs: set[str] = set()
-        self._known: dict[str, Part] = {}
+        self._packs: dict[str, int] = {}  # those read or written, with how many polygons each has
+        self._known: list[Coverage] = []
+        self._starts: list[int] = [0]  # of each of them, in the count of all polygons, and their number
+        self._at: dict[str, int] = {}  # where each polygon is, in that count
+        self._last: tuple[list[str], Coverage] = ([], Coverage.of([]))
 
     def get(
         self, digests: Sequence[str], geometries_of: Callable[[list[str]], Mapping[str, bytes]]
@@ -139,17 +184,41 @@ class CoverageCache:
         Returns:
             The coverage, empty for polygons that failed; and for each of those the reason, by digest.
         """
-        if any(digest not in self._known for digest in digests):
+        if self._last[0] == digests:  # day after day the same
+            return self._last[1], {}
+        if any(digest not in self._at for digest in digests):
             self._load()
-        missing = [digest for digest in dict.fromkeys(digests) if digest not in self._known]
+        missing = [digest for digest in dict.fromkeys(digests) if digest not in self._at]
         failed: dict[str, str] = {}
         if missing:
             fresh, failed = self._compute(geometries_of(missing))
-            self._known |= fresh
             if fresh:
-                self._save(fresh)
-        nothing: Part = (np.empty(0, np.int64), np.empty(0, np.float64))
-        return Coverage.of([self._known.get(digest, nothing) for digest in digests]), failed
+                self._add(list(fresh), Coverage.of(list(fresh.values())))
+                self._save(list(fresh))
+        found = self._taken([self._at.get(digest, -1) for digest in digests])
+        if not failed:
+            self._last = (list(digests), found)
+        return found, failed
+
+    def _taken(self, numbers: list[int]) -> Coverage:
+        """The coverage of polygons by their number, which is a view where they are neighbours; empty at -1."""
+        wanted = np.array(numbers, np.int64)
+        piece = np.searchsorted(self._starts, wanted, "right") - 1
+        breaks = np.flatnonzero((np.diff(wanted) != 1) | (np.diff(piece) != 0) | (wanted[1:] < 0)) + 1
+        parts = []
+        for first, last in zip([0, *breaks.tolist()], [*breaks.tolist(), len(wanted)], strict=True):
+            if first < last and wanted[first] >= 0:
+                known, start = self._known[piece[first]], self._starts[piece[first]]
+                parts.append(known.part(wanted[first] - start, wanted[last - 1] + 1 - start))
+            elif first < last:
+                parts.append(Coverage.of([(np.empty(0, np.int32), np.empty(0, np.float32))] * (last - first)))
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _add(self, digests: Sequence[str], coverage: Coverage) -> None:
+        for number, digest in enumerate(digests, self._starts[-1]):
+            self._at.setdefault(digest, number)
+        self._known.append(coverage)
+        self._starts.append(self._starts[-1] + len(coverage))
 
     def _compute(self, geometries: Mapping[str, bytes]) -> tuple[dict[str, Part], dict[str, str]]:
         digests = list(geometries)
@@ -166,38 +235,78 @@ class CoverageCache:
             return fresh, failed
 
     def _load(self) -> None:
-        for key in self._store.list(self._prefix):
-            if key in self._packs:
-                continue
-            try:
-                table = pq.ParquetFile(pa.BufferReader(self._store.get(key))).read(use_threads=False)
-            except (ObjectMissingError, pa.ArrowInvalid):  # gone, or spoilt: it is no truth, and computed again
-                continue
-            self._packs.add(key)
-            lists = table["cells"].combine_chunks()
-            offsets = lists.offsets.to_numpy()
-            cells = np.cumsum(lists.values.to_numpy(), dtype=np.int64)
-            fractions = table["fractions"].combine_chunks().values.to_numpy().astype(np.float64)
-            for i, digest in enumerate(table["digest"].to_pylist()):
-                first, last = int(offsets[i]), int(offsets[i + 1])
-                # Cells are stored as steps from entry to entry over the whole pack.
-                self._known[digest] = (cells[first:last], fractions[first:last])
+        for _ in range(_LISTINGS):
+            unread = [key for key in self._store.list(self._prefix) if key not in self._packs]
+            there = [self._read(key) for key in unread]
+            if all(there):
+                return  # else it was joined to another one meanwhile, or deleted
 
-    def _save(self, fresh: Mapping[str, Part]) -> None:
-        digests = sorted(fresh)
-        pack = Coverage.of([fresh[digest] for digest in digests])
-        offsets = pa.array(pack.offsets.astype(np.int32))
-        steps = pa.array(np.diff(pack.cells, prepend=0))
-        table = pa.table(
-            {
-                "digest": digests,
-                "cells": pa.ListArray.from_arrays(offsets, steps),
-                # exactextract computes coverage in float32: nothing is lost
-                "fractions": pa.ListArray.from_arrays(offsets, pa.array(pack.fractions.astype(np.float32))),
-            }
-        )
-        sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
-        key = f"{self._prefix}{uuid.uuid4().hex}.parquet"
-        self._store.put(key, sink.getvalue())
-        self._packs.add(key)
+    def _read(self, key: str) -> bool:
+        """Read a pack; False where it is gone."""
+        try:
+            digests, coverage = _decoded(self._store.get(key))
+        except ObjectMissingError:
+            return False
+        except (pa.ArrowInvalid, OSError, KeyError):  # spoilt: it is no truth, and computed again
+            self._packs[key] = 0
+            return True
+        self._packs[key] = len(coverage)
+        self._add(digests, coverage)
+        return True
+
+    def _save(self, digests: list[str]) -> None:
+        """Write a pack of polygons, and of those of packs that have become too many, which are deleted."""
+        smallest_first = sorted(self._packs.items(), key=lambda pack: pack[1])
+        joined: list[str] = []
+        if len(smallest_first) >= _MANY_PACKS:
+            total = 0
+            for key, polygons in smallest_first:
+                if len(joined) >= _MANY_PACKS // 2 and polygons > total:
+                    break  # one that is larger than all that are joined stays: it would be written again and again
+                joined.append(key)
+                total += polygons
+        own = set(digests)
+        for key in joined:
+            with suppress(ObjectMissingError, pa.ArrowInvalid, OSError, KeyError):
+                own |= set(_decoded(self._store.get(key))[0])
+        everything = sorted(own, key=self._at.__getitem__)
+        key = f"{self._prefix}{uuid.uuid4().hex}.arrow"
+        self._store.put(key, _encoded(everything, self._taken([self._at[digest] for digest in everything])))
+        self._packs[key] = len(everything)
+        for one in joined:
+            self._store.delete(one)
+            del self._packs[one]
+
+
+def _joined(parts: Sequence[Coverage]) -> Coverage:
+    if not parts:
+        return Coverage.of([])
+    starts = np.cumsum([0, *(part.offsets[-1] for part in parts)])
+    return Coverage(
+        np.concatenate([[0], *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False))]),
+        np.concatenate([part.cells for part in parts]),
+        np.concatenate([part.fractions for part in parts]),
+    )
+
+
+def _encoded(digests: Sequence[str], coverage: Coverage) -> bytes:
+    """A pack. Cells are stored as steps from entry to entry: nearly all are 1."""
+    offsets = pa.array(coverage.offsets)
+    columns = [
+        pa.array(digests, pa.string()),
+        pa.LargeListArray.from_arrays(offsets, pa.array(np.diff(coverage.cells, prepend=coverage.cells.dtype.type(0)))),
+        pa.LargeListArray.from_arrays(offsets, pa.array(coverage.fractions)),
+    ]
+    table = pa.table(columns, names=["digest", "cells", "fractions"])
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _decoded(pack: bytes) -> tuple[list[str], Coverage]:
+    table = pa.ipc.open_file(pa.BufferReader(pack)).read_all()
+    lists, fractions = table["cells"].combine_chunks(), table["fractions"].combine_chunks()
+    steps = lists.values.to_numpy()
+    coverage = Coverage(lists.offsets.to_numpy(), np.cumsum(steps, dtype=steps.dtype), fractions.values.to_numpy())
+    return table["digest"].to_pylist(), coverage

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,9 @@ from satcommon.ranges import Ranges
 from satcommon.results import SCHEMA, STATISTICS, Status
 from satcommon.scenes.cog import SceneReader
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
-from satcommon.statistics import statistics, sums, weight_where
+from satcommon.statistics import weight_where, weighted, weighted_mean
+
+_ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
 
@@ -119,23 +122,24 @@ def observe(
             work.scene_bytes += reader.bytes_read
             work.scenes += 1
             items = reader.items
-        columns |= _seen(cells, near, coverage, rules) | _seen_by(items, cells, coverage)
+        columns |= _told(cells, near, items, coverage, rules)
     arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
     return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
 
 
 def _gathered(
     reader: SceneReader, coverage: Coverage, rules: Algorithm, work: Work
-) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_]]:
-    """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear.
+) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_] | None]:
+    """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear (None: none).
 
     That is decided by the classes of the cells around, whichever other fields they are gathered with.
     """
     if not rules.dilate_cells:
         work.cells += len(coverage.cells)
-        return reader.gather(coverage.cells), np.zeros(len(coverage.cells), bool)
+        layout = coverage.layout((reader.grid.height, reader.grid.width), reader.tile_shape)
+        return reader.gather(coverage.cells, layout), None
     height, width = reader.grid.height, reader.grid.width
-    own = dilated(coverage.cells, 0, height, width)
+    own = dilated(coverage.cells.astype(np.int64), 0, height, width)
     around = np.setdiff1d(dilated(own, rules.dilate_cells, height, width), own, assume_unique=True)
     cells, classes = reader.gather_around(coverage.cells, around)
     work.cells += len(coverage.cells) + len(around)
@@ -148,37 +152,59 @@ def _gathered(
     return cells, np.isin(coverage.cells, dilated(grown, rules.dilate_cells, height, width))
 
 
-def _seen(
-    cells: Mapping[str, NDArray[np.uint16]], near: NDArray[np.bool_], coverage: Coverage, rules: Algorithm
+def _told(
+    cells: Mapping[str, NDArray[np.uint16]],
+    near: NDArray[np.bool_] | None,
+    items: Sequence[tuple[str, datetime]],
+    coverage: Coverage,
+    rules: Algorithm,
 ) -> dict[str, object]:
+    """The columns that a scene gives; made of pieces that fit the processor's cache, three times as fast as at once."""
+    told: dict[str, list[Any]] = {}
+    for entries, piece in coverage.pieces(_ENTRIES):
+        own = {name: values[entries] for name, values in cells.items()}
+        found = _seen(own, None if near is None else near[entries], piece, rules) | _seen_by(items, own, piece)
+        for name, values in found.items():
+            told.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in told.items()}
+
+
+def _seen(
+    cells: Mapping[str, NDArray[np.uint16]], near: NDArray[np.bool_] | None, coverage: Coverage, rules: Algorithm
+) -> dict[str, NDArray[Any]]:
     classes = cells[CLASSES]
-    total = sums(coverage.fractions, coverage.offsets)
+    total = coverage.weights.total
     observed = weight_where(classes != PixelClass.NODATA, coverage)
-    clear_cells = np.isin(classes, rules.clear_classes) & ~near
+    clear_cells = np.isin(classes, rules.clear_classes)
+    if near is not None:
+        clear_cells &= ~near
     clear = weight_where(clear_cells, coverage)
     cloud = weight_where(np.isin(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)), coverage)
     shadow = weight_where(classes == PixelClass.SHADOW, coverage)
-    columns: dict[str, object] = {
+    columns: dict[str, NDArray[Any]] = {
         "observed_fraction": _ratio(observed, total),
         "clear_fraction": _ratio(clear, observed),
         "cloud_fraction": _ratio(cloud, observed),
         "shadow_fraction": _ratio(shadow, observed),
         "status": _status(total, observed, clear, rules),
     }
-    for name, (values, valid) in layers(cells).items():
-        found = statistics(values, valid & clear_cells, coverage)
+    weights = coverage.weights.where(clear_cells)
+    own = {name: values[clear_cells] for name, values in cells.items() if name in BANDS}
+    for name, (values, valid) in layers(own).items():
+        every = valid.all()
+        found = weighted(values if every else values[valid], weights.where(valid))
         columns |= {f"{name}_{s}": getattr(found, s) for s in STATISTICS}
-    for band in BANDS:
-        if band in cells:
-            dn = cells[band]
-            values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
-            columns[f"{band}_mean"] = statistics(values, (dn != NODATA) & clear_cells, coverage).mean
+    for band, dn in own.items():
+        valid = dn != NODATA
+        dn, own_weights = (dn, weights) if valid.all() else (dn[valid], weights.where(valid))
+        values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
+        columns[f"{band}_mean"] = weighted_mean(values, own_weights)
     return columns
 
 
 def _seen_by(
     items: Sequence[tuple[str, datetime]], cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage
-) -> dict[str, object]:
+) -> dict[str, NDArray[np.object_]]:
     """The items that provide a cell of each field, and when the one that provides most of it was sensed."""
     provider = cells[ITEM] if ITEM in cells else cells[CLASSES] != PixelClass.NODATA
     item_ids: list[str | None] = []
@@ -189,12 +215,18 @@ def _seen_by(
         item_ids.append(json.dumps([item_id for item_id, _ in seen]) if seen else None)
         # `index` finds the first of equals, which is the one that was laid first.
         sensed_at.append(items[parts.index(max(parts))][1] if seen else None)
-    return {"item_ids": item_ids, "sensed_at": sensed_at}
+    return {"item_ids": _objects(item_ids), "sensed_at": _objects(sensed_at)}
+
+
+def _objects(values: Sequence[object]) -> NDArray[np.object_]:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
 
 
 def _status(
     total: NDArray[np.float64], observed: NDArray[np.float64], clear: NDArray[np.float64], rules: Algorithm
-) -> list[str]:
+) -> NDArray[np.str_]:
     clear_part = np.nan_to_num(_ratio(clear, total))
     choices = [
         (Status.TOO_SMALL, (total == 0) & rules.leaves_cells_out),
@@ -203,8 +235,7 @@ def _status(
         (Status.CLEAR, clear_part >= rules.min_clear_full),
         (Status.PARTIAL, clear_part >= rules.min_clear),
     ]
-    chosen = np.select([here for _, here in choices], [status.value for status, _ in choices], Status.CLOUDY.value)
-    return [str(word) for word in chosen]
+    return np.select([here for _, here in choices], [status.value for status, _ in choices], Status.CLOUDY.value)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

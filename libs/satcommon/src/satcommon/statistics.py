@@ -8,11 +8,14 @@ two passes, since one-pass float32 sums err visibly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satcommon.coverage import Coverage
+if TYPE_CHECKING:
+    from satcommon.coverage import Coverage
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,33 @@ def sums(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.
     return _reduced(np.add, values, offsets, 0.0)
 
 
+@dataclass(frozen=True)
+class Weights:
+    """The cells of n polygons by their weight alone; all layers that are valid in the same cells share them.
+
+    Args:
+        offsets: shape (n + 1,); the cells of polygon i are offsets[i]:offsets[i + 1].
+        weights: shape (entries,).
+    """
+
+    offsets: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @cached_property
+    def total(self) -> NDArray[np.float64]:
+        """Of each polygon. Shape (n,)."""
+        return sums(self.weights, self.offsets)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Weights:
+        """Those of the chosen cells."""
+        if chosen.all():
+            return self
+        return Weights(np.concatenate(([0], np.cumsum(chosen)))[self.offsets], self.weights[chosen])
+
+
 def weight_where(chosen: NDArray[np.bool_], coverage: Coverage) -> NDArray[np.float64]:
     """The covered cells of each polygon that are chosen, in cells. Shape (n,)."""
-    return sums(np.where(chosen, coverage.fractions, 0.0), coverage.offsets)
+    return sums(np.where(chosen, coverage.weights.weights, 0.0), coverage.offsets)
 
 
 def statistics(values: NDArray[np.float64], valid: NDArray[np.bool_], coverage: Coverage) -> Statistics:
@@ -46,15 +73,24 @@ def statistics(values: NDArray[np.float64], valid: NDArray[np.bool_], coverage: 
         valid: shape (entries,).
         coverage: of n polygons.
     """
-    kept = np.concatenate(([0], np.cumsum(valid)))[coverage.offsets]
-    values, weights = values[valid], coverage.fractions[valid]
-    total = sums(weights, kept)
+    return weighted(values[valid], coverage.weights.where(valid))
+
+
+def weighted(values: NDArray[np.float64], cells: Weights) -> Statistics:
+    """Mean, deviation and extremes of each polygon; `values` is one for each cell, shape (entries,)."""
+    mean = weighted_mean(values, cells)
+    deviation = values - np.repeat(mean, np.diff(cells.offsets))
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums(values * weights, kept) / total
-        deviation = values - np.repeat(mean, np.diff(kept))
-        variance = sums(deviation * deviation * weights, kept) / total
-    lowest, highest = _reduced(np.minimum, values, kept, np.nan), _reduced(np.maximum, values, kept, np.nan)
+        variance = sums(deviation * deviation * cells.weights, cells.offsets) / cells.total
+    lowest = _reduced(np.minimum, values, cells.offsets, np.nan)
+    highest = _reduced(np.maximum, values, cells.offsets, np.nan)
     return Statistics(mean, np.sqrt(variance), lowest, highest)
+
+
+def weighted_mean(values: NDArray[np.float64], cells: Weights) -> NDArray[np.float64]:
+    """The mean of each polygon. Shape (n,)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums(values * cells.weights, cells.offsets) / cells.total)
 
 
 def _reduced(

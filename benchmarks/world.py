@@ -1,0 +1,171 @@
+"""Made-up regions of real shape for the benchmarks: irregular fields, a scene of six bands under clouds, a ledger.
+
+Four fields in five hundred have about 5,000 cells, the others 5 to 200, equally often. A fifth of the scene is clouds,
+which hold nodata in every band, so that peers that know no classes leave out the same cells. Bands have the noise of a
+sensor: a smooth scene would decode several times as fast as a real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+from satcommon.algorithm import CURRENT
+from satcommon.db.engine import open_engine, writing
+from satcommon.db.fields import NewField, register_fields
+from satcommon.db.registry import add_region
+from satcommon.deadlines import Deadlines
+from satcommon.grid import Bounds, Grid
+from satcommon.objects import ObjectStore
+from satcommon.scenes.layers import REFLECTIVE, Layers, PixelClass
+from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satctl.migrations import upgrade
+from sqlalchemy import Engine
+
+FIRST = date(2026, 5, 1)
+NOW = datetime(2028, 1, 1, tzinfo=UTC)
+DEADLINES = Deadlines(36, 30)
+CLOUD_PART = 0.2
+LARGE_PART, LARGE_CELLS = 0.008, 5000
+_NOISE = 2048  # cells, after which noise repeats: more than a tile of the file and what zstd looks back at
+
+
+@dataclass(frozen=True)
+class World:
+    """A region with its fields in a ledger, and the folder of its objects."""
+
+    folder: Path
+    grid: Grid
+    shapes: NDArray[np.object_]  # of the fields, in cells (column, row from the top)
+
+    @property
+    def url(self) -> str:
+        """Of the ledger."""
+        return f"sqlite:///{self.folder / 'ledger.db'}"
+
+    @property
+    def store(self) -> ObjectStore:
+        """The region's objects."""
+        return ObjectStore(str(self.folder / "store"))
+
+    def engine(self) -> Engine:
+        """The ledger."""
+        return open_engine(self.url)
+
+
+def grid_of(size: int) -> Grid:
+    """A square grid of Sentinel-2's lattice; 10,980 cells a side are a whole tile."""
+    return Grid("EPSG:32633", 399_960.0, 5_000_040.0, 10.0, 10.0, size, size)
+
+
+def fields_of(count: int, size: int, spread: float, seed: int = 1) -> NDArray[np.object_]:
+    """Irregular polygons in cells, none on another but for the large ones; of a grid's side, `spread` bears fields."""
+    random = np.random.default_rng(seed)
+    areas = np.where(random.random(count) < LARGE_PART, LARGE_CELLS, random.uniform(5, 200, count))
+    side = int(np.ceil(np.sqrt(count)))
+    step = spread * size / side
+    place = random.permutation(side * side)[:count]
+    centres = (np.stack(np.divmod(place, side), axis=1) + 0.5) * step + (1 - spread) / 2 * size
+    centres += random.uniform(-0.1, 0.1, centres.shape) * step
+    centres = np.clip(centres, 60, size - 60)
+    corners = 12
+    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False) + random.uniform(0, 0.4, (count, corners))
+    reach = random.uniform(0.6, 1.1, (count, corners))
+    rings = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * reach[..., None]
+    plain = shapely.polygons(rings)
+    scale = np.sqrt(areas / shapely.area(plain))
+    return np.asarray(shapely.polygons(rings * scale[:, None, None] + centres[:, None, :]))
+
+
+def projected(shapes: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
+    """The fields in metres of the grid's CRS."""
+    return np.asarray(shapely.transform(shapes, lambda xy: [grid.left, grid.top] + xy * [grid.xres, -grid.yres]))
+
+
+def make_world(folder: Path, size: int, shapes: NDArray[np.object_]) -> World:
+    """A ledger with one region, which is the whole grid, and its fields."""
+    folder.mkdir(parents=True)
+    world = World(folder, grid_of(size), shapes)
+    to_degrees = Transformer.from_crs(world.grid.crs, "EPSG:4326", always_xy=True)
+    degrees = shapely.transform(projected(shapes, world.grid), to_degrees.transform, interleaved=False)
+    bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
+    engine = world.engine()
+    upgrade(engine)
+    with writing(engine) as connection:
+        add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
+        named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(degrees)]
+        register_fields(connection, named, NOW)
+    engine.dispose()
+    return world
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """A source with an acquisition of every n-th day."""
+
+    every: int = 1
+    bands: tuple[str, ...] = REFLECTIVE
+    collection: str = "benchmark"
+
+    def lattice(self, _bounds: Bounds) -> Grid | None:
+        """No lattice of its own."""
+        return None
+
+    def due(self, _place: Place, day: date) -> Due:
+        """Every n-th day."""
+        return Due.NOT_DUE if (day - FIRST).days % self.every else Due.DUE
+
+    def list(self, place: Place, first: date, last: date, _now: datetime) -> Listing:
+        """One item a due day."""
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        return Listing({day: [_item(day)] for day in days if self.due(place, day) is Due.DUE})
+
+    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+        """Bands and classes of the whole grid."""
+        return noisy_layers(place.grid, self.bands, acquisition.sensed_at.toordinal())
+
+
+def _item(day: date) -> Acquisition:
+    sensed = datetime(day.year, day.month, day.day, 10, 12, tzinfo=UTC)
+    return Acquisition(f"item-{day}", f"digest-{day}", "sentinel-2", f"pass-{day}", "T33TVM", "05.11", sensed, sensed)
+
+
+def noisy_layers(grid: Grid, bands: tuple[str, ...], seed: int) -> Layers:
+    """Bands of parcels, slopes and noise, under clouds some fifty cells wide."""
+    random = np.random.default_rng(seed)
+    height, width = grid.height, grid.width
+    cloud = _blobs(random, height, width, 64)
+    cloudy = cloud > np.quantile(cloud[::7, ::7], 1 - CLOUD_PART)
+    parcels = np.repeat(np.repeat(random.normal(0, 300, (height // 12 + 1, width // 14 + 1)), 12, 0), 14, 1)
+    parcels = parcels[:height, :width].astype(np.int16)
+    found = {}
+    for n, band in enumerate(bands):
+        noise = random.normal(0, 40, (min(_NOISE, height), min(_NOISE, width))).astype(np.int16)
+        values = np.resize(np.tile(noise, (1, -(-width // noise.shape[1])))[:, :width], (height, width))
+        values = values + parcels if n % 2 else values - parcels
+        values += np.int16(1800 + 450 * n)
+        values[cloudy] = 0
+        found[band] = values.view(np.uint16)
+    classes = np.where(cloudy, np.uint8(PixelClass.CLOUD), np.uint8(PixelClass.CLEAR))
+    return Layers(found, classes)
+
+
+def _blobs(random: np.random.Generator, height: int, width: int, size: int) -> NDArray[np.float32]:
+    """Smooth random numbers: those of a coarse lattice, between which straight lines lie."""
+    lattice = random.random((height // size + 2, width // size + 2)).astype(np.float32)
+    rows, columns = np.arange(height) / size, np.arange(width) / size
+    r, c = rows.astype(int), columns.astype(int)
+    down, right = (rows - r).astype(np.float32)[:, None], (columns - c).astype(np.float32)
+    upper = lattice[r] * (1 - down) + lattice[r + 1] * down
+    return np.asarray(upper[:, c] * (1 - right) + upper[:, c + 1] * right)
+
+
+def days_of(count: int) -> Iterator[date]:
+    """The first days."""
+    return (FIRST + timedelta(days=n) for n in range(count))
