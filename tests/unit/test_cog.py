@@ -7,6 +7,7 @@ import numpy as np
 import obstore
 import pytest
 import rasterio
+import rasterio.shutil
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -193,7 +194,6 @@ def test_equal_scenes_give_equal_bytes(file: Path) -> None:
 
 def test_any_viewer_sees_a_cog_with_names_scales_and_provenance(file: Path, scene: Scene) -> None:
     with rasterio.open(file) as dataset:
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert dataset.compression is rasterio.enums.Compression.zstd
         assert dataset.descriptions == (*BANDS, CLASSES)
         assert dataset.scales == (1e-4,) * 6 + (0.01, 1)
@@ -206,6 +206,49 @@ def test_any_viewer_sees_a_cog_with_names_scales_and_provenance(file: Path, scen
     assert tags["DAY"] == "2026-07-15"
     assert tags["SENSED_AT"] == scene.items[0].sensed_at.isoformat()
     assert json.loads(tags["ITEMS_SENSED_AT"]) == [tags["SENSED_AT"]]
+
+
+def test_the_header_comes_first_then_tile_after_tile_each_with_its_bands(file: Path) -> None:
+    with rasterio.open(file) as dataset:
+        places = [
+            int(dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band))
+            for row in range(3)
+            for column in range(3)
+            for band in dataset.indexes
+        ]
+
+    assert 0 < places[0] < 1 << 14
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+def test_threads_gather_what_one_thread_gathers(
+    interleave: str, file: Path, tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scene.tif"  # interleaved by pixel, as earlier releases wrote it
+    rasterio.shutil.copy(file, path, driver="GTiff", interleave=interleave, tiled=True, blockxsize=64, blockysize=64)
+    cells = np.random.default_rng(2).integers(0, GRID.width * GRID.height, 20_000)
+    monkeypatch.setattr("satcommon.scenes.cog._RUN_CELLS", 1)
+
+    for threads in (1, 2, 4):
+        monkeypatch.setattr("satcommon.scenes.cog._threads", lambda threads=threads: threads)
+        with SceneReader(path) as reader:
+            assert_gathered(reader, scene, cells)
+
+            assert len(reader._others) == threads - 1
+
+
+def test_a_tile_that_can_not_be_read_ends_every_thread(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spoilt.tif"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 :: 7] = b"\0" * len(content[len(content) // 2 :: 7])
+    path.write_bytes(content)
+    monkeypatch.setattr("satcommon.scenes.cog._threads", lambda: 4)
+
+    with SceneReader(path) as reader, pytest.raises(SceneError, match=r"spoilt\.tif: can't be read"):
+        reader.gather(np.arange(GRID.width * GRID.height))
 
 
 def test_a_scene_s_file_is_an_acquisition_of_a_folder(file: Path, scene: Scene) -> None:

@@ -295,7 +295,7 @@ def test_a_broken_geometry_fails_alone_with_its_reason(store: ObjectStore) -> No
     assert list(failed) == ["broken"]
     assert failed["broken"].startswith("coverage: ")
     assert len(failed["broken"]) > len("coverage: ")
-    empty: Part = (np.empty(0, np.int64), np.empty(0))
+    empty: Part = (np.empty(0, np.int32), np.empty(0, np.float32))
     inside, tiny = cover([INSIDE, TINY], GRID, RULES)
     assert same(found, Coverage.of([inside, empty, tiny]))
 
@@ -325,6 +325,73 @@ def test_each_rule_of_coverage_has_packs_of_its_own() -> None:
     assert RULES.coverage_rule == "min0"
     assert len({one.coverage_rule for one in rules}) == len(rules)
     assert replace(RULES, dilate_cells=3, min_clear=0.1, kernel_size=2).coverage_rule == RULES.coverage_rule
+
+
+def many_fields(count: int) -> Registry:
+    return Registry(*(placed(box(n % 30 + 0.3, n // 30 + 0.2, n % 30 + 2.1, n // 30 + 1.7)) for n in range(count)))
+
+
+def test_many_small_packs_are_joined_into_few_and_nothing_is_lost(store: ObjectStore) -> None:
+    registry = many_fields(120)
+    for start in range(40):  # each by a process of its own, as late fields come
+        cache_of(store).get(registry.digests[start * 3 : start * 3 + 3], registry)
+
+    found, _ = cache_of(store).get(registry.digests, lambda _: pytest.fail("all is in the packs"))
+
+    assert len(store.list("coverage/" + GRID.digest + "/min0/")) < 2 * module._MANY_PACKS
+    assert same(found, Coverage.of(cover(list(registry.known.values()), GRID, RULES)))
+    assert sum(map(len, registry.asked)) == 120
+
+
+def test_a_pack_that_outweighs_all_others_is_not_written_again(store: ObjectStore) -> None:
+    registry = many_fields(200)
+    cache_of(store).get(registry.digests[:150], registry)
+    (large,) = store.list(f"coverage/{GRID.digest}/min0/")
+
+    for n in range(150, 200):
+        cache_of(store).get([registry.digests[n]], registry)
+
+    assert large in store.list(f"coverage/{GRID.digest}/min0/")
+
+
+def test_writers_that_join_packs_at_the_same_time_lose_nothing(store: ObjectStore) -> None:
+    registry = many_fields(160)
+
+    def add(start: int) -> None:
+        for n in range(start, 160, 4):
+            cache_of(store).get([registry.digests[n]], registry)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+
+    found, failed = cache_of(store).get(registry.digests, lambda _: pytest.fail("all is in the packs"))
+    assert failed == {}
+    assert same(found, Coverage.of(cover(list(registry.known.values()), GRID, RULES)))
+
+
+def test_a_spoilt_pack_is_computed_again(store: ObjectStore) -> None:
+    registry = Registry(INSIDE)
+    first, _ = cache_of(store).get(registry.digests, registry)
+    for key in store.list(f"coverage/{GRID.digest}/min0/"):
+        store.delete(key)
+        store.put(key, b"ARROW1 and nothing else")
+
+    again, failed = cache_of(store).get(registry.digests, registry)
+
+    assert failed == {}
+    assert same(first, again)
+
+
+@given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 30))
+def test_pieces_are_the_whole_whatever_their_size(sizes: list[int], entries: int) -> None:
+    whole = Coverage.of([(np.arange(n), np.full(n, 0.5, np.float32)) for n in sizes])
+
+    pieces = list(whole.pieces(entries))
+
+    assert sum(len(piece) for _, piece in pieces) == len(sizes)
+    for chosen, piece in pieces:
+        assert piece.cells.tolist() == whole.cells[chosen].tolist()
+        assert len(piece.cells) <= max(entries, *np.diff(piece.offsets).tolist())
 
 
 def test_a_pack_that_is_collected_while_it_is_listed_is_built_again(

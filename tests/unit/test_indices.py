@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import spyndex
 from hypothesis import given
 from hypothesis import strategies as st
-from satcommon.indices import layers, reflectance
+from satcommon.indices import INDICES, layers, reflectance
 
 NAMES = ("red", "nir", "swir16")
 
@@ -22,6 +23,16 @@ def test_ndvi_and_ndmi_are_those_computed_by_hand() -> None:
     assert found["ndmi"][0][0] == pytest.approx((0.40 - 0.25) / (0.40 + 0.25))
     assert found["ndvi"][1].all()
     assert found["ndmi"][1].all()
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 65_535)] * 3), min_size=1, max_size=50))
+def test_the_indices_are_spyndexs_to_the_bit(values: list[tuple[int, int, int]]) -> None:
+    given_cells = dict(zip(NAMES, np.array(values, np.uint16).T, strict=True))
+    surface = {letter: reflectance(given_cells[band]) for letter, band in zip(("R", "N", "S1"), NAMES, strict=True)}
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for column, (name, _) in INDICES.items():
+            assert layers(given_cells)[column][0].tobytes() == spyndex.computeIndex(name, surface).tobytes()
 
 
 def test_a_forgotten_offset_would_turn_an_ndvi_of_0_82_into_0_51() -> None:

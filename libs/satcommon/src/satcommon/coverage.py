@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -202,17 +203,24 @@ class CoverageCache:
 
     def _taken(self, numbers: list[int]) -> Coverage:
         """The coverage of polygons by their number, which is a view where they are neighbours; empty at -1."""
-        wanted = np.array(numbers, np.int64)
-        piece = np.searchsorted(self._starts, wanted, "right") - 1
-        breaks = np.flatnonzero((np.diff(wanted) != 1) | (np.diff(piece) != 0) | (wanted[1:] < 0)) + 1
+        if (
+            numbers
+            and numbers[0] >= 0
+            and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            and len(self._known) == 1
+        ):
+            return self._known[0].part(numbers[0], numbers[-1] + 1)
+        nothing: Part = (np.empty(0, np.int32), np.empty(0, np.float32))
         parts = []
-        for first, last in zip([0, *breaks.tolist()], [*breaks.tolist(), len(wanted)], strict=True):
-            if first < last and wanted[first] >= 0:
-                known, start = self._known[piece[first]], self._starts[piece[first]]
-                parts.append(known.part(wanted[first] - start, wanted[last - 1] + 1 - start))
-            elif first < last:
-                parts.append(Coverage.of([(np.empty(0, np.int32), np.empty(0, np.float32))] * (last - first)))
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        for number in numbers:
+            if number < 0:
+                parts.append(nothing)
+                continue
+            piece = bisect_right(self._starts, number) - 1
+            known = self._known[piece]
+            first, last = known.offsets[number - self._starts[piece]], known.offsets[number - self._starts[piece] + 1]
+            parts.append((known.cells[first:last], known.fractions[first:last]))
+        return Coverage.of(parts)
 
     def _add(self, digests: Sequence[str], coverage: Coverage) -> None:
         for number, digest in enumerate(digests, self._starts[-1]):
@@ -276,17 +284,6 @@ class CoverageCache:
         for one in joined:
             self._store.delete(one)
             del self._packs[one]
-
-
-def _joined(parts: Sequence[Coverage]) -> Coverage:
-    if not parts:
-        return Coverage.of([])
-    starts = np.cumsum([0, *(part.offsets[-1] for part in parts)])
-    return Coverage(
-        np.concatenate([[0], *(part.offsets[1:] + start for part, start in zip(parts, starts, strict=False))]),
-        np.concatenate([part.cells for part in parts]),
-        np.concatenate([part.fractions for part in parts]),
-    )
 
 
 def _encoded(digests: Sequence[str], coverage: Coverage) -> bytes:

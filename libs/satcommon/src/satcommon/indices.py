@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import spyndex
 from numpy.typing import NDArray
 
 from satcommon.scenes.layers import (
@@ -21,10 +20,9 @@ from satcommon.scenes.layers import (
     THERMAL,
 )
 
-INDICES = {"ndvi": "NDVI", "ndmi": "NDMI"}  # our column: its name in spyndex's catalogue
-# `spyndex.computeIndex` evaluates the same formulas, and reads the whole catalogue anew for that each time.
-_FORMULAS = {name: compile(spyndex.indices[name].formula, name, "eval") for name in INDICES.values()}
-_LETTERS = {"N": "nir", "R": "red", "S1": "swir16"}  # spyndex's letters: STAC's common names
+# Our column: its name in spyndex's catalogue, and the two bands whose normalised difference it is. Computed here, since
+# spyndex reads its catalogue anew at each call; a test holds both to the same bits.
+INDICES = {"ndvi": ("NDVI", ("nir", "red")), "ndmi": ("NDMI", ("nir", "swir16"))}
 _KELVIN = 273.15
 
 Cells = Mapping[str, NDArray[np.uint16]]
@@ -47,17 +45,18 @@ def layers(cells: Cells) -> dict[str, Layer]:
         bands the scene lacks is not there.
     """
     found: dict[str, Layer] = {}
-    for column, name in INDICES.items():
-        index = spyndex.indices[name]
-        bands = {letter: _LETTERS[letter] for letter in index.bands}
-        if all(band in cells for band in bands.values()):
-            surface = {letter: reflectance(cells[band]) for letter, band in bands.items()}
+    surfaces: dict[str, NDArray[np.float64]] = {}
+    for column, (_, bands) in INDICES.items():
+        if all(band in cells for band in bands):
+            for band in bands:
+                surfaces.setdefault(band, reflectance(cells[band]))
+            one, other = (surfaces[band] for band in bands)
             with np.errstate(invalid="ignore", divide="ignore"):
-                values = eval(_FORMULAS[name], {}, surface)  # noqa: S307  # the catalogue's words, none of ours or a user's
+                values = (one - other) / (one + other)
             # A negative reflectance makes the ratio meaningless: beyond 1 where signs differ, of the wrong sign where
             # both are negative, infinite where they cancel.
-            valid = np.logical_and.reduce([cells[band] != NODATA for band in bands.values()])
-            valid &= np.isfinite(values) & np.logical_and.reduce([part >= 0 for part in surface.values()])
+            valid = (cells[bands[0]] != NODATA) & (cells[bands[1]] != NODATA)
+            valid &= np.isfinite(values) & (one >= 0) & (other >= 0)
             found[column] = (values, valid)
     if THERMAL in cells:
         found["lst_c"] = (cells[THERMAL].astype(np.float64) * TEMPERATURE_SCALE - _KELVIN, cells[THERMAL] != NODATA)

@@ -210,11 +210,14 @@ def _seen_by(
     item_ids: list[str | None] = []
     sensed_at: list[datetime | None] = []
     provided = [weight_where(provider == number, coverage) for number in range(1, len(items) + 1)]
+    named: dict[tuple[bool, ...], str] = {}  # of few combinations, many fields
     for parts in zip(*(one.tolist() for one in provided), strict=True):
-        seen = [item for item, part in zip(items, parts, strict=True) if part > 0]
-        item_ids.append(json.dumps([item_id for item_id, _ in seen]) if seen else None)
+        seen = tuple(part > 0 for part in parts)
+        if seen not in named:
+            named[seen] = json.dumps([item_id for (item_id, _), part in zip(items, parts, strict=True) if part > 0])
+        item_ids.append(named[seen] if any(seen) else None)
         # `index` finds the first of equals, which is the one that was laid first.
-        sensed_at.append(items[parts.index(max(parts))][1] if seen else None)
+        sensed_at.append(items[parts.index(max(parts))][1] if any(seen) else None)
     return {"item_ids": _objects(item_ids), "sensed_at": _objects(sensed_at)}
 
 

@@ -227,27 +227,29 @@ class SceneReader:
         gathered = np.empty((self._dataset.count - 1, own.size), np.uint16)
         classes = np.empty(cells.size, np.uint16)
         rasters = [*gathered, classes]
-        by_pixel = self._dataset.interleaving is Interleaving.pixel
-        pieces = [[n] for n in self._dataset.indexes] if not by_pixel else [list(self._dataset.indexes)]
+        runs = layout.runs(_RUN_CELLS)
+        # Interleaved by pixel, a block has all bands; few runs are shared out by band, so that each thread has work.
+        indexes = list(self._dataset.indexes)
+        by_band = self._dataset.interleaving is not Interleaving.pixel and len(runs) < _FEW_TASKS * _MOST_THREADS
+        pieces = [[n] for n in indexes] if by_band else [indexes]
 
-        def read(dataset: DatasetReader, run: Run, bands: list[int]) -> None:
+        def read(dataset: DatasetReader, buffer: NDArray[np.uint16], run: Run, bands: list[int]) -> None:
             """Decode bands of a run of tiles, and take their cells."""
-            with self._failing():
-                tiles = dataset.read(bands, window=Window(run.left, run.top, run.width, run.height))
             these = layout.order[run.first : run.last]
-            rows, columns = np.divmod(cells[these], self.grid.width)
-            at = (rows - run.top) * run.width + (columns - run.left)
-            for n, tile in zip(bands, tiles, strict=True):
+            at = cells[these]
+            rows = at // self.grid.width
+            at = at - rows * self.grid.width - run.left + (rows - run.top) * run.width
+            for n, tile in self._decoded(dataset, buffer, run, bands):
                 raster = rasters[n - 1]
                 if raster.size < cells.size:
                     inside = these < raster.size
-                    raster[these[inside]] = tile.ravel()[at[inside]]
+                    raster[these[inside]] = tile.take(at[inside])
                 else:
-                    raster[these] = tile.ravel()[at]
+                    raster[these] = tile.take(at)
 
-        for runs in self._at_hand(layout.runs(_RUN_CELLS // len(pieces[0]))):
-            self._each([(run, bands) for run in runs for bands in pieces], read)
-            for run in runs:
+        for batch in self._at_hand(runs):
+            self._each([(run, bands) for run in batch for bands in pieces], read)
+            for run in batch:
                 self.tiles_read += run.tiles
                 self.bytes_read += sum(size for _, size in self._blocks(run))
         bands = dict(zip(self._dataset.descriptions[:-1], gathered, strict=True))
@@ -263,9 +265,24 @@ class SceneReader:
         height, width = self._dataset.block_shapes[0]
         return height, width
 
-    def _each(self, tasks: list[tuple[Run, list[int]]], read: Callable[[DatasetReader, Run, list[int]], None]) -> None:
+    def _decoded(
+        self, dataset: DatasetReader, buffer: NDArray[np.uint16], run: Run, bands: list[int]
+    ) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+        """Bands of a run of tiles, cell after cell, one band at a time but where a block has them all."""
+        window, cells = Window(run.left, run.top, run.width, run.height), run.height * run.width
+        together = len(bands) if dataset.interleaving is Interleaving.pixel else 1
+        for first in range(0, len(bands), together):
+            some = bands[first : first + together]
+            if buffer.size < cells * together:  # its pages would be new ones each time, which is dear
+                buffer.resize(cells * together, refcheck=False)
+            tiles = buffer[: cells * together].reshape(together, run.height, run.width)
+            with self._failing():
+                dataset.read(some, window=window, out=tiles)
+            yield from zip(some, tiles.reshape(together, cells), strict=True)
+
+    def _each(self, tasks: list[tuple[Run, list[int]]], read: Callable[..., None]) -> None:
         """Do all tasks; many of them by some threads, each of which has opened the file for itself."""
-        threads = min(_threads(), len(tasks) // _FEW_TASKS)
+        threads = max(1, min(_threads(), len(tasks) // _FEW_TASKS))
         while len(self._others) < threads - 1:
             with self._failing():
                 self._others.append(self._open_again())
@@ -273,25 +290,26 @@ class SceneReader:
         lock = threading.Lock()
 
         def work(dataset: DatasetReader) -> None:
+            nonlocal waiting
+            buffer = np.empty(0, np.uint16)
             while True:
                 with lock:
                     task = next(waiting, None)
                 if task is None:
                     return
-                read(dataset, *task)
+                try:
+                    read(dataset, buffer, *task)
+                except BaseException:
+                    with lock:
+                        waiting = iter(())  # the other threads end too
+                    raise
 
-        if threads < 2:
-            return work(self._dataset)
-        with ThreadPoolExecutor(threads - 1) as pool:
-            others = [pool.submit(work, dataset) for dataset in self._others[: threads - 1]]
-            try:
-                work(self._dataset)
-            finally:
-                with lock:
-                    waiting = iter(())
-        for other in others:
-            other.result()
-        return None
+        datasets = [self._dataset, *self._others[: threads - 1]]
+        if threads == 1:
+            work(*datasets)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, datasets))
 
     def read_overview(self, max_size: int) -> Layers:
         """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.
