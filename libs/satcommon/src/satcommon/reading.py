@@ -5,7 +5,8 @@ Objects are opened through the keys that are read here, never looked up again; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import Connection, Row
@@ -59,6 +60,7 @@ class Reading:
     inputs: DayInputs
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
+    lines: Mapping[int, Timeline] = field(default_factory=dict, compare=False, repr=False)  # what `fields` come of
 
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
@@ -67,12 +69,13 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     here = ledger.region_day(connection, bbox_id, day)
     if here is not None and here.closed_at is not None:
         return None
-    fields = expected_fields(connection, bbox_id, day)
+    lines = timelines(connection, bbox_id)
+    fields = expected_fields(connection, bbox_id, day, lines)
     earliest = min((f.carried_from for f in fields), default=day)
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     inputs = day_inputs(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first)
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, lines)
 
 
 def day_inputs(
@@ -108,10 +111,12 @@ def days_between(first: date, last: date) -> list[date]:
     return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
-def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:
-    """The fields that are expected on a day, by external id."""
+def expected_fields(
+    connection: Connection, bbox_id: int, day: date, lines: Mapping[int, Timeline] | None = None
+) -> tuple[Expected, ...]:
+    """The fields that are expected on a day, by external id; of timelines, where they are known."""
     found: list[tuple[Timeline, Span]] = []
-    for timeline in timelines(connection, bbox_id).values():
+    for timeline in (timelines(connection, bbox_id) if lines is None else lines).values():
         span = timeline.at(day)
         if span is not None:
             found.append((timeline, span))

@@ -1,22 +1,25 @@
 """Long lists in statements: in batches, since databases bound the number of parameters, and many rows by one statement.
 
 PostgreSQL spends more on each statement than on its row, so that it is given arrays, a row of which is an element of
-each: two to three times as fast as a statement a row. SQLite, without a network, has nothing to gain by that.
+each: two to three times as fast as a statement a row. SQLite is given JSON for many new rows: SQLAlchemy prepares every
+value of every row else, of those too that all rows have in common.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, Row, Select, Update, bindparam, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Delete, Row, Select, Update, bindparam, func, literal, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
 from satcommon.db.models import Base
 
 _SIZE = 5000  # SQLite takes 32,766 parameters in a statement, PostgreSQL 65,535
+_FEW_ROWS = 100  # of SQLite, written one by one
 _ROWS = 10_000  # of one statement on PostgreSQL: beyond, nothing is won, and a statement takes longer than a moment
 
 
@@ -61,15 +64,18 @@ def insert_rows(
         on_conflict: adds the ON CONFLICT clause, if there is to be one.
     """
     statement = upsert(connection)(model)
-    if connection.dialect.name != "postgresql":
+    postgres = connection.dialect.name == "postgresql"
+    if not postgres and len(rows) < _FEW_ROWS:
         if rows:
             connection.execute(on_conflict(statement), [{**row, **same} for row in rows])
         return
     columns = model.__table__.c
     common = [literal(value, columns[name].type) for name, value in same.items()]
     for batch in batches(rows, _ROWS):
-        given = _given(model, {name: name for name in batch[0]}, batch)
-        statement_of_all = statement.from_select([*batch[0], *same], select(*given.values(), *common))
+        keys = {name: name for name in batch[0]}
+        given = _given(model, keys, batch) if postgres else _given_as_json(connection, model, keys, batch)
+        # SQLite takes ON CONFLICT for part of a join, unless a WHERE stands before it.
+        statement_of_all = statement.from_select([*keys, *same], select(*given.values(), *common).where(true()))
         connection.execute(on_conflict(statement_of_all))
 
 
@@ -105,3 +111,19 @@ def _given(
     arrays = [literal([row[name] for row in rows], postgresql.ARRAY(kind)) for name, kind in types.items()]
     table = func.unnest(*arrays).table_valued(*keys, name="given").render_derived()
     return {name: table.c[name] for name in keys}
+
+
+def _given_as_json(
+    connection: Connection, model: type[Base], keys: Mapping[str, str], rows: Collection[Mapping[str, Any]]
+) -> dict[str, ColumnElement[Any]]:
+    """As `_given`, for SQLite, whose values are numbers, texts and NULL."""
+    processors = {
+        name: model.__table__.c[column].type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
+        for name, column in keys.items()
+    }
+    columns = [
+        [row[name] if processor is None else processor(row[name]) for row in rows]
+        for name, processor in processors.items()
+    ]
+    table = func.json_each(json.dumps(list(zip(*columns, strict=True)))).table_valued("value", name="given")
+    return {name: func.json_extract(table.c.value, f"$[{i}]") for i, name in enumerate(keys)}

@@ -24,25 +24,55 @@ from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, sp
 
 
 def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
-    """The expected days of a region's fields (or of some), by field id. No geometry is decoded."""
+    """The expected days of a region's fields (or of some), by field id; not to be changed. No geometry is decoded."""
     region = ledger.region(connection, bbox_id)
     revisions, seasons, names = _of_region(bbox_id)
     # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
     asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
-    told: dict[int, list[Revision]] = defaultdict(list)
-    for r in rows_in(connection, revisions, FieldRevision.field_id, asked):
-        member = r.bbox_id is not None
-        told[r.field_id].append(Revision(r.revision_id, r.kind, r.valid_from, r.geometry_digest, member))
-    planted: dict[int, list[SeasonDays]] = defaultdict(list)
-    for s in rows_in(connection, seasons, Season.field_id, asked):
-        planted[s.field_id].append(SeasonDays(s.planting_date, s.end_date))
+    # Plain tuples are compared ten times as fast as SQLAlchemy's rows.
+    rows: _Rows = (
+        [tuple(row) for row in rows_in(connection, revisions, FieldRevision.field_id, asked)],
+        [tuple(row) for row in rows_in(connection, seasons, Season.field_id, asked)],
+        [tuple(row) for row in rows_in(connection, names, Field.field_id, asked)],
+    )
     monitored = (region.monitored_from, region.monitored_until)
-    wanted = None if asked is field_ids else set(field_ids or ())
-    return {
-        f.field_id: Timeline(f.field_id, f.external_id, spans(monitored, told[f.field_id], planted[f.field_id]))
-        for f in rows_in(connection, names, Field.field_id, asked)
-        if wanted is None or f.field_id in wanted
-    }
+    if field_ids is None:
+        return _latest.of(bbox_id, monitored, rows)
+    lines = _timelines(monitored, rows)
+    wanted = set(field_ids)
+    return lines if asked is field_ids else {f: line for f, line in lines.items() if f in wanted}
+
+
+_Rows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]  # revisions, seasons, names
+
+
+class _Latest:
+    """The timelines of the region that was asked for last: while its rows are the same, so are they, and the object.
+
+    Closing a day asks twice, a history for every day; telling rows apart takes a hundredth of computing from them.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[int, Any, _Rows, dict[int, Timeline]] | None = None
+
+    def of(self, bbox_id: int, monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Timeline]:
+        known = self._known
+        if known is None or known[:3] != (bbox_id, monitored, rows):
+            self._known = known = (bbox_id, monitored, rows, _timelines(monitored, rows))
+        return known[3]
+
+
+_latest = _Latest()
+
+
+def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Timeline]:
+    told: dict[int, list[Revision]] = defaultdict(list)
+    for field_id, revision_id, kind, valid_from, geometry_digest, member in rows[0]:
+        told[field_id].append(Revision(revision_id, kind, valid_from, geometry_digest, member is not None))
+    planted: dict[int, list[SeasonDays]] = defaultdict(list)
+    for field_id, planting, end in rows[1]:
+        planted[field_id].append(SeasonDays(planting, end))
+    return {f: Timeline(f, name, spans(monitored, told[f], planted[f])) for f, name in rows[2]}
 
 
 _FEW = 1000
@@ -84,8 +114,9 @@ def geometries(connection: Connection, digests: Collection[str]) -> dict[str, by
 
 def inside_fractions(connection: Connection, bbox_id: int, revision_ids: Collection[int]) -> dict[int, float]:
     """The part of each revision's polygon that lies in the region, by area."""
-    found = rows_in(connection, _parts_inside(bbox_id), Membership.revision_id, revision_ids)
-    return {row.revision_id: min(1.0, row.overlap_ha / row.area_ha) for row in found}
+    asked = revision_ids if len(revision_ids) <= _FEW else None
+    found = rows_in(connection, _parts_inside(bbox_id), Membership.revision_id, asked)
+    return {revision: min(1.0, overlap / area) for revision, overlap, area in found if revision in revision_ids}
 
 
 @lru_cache(maxsize=1024)
