@@ -7,26 +7,33 @@ sensor: a smooth scene would decode several times as fast as a real one.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
-from satcommon.algorithm import CURRENT
-from satcommon.db.engine import open_engine, writing
+from satcommon.algorithm import CURRENT, algorithm
+from satcommon.coverage import Coverage, CoverageCache
+from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.expectations import geometries, timelines
 from satcommon.db.fields import NewField, register_fields
+from satcommon.db.models import Field, FieldRevision
 from satcommon.db.registry import add_region
 from satcommon.deadlines import Deadlines
+from satcommon.geometry import projected
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
+from satcommon.scenes.arrival import ask
 from satcommon.scenes.layers import REFLECTIVE, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
 from satctl.migrations import upgrade
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 FIRST = date(2026, 5, 1)
 NOW = datetime(2028, 1, 1, tzinfo=UTC)
@@ -43,11 +50,8 @@ class World:
     folder: Path
     grid: Grid
     shapes: NDArray[np.object_]  # of the fields, in cells (column, row from the top)
-
-    @property
-    def url(self) -> str:
-        """Of the ledger."""
-        return f"sqlite:///{self.folder / 'ledger.db'}"
+    bands: tuple[str, ...] = REFLECTIVE
+    days: int = 1
 
     @property
     def store(self) -> ObjectStore:
@@ -56,7 +60,31 @@ class World:
 
     def engine(self) -> Engine:
         """The ledger."""
-        return open_engine(self.url)
+        return open_engine(f"sqlite:///{self.folder / 'ledger.db'}")
+
+    def frame(self) -> geopandas.GeoDataFrame:
+        """The fields as the peers take them, projected as ours are, so that means are equal."""
+        engine = self.engine()
+        with reading(engine) as connection:
+            rows = connection.execute(
+                select(FieldRevision.geometry)
+                .join(Field, Field.field_id == FieldRevision.field_id)
+                .order_by(Field.external_id)
+            ).all()
+        engine.dispose()
+        degrees = shapely.from_wkb([row.geometry for row in rows])
+        return geopandas.GeoDataFrame(geometry=[projected(one, self.grid.crs) for one in degrees], crs=self.grid.crs)
+
+    def coverage(self) -> Coverage:
+        """Of the fields, in their order, from the store or computed."""
+        engine = self.engine()
+        with reading(engine) as connection:
+            lines = sorted(timelines(connection, 1).values(), key=lambda line: line.external_id)
+            digests = [line.spans[0].geometry_digest for line in lines]
+            cache = CoverageCache(self.store, self.grid, algorithm(CURRENT))
+            found, _ = cache.get(digests, lambda some: geometries(connection, some))
+        engine.dispose()
+        return found
 
 
 def grid_of(size: int) -> Grid:
@@ -83,25 +111,31 @@ def fields_of(count: int, size: int, spread: float, seed: int = 1) -> NDArray[np
     return np.asarray(shapely.polygons(rings * scale[:, None, None] + centres[:, None, :]))
 
 
-def projected(shapes: NDArray[np.object_], grid: Grid) -> NDArray[np.object_]:
-    """The fields in metres of the grid's CRS."""
-    return np.asarray(shapely.transform(shapes, lambda xy: [grid.left, grid.top] + xy * [grid.xres, -grid.yres]))
-
-
-def make_world(folder: Path, size: int, shapes: NDArray[np.object_]) -> World:
-    """A ledger with one region, which is the whole grid, and its fields."""
+def make(folder: Path, size: int, count: int, spread: float, bands: int, days: int) -> None:
+    """A ledger with one region, which is the whole grid, its fields and their coverage, and a scene of each day."""
     folder.mkdir(parents=True)
-    world = World(folder, grid_of(size), shapes)
-    to_degrees = Transformer.from_crs(world.grid.crs, "EPSG:4326", always_xy=True)
-    degrees = shapely.transform(projected(shapes, world.grid), to_degrees.transform, interleaved=False)
-    bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
+    world = World(folder, grid_of(size), fields_of(count, size, spread), REFLECTIVE[-bands:], days)
+    grid = world.grid
+    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+    metres = shapely.transform(world.shapes, lambda xy: [grid.left, grid.top] + xy * [grid.xres, -grid.yres])
+    degrees = shapely.transform(metres, to_degrees.transform, interleaved=False)
+    bounds = Bounds(*to_degrees.transform_bounds(*grid.extent, densify_pts=101))
     engine = world.engine()
     upgrade(engine)
     with writing(engine) as connection:
-        add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
+        add_region(connection, "A", bounds, grid, FIRST, None, CURRENT, NOW)
         named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(degrees)]
         register_fields(connection, named, NOW)
+    for day in days_of(days):
+        ask(engine, world.store, Noisy(bands=world.bands), 1, day, NOW)
     engine.dispose()
+    world.coverage()
+    (folder / "world.pickle").write_bytes(pickle.dumps(world))
+
+
+def load(folder: Path) -> World:
+    """The world in a folder."""
+    world: World = pickle.loads((folder / "world.pickle").read_bytes())
     return world
 
 
