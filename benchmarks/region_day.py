@@ -3,8 +3,9 @@
     python benchmarks/region_day.py [--quick] [--repeats 5] [--only NAME ...]
 
 Every figure is a process of its own that repeats its work and tells the median, the range, the processor's time of all
-threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports. A peer that is not installed is left out, and said to be. Absolute times are this
-machine's; what counts are the ratios of one run.
+threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports. A peer
+that is not installed is left out, and said to be. Absolute times are this machine's; what counts are the ratios of one
+run.
 """
 
 from __future__ import annotations
