@@ -56,6 +56,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $_ := set $context "env_secrets" (list .Values.secrets.ledger .Values.secrets.dagster) -}}
 {{- $_ := set $context "volumes" (include "location.volumes" . | fromYamlArray) -}}
 {{- $_ := set $context "volume_mounts" (include "location.mounts" . | fromYamlArray) -}}
+{{- with .Values.imagePullSecrets }}{{- $_ := set $context "image_pull_secrets" . -}}{{- end -}}
 {{- end -}}
 {{ dict "k8s" $context | toJson }}
 {{- end }}
