@@ -46,6 +46,8 @@ lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1:
 	@set -e; for folder in $(locked); do \
 	    $(compile) --no-annotate --upgrade --constraint $(dev_lock) --output-file $$folder/requirements.lock $$folder/pyproject.toml; \
 	done
+	@$(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file tests/deploy/policy/requirements.lock \
+	    tests/deploy/policy/requirements.in
 
 .PHONY: format
 format: install ## rewrite the code as `make lint` wants it
@@ -60,10 +62,23 @@ lint: install ## format, lint, types, which package may import which, Dockerfile
 	$(bin)/lint-imports
 	$(bin)/hadolint $(wildcard */*/Dockerfile)
 
+policy := .venv/policy
+
+.PHONY: policy
+policy: install $(policy)/.installed ## hold the rendered charts against checkov's rules (tests/deploy/policy says which not)
+	$(bin)/python tests/deploy/charts.py $(policy)/rendered
+	$(policy)/bin/checkov --config-file tests/deploy/policy/checkov.yaml --directory $(policy)/rendered
+
+# An environment of its own: checkov wants other versions of what the development lock has.
+$(policy)/.installed: tests/deploy/policy/requirements.lock | $(bin)/uv
+	$(uv) venv --allow-existing --python $(bin)/python $(policy)
+	$(uv) pip sync --compile-bytecode --python $(policy)/bin/python --require-hashes $<
+	@touch $@
+
 # The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
-test: install ## unit, integration and protocol tests: a few minutes
-	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/fuzz
+test: install ## unit, integration, protocol and chart tests: a few minutes
+	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/deploy tests/fuzz
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)

@@ -1,4 +1,4 @@
-"""What the charts render, by Helm itself; `python tests/deploy/charts.py FOLDER` writes each environment's into files."""
+"""What the charts render, by Helm itself; `python tests/deploy/charts.py FOLDER` writes it into files."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-import tomllib
 import yaml
 
 from tests.deploy.charts import (
@@ -36,9 +35,9 @@ def server(found: list[Manifest], name: str = "satfields-realtime") -> Manifest:
     return container
 
 
-def context(found: list[Manifest]) -> Manifest:
-    """What a location tells Dagster about its runs."""
-    (variable,) = server(found)["env"]
+def context(container: Manifest) -> Manifest:
+    """What a code server tells Dagster about its runs."""
+    (variable,) = container["env"]
     assert variable["name"] == "DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"
     told: Manifest = json.loads(variable["value"])["k8s"]
     return told
@@ -133,11 +132,10 @@ def test_what_a_location_asks_of_its_platform_is_there(environment: str) -> None
     launcher = dagster_yaml(platform(environment))["run_launcher"]["config"]
 
     for name in LOCATIONS:
-        for one in [server(location(name, environment), f"satfields-{name}")]:
-            asked = [source for source in one["envFrom"]]
-            assert [s["configMapRef"]["name"] for s in asked if "configMapRef" in s] == launcher["env_config_maps"]
-            assert [s["secretRef"]["name"] for s in asked if "secretRef" in s] == launcher["env_secrets"]
-            assert set(launcher["env_config_maps"]) <= maps
+        asked = server(location(name, environment), f"satfields-{name}")["envFrom"]
+        assert [one["configMapRef"]["name"] for one in asked if "configMapRef" in one] == launcher["env_config_maps"]
+        assert [one["secretRef"]["name"] for one in asked if "secretRef" in one] == launcher["env_secrets"]
+    assert set(launcher["env_config_maps"]) <= maps
 
 
 def test_policies_of_the_network_are_a_choice() -> None:
@@ -156,7 +154,9 @@ def test_a_ui_may_be_read_only() -> None:
     assert "--read-only" not in pod(platform(), "satfields-webserver")["containers"][0]["args"]
 
 
-@pytest.mark.parametrize("text", ["", '[x]\nname = "a"\n', "# ünïcode \\ 'single' \"double\"\n\tkey = '''\n{{ x }}'''\n"])
+@pytest.mark.parametrize(
+    "text", ["", '[x]\nname = "a"\n', "# ünïcode \\ 'single' \"double\"\n\tkey = '''\n{{ x }}'''\n"]
+)
 def test_algorithms_arrive_as_they_were_written(text: str) -> None:
     found = platform(values={"algorithms": text})
 
@@ -199,7 +199,10 @@ def test_satctl_finds_the_ui() -> None:
 def test_a_change_of_settings_is_no_restart_of_dagster_and_one_of_its_configuration_is() -> None:
     def checksums(values: Manifest) -> list[str]:
         pods = pod_templates(platform("production", values))
-        return [pods[f"Deployment/satfields-{name}"]["metadata"]["annotations"]["checksum/instance"] for name in ("webserver", "daemon")]
+        return [
+            pods[f"Deployment/satfields-{name}"]["metadata"]["annotations"]["checksum/instance"]
+            for name in ("webserver", "daemon")
+        ]
 
     before = checksums({})
 
@@ -252,12 +255,13 @@ def test_every_pod_can_be_placed_and_pull_from_a_private_registry(chart: str) ->
 
 def test_runs_pull_from_the_private_registry_too() -> None:
     values = {"imagePullSecrets": [{"name": "registry"}]}
+    full = server(location(values={**values, "runs": {"withEnvironment": True}}))
 
-    assert dagster_yaml(platform(values=values))["run_launcher"]["config"]["image_pull_secrets"] == [{"name": "registry"}]
-    assert "image_pull_secrets" not in dagster_yaml(platform())["run_launcher"]["config"]
-    assert context(location(values={**values, "runs": {"withEnvironment": True}}))["image_pull_secrets"] == [
+    assert dagster_yaml(platform(values=values))["run_launcher"]["config"]["image_pull_secrets"] == [
         {"name": "registry"}
     ]
+    assert "image_pull_secrets" not in dagster_yaml(platform())["run_launcher"]["config"]
+    assert context(full)["image_pull_secrets"] == [{"name": "registry"}]
 
 
 def test_each_number_of_runs_has_its_place_in_dagsters_configuration() -> None:
@@ -360,16 +364,16 @@ def test_of_several_servers_one_is_always_left(replicas: int, budgets: int) -> N
 
 def test_runs_have_the_resources_and_nodes_of_their_location() -> None:
     runs = {**PLACED, "priorityClassName": "low", "resources": {"limits": {"memory": "3Gi"}}}
-    told = context(location(values={"runs": runs}))["run_k8s_config"]
+    told = context(server(location(values={"runs": runs})))["run_k8s_config"]
 
     assert told["pod_spec_config"] == {**PLACED, "priorityClassName": "low"}
     assert told["container_config"]["resources"]["limits"] == {"memory": "3Gi"}
-    assert context(location())["run_k8s_config"]["pod_spec_config"] == {}
+    assert context(server(location()))["run_k8s_config"]["pod_spec_config"] == {}
 
 
 def test_runs_have_their_environment_from_the_platform_or_on_demand_from_here() -> None:
-    alone = context(location())
-    full = context(location(values={"runs": {"withEnvironment": True}}))
+    alone = context(server(location()))
+    full = context(server(location(values={"runs": {"withEnvironment": True}})))
     spec = pod(location(), "satfields-realtime")
 
     assert alone.keys() == {"run_k8s_config"}

@@ -11,11 +11,11 @@ import kubernetes
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from dagster._core.code_pointer import ModuleCodePointer
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s import launcher as launchers
 
@@ -61,7 +61,7 @@ def launched(
         code_pointer=ModuleCodePointer("anything", "anything", None),
         container_image=option(server(found, f"satfields-{name}"), "container-image"),
         entry_point=["dagster"],
-        container_context={"k8s": context_of(found, name)},
+        container_context={"k8s": context(server(found, f"satfields-{name}"))},
     )
     run = DagsterRun(job_name="day", tags=tags, job_code_origin=JobPythonOrigin("day", origin))
     instance.add_run(run)
@@ -69,12 +69,6 @@ def launched(
     ((job, namespace),) = made
     assert namespace == NAMESPACE
     return job
-
-
-def context_of(found: list[Manifest], name: str) -> Manifest:
-    (variable,) = server(found, f"satfields-{name}")["env"]
-    told: Manifest = json.loads(variable["value"])["k8s"]
-    return told
 
 
 @in_every_environment
@@ -102,7 +96,10 @@ def test_dagster_accepts_every_feature(tmp_path: Path) -> None:
     home = written(platform(values=values), tmp_path)
 
     dagster_instance_config(home)
-    assert InstanceRef.from_dir(home).run_launcher.run_k8s_config["job_spec_config"]["ttl_seconds_after_finished"] == 2592000
+    assert (
+        InstanceRef.from_dir(home).run_launcher.run_k8s_config["job_spec_config"]["ttl_seconds_after_finished"]
+        == 2592000
+    )
 
 
 def test_dagster_reads_the_workspace(tmp_path: Path) -> None:
@@ -134,8 +131,8 @@ def test_a_run_is_a_job_of_its_locations_image_without_rights(
     assert_restricted(spec)
     assert container.termination_message_policy == "FallbackToLogsOnError"
     base = yaml.safe_load((VALUES / f"{name}.yaml").read_text())["runs"]["resources"]
-    assert container.resources["limits"] == base["limits"]
-    assert container.resources["requests"] == {"cpu": "100m", "memory": "256Mi"}
+    assert container.resources.limits == base["limits"]
+    assert container.resources.requests == {"cpu": "100m", "memory": "256Mi"}
 
 
 def assert_restricted(spec: Any) -> None:
@@ -172,7 +169,7 @@ def test_a_tag_may_ask_for_more_memory_and_another_node(instance: DagsterInstanc
 
     spec = launched(instance, written(platform(), tmp_path), "realtime", {}, tags).spec.template.spec
 
-    assert spec.containers[0].resources == {"limits": {"memory": "9Gi"}}
+    assert spec.containers[0].resources.limits == {"memory": "9Gi"}
     assert spec.node_selector == {"disk": "ssd"}
     assert spec.automount_service_account_token is False
     assert_restricted(spec)

@@ -30,7 +30,9 @@ VERSIONS = ("1.36", "1.37")  # the newest that the package has
 RELEASES = [("platform", "platform"), *(("code-location", name) for name in LOCATIONS)]
 HOLD_A_TOKEN = {"Deployment/satfields-webserver", "Deployment/satfields-daemon"}
 ALL_FEATURES = [
-    *platform("minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}),
+    *platform(
+        "minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}
+    ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}}),
 ]
 
