@@ -15,7 +15,8 @@ if [[ ! -x $kit/up.sh || $(id -u) != 0 ]]; then
 fi
 cache=${K8S_CACHE:-/var/cache/k8s-kit} state=${K8S_STATE:-/var/lib/k8s-kit}
 kit=$(cd "$kit" && pwd)
-if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/up.sh"; }; then
+# Begun anew: what a run that failed left is nothing to go on from.
+if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/down.sh" --purge && "$kit/up.sh"; }; then
     echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
     exit
 fi
@@ -25,7 +26,7 @@ export PLATFORM_ARGS="--set-string postgresql.image.repository=$REPOSITORY/postg
 
 # Its builder: the machine's certificates for the steps that install something.
 conf=$(mktemp -d)
-trap 'rm -rf "$conf"; "$kit/down.sh"' EXIT
+trap 'rm -rf "$conf"; "$kit/down.sh" --purge' EXIT
 certificates=/etc/ssl/certs/ca-certificates.crt
 printf '[global]\ncert = %s\ndisable-pip-version-check = 1\n' "$certificates" > "$conf/pip.conf"
 chmod -R a+rX "$conf"
@@ -36,8 +37,7 @@ IMAGES=postgresql=tests/cluster/postgresql TAG=15 k8s/build.sh
 # Its provisioner makes volumes that only root may write to.
 for number in 1 2; do
     folder=$state/satfields-e2e-$number
-    rm -rf "$folder" && mkdir "$folder" && chmod 0777 "$folder"
-    kubectl delete persistentvolume "satfields-e2e-$number" --ignore-not-found
+    mkdir "$folder" && chmod 0777 "$folder"
     kubectl create --filename - << END
 apiVersion: v1
 kind: PersistentVolume
@@ -51,5 +51,3 @@ spec:
 END
 done
 make e2e_k8s
-kubectl delete persistentvolume satfields-e2e-1 satfields-e2e-2
-rm -rf "$state"/satfields-e2e-?
