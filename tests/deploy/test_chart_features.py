@@ -14,6 +14,7 @@ from tests.deploy.charts import (
     ENVIRONMENTS,
     LOCATIONS,
     Manifest,
+    StrictLoader,
     location,
     of_kind,
     only,
@@ -44,7 +45,7 @@ def context(container: Manifest) -> Manifest:
 
 
 def dagster_yaml(found: list[Manifest]) -> Manifest:
-    told: Manifest = yaml.safe_load(only(found, "ConfigMap", "satfields-instance")["data"]["dagster.yaml"])
+    told: Manifest = yaml.load(only(found, "ConfigMap", "satfields-instance")["data"]["dagster.yaml"], StrictLoader)
     return told
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes
+import kubernetes_validate
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun
@@ -20,7 +21,8 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s import launcher as launchers
 
 from tests.deploy.charts import ENVIRONMENTS, LOCATIONS, NAMESPACE, VALUES, Manifest, location, of_kind, only, platform
-from tests.deploy.test_chart_features import BUCKET, context, option, server
+from tests.deploy.test_chart_features import BUCKET, PLACED, context, option, server
+from tests.deploy.test_charts import VERSIONS
 
 in_every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)
 
@@ -133,6 +135,14 @@ def test_a_run_is_a_job_of_its_locations_image_without_rights(
     base = yaml.safe_load((VALUES / f"{name}.yaml").read_text())["runs"]["resources"]
     assert container.resources.limits == base["limits"]
     assert container.resources.requests == {"cpu": "100m", "memory": "256Mi"}
+
+
+def test_kubernetes_knows_every_field_of_a_runs_job(instance: DagsterInstance, tmp_path: Path) -> None:
+    job = launched(instance, written(platform(), tmp_path), "realtime", {"runs": PLACED}, {})
+    with kubernetes.client.ApiClient() as client:
+        plain = client.sanitize_for_serialization(job)
+
+    kubernetes_validate.validate({"apiVersion": "batch/v1", "kind": "Job", **plain}, VERSIONS[-1], strict=True)
 
 
 def assert_restricted(spec: Any) -> None:
