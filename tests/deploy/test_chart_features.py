@@ -176,7 +176,9 @@ def test_settings_arrive_as_text_that_says_the_same() -> None:
         "SATFIELDS_C": 0.25,
         "SATFIELDS_D": 'a "quoted": {text}',
         "SATFIELDS_E": "007",
-        "SATFIELDS_HOME": "/tmp/mine",
+        "SATFIELDS_F": False,
+        "SATFIELDS_G": 0,
+        "SATFIELDS_HOME": "",
     }
     found = settings(platform(values={"settings": given}))
 
@@ -186,7 +188,9 @@ def test_settings_arrive_as_text_that_says_the_same() -> None:
         "SATFIELDS_C": "0.25",
         "SATFIELDS_D": 'a "quoted": {text}',
         "SATFIELDS_E": "007",
-        "SATFIELDS_HOME": "/tmp/mine",
+        "SATFIELDS_F": "false",
+        "SATFIELDS_G": "0",
+        "SATFIELDS_HOME": "",
     }
 
 

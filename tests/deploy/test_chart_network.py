@@ -108,6 +108,19 @@ def test_pods_reach_what_they_need_and_nothing_else() -> None:
     assert {pair: ports for pair, ports in found.items() if ports} == needed
 
 
+def test_a_pod_lets_in_who_needs_it_whatever_the_others_may_send() -> None:
+    policies, pods = cluster()
+    let_in = {name: {"webserver", "daemon"} for name in LOCATIONS}
+    let_in |= {"webserver": {"satctl", "migrate"}, "postgresql": pods.keys()}
+
+    found = {
+        name: {other for other, one in pods.items() if any(allowed(policies, "Ingress", pod, one, p) for p in TESTED)}
+        for name, pod in pods.items()
+    }
+
+    assert {name: others for name, others in found.items() if others} == let_in
+
+
 def test_a_pod_of_somebody_else_reaches_and_is_reached_by_nothing() -> None:
     policies, pods = cluster(OUTSIDE_DATABASE)
     stranger = Pod({"app": "stranger"})
