@@ -17,8 +17,8 @@ from satctl.main import main
 from satctl.opening import opened
 
 
-def rows_of_a_laptop(folder: Path, name: str, first: date, last: date, late: Sequence[Path]) -> list[dict[str, str]]:
-    """The region's exported rows, from SQLite and a folder, in this process."""
+def rows_of_a_laptop(folder: Path, name: str, last: date, setup: Sequence[Sequence[str]]) -> list[dict[str, str]]:
+    """A region's exported rows, from SQLite and a folder, in this process, after commands that register all."""
 
     def satctl(*arguments: str) -> None:
         result = CliRunner().invoke(main, arguments)
@@ -28,9 +28,8 @@ def rows_of_a_laptop(folder: Path, name: str, first: date, last: date, late: Seq
         environment.setenv("SATFIELDS_HOME", str(folder / "home"))
         settings.cache_clear()
         satctl("db", "upgrade")
-        satctl("regions", "seed", "--monitored-from", str(first))
-        for file in late:
-            satctl("fields", "import", str(file))
+        for arguments in setup:
+            satctl(*arguments)
         with opened() as env:
             with reading(env.engine) as connection:
                 bbox_id = region(connection, name).bbox_id

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,11 @@ from tests.cluster.reference import rows_of_a_laptop
 TAG = os.environ["TAG"]
 NEXT = f"{TAG}-next"  # the same code as another release
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-FIRST, EARLIER = YESTERDAY - timedelta(days=3), YESTERDAY - timedelta(days=90)  # of region B, and of A
-DAYS = ((YESTERDAY - FIRST).days + 1) + ((YESTERDAY - EARLIER).days + 1)
+FIRST = YESTERDAY - timedelta(days=3)  # of the sample regions, A and B
+EARLIER = YESTERDAY - timedelta(days=90)  # of region C, whose past is caught up in one run
+C = ["regions", "add", "C", "--bounds", "-94.4", "40.4", "-94.3", "40.5", "--monitored-from", str(EARLIER)]
+FEW_DAYS = 2 * ((YESTERDAY - FIRST).days + 1)
+DAYS = FEW_DAYS + (YESTERDAY - EARLIER).days + 1
 
 
 class Late:
@@ -34,13 +37,13 @@ class Late:
         self.files: list[Path] = []
 
     def file(self) -> Path:
-        """One more, in region A."""
+        """One more, in region C."""
         number = len(self.files)
-        west = -94.09 + 0.005 * number
+        west = -94.39 + 0.01 * number
         feature = {
             "type": "Feature",
             "properties": {"external_id": f"late-{number}", "planting_date": str(EARLIER)},
-            "geometry": shapely.geometry.mapping(shapely.box(west, 40.452, west + 0.004, 40.456)),
+            "geometry": shapely.geometry.mapping(shapely.box(west, 40.45, west + 0.008, 40.456)),
         }
         self.files.append(self.folder / f"late-{number}.geojson")
         self.files[-1].write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
@@ -68,15 +71,14 @@ def test_it_is_installed_from_nothing_and_seeded() -> None:
 
 
 def test_days_of_scenes_go_through_ingest_and_realtime_as_jobs() -> None:
-    days = 2 * ((YESTERDAY - FIRST).days + 1)
-    wait_for("the first days are closed", lambda: settled(days))
+    wait_for("the first days are closed", lambda: settled(FEW_DAYS))
 
-    assert len(runs("ingest")) >= days
+    assert len(runs("ingest")) >= FEW_DAYS
     assert runs("realtime")
 
 
-def test_a_region_that_is_monitored_from_earlier_is_caught_up() -> None:
-    satctl("regions", "monitor", "A", "--from", str(EARLIER))
+def test_a_region_s_past_is_caught_up_in_one_run() -> None:
+    satctl(*C)
 
     wait_for("the earlier days are closed", lambda: settled(DAYS))
 
@@ -180,12 +182,16 @@ def test_every_run_had_its_own_location_s_image() -> None:
         assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
 
 
-@pytest.mark.parametrize("region", ["A", "B"])
-def test_the_rows_are_those_of_a_laptop_where_all_was_known_in_time(region: str, late: Late, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("region", "first"), [("A", FIRST), ("B", FIRST), ("C", EARLIER)])
+def test_the_rows_are_those_of_a_laptop_where_all_was_known_in_time(
+    region: str, first: date, late: Late, tmp_path: Path
+) -> None:
     exported = satctl("export", region, "--format", "csv", "--output", "-")
 
-    expected = rows_of_a_laptop(tmp_path, region, {"A": EARLIER, "B": FIRST}[region], YESTERDAY, late.files)
     found = list(csv.DictReader(io.StringIO(exported)))
+    setup = [["regions", "seed", "--monitored-from", str(first)], *([C] if region == "C" else [])]
+    imports = [["fields", "import", str(file)] for file in late.files]
+    expected = rows_of_a_laptop(tmp_path, region, YESTERDAY, [*setup, *imports])
     assert len(found) == len(expected) > 0
     assert found == expected
 
