@@ -1,6 +1,6 @@
 """A region's day from the scene in the store to the published Parquet, beside what others take on the same file.
 
-    python benchmarks/region_day.py [--quick] [--repeats 5] [--only NAME ...]
+    python benchmarks/region_day.py [--quick] [--repeats 5] [--only WORLD ...] [--who NAME ...]
 
 Every figure is a process of its own that repeats its work and tells the median, the range, the processor's time of all
 threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports. A peer
@@ -274,6 +274,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one small world, to see that everything still runs")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="names of worlds")
+    parser.add_argument("--who", nargs="*", help="who is measured, of those that a world has")
     parser.add_argument("--one", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -294,7 +295,7 @@ def main() -> None:
             folder = Path(room) / "world"
             _run("--make", name, str(folder))
             found = {}
-            for who in case.who:
+            for who in (w for w in case.who if w in (options.who or case.who)):
                 if who == "rasterstats" and importlib.util.find_spec("rasterstats") is None:
                     print(f"| {name} | rasterstats | is not installed | | | | | |")
                     continue

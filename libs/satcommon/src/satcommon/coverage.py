@@ -192,7 +192,9 @@ class CoverageCache:
         missing = [digest for digest in dict.fromkeys(digests) if digest not in self._at]
         failed: dict[str, str] = {}
         if missing:
-            fresh, failed = self._compute(geometries_of(missing))
+            there = geometries_of(missing)
+            # In the order of asking, in which they'll be asked for again: then a pack is taken as it is.
+            fresh, failed = self._compute({digest: there[digest] for digest in missing if digest in there})
             if fresh:
                 self._add(list(fresh), Coverage.of(list(fresh.values())))
                 self._save(list(fresh))
@@ -246,6 +248,7 @@ class CoverageCache:
         for _ in range(_LISTINGS):
             unread = [key for key in self._store.list(self._prefix) if key not in self._packs]
             there = [self._read(key) for key in unread]
+            pa.default_memory_pool().release_unused()  # as much again as the coverage itself, after decompressing it
             if all(there):
                 return  # else it was joined to another one meanwhile, or deleted
 

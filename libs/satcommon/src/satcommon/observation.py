@@ -48,7 +48,7 @@ class SceneInput:
     object_key: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
     """A field to be observed: its identity, and what of the registry an observation depends on."""
 
@@ -123,6 +123,7 @@ def observe(
             work.scenes += 1
             items = reader.items
         columns |= _told(cells, near, items, coverage, rules)
+        del cells, near  # most of a day's memory
     arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
     return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
 

@@ -21,7 +21,7 @@ from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject
 from satcommon.scenes.source import Due, Place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Expected:
     """A field that is expected on a day."""
 

@@ -43,7 +43,7 @@ ADVICE = "fetch it again or remove it"
 
 # Megabytes of decoded blocks that GDAL keeps, for this process and its children. Ours are read once and in order: the
 # default, a twentieth of the machine's memory, only takes memory, and several times as long for its fresh pages.
-os.environ.setdefault("GDAL_CACHEMAX", "64")
+os.environ.setdefault("GDAL_CACHEMAX", "32")
 
 _DATE = r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)"
 _DATE_AND_TIME = re.compile(_DATE + r"[T_ -]?(\d\d)[:-]?(\d\d)[:-]?(\d\d)(?!\d)", re.IGNORECASE)
