@@ -22,7 +22,7 @@ from tests.cluster.reference import rows_of_a_laptop
 TAG = os.environ["TAG"]
 NEXT = f"{TAG}-next"  # the same code as another release
 YESTERDAY = datetime.now(UTC).date() - timedelta(days=1)
-FIRST = YESTERDAY - timedelta(days=3)  # of the sample regions, A and B
+FIRST = YESTERDAY - timedelta(days=1)  # of the sample regions, A and B
 EARLIER = YESTERDAY - timedelta(days=90)  # of region C, whose past is caught up in one run
 C = ["regions", "add", "C", "--bounds", "-94.4", "40.4", "-94.3", "40.5", "--monitored-from", str(EARLIER)]
 FEW_DAYS = 2 * ((YESTERDAY - FIRST).days + 1)
