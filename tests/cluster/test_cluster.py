@@ -91,18 +91,14 @@ def test_a_late_field_is_drained_by_reprocessing(late: Late) -> None:
     assert "nothing is lost" in satctl("audit")
 
 
+def replaying() -> list[str]:
+    """The pods of replays under way; before the next late field is entered there are none."""
+    return [pod["metadata"]["name"] for pod in runs("reprocessing") if pod["status"]["phase"] == "Running"]
+
+
 def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: Late) -> None:
     before = {location: pods(location) for location in LOCATIONS} | {"platform": pods("webserver") | pods("daemon")}
-    ended = {pod["metadata"]["name"] for pod in runs("reprocessing")}
     late.enter()
-
-    def replaying() -> list[str]:
-        return [
-            pod["metadata"]["name"]
-            for pod in runs("reprocessing")
-            if pod["metadata"]["name"] not in ended and pod["status"]["phase"] == "Running"
-        ]
-
     wait_for("a replay is under way", replaying, pause=0.2)
     (replay,) = replaying()
     kube.upgrade("reprocessing", "--set-string", f"image.tag={NEXT}")
@@ -132,18 +128,9 @@ def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: 
 
 
 def kill_a_run(late: Late) -> None:
-    ended = {pod["metadata"]["name"] for pod in runs("reprocessing")}
     late.enter()
-
-    def began() -> list[str]:
-        return [
-            p["metadata"]["name"]
-            for p in runs("reprocessing")
-            if p["metadata"]["name"] not in ended and p["status"]["phase"] == "Running"
-        ]
-
-    wait_for("a run is under way", began, pause=0.2)
-    kubectl("delete", "pod", *began(), "--grace-period=0", "--force")
+    wait_for("a replay is under way", replaying, pause=0.2)
+    kubectl("delete", "pod", *replaying(), "--grace-period=0", "--force")
 
 
 def kill_the_daemon(late: Late) -> None:

@@ -12,11 +12,12 @@ from datetime import date, datetime
 from sqlalchemy import Connection, Row
 
 from satcommon.db import ledger
-from satcommon.db.expectations import inside_fractions, many_objects, timelines
+from satcommon.db.expectations import inside_fractions, timelines
 from satcommon.db.models import Region
 from satcommon.db.registry import place
 from satcommon.deadlines import Deadlines
 from satcommon.expected import ONE_DAY, Span, Timeline
+from satcommon.memory import without_collector
 from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject
 from satcommon.scenes.source import Due, Place
 
@@ -111,7 +112,7 @@ def days_between(first: date, last: date) -> list[date]:
     return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
-@many_objects()
+@without_collector()
 def expected_fields(
     connection: Connection, bbox_id: int, day: date, lines: Mapping[int, Timeline] | None = None
 ) -> tuple[Expected, ...]:

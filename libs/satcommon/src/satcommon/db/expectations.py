@@ -7,7 +7,6 @@ their rows withdrawn, and the first expected day after each changed span is to c
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,21 +21,10 @@ from satcommon.db.batches import rows_in
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
 from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
+from satcommon.memory import without_collector
 
 
-@contextmanager
-def many_objects() -> Iterator[None]:
-    """Within, many objects are made and none is rubbish; Python looks for it all the same, for a third of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-@many_objects()
+@without_collector()
 def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
     """The expected days of a region's fields (or of some), by field id; not to be changed. No geometry is decoded."""
     region = ledger.region(connection, bbox_id)

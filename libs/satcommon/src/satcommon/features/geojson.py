@@ -5,10 +5,8 @@ No coordinate is rounded: one that is in WGS 84 already is bit for bit the file'
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from satcommon.errors import InputError
 from satcommon.features.crs import to_wgs84
 from satcommon.features.table import Choose, Features, Geometries
+from satcommon.memory import without_collector
 from satcommon.problems import shown
 
 
@@ -27,7 +26,7 @@ def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Feature
     """The features of a GeoJSON (RFC 7946, or the older one that names its CRS)."""
     if layer is not None:
         raise InputError(f"{path}: GeoJSON has no layers; leave out the layer {layer!r}")
-    with _without_collector():
+    with without_collector():
         return _read(path, choose, single)
 
 
@@ -61,18 +60,6 @@ def _read(path: Path, choose: Choose, single: bool) -> Features:
     geometries, broken = _geometries(raw)
     geometries, nowhere = to_wgs84(geometries, crs, path)
     return Features(path, numbers, names, columns, geometries, broken | nowhere, strays)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """No search for garbage: the lists of 100,000 polygons have none, and it takes longer than reading them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _json(path: Path) -> Any:
