@@ -246,7 +246,7 @@ def wrong_secrets() -> dict[str, list[str]]:
 WRONG = {
     "secret": (["--set", "secrets.ledger=nowhere"], 'secret "nowhere" not found'),
     "tag": (["--set-string", "image.tag=none-such"], "none-such"),
-    "bucket": (["--set", "settings=wrong-settings"], "http://127.0.0.1:9"),
+    "bucket": (["--set", "settings=wrong-settings"], "the store s3://nowhere/x (SATFIELDS_STORE)"),
     "code": (["--set-string", f"image.tag={TAG}-broken"], "SyntaxError"),
     "password": (None, "password authentication failed"),
     "empty": (None, "satctl db upgrade"),
