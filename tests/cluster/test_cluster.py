@@ -266,7 +266,7 @@ def test_a_wrong_release_says_why_and_the_one_before_it_goes_on(what: str, wrong
         assert available("ingest") == len(before), "the servers of the release before it answer"
         assert {name: pods(name) for name in others} == others
     finally:
-        kube.helm("rollback", "ingest", "1")
+        kube.helm("rollback", "ingest")
     wait_for("its pods are gone", lambda: pods("ingest") == before, 120)
 
 
