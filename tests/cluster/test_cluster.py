@@ -247,7 +247,7 @@ WRONG = {
     "secret": (["--set", "secrets.ledger=nowhere"], 'secret "nowhere" not found'),
     "tag": (["--set-string", "image.tag=none-such"], "none-such"),
     "bucket": (["--set", "settings=wrong-settings"], "the store s3://nowhere/x (SATFIELDS_STORE)"),
-    "code": (["--set-string", f"image.tag={TAG}-broken"], "SyntaxError"),
+    "code": (["--set-string", f"image.tag={TAG}-broken"], "DagsterUserCodeLoadError"),
     "password": (None, "password authentication failed"),
     "empty": (None, "satctl db upgrade"),
     "newer": (None, "9999"),
