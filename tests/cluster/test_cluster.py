@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -150,8 +151,7 @@ def kill_postgresql(late: Late) -> None:
 
 
 @pytest.mark.parametrize("kill", [kill_a_run, kill_the_daemon, kill_a_code_server, kill_postgresql])
-def test_nothing_is_lost_whatever_is_killed(kill: object, late: Late) -> None:
-    assert callable(kill)
+def test_nothing_is_lost_whatever_is_killed(kill: Callable[[Late], None], late: Late) -> None:
     kill(late)
 
     wait_for("all is made good", lambda: settled(DAYS))
