@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from satcommon.db import expectations, fields, ledger, registry
 from satcommon.db.engine import writing
-from satcommon.db.expectations import expectations_change, inside_fractions, timelines
+from satcommon.db.expectations import expectations_change, timelines
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, FieldRevision, Membership, Region, RegionDay, RevisionKind, Season
@@ -408,10 +408,10 @@ def test_many_fields_asked_for_at_once_are_the_ones_asked_for(
     assert timelines(connection, 1, []) == {}
 
 
-def test_the_part_of_a_polygon_that_lies_in_a_region_is_told_by_revision(connection: Connection) -> None:
+def test_the_part_of_a_polygon_that_lies_in_a_region_is_told(connection: Connection) -> None:
     register(connection, "across", 0)
 
-    west, east = (inside_fractions(connection, bbox_id, [1])[1] for bbox_id in (1, 2))
+    west, east = (timelines(connection, bbox_id)[1].spans[0].inside_fraction for bbox_id in (1, 2))
 
     assert (west, east) == pytest.approx((0.25, 0.75), rel=1e-3)
     assert west + east == pytest.approx(1.0, rel=1e-6)

@@ -47,7 +47,7 @@ def on_day(world: World, when: date) -> OnDay | None:
             active = True
         if revision.kind is Kind.DEACTIVATED:
             active = False
-    if not active or polygon is None or not polygon.member or polygon.geometry_digest is None:
+    if not active or polygon is None or polygon.inside_fraction is None or polygon.geometry_digest is None:
         return None
     return current.planting, polygon.geometry_digest
 
@@ -59,20 +59,19 @@ days = st.integers(0, HORIZON - 1)
 def worlds(draw: st.DrawFn) -> World:
     first = draw(days)
     until = draw(st.none() | st.integers(first, HORIZON))
-    members = {name: draw(st.booleans()) for name in "abc"}
+    inside = {name: draw(st.none() | st.just(part)) for name, part in zip("abc", (0.25, 0.5, 1.0), strict=True)}
     polygon = draw(st.sampled_from("abc"))
-    revisions = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), polygon, members[polygon])]
-    for number in range(draw(st.integers(0, 6))):
+    revisions = [Revision(Kind.REGISTERED, date(1900, 1, 1), polygon, inside[polygon])]
+    for _ in range(draw(st.integers(0, 6))):
         kind = draw(st.sampled_from([Kind.CORRECTED, Kind.CHANGED, Kind.DEACTIVATED, Kind.REACTIVATED]))
         of_polygon = kind in (Kind.CORRECTED, Kind.CHANGED)
         polygon = draw(st.sampled_from("abc"))
         revisions.append(
             Revision(
-                number + 2,
                 kind,
                 day(draw(days)),
                 polygon if of_polygon else None,
-                members[polygon] if of_polygon else False,
+                inside[polygon] if of_polygon else None,
             )
         )
     seasons = []
@@ -116,33 +115,32 @@ def test_spans_are_in_order_do_not_overlap_and_are_as_few_as_can_be(world: World
 
 
 @given(worlds())
-def test_a_spans_revision_is_one_with_its_polygon_in_the_region(world: World) -> None:
-    revisions = {r.revision_id: r for r in world[1]}
+def test_a_span_tells_the_part_of_its_polygon_that_is_in_the_region(world: World) -> None:
+    inside = {r.geometry_digest: r.inside_fraction for r in world[1]}
 
     for span in spans(*world):
-        assert revisions[span.revision_id].geometry_digest == span.geometry_digest
-        assert revisions[span.revision_id].member
+        assert span.inside_fraction == inside[span.geometry_digest] is not None
 
 
 def test_a_field_that_is_never_in_the_region_has_no_day() -> None:
-    away = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", member=False)]
+    away = [Revision(Kind.REGISTERED, date(1900, 1, 1), "a", None)]
 
     assert spans((START, None), away, [SeasonDays(START, None)]) == ()
 
 
 def test_an_open_season_is_expected_for_ever_and_a_later_planting_ends_it() -> None:
-    here = [Revision(1, Kind.REGISTERED, date(1900, 1, 1), "a", member=True)]
+    here = [Revision(Kind.REGISTERED, date(1900, 1, 1), "a", 1.0)]
 
     found = spans((START, None), here, [SeasonDays(day(30), None), SeasonDays(day(5), None)])
 
-    assert found == (Span(day(5), day(29), day(5), "a", 1), Span(day(30), date.max, day(30), "a", 1))
+    assert found == (Span(day(5), day(29), day(5), "a", 1.0), Span(day(30), date.max, day(30), "a", 1.0))
 
 
 def test_a_correction_that_becomes_known_later_stands_above_an_earlier_change() -> None:
     told = [
-        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", member=True),
-        Revision(2, Kind.CHANGED, day(10), "split", member=True),
-        Revision(3, Kind.CORRECTED, day(0), "right", member=True),
+        Revision(Kind.REGISTERED, date(1900, 1, 1), "wrong", 1.0),
+        Revision(Kind.CHANGED, day(10), "split", 1.0),
+        Revision(Kind.CORRECTED, day(0), "right", 1.0),
     ]
 
     assert [s.geometry_digest for s in spans((START, None), told, [SeasonDays(START, None)])] == ["right"]
@@ -150,8 +148,8 @@ def test_a_correction_that_becomes_known_later_stands_above_an_earlier_change() 
 
 def test_a_correction_holds_from_the_planting_on_also_where_that_was_moved_to_an_earlier_day_later() -> None:
     told = [
-        Revision(1, Kind.REGISTERED, date(1900, 1, 1), "wrong", member=True),
-        Revision(2, Kind.CORRECTED, day(10), "right", member=True),
+        Revision(Kind.REGISTERED, date(1900, 1, 1), "wrong", 1.0),
+        Revision(Kind.CORRECTED, day(10), "right", 1.0),
     ]
 
     moved = spans((START, None), told, [SeasonDays(day(3), None)])

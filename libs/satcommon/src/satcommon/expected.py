@@ -25,18 +25,17 @@ class Span:
     last: date
     planting: date
     geometry_digest: str
-    revision_id: int
+    inside_fraction: float
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A word about a field, as in `field_revisions`; later ones overlay earlier ones from their day on."""
 
-    revision_id: int
     kind: RevisionKind
     valid_from: date
     geometry_digest: str | None
-    member: bool  # the polygon intersects the region
+    inside_fraction: float | None  # the part of the polygon that lies in the region; None: they don't intersect
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +113,9 @@ def _plain(monitored: tuple[date, date | None], revision: Revision, season: Seas
     """Those of a field that was registered and nothing else: nearly all fields of a region, in a tenth of the time."""
     first = max(season.planting, monitored[0], revision.valid_from)
     last = min(season.end or date.max, monitored[1] or date.max)
-    if first > last or not revision.member or revision.geometry_digest is None:
+    if first > last or revision.inside_fraction is None or revision.geometry_digest is None:
         return ()
-    return (Span(first, last, season.planting, revision.geometry_digest, revision.revision_id),)
+    return (Span(first, last, season.planting, revision.geometry_digest, revision.inside_fraction),)
 
 
 def _from_planting(revision: Revision, planting: date, last: date) -> Revision:
@@ -133,20 +132,19 @@ def _within(first: date, last: date, planting: date, revisions: Sequence[Revisio
         end = cuts[i + 1] - ONE_DAY if i + 1 < len(cuts) else last
         polygon = _latest(revisions, start, lambda r: r.geometry_digest is not None)
         activity = _latest(revisions, start, lambda r: r.kind in _ACTIVITY)
-        expected = polygon is not None and polygon.member and activity is not None and _ACTIVITY[activity.kind]
-        if not expected:
+        expected = polygon is not None and activity is not None and _ACTIVITY[activity.kind]
+        if polygon is None or polygon.inside_fraction is None or not expected:
             if open_span:
                 yield open_span
             open_span = None
             continue
-        assert polygon is not None
         assert polygon.geometry_digest is not None
         if open_span and open_span.geometry_digest == polygon.geometry_digest:
-            open_span = Span(open_span.first, end, planting, open_span.geometry_digest, open_span.revision_id)
+            open_span = replace(open_span, last=end)
             continue
         if open_span:
             yield open_span
-        open_span = Span(start, end, planting, polygon.geometry_digest, polygon.revision_id)
+        open_span = Span(start, end, planting, polygon.geometry_digest, polygon.inside_fraction)
     if open_span:
         yield open_span
 

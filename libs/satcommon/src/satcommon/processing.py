@@ -6,7 +6,7 @@ the region's lock. So a run can be killed at any instruction, run again, or run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum, auto
@@ -215,28 +215,36 @@ def commit(
 
 def _misses(inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected]) -> list[OpenMiss]:
     """What the rows lack of the fields that are expected under the lock."""
-    was = {f.field_id: f.digest for f in inputs.fields}
+    was = {f.field_id: f for f in inputs.fields}
     present = set(computed.rows["field"].to_pylist())
-    same_view = (current.scene, current.version) == (inputs.inputs.scene, inputs.inputs.version)
     found = []
     for one in fields:
-        cause: Cause | None = None
-        digest = f"{current.scene.digest[:40]} {one.span.geometry_digest[:20]}"
-        if current.waits:
-            cause = Cause.LATE_SCENE
-        elif one.field_id not in was:
-            cause = Cause.LATE_FIELD
-        elif was[one.field_id] != one.digest:
-            cause = Cause.REVISED_FIELD
-        elif one.external_id not in present:
-            cause = Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
-        elif not same_view:
-            cause = Cause.REVISED_SCENE if current.version == inputs.inputs.version else Cause.REVISED_ALGORITHM
-        elif current != inputs.inputs:  # the day before is another: the observation stands
-            cause, digest = Cause.CARRY, Cause.CARRY.value
+        cause = _cause(inputs, computed, current, was.get(one.field_id), one, present)
         if cause is not None:
-            found.append(OpenMiss(one.field_id, inputs.day, cause, digest))
+            digest = f"{current.scene.digest[:40]} {one.span.geometry_digest[:20]}"
+            found.append(OpenMiss(one.field_id, inputs.day, cause, cause.value if cause is Cause.CARRY else digest))
     return found
+
+
+def _cause(
+    inputs: Reading, computed: Computed, current: DayInputs, was: Expected | None, one: Expected, present: Set[str]
+) -> Cause | None:
+    """Why a field's row is not what it should be under the lock; None where it is."""
+    if current.waits:
+        return Cause.LATE_SCENE
+    if was is None:
+        return Cause.LATE_FIELD
+    if was is not one and was.digest != one.digest:
+        return Cause.REVISED_FIELD
+    if one.external_id not in present:
+        return Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
+    if current == inputs.inputs:
+        return None
+    if current.version != inputs.inputs.version:
+        return Cause.REVISED_ALGORITHM
+    if current.scene != inputs.inputs.scene:
+        return Cause.REVISED_SCENE
+    return Cause.CARRY  # the day before is another: the observation stands
 
 
 def close_day(

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection, Row
 
 from satcommon.db import ledger
-from satcommon.db.expectations import inside_fractions, timelines
+from satcommon.db.expectations import timelines
 from satcommon.db.models import Region
 from satcommon.db.registry import place
 from satcommon.deadlines import Deadlines
@@ -26,17 +26,34 @@ from satcommon.scenes.source import Due, Place
 class Expected:
     """A field that is expected on a day."""
 
-    field_id: int
-    external_id: str
+    line: Timeline
     span: Span
-    inside_fraction: float
-    digest: str  # of all that its row depends on in the registry
-    carried_from: date  # the first day whose state reaches this one
+    day: date
+
+    @property
+    def field_id(self) -> int:
+        """Its number in the ledger."""
+        return self.line.field_id
+
+    @property
+    def external_id(self) -> str:
+        """Its identity."""
+        return self.line.external_id
+
+    @property
+    def digest(self) -> str:
+        """Names all that its row depends on in the registry; asked for where the registry has changed."""
+        return self.line.digest(self.day)
+
+    @property
+    def carried_from(self) -> date:
+        """The first day whose state reaches this one."""
+        return self.line.carried_from(self.day)
 
     @property
     def subject(self) -> Subject:
         """The field as an observation needs it."""
-        return Subject(self.external_id, self.span.geometry_digest, self.inside_fraction)
+        return Subject(self.line.external_id, self.span.geometry_digest, self.span.inside_fraction)
 
 
 @dataclass(frozen=True)
@@ -117,14 +134,6 @@ def expected_fields(
     connection: Connection, bbox_id: int, day: date, lines: Mapping[int, Timeline] | None = None
 ) -> tuple[Expected, ...]:
     """The fields that are expected on a day, by external id; of timelines, where they are known."""
-    found: list[tuple[Timeline, Span]] = []
-    for timeline in (timelines(connection, bbox_id) if lines is None else lines).values():
-        span = timeline.at(day)
-        if span is not None:
-            found.append((timeline, span))
-    inside = inside_fractions(connection, bbox_id, {span.revision_id for _, span in found})
-    fields = (
-        Expected(t.field_id, t.external_id, s, inside[s.revision_id], t.digest(day), t.carried_from(day))
-        for t, s in found
-    )
-    return tuple(sorted(fields, key=lambda f: f.external_id))
+    known = timelines(connection, bbox_id) if lines is None else lines
+    found = [Expected(line, span, day) for line in known.values() if (span := line.at(day)) is not None]
+    return tuple(sorted(found, key=lambda f: f.line.external_id))

@@ -20,7 +20,7 @@ from satcommon.algorithm import Algorithm, algorithm
 from satcommon.carrying import STATE_INPUTS, States, carry, states_before
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
-from satcommon.db.expectations import inside_fractions, timelines
+from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, Region
 from satcommon.db.registry import place
@@ -60,7 +60,6 @@ class Reading:
     version: str
     view: View
     fields: dict[int, Timeline]  # the chunk's own
-    inside: dict[int, float]  # by revision
     misses: dict[tuple[int, date], str]  # the own fields' open ones in the chunk, with the digest that opened them
     waiting: frozenset[tuple[int, date]]  # those of them that are no work now
     withdrawn: frozenset[tuple[int, date]]
@@ -146,7 +145,6 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         if m.field_id in own
     }
     withdrawn = frozenset(w for w in todo.withdrawals if w[1] <= last)
-    revisions = {span.revision_id for line in lines.values() for span in line.spans}
     region = ledger.region(connection, bbox_id)
     started = min((line.carried_from(day) for line in lines.values() if (day := line.next(first))), default=first)
     return Reading(
@@ -158,7 +156,6 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         version=region.algorithm_version,
         view=view(connection, region, first, last, own, deadlines, now),
         fields=lines,
-        inside=inside_fractions(connection, bbox_id, revisions),
         misses=opened,
         waiting=frozenset(key for key in opened if key not in todo.misses),
         withdrawn=withdrawn,
@@ -264,7 +261,7 @@ def _observations(
     for f in own:
         span = inputs.fields[f].at(day)
         assert span is not None
-        subjects[f] = Subject(inputs.fields[f].external_id, span.geometry_digest, inputs.inside[span.revision_id])
+        subjects[f] = Subject(inputs.fields[f].external_id, span.geometry_digest, span.inside_fraction)
     current = results.only(published, [s.external_id for s in subjects.values()]).select(OBSERVED.names)
     digests = {
         row["field"]: (row["scene_digest"], row["geometry_digest"], row["algorithm_version"])

@@ -28,15 +28,10 @@ from satcommon.memory import without_collector
 def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
     """The expected days of a region's fields (or of some), by field id; not to be changed. No geometry is decoded."""
     region = ledger.region(connection, bbox_id)
-    revisions, seasons, names = _of_region(bbox_id)
     # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
     asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
     # Plain tuples are compared ten times as fast as SQLAlchemy's rows.
-    rows: _Rows = (
-        [tuple(row) for row in rows_in(connection, revisions, FieldRevision.field_id, asked)],
-        [tuple(row) for row in rows_in(connection, seasons, Season.field_id, asked)],
-        [tuple(row) for row in rows_in(connection, names, Field.field_id, asked)],
-    )
+    rows = [tuple(row) for row in rows_in(connection, _of_region(bbox_id), Field.field_id, asked)]
     monitored = (region.monitored_from, region.monitored_until)
     if field_ids is None:
         return _latest.of(bbox_id, monitored, rows)
@@ -45,7 +40,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     return lines if asked is field_ids else {f: line for f, line in lines.items() if f in wanted}
 
 
-_Rows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[tuple[Any, ...]]]  # revisions, seasons, names
+_Rows = list[tuple[Any, ...]]  # of a field: its revisions times its seasons, which is one of nearly all
 
 
 class _Latest:
@@ -68,43 +63,53 @@ _latest = _Latest()
 
 
 def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Timeline]:
-    told: dict[int, list[Revision]] = defaultdict(list)
-    for field_id, revision_id, kind, valid_from, geometry_digest, member in rows[0]:
-        told[field_id].append(Revision(revision_id, kind, valid_from, geometry_digest, member is not None))
-    planted: dict[int, list[SeasonDays]] = defaultdict(list)
-    for field_id, planting, end in rows[1]:
-        planted[field_id].append(SeasonDays(planting, end))
-    return {f: Timeline(f, name, spans(monitored, told[f], planted[f])) for f, name in rows[2]}
+    of_field: dict[int, _Rows] = defaultdict(list)
+    for row in rows:
+        of_field[row[0]].append(row)
+    return {f: Timeline(f, own[0][1], spans(monitored, *_told(own))) for f, own in of_field.items()}
+
+
+def _told(rows: _Rows) -> tuple[list[Revision], list[SeasonDays]]:
+    """A field's revisions, in the order in which they became known, and its seasons."""
+    revisions: dict[int, Revision] = {}
+    seasons: dict[date, SeasonDays] = {}
+    for _, _, revision_id, kind, valid_from, geometry_digest, area, overlap, planting, end in rows:
+        inside = None if overlap is None else min(1.0, overlap / area)
+        revisions[revision_id] = Revision(kind, valid_from, geometry_digest, inside)
+        seasons[planting] = SeasonDays(planting, end)
+    return [revisions[revision_id] for revision_id in sorted(revisions)], list(seasons.values())
 
 
 _FEW = 1000
 
 
 @lru_cache(maxsize=1024)
-def _of_region(bbox_id: int) -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """What to ask for revisions, seasons and names of a region's fields; built once: that takes longer than asking."""
+def _of_region(bbox_id: int) -> Select[Any]:
+    """What to ask for a region's fields; built once: that takes longer than asking."""
     members = (
         select(FieldRevision.field_id)
         .join(Membership, Membership.revision_id == FieldRevision.revision_id)
         .where(Membership.bbox_id == bbox_id)
     )
     of_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
-    revisions = (
+    return (
         select(
-            FieldRevision.field_id,
+            Field.field_id,
+            Field.external_id,
             FieldRevision.revision_id,
             FieldRevision.kind,
             FieldRevision.valid_from,
             FieldRevision.geometry_digest,
-            Membership.bbox_id,
+            Membership.area_ha,
+            Membership.overlap_ha,
+            Season.planting_date,
+            Season.end_date,
         )
+        .join(Season, Season.field_id == Field.field_id)
+        .join(FieldRevision, FieldRevision.field_id == Field.field_id)
         .outerjoin(Membership, of_region)
-        .where(FieldRevision.field_id.in_(members))
-        .order_by(FieldRevision.revision_id)
+        .where(Field.field_id.in_(members))
     )
-    seasons = select(Season.field_id, Season.planting_date, Season.end_date).where(Season.field_id.in_(members))
-    names = select(Field.field_id, Field.external_id).where(Field.field_id.in_(members))
-    return revisions, seasons, names
 
 
 def geometries(connection: Connection, digests: Collection[str]) -> dict[str, bytes]:
@@ -112,19 +117,6 @@ def geometries(connection: Connection, digests: Collection[str]) -> dict[str, by
     statement = select(FieldRevision.geometry_digest, FieldRevision.geometry)
     found = rows_in(connection, statement, FieldRevision.geometry_digest, digests)
     return {row.geometry_digest: row.geometry for row in found}
-
-
-def inside_fractions(connection: Connection, bbox_id: int, revision_ids: Collection[int]) -> dict[int, float]:
-    """The part of each revision's polygon that lies in the region, by area."""
-    asked = revision_ids if len(revision_ids) <= _FEW else None
-    found = rows_in(connection, _parts_inside(bbox_id), Membership.revision_id, asked)
-    return {revision: min(1.0, overlap / area) for revision, overlap, area in found if revision in revision_ids}
-
-
-@lru_cache(maxsize=1024)
-def _parts_inside(bbox_id: int) -> Select[Any]:
-    columns = (Membership.revision_id, Membership.overlap_ha, Membership.area_ha)
-    return select(*columns).where(Membership.bbox_id == bbox_id)
 
 
 @contextmanager
