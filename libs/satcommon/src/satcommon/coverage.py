@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import uuid
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -64,6 +63,14 @@ class Coverage:
         if not parts:
             return cls(offsets, np.empty(0, np.int32), np.empty(0, np.float32))
         return cls(offsets, np.concatenate([c for c, _ in parts]), np.concatenate([f for _, f in parts]))
+
+    @classmethod
+    def joined(cls, coverages: Sequence[Coverage]) -> Coverage:
+        """The polygons of some coverages, one after the other."""
+        offsets = np.zeros(sum(map(len, coverages)) + 1, dtype=np.int64)
+        np.cumsum(np.concatenate([np.diff(one.offsets) for one in coverages]), out=offsets[1:])
+        cells, fractions = ([getattr(one, name) for one in coverages] for name in ("cells", "fractions"))
+        return cls(offsets, np.concatenate(cells), np.concatenate(fractions))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -161,6 +168,9 @@ def _wkt(crs: str) -> str:
     return CRS.from_user_input(crs).to_wkt()
 
 
+_NOTHING = Coverage.of([(np.empty(0, np.int32), np.empty(0, np.float32))])
+
+
 class CoverageCache:
     """The coverage of a grid's polygons under the coverage rule of an algorithm version, by geometry digest."""
 
@@ -198,31 +208,22 @@ class CoverageCache:
             if fresh:
                 self._add(list(fresh), Coverage.of(list(fresh.values())))
                 self._save(list(fresh))
-        found = self._taken([self._at.get(digest, -1) for digest in digests])
+        found = self._taken(np.array([self._at.get(digest, -1) for digest in digests], np.int64))
         if not failed:
             self._last = (list(digests), found)
         return found, failed
 
-    def _taken(self, numbers: list[int]) -> Coverage:
-        """The coverage of polygons by their number, which is a view where they are neighbours; empty at -1."""
-        if (
-            numbers
-            and numbers[0] >= 0
-            and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-            and len(self._known) == 1
-        ):
-            return self._known[0].part(numbers[0], numbers[-1] + 1)
-        nothing: Part = (np.empty(0, np.int32), np.empty(0, np.float32))
+    def _taken(self, numbers: NDArray[np.int64]) -> Coverage:
+        """The coverage of polygons by their number; empty at -1. Neighbours are taken together, without a copy."""
+        if not numbers.size:
+            return Coverage.of([])
+        packs = np.searchsorted(self._starts, numbers, "right") - 1
+        cuts = np.flatnonzero((np.diff(numbers) != 1) | (np.diff(packs) != 0)) + 1
         parts = []
-        for number in numbers:
-            if number < 0:
-                parts.append(nothing)
-                continue
-            piece = bisect_right(self._starts, number) - 1
-            known = self._known[piece]
-            first, last = known.offsets[number - self._starts[piece]], known.offsets[number - self._starts[piece] + 1]
-            parts.append((known.cells[first:last], known.fractions[first:last]))
-        return Coverage.of(parts)
+        for run, pack in zip(np.split(numbers, cuts), packs[[0, *cuts]], strict=True):
+            first, last = run[[0, -1]] - self._starts[pack]
+            parts.append(_NOTHING if pack < 0 else self._known[pack].part(first, last + 1))
+        return parts[0] if len(parts) == 1 else Coverage.joined(parts)
 
     def _add(self, digests: Sequence[str], coverage: Coverage) -> None:
         for number, digest in enumerate(digests, self._starts[-1]):
@@ -282,7 +283,7 @@ class CoverageCache:
                 own |= set(_decoded(self._store.get(key))[0])
         everything = sorted(own, key=self._at.__getitem__)
         key = f"{self._prefix}{uuid.uuid4().hex}.arrow"
-        self._store.put(key, _encoded(everything, self._taken([self._at[digest] for digest in everything])))
+        self._store.put(key, _encoded(everything, self._taken(np.array([self._at[digest] for digest in everything]))))
         self._packs[key] = len(everything)
         for one in joined:
             self._store.delete(one)
