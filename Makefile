@@ -93,16 +93,18 @@ test-slow: install ## end to end tests, and all that take minutes
 	$(bin)/pytest -m slow
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: a region's day, a late field, an import of 100,000 fields, a cluster's stores
+bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores
 	$(bin)/python benchmarks/region_day.py
 	$(bin)/python benchmarks/late_field.py
+	$(bin)/python benchmarks/coverage.py
 	$(bin)/python benchmarks/import_fields.py
 	$(bin)/python benchmarks/stores.py
 
 .PHONY: bench-quick
 bench-quick: install ## that the benchmarks run, in a minute; its figures tell nothing
 	$(bin)/python benchmarks/region_day.py --quick --repeats 1
-	$(bin)/python benchmarks/late_field.py --fields 100 --days 10
+	$(bin)/python benchmarks/late_field.py --fields 100 --days 5 10 --size 1098
+	$(bin)/python benchmarks/coverage.py --fields 500 --regions 20
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
 
 .PHONY: validate

@@ -1,9 +1,9 @@
 """One late field against reprocessing its region: time, scene bytes and changed rows, as ratios of one run.
 
-    python benchmarks/late_field.py [--fields 1000] [--days 90]
+    python benchmarks/late_field.py [--fields 10000] [--days 90 365] [--size 10980]
 
-The region is closed day by day with all its fields but one (that is what reprocessing it costs, fetching aside); then
-the last field is entered, and replayed.
+A region of a whole tile is closed day by day (that is what reprocessing it costs, fetching aside), with fields all over
+it; then one field is entered for the first time, and replayed. Of four scenes each day has one.
 """
 
 from __future__ import annotations
@@ -11,96 +11,67 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
-import shapely
-from satcommon.algorithm import CURRENT
+import world as worlds
 from satcommon.closing import Closer
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import reading, writing
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.ledger import published_keys
-from satcommon.db.registry import add_region
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
 from satcommon.observation import Work
 from satcommon.processing import Processor
 from satcommon.replay import replay
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.simulated import SimulatedSource
-from satctl.migrations import upgrade
 
-BOUNDS = Bounds(-95.0, 40.0, -94.0, 41.0)
-FIRST = date(2025, 5, 1)
+SCENES = 4  # of six bands, each of 770 MB for a whole tile
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, and print a table in Markdown for each number of days."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fields", type=int, default=1000)
-    parser.add_argument("--days", type=int, default=90)
+    parser.add_argument("--fields", type=int, default=10_000)
+    parser.add_argument("--days", type=int, nargs="+", default=[90, 365])
+    parser.add_argument("--size", type=int, default=10_980, help="cells of a side")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        _measure(Path(folder), options.fields, options.days)
+    with tempfile.TemporaryDirectory() as room:
+        world = worlds.make(Path(room) / "world", options.size, options.fields, 1.0, 6, max(options.days), SCENES)
+        _measure(world, sorted(options.days))
 
 
-def _measure(folder: Path, count: int, days: int) -> None:
-    engine = open_engine(f"sqlite:///{folder / 'ledger.db'}")
-    upgrade(engine)
-    store, source = ObjectStore(str(folder / "store")), SimulatedSource()
-    now = datetime.combine(FIRST + timedelta(days=days + 3), datetime.min.time(), UTC)
-    fields = _fields(count)
-    with writing(engine) as connection:
-        add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), FIRST, None, CURRENT, now)
-        register_fields(connection, fields[:-1], now)
-    last = FIRST + timedelta(days=days - 1)
-    for n in range(days):
-        ask(engine, store, source, 1, FIRST + timedelta(days=n), now)
+def _measure(world: worlds.World, spans: list[int]) -> None:
+    engine, store = world.engine(), world.store
+    shapes = world.degrees(worlds.fields_of(len(spans), world.grid.width, 1.0, seed=2))
+    closer = Closer(engine, store, 1, worlds.DEADLINES, "benchmark", worlds.NOW)
+    whole, rows, whole_seconds = Work(), 0, 0.0
+    for number, days in enumerate(spans):
+        last = worlds.FIRST + timedelta(days=days - 1)
+        started = time.perf_counter()
+        for closed in closer.through(last):
+            whole.add(closed.computed.work)
+            rows += closed.computed.rows.num_rows
+        whole_seconds += time.perf_counter() - started
 
-    deadlines = Deadlines(36, 30)
-    closer = Closer(engine, store, 1, deadlines, "benchmark", now)
-    whole = Work()
-    rows = 0
-    started = time.perf_counter()
-    for closed in closer.through(last):
-        whole.add(closed.computed.work)
-        rows += closed.computed.rows.num_rows
-    whole_seconds = time.perf_counter() - started
+        late = NewField(f"late-{number}", f"Late {number}", shapes[number], worlds.FIRST)
+        with writing(engine) as connection:
+            register_fields(connection, [late], worlds.NOW)
+        one, changed = Work(), 0
+        started = time.perf_counter()
+        for chunk in replay(Processor(engine, store), engine, 1, worlds.DEADLINES, "benchmark", worlds.NOW):
+            one.add(chunk.computed.work)
+            changed += chunk.computed.changed_rows
+        one_seconds = time.perf_counter() - started
+        with reading(engine) as connection:
+            rewritten = len(published_keys(connection, 1, worlds.FIRST, last))
 
-    with writing(engine) as connection:
-        register_fields(connection, fields[-1:], now)
-    one = Work()
-    changed = 0
-    started = time.perf_counter()
-    for chunk in replay(Processor(engine, store), engine, 1, deadlines, "benchmark", now):
-        one.add(chunk.computed.work)
-        changed += chunk.computed.changed_rows
-    one_seconds = time.perf_counter() - started
-    with reading(engine) as connection:
-        rewritten = len(published_keys(connection, 1, FIRST, last))
-
-    print(f"one late field x {days} days, in a region of {count:,} fields ({rewritten} objects rewritten)\n")
-    print(f"{'':20}{'the region':>16}{'the late field':>16}{'ratio':>10}")
-    for name, a, b in (
-        ("seconds", whole_seconds, one_seconds),
-        ("scene bytes read", whole.scene_bytes, one.scene_bytes),
-        ("cells gathered", whole.cells, one.cells),
-        ("changed rows", rows, changed),
-    ):
-        print(f"{name:20}{a:>16,.1f}{b:>16,.1f}{a / b:>10,.1f}")
-
-
-def _fields(count: int) -> list[NewField]:
-    """Circles of 10 to 60 ha at random places, the last one among them."""
-    random = np.random.default_rng(1)
-    centres = random.uniform(
-        (BOUNDS.west + 0.02, BOUNDS.south + 0.02), (BOUNDS.east - 0.02, BOUNDS.north - 0.02), (count, 2)
-    )
-    radii = random.uniform(0.002, 0.005, count)
-    circles = shapely.buffer(shapely.points(centres), radii)
-    return [NewField(f"field-{i:05}", f"Field {i}", circle, FIRST) for i, circle in enumerate(circles)]
+        print(f"\none late field x {days} days, in a region of {len(world.shapes):,} ({rewritten} objects rewritten)\n")
+        print("| | the region | the late field | ratio |\n|---|---|---|---|")
+        for name, a, b in (
+            ("seconds", whole_seconds, one_seconds),
+            ("scene bytes read", whole.scene_bytes, one.scene_bytes),
+            ("cells gathered", whole.cells, one.cells),
+            ("changed rows", rows, changed),
+        ):
+            print(f"| {name} | {a:,.1f} | {b:,.1f} | {a / b:,.0f} |", flush=True)
 
 
 if __name__ == "__main__":

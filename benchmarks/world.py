@@ -7,6 +7,7 @@ sensor: a smooth scene would decode several times as fast as a real one.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,17 +24,18 @@ from satcommon.coverage import Coverage, CoverageCache
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.expectations import geometries, timelines
 from satcommon.db.fields import NewField, register_fields
-from satcommon.db.models import Field, FieldRevision
+from satcommon.db.ledger import current_scene
+from satcommon.db.models import Scene
 from satcommon.db.registry import add_region
 from satcommon.deadlines import Deadlines
 from satcommon.geometry import projected
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
-from satcommon.scenes.arrival import ask
+from satcommon.scenes.arrival import ask, register
 from satcommon.scenes.layers import REFLECTIVE, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
 from satctl.migrations import upgrade
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert
 
 FIRST = date(2026, 5, 1)
 NOW = datetime(2028, 1, 1, tzinfo=UTC)
@@ -62,29 +64,32 @@ class World:
         """The ledger."""
         return open_engine(f"sqlite:///{self.folder / 'ledger.db'}")
 
-    def frame(self) -> geopandas.GeoDataFrame:
-        """The fields as the peers take them, projected as ours are, so that means are equal."""
-        engine = self.engine()
-        with reading(engine) as connection:
-            rows = connection.execute(
-                select(FieldRevision.geometry)
-                .join(Field, Field.field_id == FieldRevision.field_id)
-                .order_by(Field.external_id)
-            ).all()
-        engine.dispose()
-        degrees = shapely.from_wkb([row.geometry for row in rows])
-        return geopandas.GeoDataFrame(geometry=[projected(one, self.grid.crs) for one in degrees], crs=self.grid.crs)
+    def degrees(self, shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+        """Polygons in cells as polygons in WGS 84."""
+        grid = self.grid
+        to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
+        metres = shapely.transform(shapes, lambda xy: [grid.left, grid.top] + xy * [grid.xres, -grid.yres])
+        return np.asarray(shapely.transform(metres, to_degrees.transform, interleaved=False))
 
-    def coverage(self) -> Coverage:
-        """Of the fields, in their order, from the store or computed."""
+    def geometries(self) -> dict[str, bytes]:
+        """The fields' polygons, WKB in WGS 84, by their digest, in the order of the fields."""
         engine = self.engine()
         with reading(engine) as connection:
             lines = sorted(timelines(connection, 1).values(), key=lambda line: line.external_id)
             digests = [line.spans[0].geometry_digest for line in lines]
-            cache = CoverageCache(self.store, self.grid, algorithm(CURRENT))
-            found, _ = cache.get(digests, lambda some: geometries(connection, some))
+            found = geometries(connection, digests)
         engine.dispose()
-        return found
+        return {digest: found[digest] for digest in digests}
+
+    def frame(self) -> geopandas.GeoDataFrame:
+        """The fields as the peers take them, projected as ours are, so that means are equal."""
+        degrees = shapely.from_wkb(list(self.geometries().values()))
+        return geopandas.GeoDataFrame(geometry=[projected(one, self.grid.crs) for one in degrees], crs=self.grid.crs)
+
+    def coverage(self) -> Coverage:
+        """Of the fields, in their order, from the store or computed."""
+        there = self.geometries()
+        return CoverageCache(self.store, self.grid, algorithm(CURRENT)).get(list(there), lambda _: there)[0]
 
 
 def grid_of(size: int) -> Grid:
@@ -111,26 +116,36 @@ def fields_of(count: int, size: int, spread: float, seed: int = 1) -> NDArray[np
     return np.asarray(shapely.polygons(rings * scale[:, None, None] + centres[:, None, :]))
 
 
-def make(folder: Path, size: int, count: int, spread: float, bands: int, days: int) -> None:
-    """A ledger with one region, which is the whole grid, its fields and their coverage, and a scene of each day."""
+def make(folder: Path, size: int, count: int, spread: float, bands: int, days: int, scenes: int | None = None) -> World:
+    """A ledger with one region, which is the whole grid, its fields and their coverage, and a scene of each day.
+
+    After so many `scenes`, they begin again: each day has one of its own in the ledger, whose object others have, too.
+    """
     folder.mkdir(parents=True)
     world = World(folder, grid_of(size), fields_of(count, size, spread), REFLECTIVE[-bands:], days)
-    grid = world.grid
-    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-    metres = shapely.transform(world.shapes, lambda xy: [grid.left, grid.top] + xy * [grid.xres, -grid.yres])
-    degrees = shapely.transform(metres, to_degrees.transform, interleaved=False)
-    bounds = Bounds(*to_degrees.transform_bounds(*grid.extent, densify_pts=101))
+    to_degrees = Transformer.from_crs(world.grid.crs, "EPSG:4326", always_xy=True)
+    bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
     engine = world.engine()
     upgrade(engine)
     with writing(engine) as connection:
-        add_region(connection, "A", bounds, grid, FIRST, None, CURRENT, NOW)
-        named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(degrees)]
+        add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
+        shapes = world.degrees(world.shapes)
+        named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(shapes)]
         register_fields(connection, named, NOW)
-    for day in days_of(days):
+    made = min(days, days if scenes is None else scenes)
+    for day in days_of(made):
         ask(engine, world.store, Noisy(bands=world.bands), 1, day, NOW)
+    with writing(engine) as connection:
+        for n, day in list(enumerate(days_of(days)))[made:]:
+            one = current_scene(connection, 1, FIRST + timedelta(days=n % made))
+            assert one is not None
+            own = one._asdict() | {"day": day, "digest": hashlib.sha256(f"{one.digest} {day}".encode()).hexdigest()}
+            connection.execute(insert(Scene).values(**own))
+            register(connection, 1, day, Due.DUE, own["digest"], NOW)
     engine.dispose()
     world.coverage()
     (folder / "world.pickle").write_bytes(pickle.dumps(world))
+    return world
 
 
 def load(folder: Path) -> World:
