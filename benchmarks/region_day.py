@@ -3,15 +3,13 @@
     python benchmarks/region_day.py [--quick] [--repeats 5] [--only WORLD ...] [--who NAME ...]
 
 Every figure is a process of its own that repeats its work and tells the median, the range, the processor's time of all
-threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports. A peer
-that is not installed is left out, and said to be. Absolute times are this machine's; what counts are the ratios of one
-run.
+threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports.
+Absolute times are this machine's; what counts are the ratios of one run.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import resource
@@ -296,9 +294,6 @@ def main() -> None:
             _run("--make", name, str(folder))
             found = {}
             for who in (w for w in case.who if w in (options.who or case.who)):
-                if who == "rasterstats" and importlib.util.find_spec("rasterstats") is None:
-                    print(f"| {name} | rasterstats | is not installed | | | | | |")
-                    continue
                 repeats = 1 if who in {"rasterstats", "plain loop"} else options.repeats
                 found[who] = _run("--one", who, str(folder), "--repeats", str(repeats))
                 base = found[
