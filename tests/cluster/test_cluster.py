@@ -99,16 +99,22 @@ def replaying() -> list[str]:
 
 
 def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: Late) -> None:
+    kube.upgrade("reprocessing", "--set", "replicas=2")
+    wait_for("it has two servers", lambda: available("reprocessing") == 2)
     before = {location: pods(location) for location in LOCATIONS} | {"platform": pods("webserver") | pods("daemon")}
     late.enter()
     wait_for("a replay is under way", replaying, pause=0.2)
     (replay,) = replaying()
     kube.upgrade("reprocessing", "--set-string", f"image.tag={NEXT}")
     assert replaying() == [replay], "the replay was over before the upgrade was under way"
-    wait_for(
-        "the new release serves",
-        lambda: set(pods("reprocessing")).isdisjoint(before["reprocessing"]) and available("reprocessing"),
-    )
+    servers: list[int] = []
+
+    def new_ones_serve() -> bool:
+        servers.append(available("reprocessing"))
+        return servers[-1] == 2 and set(pods("reprocessing")).isdisjoint(before["reprocessing"])
+
+    wait_for("the new release serves", new_ones_serve, pause=0.5)
+    assert min(servers) == 2, f"servers that answered while the old ones were replaced: {servers}"
 
     wait_for("the replay is done", lambda: settled(DAYS))
     pod = json.loads(kubectl("get", "pod", replay, "--output", "json"))
