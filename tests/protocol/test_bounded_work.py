@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+import shapely
 from runs import Replay
+from satcommon import coverage
 from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
 from satcommon.observation import Work
 from satcommon.planning import plan
+from satcommon.processing import Processor
 from truth import DEADLINES, OTHER_VERSION, REGIONS, day, rectangle
 from world import Laboratory, World
 
@@ -101,6 +104,23 @@ def test_a_late_field_costs_the_same_beside_200_and_1000_others(laboratory: Labo
 
 def test_a_late_field_costs_the_same_where_clouds_are_grown_from_cells_around_it(laboratory: Laboratory) -> None:
     compare(laboratory, 20, 200, OTHER_VERSION)
+
+
+def test_a_day_of_known_fields_decodes_joins_and_covers_no_polygon(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_others(laboratory, 20, CURRENT)
+    world.arrives(WEST, day(CLOSED + 1), "first")
+    world.processor = Processor(world.engine, world.store)  # as a new process: what is known comes from the store
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a polygon was looked at")
+
+    for owner, name in ((shapely, "from_wkb"), (shapely, "from_geojson"), (shapely, "STRtree"), (coverage, "cover")):
+        monkeypatch.setattr(owner, name, never)
+    world.close(WEST)
+
+    assert len(world.rows(WEST, day(CLOSED + 1))) == 20
 
 
 @pytest.mark.slow
