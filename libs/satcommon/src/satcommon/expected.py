@@ -74,6 +74,8 @@ class Timeline:
 
     def carried_from(self, day: date) -> date:
         """The first of the days, without a gap and within the season, whose state is carried on into `day`."""
+        if len(self.spans) == 1:
+            return self.spans[0].first
         at = bisect_right(self.spans, day, key=lambda span: span.first) - 1
         while at > 0 and self._joins(self.spans[at - 1], self.spans[at]):
             at -= 1

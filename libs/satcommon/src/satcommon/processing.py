@@ -21,7 +21,7 @@ from satcommon.carrying import STATE_INPUTS, States, carry, states_before
 from satcommon.coverage import CoverageCache
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
-from satcommon.db.expectations import geometries, timelines
+from satcommon.db.expectations import geometries
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.deadlines import Deadlines
@@ -184,9 +184,8 @@ def commit(
         current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
         if now - put.at > MAX_OBJECT_AGE or (current != inputs.inputs and not last_try):
             return Outcome.START_AGAIN
-        lines = timelines(connection, inputs.bbox_id)
-        same = lines is inputs.lines  # then the registry holds what it held
-        fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day, lines)
+        same = region.registry_changes == inputs.registry_changes
+        fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
         missed = _misses(inputs, computed, current, fields)
         ledger.open_misses(connection, inputs.bbox_id, missed, now)
         expected = {f.field_id for f in fields}

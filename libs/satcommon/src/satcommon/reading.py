@@ -5,8 +5,7 @@ Objects are opened through the keys that are read here, never looked up again; t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import Connection, Row
@@ -78,7 +77,7 @@ class Reading:
     inputs: DayInputs
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
-    lines: Mapping[int, Timeline] = field(default_factory=dict, compare=False, repr=False)  # what `fields` come of
+    registry_changes: int  # before `fields` were read
 
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
@@ -87,13 +86,12 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     here = ledger.region_day(connection, bbox_id, day)
     if here is not None and here.closed_at is not None:
         return None
-    lines = timelines(connection, bbox_id)
-    fields = expected_fields(connection, bbox_id, day, lines)
+    fields = expected_fields(connection, bbox_id, day)
     earliest = min((f.carried_from for f in fields), default=day)
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     inputs = day_inputs(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, lines)
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, region.registry_changes)
 
 
 def day_inputs(
@@ -130,10 +128,8 @@ def days_between(first: date, last: date) -> list[date]:
 
 
 @without_collector()
-def expected_fields(
-    connection: Connection, bbox_id: int, day: date, lines: Mapping[int, Timeline] | None = None
-) -> tuple[Expected, ...]:
-    """The fields that are expected on a day, by external id; of timelines, where they are known."""
-    known = timelines(connection, bbox_id) if lines is None else lines
-    found = [Expected(line, span, day) for line in known.values() if (span := line.at(day)) is not None]
+def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:
+    """The fields that are expected on a day, by external id."""
+    lines = timelines(connection, bbox_id).values()
+    found = [Expected(line, span, day) for line in lines if (span := line.at(day)) is not None]
     return tuple(sorted(found, key=lambda f: f.line.external_id))

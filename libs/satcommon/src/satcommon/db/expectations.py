@@ -14,12 +14,12 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, select, update
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
 from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.memory import without_collector
 
@@ -46,7 +46,7 @@ _Rows = list[tuple[Any, ...]]  # of a field: its revisions times its seasons, wh
 class _Latest:
     """The timelines of the region that was asked for last: while its rows are the same, so are they, and the object.
 
-    Closing a day asks twice, a history for every day; telling rows apart takes a hundredth of computing from them.
+    A history asks for every day; telling rows apart takes a hundredth of computing from them.
     """
 
     def __init__(self) -> None:
@@ -71,13 +71,16 @@ def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Ti
 
 def _told(rows: _Rows) -> tuple[list[Revision], list[SeasonDays]]:
     """A field's revisions, in the order in which they became known, and its seasons."""
-    revisions: dict[int, Revision] = {}
-    seasons: dict[date, SeasonDays] = {}
-    for _, _, revision_id, kind, valid_from, geometry_digest, area, overlap, planting, end in rows:
-        inside = None if overlap is None else min(1.0, overlap / area)
-        revisions[revision_id] = Revision(kind, valid_from, geometry_digest, inside)
-        seasons[planting] = SeasonDays(planting, end)
-    return [revisions[revision_id] for revision_id in sorted(revisions)], list(seasons.values())
+    if len(rows) == 1:
+        return [_revision(rows[0])], [SeasonDays(*rows[0][8:])]
+    revisions = {row[2]: _revision(row) for row in sorted(rows, key=lambda row: row[2])}
+    seasons = {row[8]: SeasonDays(*row[8:]) for row in rows}
+    return list(revisions.values()), list(seasons.values())
+
+
+def _revision(row: tuple[Any, ...]) -> Revision:
+    _, _, _, kind, valid_from, geometry_digest, area, overlap, _, _ = row
+    return Revision(kind, valid_from, geometry_digest, None if overlap is None else min(1.0, overlap / area))
 
 
 _FEW = 1000
@@ -125,6 +128,8 @@ def expectations_change(
 ) -> Iterator[None]:
     """Lock the regions, and open what the change that is made within causes on their closed days.
 
+    It is counted, so that a commit sees by one number whether the registry is the one that was read.
+
     Args:
         connection: of a writing transaction that holds the registry's lock.
         bbox_ids: every region that the fields are, or will be, in.
@@ -139,6 +144,8 @@ def expectations_change(
     members = _members(connection, closed, field_ids)
     before = {bbox_id: timelines(connection, bbox_id, members[bbox_id]) for bbox_id in closed}
     yield
+    concerned = update(Region).where(Region.bbox_id.in_(bbox_ids))
+    connection.execute(concerned.values(registry_changes=Region.registry_changes + 1))
     members = _members(connection, closed, field_ids)
     for bbox_id in closed:
         after = timelines(connection, bbox_id, members[bbox_id])
