@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import geopandas
 import numpy as np
 import pytest
@@ -9,29 +11,49 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS
 from satcommon.coverage import Coverage
-from satcommon.statistics import Statistics, statistics, sums, weight_where
+from satcommon.statistics import Statistics, quantiles, statistics, sums, weight_where
 
 UTM = CRS("EPSG:32633")  # exactextract compares the CRS of both
 NAMES = ("mean", "stdev", "min", "max")
+FRACTIONS = (0.0, 0.02, 0.25, 0.5, 0.9, 1.0)
 Entries = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]  # values, valid, fractions
 
 
 @st.composite
 def polygons(draw: st.DrawFn) -> list[Entries]:
-    """Covered cells of some polygons; some have none, some no valid one, lengths beyond one SIMD block."""
+    """Covered cells of some polygons: some have none, some no valid one, some equal values or slivers for weights.
+
+    Lengths go beyond one SIMD block.
+    """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sizes = draw(st.lists(st.sampled_from([0, 0, 1, 2, 7, 8, 9, 127, 128, 129, 1000]), min_size=1, max_size=8))
     clear = draw(st.sampled_from([0.0, 0.5, 1.0]))
     offset, spread = draw(st.sampled_from([(0.0, 1.0), (300.0, 5.0), (-1e6, 1e-3)]))
+    digits = draw(st.sampled_from([15, 1]))
+    least = draw(st.sampled_from([0, 20]))  # weights go down to 1e-20, and are rounded away
     return [
-        (offset + spread * random.standard_normal(n), random.random(n) < clear, 1 - random.random(n)) for n in sizes
+        (
+            np.round(offset + spread * random.standard_normal(n), digits),
+            random.random(n) < clear,
+            (1 - random.random(n)) * 10.0 ** -random.integers(0, least, n, endpoint=True),
+        )
+        for n in sizes
     ]
 
 
-def together(parts: list[Entries]) -> Statistics:
+def joined(parts: list[Entries]) -> tuple[NDArray[np.float64], NDArray[np.bool_], Coverage]:
     coverage = Coverage.of([(np.arange(len(values)), fractions) for values, _, fractions in parts])
     values, valid = (np.concatenate([part[i] for part in parts] or [np.empty(0)]) for i in (0, 1))
-    return statistics(values, valid.astype(bool), coverage)
+    return values, valid.astype(bool), coverage
+
+
+def together(parts: list[Entries]) -> Statistics:
+    return statistics(*joined(parts))
+
+
+def quantiles_together(parts: list[Entries], fractions: Sequence[float] = FRACTIONS) -> NDArray[np.float64]:
+    values, valid, coverage = joined(parts)
+    return quantiles(values[valid], coverage.weights.where(valid), fractions)
 
 
 def bits(found: Statistics, at: int) -> list[bytes]:
@@ -153,3 +175,103 @@ def test_the_covered_cells_that_are_chosen_are_counted_by_their_covered_part() -
     coverage = Coverage.of([(np.arange(3), np.array([0.25, 0.5, 1.0])), (np.arange(1), np.array([0.125]))])
 
     assert weight_where(np.array([True, False, True, False]), coverage).tolist() == [1.25, 0.0]
+
+
+# --- quantiles -------------------------------------------------------------------------------------------------------
+
+
+@given(parts=polygons(), order=st.randoms(use_true_random=False))
+def test_a_polygons_quantiles_are_the_same_bits_alone_and_anywhere_in_any_batch(
+    parts: list[Entries], order: object
+) -> None:
+    shuffled = list(range(len(parts)))
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    straight = quantiles_together(parts)
+    mixed = quantiles_together([parts[i] for i in shuffled])
+
+    for place, i in enumerate(shuffled):
+        alone = quantiles_together([parts[i]])[0].tobytes()
+        assert straight[i].tobytes() == mixed[place].tobytes() == alone
+
+
+@given(parts=polygons(), wanted=st.lists(st.integers(0, 999), max_size=9))
+def test_quantiles_ascend_from_the_least_to_the_greatest_value(parts: list[Entries], wanted: list[int]) -> None:
+    # Where values lie, and as near to it as can be: there the rounding of sliver weights may put them out of order.
+    values, valid, weights = max(parts, key=lambda part: part[1].sum())
+    ordered = weights[valid][np.argsort(values[valid])]
+    places = np.arange(len(ordered)) * ordered + (len(ordered) - 1) * (np.cumsum(ordered) - ordered)
+    hits = [places[i % len(places)] / places[-1] for i in wanted if len(places) > 1]
+    near = [np.nextafter(hit, towards) for hit in hits for towards in (0, 1)]
+    fractions = np.unique(np.clip([0, 1, *hits, *near], 0, 1))
+
+    found, extremes = quantiles_together(parts, fractions.tolist()), together(parts)
+
+    filled = ~np.isnan(extremes.min)
+    assert np.isnan(found[~filled]).all()
+    assert (np.diff(found[filled], axis=1) >= 0).all()
+    np.testing.assert_array_equal(found[:, 0], extremes.min)
+    np.testing.assert_array_equal(found[:, -1], extremes.max)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 30),
+    columns=st.integers(1, 30),
+    digits=st.sampled_from([15, 2, 1]),
+    fractions=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+)
+def test_quantiles_equal_exactextracts_on_random_polygons_and_values(
+    seed: int, rows: int, columns: int, digits: int, fractions: list[float]
+) -> None:
+    random = np.random.default_rng(seed)
+    raster = random.uniform(-0.2, 1.0, (rows, columns)).round(digits)
+    raster[random.random(raster.shape) < 0.2] = -9
+    angles = np.sort(random.uniform(0, 2 * np.pi, 8))
+    reach = random.uniform(0.5, max(rows, columns) / 2, 8)
+    shape = shapely.Polygon(np.column_stack([columns / 2 + reach * np.cos(angles), rows / 2 + reach * np.sin(angles)]))
+    source = NumPyRasterSource(raster, 0, 0, columns, rows, nodata=-9, srs_wkt=UTM.to_wkt())
+    frame = geopandas.GeoDataFrame(geometry=[shape.buffer(0)], crs=UTM)
+    asked = [f"q{i}=quantile(q={fraction})" for i, fraction in enumerate(fractions)]
+    theirs = exact_extract(source, frame, [*asked, "values", "coverage"], output="pandas").iloc[0]
+    seen, covered = (np.asarray(theirs[name], dtype=np.float64) for name in ("values", "coverage"))
+
+    ours = quantiles(seen, Coverage.of([(np.arange(len(seen)), covered)]).weights, fractions)
+
+    # It appends the percentage to the names.
+    by_number = {int(name[1:].partition("_")[0]): value for name, value in theirs.items() if name.startswith("q")}
+    expected = [np.nan if by_number[i] is None else float(by_number[i]) for i in range(len(fractions))]
+    np.testing.assert_allclose(ours, [expected], rtol=1e-9, atol=1e-12)
+
+
+def test_quantiles_by_example() -> None:
+    values = np.array([3.0, 1.0, 2.0, 2.0, 7.0, 10.0, 20.0])
+    weights = np.array([1.0, 1.0, 0.5, 0.5, 0.25, 1.0, 3.0])
+    coverage = Coverage(np.array([0, 4, 4, 5, 7]), np.arange(7), weights)
+
+    found = quantiles(values, coverage.weights, (0.0, 0.25, 0.5, 1.0))
+
+    np.testing.assert_allclose(
+        found,
+        [
+            [1.0, 1.5, 2.0, 3.0],  # of 1, 2 (its two halves are one) and 3
+            [np.nan] * 4,
+            [7.0] * 4,
+            [10.0, 12.5, 15.0, 20.0],  # of two values it is the line from one to the other, whatever their weights
+        ],
+    )
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 300), weight=st.sampled_from([1.0, 0.3]))
+def test_with_equal_weights_quantiles_are_numpys(seed: int, count: int, weight: float) -> None:
+    values = np.random.default_rng(seed).standard_normal(count)
+    coverage = Coverage.of([(np.arange(count), np.full(count, weight))])
+
+    found = quantiles(values, coverage.weights, FRACTIONS)
+
+    np.testing.assert_allclose(found[0], np.quantile(values, FRACTIONS), rtol=1e-9, atol=1e-12)
+
+
+def test_quantiles_of_no_polygon_and_of_no_cell_are_none() -> None:
+    assert quantiles(np.empty(0), Coverage.of([]).weights, FRACTIONS).shape == (0, len(FRACTIONS))
+    assert np.isnan(quantiles(np.empty(0), Coverage(np.zeros(3, np.int64), *[np.empty(0)] * 2).weights, (0.5,))).all()
