@@ -1,16 +1,18 @@
+import io
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon import results
 from satcommon.errors import ObjectMissingError
 from satcommon.objects import ObjectStore
-from satcommon.results import SCHEMA
+from satcommon.results import QUANTILES, SCHEMA
 
 DAY = date(2026, 5, 1)
 
@@ -161,3 +163,57 @@ def test_changed_rows_are_those_that_are_new_gone_or_another(
     found = results.changed_rows(table(before, set()), table(after, edits))
 
     assert found == len(before ^ after) + len(before & after & edits)
+
+
+# --- quantiles, which only some versions have ------------------------------------------------------------------------
+
+
+def as_once(table: pa.Table) -> bytes:
+    """An object as it was written before there were quantiles."""
+    sink = io.BytesIO()
+    pq.write_table(table.drop_columns(list(QUANTILES)), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def with_quantiles(count: int) -> pa.Table:
+    """Rows of which some have quantiles of some layers."""
+    lists = [None if i % 2 else [i / 10, i / 5] for i in range(count)]
+    at = SCHEMA.get_field_index("ndvi_quantiles")
+    return some_rows(count).set_column(at, SCHEMA.field(at), pa.array(lists, pa.list_(pa.float64())))
+
+
+@pytest.mark.parametrize("count", [0, 12])
+def test_without_quantiles_an_object_has_the_bytes_that_it_had_before_there_were_any(count: int) -> None:
+    assert results.encode(some_rows(count)) == as_once(some_rows(count))
+
+
+@pytest.mark.parametrize("count", [0, 12])
+def test_an_object_without_the_columns_is_read_with_nulls_in_them(count: int) -> None:
+    old = as_once(some_rows(count))
+
+    assert results.decode(old).schema.equals(SCHEMA)
+    assert results.decode(old).equals(some_rows(count))
+    assert results.decode(old, ["field", "lst_c_quantiles"]).to_pydict() == {
+        "field": [f"f{i:03}" for i in range(count)],
+        "lst_c_quantiles": [None] * count,
+    }
+    assert results.decode(old, ["field"]).column_names == ["field"]
+
+
+def test_rows_with_quantiles_and_without_are_read_as_they_were_written() -> None:
+    table = with_quantiles(12)
+
+    back = results.decode(results.encode(table))
+
+    assert back.schema.equals(SCHEMA)
+    assert back.equals(table)
+    assert back["ndvi_quantiles"].null_count == 6
+
+
+def test_rows_of_old_and_new_objects_are_compared_and_joined() -> None:
+    old, new = results.decode(as_once(some_rows(12))), results.decode(results.encode(with_quantiles(12)))
+
+    assert results.changed_rows(old, some_rows(12)) == 0
+    assert results.changed_rows(old, new) == results.changed_rows(new, old) == 6
+    joined = pa.concat_tables([results.only(old, ["f000"]), results.without(new, ["f000"])])
+    assert results.decode(results.encode(joined))["ndvi_quantiles"].null_count == 7

@@ -25,6 +25,7 @@ _DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_TOLD}}})\.parquet$")
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
+QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)  # columns that only some versions fill
 
 
 class Status(StrEnum):
@@ -48,6 +49,7 @@ def _schema() -> pa.Schema:
     ]
     size = [pa.field("cell_count", pa.int32()), pa.field("inside_fraction", pa.float64())]
     numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in LAYERS for statistic in STATISTICS]
+    quantiles = [pa.field(name, pa.list_(pa.float64())) for name in QUANTILES]
     means = [pa.field(f"{band}_mean", pa.float64()) for band in BANDS]
     state = [
         pa.field("planting_date", pa.date32()),
@@ -65,7 +67,7 @@ def _schema() -> pa.Schema:
         pa.field("geometry_digest", pa.string()),
         pa.field("algorithm_version", pa.string()),
     ]
-    return pa.schema([*one, *status, *parts, *size, *numbers, *means, *state, *inputs])
+    return pa.schema([*one, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs])
 
 
 SCHEMA = _schema()
@@ -74,6 +76,8 @@ SCHEMA = _schema()
 Fractions are of the field's covered cells (`observed`) or of those observed (the others), by weight; `cell_count`
 counts the cells that the version's coverage rule takes; statistics are over clear cells, NDVI and NDMI without unit,
 `lst_c` in degrees Celsius, band means in reflectance (`lwir11` in kelvin); `_e4` columns are integers in 1e-4 (days).
+`_quantiles` are lists of those that the algorithm version asks for, in its order; null where it asks for none, or where
+the layer has no valid clear cell.
 `item_ids` is a JSON list of the acquisitions that provide an observed cell of the field, in the order in which they
 were laid; `sensed_at` is the time of the one that provides most of its observed cells, by weight, the first of them
 where several do; both are null where no cell is observed.
@@ -86,9 +90,14 @@ def empty() -> pa.Table:
 
 
 def encode(table: pa.Table) -> bytes:
-    """The bytes of an object; rows are sorted by field first."""
+    """The bytes of an object; rows are sorted by field first.
+
+    A column of `QUANTILES` that no row has is left out: without them an object is what it was before they came.
+    """
+    table = table.cast(SCHEMA).sort_by("field").combine_chunks()
+    table = table.drop_columns([name for name in QUANTILES if table[name].null_count == table.num_rows])
     sink = io.BytesIO()
-    pq.write_table(table.cast(SCHEMA).sort_by("field").combine_chunks(), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -120,8 +129,16 @@ def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.T
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """The rows of an object's bytes. One thread reads them: a pool takes longer than a small object needs."""
-    return pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
+    """The rows of an object's bytes. One thread reads them: a pool takes longer than a small object needs.
+
+    Columns of `QUANTILES` that the object has not are null.
+    """
+    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
+    for place, name in enumerate(SCHEMA.names if columns is None else columns):
+        if name in QUANTILES and name not in table.column_names:
+            column = SCHEMA.field(name)
+            table = table.add_column(place, column, pa.nulls(table.num_rows, column.type))
+    return table
 
 
 def only(table: pa.Table, fields: list[str]) -> pa.Table:
