@@ -51,8 +51,13 @@ def closed(system: Engine, satctl: Satctl) -> Environment:
     satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
     satctl("fields", "add", "=1+1", "--planted", "2025-05-01", "--wkt", INSIDE)
     env = Environment(settings(), system)
-    with reading(system) as connection:
-        bbox_id = region(connection, "S").bbox_id
-    closer = Closer(system, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
-    assert len(list(closer.history(env.source(), LAST, lambda _day, _answer: None))) == 4
+    assert close(env, LAST) == 4
     return env
+
+
+def close(env: Environment, last: date) -> int:
+    """Close region S through a day; gives how many days that were."""
+    with reading(env.engine) as connection:
+        bbox_id = region(connection, "S").bbox_id
+    closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
+    return len(list(closer.history(env.source(), last, lambda _day, _answer: None)))

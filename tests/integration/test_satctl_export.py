@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from satcommon.environment import Environment
 from satcommon.errors import StoreError
 from satcommon.processing import Processor
 from satcommon.replay import replay
+from satcommon.settings import settings
 from satctl.writers import open_writer
 
-from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl
+from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl, close
 
-LISTS = ("state_days", "state_ndvi_e4")
+LISTS = ("state_days", "state_ndvi_e4", *results.QUANTILES)
 LATER = INSIDE.replace("40.5", "40.55")
 SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json")
 Export = Callable[..., Path]
@@ -99,17 +100,17 @@ def read_csv(file: Path) -> Rows:
     types = {"algorithm_version": pa.string()}
     options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
     rows: Rows = pa.csv.read_csv(file, convert_options=options).to_pylist()
-    return [row | {name: json.loads(row[name]) for name in LISTS} for row in rows]
+    return [row | {name: json.loads(row[name]) for name in LISTS if row[name] is not None} for row in rows]
 
 
 def read_frame(frame: geopandas.GeoDataFrame) -> Rows:
     def plain(name: str, value: Any) -> Any:
         if isinstance(value, list | np.ndarray):
             return list(value)
-        if name in LISTS:
-            return json.loads(value)
         if value is None or pd.isna(value):
             return None
+        if name in LISTS:
+            return json.loads(value)
         if isinstance(value, pd.Timestamp):
             return value.to_pydatetime() if name == "sensed_at" else value.date()
         return value
@@ -137,6 +138,31 @@ def test_what_is_read_back_is_what_is_published(kind: str, closed: Environment, 
         expected = [row | {"field": "'=1+1"} for row in expected]
     assert rows == expected
     assert [list(row) for row in rows] == [list(row) for row in expected]
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_rows_with_quantiles_are_written_beside_those_of_objects_without_the_columns(
+    kind: str, closed: Environment, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, file = tmp_path / "algorithms.toml", tmp_path / f"rows.{kind}"
+    versions.write_text("[spread]\nbased_on = '1'\nquantiles = [0.1, 0.5, 0.9]\n")
+    monkeypatch.setenv("SATFIELDS_ALGORITHMS", str(versions))
+    settings.cache_clear()
+    satctl("regions", "pin", "S", "spread")
+    close(closed, LAST + timedelta(days=4))  # by the new version; what is closed already waits for the replay
+
+    satctl("export", "S", "--output", str(file))
+
+    rows = READERS[kind](file)
+    with reading(closed.engine) as connection:
+        keys = ledger.published_keys(connection, 1, FIRST, date.max)
+    expected = [row for _, key in sorted(keys.items()) for row in results.read(closed.store(), key).to_pylist()]
+    assert [{name: row[name] for name in results.SCHEMA.names if name != "field"} for row in rows] == [
+        {name: value for name, value in row.items() if name != "field"} for row in expected
+    ]
+    has = [row["ndvi_quantiles"] is not None for row in rows]
+    assert has == [row["algorithm_version"] != "1" and row["ndvi_mean"] is not None for row in rows]
+    assert set(has) == {False, True}
 
 
 @pytest.mark.parametrize("kind", ["geoparquet", "gpkg", "geojson"])

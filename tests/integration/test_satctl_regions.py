@@ -7,7 +7,10 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from satcommon import results
 from satcommon.algorithm import resolved
 from satcommon.db import ledger
 from satcommon.db.engine import reading
@@ -19,7 +22,7 @@ from satcommon.replay import replay
 from satcommon.settings import settings
 from sqlalchemy import Engine
 
-from tests.integration.satctl_world import BOUNDS, FIRST, LAST, Satctl, triangle
+from tests.integration.satctl_world import BOUNDS, FIRST, LAST, Satctl, close, triangle
 
 
 @pytest.fixture
@@ -184,6 +187,55 @@ def test_a_region_is_recomputed_by_the_version_that_it_is_pinned_to(
     assert (tmp_path / "back.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
 
 
+def objects(env: Environment) -> dict[date, bytes]:
+    """The published objects of region S, by day."""
+    with reading(env.engine) as connection:
+        keys = ledger.published_keys(connection, region(connection, "S").bbox_id, date.min, date.max)
+    return {day: env.store().get(key) for day, key in keys.items()}
+
+
+def test_quantiles_come_and_go_with_the_version_and_change_nothing_else(
+    closed: Environment, satctl: Satctl, versions: Path
+) -> None:
+    versions.write_text("[spread]\nbased_on = '1'\nquantiles = [0, 0.5, 1]\n")
+    before = objects(closed)
+    assert not set(results.QUANTILES) & {name for data in before.values() for name in columns(data)}
+
+    satctl("regions", "pin", "S", "spread")
+    close(closed, LAST + timedelta(days=1))
+    satctl("audit", "--deep")  # objects with the columns and without
+    drain(closed)
+    satctl("audit", "--deep")
+    after = {day: results.decode(data).to_pylist() for day, data in objects(closed).items()}
+
+    seen = 0
+    for day, data in before.items():
+        for old, new in zip(results.decode(data).to_pylist(), after[day], strict=True):
+            changed = {name for name in new if new[name] != old[name]}
+            assert changed <= {*results.QUANTILES, "algorithm_version"}
+            for layer in results.LAYERS:
+                assert (new[f"{layer}_quantiles"] is None) == (new[f"{layer}_mean"] is None)
+                if found := new[f"{layer}_quantiles"]:
+                    seen += 1
+                    assert (found[0], found[-1]) == (new[f"{layer}_min"], new[f"{layer}_max"])
+                    assert found == sorted(found)
+    assert seen > 1
+    shown = next(row for rows in after.values() for row in rows if row["ndvi_quantiles"])
+    told = satctl("history", "=1+1", str(shown["day"])).stdout
+    rounded = ", ".join(f"{value:.2f}" for value in shown["ndvi_quantiles"])
+    assert f"[{rounded}]" in told
+    satctl("regions", "pin", "S", "1")
+    drain(closed)
+    back = objects(closed)
+    assert {day: back[day] for day in before} == before
+
+
+def columns(data: bytes) -> list[str]:
+    """Those that an object holds."""
+    names: list[str] = pq.read_schema(pa.BufferReader(data)).names
+    return names
+
+
 def test_a_version_whose_rules_were_edited_is_refused_until_the_region_is_pinned_anew(
     closed: Environment, satctl: Satctl, tmp_path: Path, versions: Path
 ) -> None:
@@ -201,7 +253,7 @@ def test_a_version_whose_rules_were_edited_is_refused_until_the_region_is_pinned
 
 
 def test_versions_are_listed_with_their_rules_and_regions(system: Engine, satctl: Satctl, versions: Path) -> None:
-    versions.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\n")
+    versions.write_text("[edge]\nbased_on = '1'\ndilate_cells = 2\nquantiles = [0, 0.25, 0.5]\n")
     version = resolved("edge")
     for name in ("A", "B"):
         satctl("regions", "add", name, "--bounds", *BOUNDS)
@@ -215,9 +267,10 @@ def test_versions_are_listed_with_their_rules_and_regions(system: Engine, satctl
 
     assert ["1", version] in table
     assert ["dilate_cells", "0", "2"] in table
+    assert ["quantiles", "none", "0,", "0.25,", "0.5"] in table
     assert ["regions", "A", "B"] in table
     assert [(one["version"], one["regions"]) for one in listed] == [("1", ["A"]), (version, ["B"])]
-    assert listed[1]["rules"] == listed[0]["rules"] | {"dilate_cells": 2}
+    assert listed[1]["rules"] == listed[0]["rules"] | {"dilate_cells": 2, "quantiles": [0, 0.25, 0.5]}
     assert f"version '{version}' is not known here; B can't be computed" in lost.stderr
     assert listed_lost[1] == {"version": version, "rules": None, "regions": ["B"]}
 

@@ -577,7 +577,10 @@ def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World) -> Non
 
 @pytest.mark.parametrize("failing", ["f1", "f2"])
 def test_rows_of_two_kernels_in_one_object(farm: World, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One field could not be recomputed by the new version: the others go on from their own rows."""
+    """One field could not be recomputed by the new version: the others go on from their own rows.
+
+    Its rows are copied out of objects without columns that those of the new version have.
+    """
     observe = FailingProcessor.observe
 
     def without_one(self, place, scene, subjects, rules, work):  # type: ignore[no-untyped-def]
@@ -592,6 +595,9 @@ def test_rows_of_two_kernels_in_one_object(farm: World, failing: str, monkeypatc
     monkeypatch.setattr(FailingProcessor, "observe", without_one)
     farm.replay(WEST)
     monkeypatch.setattr(FailingProcessor, "observe", observe)
+    has = {name: row["ndvi_quantiles"] is not None for name, row in farm.rows(WEST, day(1)).items()}
+    assert has == {name: name != failing for name in has}
+    assert len(has) > 1
 
     assert realtime(farm).finish() == "CLOSED"
 

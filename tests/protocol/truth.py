@@ -62,6 +62,7 @@ def with_other_version() -> Iterator[None]:
         whole_cells=0.4,
         min_observed=0.6,
         kernel_size=2,
+        quantiles=(0.1, 0.5, 0.9),
     )
     algorithms._ALGORITHMS[OTHER_VERSION] = second
     try:

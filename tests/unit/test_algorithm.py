@@ -40,6 +40,7 @@ def test_version_1_has_the_numbers_that_it_always_had() -> None:
         "min_clear_full": 0.9,
         "kernel_size": 8,
         "kernel_tau_days": 16.0,
+        "quantiles": [],
     }
 
 
@@ -70,6 +71,7 @@ def test_a_version_s_name_is_known_by_heart(file: Path) -> None:
         EDGE.replace("10", "10.0"),
         EDGE.replace('["shadow", "cloud"]', '["cloud", "shadow", "cloud"]'),
         EDGE + "min_clear = 0.3\n",  # is so anyway
+        EDGE + "quantiles = []\n",  # likewise
         "# said otherwise\n" + EDGE,
     ],
 )
@@ -79,6 +81,17 @@ def test_the_same_rules_have_the_same_name(same: str, file: Path) -> None:
     file.write_text(same)
 
     assert resolved("edge") == before
+
+
+def test_quantiles_are_asked_for_by_a_version_of_the_file(file: Path) -> None:
+    file.write_text("[median]\nbased_on = '1'\nquantiles = [0, 0.5, 1]\n")
+
+    made = algorithm(resolved("median"))
+
+    assert made.quantiles == (0.0, 0.5, 1.0)
+    assert made.rules == algorithm("1").rules | {"quantiles": [0.0, 0.5, 1.0]}
+    assert made.version == "median@8ae6d131"
+    assert made.coverage_rule == algorithm("1").coverage_rule  # coverage is not computed anew for them
 
 
 @pytest.mark.parametrize(
@@ -96,6 +109,7 @@ def test_the_same_rules_have_the_same_name(same: str, file: Path) -> None:
         "min_clear_full = 0.8",
         "kernel_size = 4",
         "kernel_tau_days = 8",
+        "quantiles = [0.5]",
     ],
 )
 def test_a_rule_that_is_edited_makes_another_version_and_the_former_one_is_refused(rule: str, file: Path) -> None:
@@ -151,6 +165,19 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
         (
             "[edge]\nbased_on = '1'\nclear_classes = 'clear'",
             r"\[edge\] clear_classes = 'clear': expected a list of names",
+        ),
+        (
+            "[edge]\nbased_on = '1'\nquantiles = [0.5, 0.1]",
+            r"\[edge\] quantiles = \[0.5, 0.1\]: expected fractions that ascend, each of them once",
+        ),
+        ("[edge]\nbased_on = '1'\nquantiles = [0.5, 0.5]", r"\[edge\] quantiles = .*: expected fractions that ascend"),
+        ("[edge]\nbased_on = '1'\nquantiles = [50]", r"\[edge\] quantiles = \[50\]: expected less than or equal to 1"),
+        ("[edge]\nbased_on = '1'\nquantiles = [-0.1]", r"\[edge\] quantiles = .*: expected greater than or equal to 0"),
+        ("[edge]\nbased_on = '1'\nquantiles = ['median']", r"\[edge\] quantiles = .*: expected a valid number"),
+        ("[edge]\nbased_on = '1'\nquantiles = 0.5", r"\[edge\] quantiles = 0.5: expected a list of numbers"),
+        (
+            f"[edge]\nbased_on = '1'\nquantiles = {[n / 20 for n in range(21)]}",
+            r"\[edge\] quantiles = .* at most 20 items",
         ),
         ("[edge]\nbased_on = '1'\nclear_classes = []", r"\[edge\] clear_classes = \[\]: .* at least 1 item"),
         ("[edge]\nbased_on = '1'\nclear_classes = ['nodata']", r"\[edge\]: clear_classes can't hold nodata"),

@@ -303,10 +303,15 @@ def test_temperatures_are_in_kelvin_by_band_and_in_celsius_by_layer(store_folder
     assert row["lst_c_stdev"] == pytest.approx(0, abs=1e-9)
 
 
-def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(store_folder: Path) -> None:
+@pytest.mark.parametrize("quantiles", [(), (0.0, 0.1, 0.5)])
+def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(
+    store_folder: Path, quantiles: tuple[float, ...]
+) -> None:
     red = np.random.default_rng(2).integers(1100, 3000, (GRID.height, GRID.width)).astype(np.uint16)
     world = World(store_folder, classes(), red=red, nir=5000)
+    world.rules = replace(RULES, quantiles=quantiles)
     many = {f"f{i}": box(3 + 17.3 * i, 2.1 + i, 14.7 + 17.3 * i, 9.9 + i) for i in range(20)}
+    many |= {f"wide{i}": box(3 + 7.3 * i, 0.4, 590, 39.1) for i in range(4)}  # more cells than are computed at once
 
     together = world.observe(**many)
     backwards = world.observe(**dict(reversed(many.items())))
@@ -314,6 +319,72 @@ def test_a_fields_numbers_are_the_same_bits_alone_and_among_others(store_folder:
     assert together == backwards
     for name, shape in many.items():
         assert world.observe(**{name: shape})[name] == together[name]
+
+
+# --- quantiles -------------------------------------------------------------------------------------------------------
+
+ABOVE, BELOW = box(10, 0.5, 20, 9.5), box(10, 20.5, 20, 29.5)
+
+
+def speckled(folder: Path) -> World:
+    """NDVI and temperature are nowhere the same twice; below row 20 all is cloud. It has no band for NDMI."""
+    sky = classes()
+    sky[20:] = CLOUD
+    red = 1001 + np.random.default_rng(5).permutation(sky.size).reshape(sky.shape)
+    return World(folder, sky, red=red, nir=5000, lwir11=30_000 + red)
+
+
+def test_a_version_that_asks_for_quantiles_has_them_of_each_layer(store_folder: Path) -> None:
+    world = speckled(store_folder)
+    asked = (0.05, 0.5, 1.0)
+    world.rules = replace(RULES, quantiles=asked, whole_cells=0.6)
+
+    row = world.observe(f=ABOVE)["f"]
+
+    cells = np.s_[1:9, 10:20]  # of the rows above and below them half is covered
+    red = world.united.layers.bands["red"][cells].astype(float) * 1e-4 - 0.1
+    ndvi = (0.4 - red) / (0.4 + red)
+    celsius = world.united.layers.bands["lwir11"][cells].astype(float) * 0.01 - 273.15
+    assert row["ndvi_quantiles"] == pytest.approx(np.quantile(ndvi, asked), rel=1e-9)
+    assert row["lst_c_quantiles"] == pytest.approx(np.quantile(celsius, asked), rel=1e-9)
+    assert row["ndvi_quantiles"][-1] == row["ndvi_max"]
+    assert row["ndmi_quantiles"] is None
+
+
+def test_a_cell_counts_in_quantiles_by_its_covered_part(store_folder: Path) -> None:
+    world = speckled(store_folder)
+    world.rules = replace(RULES, quantiles=(0.5,))
+
+    [whole] = world.observe(f=ABOVE)["f"]["ndvi_quantiles"]
+    [sliver] = world.observe(f=box(10, 0.999, 20, 9.001))["f"]["ndvi_quantiles"]
+    [left_out] = world.observe(f=box(10, 1, 20, 9))["f"]["ndvi_quantiles"]
+
+    assert abs(sliver - left_out) < abs(whole - left_out)
+
+
+@pytest.mark.parametrize("quantiles", [(), (0.5,)])
+def test_a_field_without_a_clear_cell_has_no_quantiles_nor_has_a_version_that_asks_for_none(
+    store_folder: Path, quantiles: tuple[float, ...]
+) -> None:
+    world = speckled(store_folder)
+    world.rules = replace(RULES, quantiles=quantiles)
+
+    rows = world.observe(clear=ABOVE, cloudy=BELOW)
+    nothing = world.observe(SceneInput(NO_OVERPASS), clear=ABOVE)["clear"]
+
+    assert (rows["clear"]["ndvi_quantiles"] is None) == (not quantiles)
+    assert rows["cloudy"]["ndvi_quantiles"] is rows["cloudy"]["lst_c_quantiles"] is nothing["ndvi_quantiles"] is None
+
+
+def test_quantiles_are_the_only_difference_that_asking_for_them_makes(store_folder: Path) -> None:
+    world = speckled(store_folder)
+    without = world.observe(a=ABOVE, b=BELOW)
+    world.rules = replace(RULES, quantiles=(0.25, 0.75))
+
+    asked = world.observe(a=ABOVE, b=BELOW)
+
+    for name, row in asked.items():
+        assert {key for key in row if row[key] != without[name][key]} <= {"ndvi_quantiles", "lst_c_quantiles"}
 
 
 # --- masks that are grown --------------------------------------------------------------------------------------------

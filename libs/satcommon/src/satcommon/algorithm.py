@@ -13,10 +13,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from satcommon.errors import AlgorithmError
@@ -34,7 +35,14 @@ def _class_of(name: object) -> object:
     return names[name]
 
 
+def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if any(one >= other for one, other in pairwise(fractions)):
+        raise ValueError("expected fractions that ascend, each of them once")
+    return fractions
+
+
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
+Fractions = Annotated[tuple[Fraction, ...], Field(max_length=20), AfterValidator(_ascending)]
 Classes = tuple[Annotated[PixelClass, BeforeValidator(_class_of)], ...]
 
 
@@ -57,6 +65,7 @@ class Algorithm:
         min_clear_full: clear part of the field from which a row is "clear".
         kernel_size: K, the clear observations that smoothed NDVI remembers.
         kernel_tau_days: tau of the kernel's weights exp(-age / tau).
+        quantiles: which quantiles of each layer rows bear, as fractions; empty: none.
     """
 
     version: str
@@ -72,6 +81,7 @@ class Algorithm:
     min_clear_full: Fraction
     kernel_size: int = Field(ge=1, le=1000, strict=True)
     kernel_tau_days: float = Field(gt=0, strict=True)
+    quantiles: Fractions
 
     @model_validator(mode="after")
     def _agree(self) -> Algorithm:
@@ -89,9 +99,10 @@ class Algorithm:
     def rules(self) -> dict[str, Any]:
         """Every rule by its name, as JSON has them."""
         rules = {name: value for name, value in asdict(self).items() if name != "version"}
-        return rules | {
+        classes = {
             name: sorted({one.name.lower() for one in rules[name]}) for name in ("clear_classes", "dilate_classes")
         }
+        return rules | classes | {"quantiles": list(self.quantiles)}
 
     @property
     def coverage_rule(self) -> str:
@@ -129,6 +140,7 @@ _ALGORITHMS = {
         min_clear_full=0.9,
         kernel_size=8,
         kernel_tau_days=16.0,
+        quantiles=(),
     )
 }
 
@@ -235,7 +247,8 @@ def _wrong(where: str, error: Mapping[str, Any], table: Mapping[str, Any]) -> st
     """What is wrong with a table, of what pydantic says."""
     if not error["loc"]:
         return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-    said = error["msg"].removeprefix("Value error, ")
-    said = said.replace("Input should be", "expected").replace("a valid tuple", "a list of names")
     key = str(error["loc"][0])
+    listed = "a list of numbers" if key == "quantiles" else "a list of names"
+    said = error["msg"].removeprefix("Value error, ")
+    said = said.replace("Input should be", "expected").replace("a valid tuple", listed)
     return f"{where} {key} = {table.get(key)!r}: {said}"

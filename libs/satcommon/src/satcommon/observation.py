@@ -21,7 +21,7 @@ from satcommon.ranges import Ranges
 from satcommon.results import SCHEMA, STATISTICS, Status
 from satcommon.scenes.cog import SceneReader
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
-from satcommon.statistics import weight_where, weighted, weighted_mean
+from satcommon.statistics import quantiles, weight_where, weighted, weighted_mean
 
 _ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
 
@@ -192,9 +192,11 @@ def _seen(
     weights = coverage.weights.where(clear_cells)
     own = {name: values[clear_cells] for name, values in cells.items() if name in BANDS}
     for name, (values, valid) in layers(own).items():
-        every = valid.all()
-        found = weighted(values if every else values[valid], weights.where(valid))
+        values, own_weights = (values, weights) if valid.all() else (values[valid], weights.where(valid))
+        found = weighted(values, own_weights)
         columns |= {f"{name}_{s}": getattr(found, s) for s in STATISTICS}
+        if rules.quantiles:
+            columns[f"{name}_quantiles"] = quantiles(values, own_weights, rules.quantiles)
     for band, dn in own.items():
         valid = dn != NODATA
         dn, own_weights = (dn, weights) if valid.all() else (dn[valid], weights.where(valid))
@@ -251,6 +253,9 @@ def _array(values: object, column: pa.Field, count: int) -> pa.Array:
     """A column; NaN means that there is no number, so it becomes null."""
     if values is None:
         return pa.nulls(count, column.type)
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        offsets = np.arange(count + 1, dtype=np.int32) * values.shape[1]
+        return pa.ListArray.from_arrays(offsets, values.reshape(-1), mask=pa.array(np.isnan(values).all(axis=1)))
     if isinstance(values, np.ndarray):
         return pa.array(values, from_pandas=True).cast(column.type)
     return pa.array(values, column.type)

@@ -77,6 +77,8 @@ def _cell(value: Any) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list):
+        return f"[{', '.join(f'{one:,.2f}' if isinstance(one, float) else str(one) for one in value)}]"
     return str(value.value if isinstance(value, Enum) else value)
 
 

@@ -128,5 +128,7 @@ def algorithms(as_json: bool) -> None:
 def _rule(value: Any) -> str:
     """A rule's value as a cell: numbers whole, not rounded."""
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return ", ".join(map(_rule, value)) or "none"
+    if isinstance(value, str):
+        return value
     return "none" if value is None else repr(value).removesuffix(".0")
