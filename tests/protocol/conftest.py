@@ -10,30 +10,28 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests here share modules that are no tests
 
-from truth import OTHER_VERSION, with_other_version
+from truth import with_other_version
 from world import Laboratory, World
 
 from tests.conftest import bucket_variables, new_bucket
 
 
-@pytest.fixture(scope="session")
-def other_version() -> Iterator[str]:
-    """A second algorithm version, known while the tests of this folder run."""
+@pytest.fixture(scope="module", autouse=True)
+def other_version() -> Iterator[None]:
+    """A second algorithm version, known while the tests of this folder run; those of another know none."""
     with with_other_version():
-        yield OTHER_VERSION
+        yield
 
 
 @pytest.fixture(scope="session")
-def laboratory(other_version: str, sqlite_template: Path) -> Iterator[Laboratory]:
+def laboratory(sqlite_template: Path) -> Iterator[Laboratory]:
     """Ledgers and a store that worlds on SQLite use one after the other."""
     with Laboratory.on_sqlite(sqlite_template) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def cluster_laboratory(
-    other_version: str, postgres_url: str, postgres_template: str, s3_endpoint: str
-) -> Iterator[Laboratory]:
+def cluster_laboratory(postgres_url: str, postgres_template: str, s3_endpoint: str) -> Iterator[Laboratory]:
     """The same on PostgreSQL and S3."""
     with (
         bucket_variables(s3_endpoint),
