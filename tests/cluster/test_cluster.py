@@ -94,7 +94,7 @@ def test_a_late_field_is_drained_by_reprocessing(late: Late) -> None:
 
 
 def replaying() -> list[str]:
-    """The pods of replays under way; before the next late field is entered there are none."""
+    """The pods of replays under way; now and then one that finds nothing to do is among them."""
     return [pod["metadata"]["name"] for pod in runs("reprocessing") if pod["status"]["phase"] == "Running"]
 
 
@@ -104,9 +104,9 @@ def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: 
     before = {location: pods(location) for location in LOCATIONS} | {"platform": pods("webserver") | pods("daemon")}
     late.enter()
     wait_for("a replay is under way", replaying, pause=0.2)
-    (replay,) = replaying()
+    replays = replaying()
     kube.upgrade("reprocessing", "--set-string", f"image.tag={NEXT}")
-    assert replaying() == [replay], "the replay was over before the upgrade was under way"
+    assert set(replays) & set(replaying()), "the replay was over before the upgrade was under way"
     servers: list[int] = []
 
     def new_ones_serve() -> bool:
@@ -117,11 +117,12 @@ def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: 
     assert min(servers) == 2, f"servers that answered while the old ones were replaced: {servers}"
 
     wait_for("the replay is done", lambda: settled(DAYS))
-    pod = json.loads(kubectl("get", "pod", replay, "--output", "json"))
-    assert pod["spec"]["containers"][0]["image"].endswith(f"/reprocessing:{TAG}"), (
-        "it went on in the image that it began with"
-    )
-    assert pod["status"]["phase"] == "Succeeded"
+    for replay in replays:
+        pod = json.loads(kubectl("get", "pod", replay, "--output", "json"))
+        assert pod["spec"]["containers"][0]["image"].endswith(f"/reprocessing:{TAG}"), (
+            "it went on in the image that it began with"
+        )
+        assert pod["status"]["phase"] == "Succeeded"
     for name in ("ingest", "realtime"):
         assert pods(name) == before[name], "another location's pods were touched"
     assert pods("webserver") | pods("daemon") == before["platform"]
@@ -138,7 +139,7 @@ def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: 
 def kill_a_run(late: Late) -> None:
     late.enter()
     wait_for("a replay is under way", replaying, pause=0.2)
-    kubectl("delete", "pod", *replaying(), "--grace-period=0", "--force")
+    kubectl("delete", "pod", *replaying(), "--grace-period=0", "--force", "--ignore-not-found")
 
 
 def kill_the_daemon(late: Late) -> None:
