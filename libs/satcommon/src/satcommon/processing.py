@@ -24,6 +24,7 @@ from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import geometries
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
+from satcommon.db.registry import revision
 from satcommon.deadlines import Deadlines
 from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError
 from satcommon.expected import ONE_DAY
@@ -184,7 +185,8 @@ def commit(
         current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
         if now - put.at > MAX_OBJECT_AGE or (current != inputs.inputs and not last_try):
             return Outcome.START_AGAIN
-        same = region.registry_changes == inputs.registry_changes
+        # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
+        same = revision(connection) == inputs.registry
         fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
         missed = _misses(inputs, computed, current, fields)
         ledger.open_misses(connection, inputs.bbox_id, missed, now)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from satcommon.db import ledger
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Region
-from satcommon.db.registry import place
+from satcommon.db.registry import place, revision
 from satcommon.deadlines import Deadlines
 from satcommon.expected import ONE_DAY, Span, Timeline
 from satcommon.memory import without_collector
@@ -77,7 +77,7 @@ class Reading:
     inputs: DayInputs
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
-    registry_changes: int  # before `fields` were read
+    registry: int  # its revision, that `fields` are of
 
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
@@ -91,7 +91,7 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     inputs = day_inputs(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, region.registry_changes)
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, revision(connection))
 
 
 def day_inputs(

@@ -134,11 +134,12 @@ def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     Columns of `QUANTILES` that the object has not are null.
     """
     table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
-    for place, name in enumerate(SCHEMA.names if columns is None else columns):
-        if name in QUANTILES and name not in table.column_names:
+    names = SCHEMA.names if columns is None else columns
+    for name in QUANTILES:
+        if name in names and name not in table.column_names:
             column = SCHEMA.field(name)
-            table = table.add_column(place, column, pa.nulls(table.num_rows, column.type))
-    return table
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+    return table.select(names)
 
 
 def only(table: pa.Table, fields: list[str]) -> pa.Table:

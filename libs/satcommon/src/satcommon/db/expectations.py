@@ -14,12 +14,12 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, select
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
 from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.memory import without_collector
 
@@ -128,8 +128,6 @@ def expectations_change(
 ) -> Iterator[None]:
     """Lock the regions, and open what the change that is made within causes on their closed days.
 
-    It is counted, so that a commit sees by one number whether the registry is the one that was read.
-
     Args:
         connection: of a writing transaction that holds the registry's lock.
         bbox_ids: every region that the fields are, or will be, in.
@@ -144,8 +142,6 @@ def expectations_change(
     members = _members(connection, closed, field_ids)
     before = {bbox_id: timelines(connection, bbox_id, members[bbox_id]) for bbox_id in closed}
     yield
-    concerned = update(Region).where(Region.bbox_id.in_(bbox_ids))
-    connection.execute(concerned.values(registry_changes=Region.registry_changes + 1))
     members = _members(connection, closed, field_ids)
     for bbox_id in closed:
         after = timelines(connection, bbox_id, members[bbox_id])
