@@ -1,22 +1,29 @@
 #!/usr/bin/env bash
-# `make e2e_k8s` on a cluster: kubectl's own where it reaches one, else the kit's (scripts that start a real one-node
-# Kubernetes) where it lies beside the project. It says plainly where there is neither.
+# `make e2e_k8s` on a cluster: kubectl's own where that is named by E2E_K8S_CONTEXT, else the kit's (scripts that start a
+# real one-node Kubernetes) where it lies beside the project and runs none yet. It says plainly where there is neither.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kit=${K8S_KIT:-../shared/k8s-kit}
-if kubectl cluster-info > /dev/null 2>&1; then
+if [[ -n ${E2E_K8S_CONTEXT:-} ]]; then
+    [[ $(kubectl config current-context) == "$E2E_K8S_CONTEXT" ]] || {
+        echo "E2E_K8S_CONTEXT=$E2E_K8S_CONTEXT is not kubectl's current context" >&2
+        exit 1
+    }
     make e2e_k8s
     exit
 fi
 if [[ ! -x $kit/up.sh || $(id -u) != 0 ]]; then
-    echo "NOT RUN: the end-to-end test on Kubernetes. There is no cluster here (make e2e_k8s, with kubectl's context set)."
+    echo "NOT RUN: the end-to-end test on Kubernetes. There is no cluster here that may be used (E2E_K8S_CONTEXT names one)."
     exit
 fi
 cache=${K8S_CACHE:-/var/cache/k8s-kit} state=${K8S_STATE:-/var/lib/k8s-kit}
+if [[ -e $state ]]; then
+    echo "NOT RUN: the end-to-end test on Kubernetes. $state is somebody's cluster ($kit/down.sh --purge removes it)."
+    exit
+fi
 kit=$(cd "$kit" && pwd)
-# Begun anew: what a run that failed left is nothing to go on from.
-if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/down.sh" --purge && "$kit/up.sh"; }; then
+if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/up.sh"; }; then
     echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
     exit
 fi

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import shapely
 from runs import Replay
-from satcommon import coverage
+from satcommon import coverage, processing
 from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
@@ -118,6 +118,21 @@ def test_a_day_of_known_fields_decodes_joins_and_covers_no_polygon(
 
     for owner, name in ((shapely, "from_wkb"), (shapely, "from_geojson"), (shapely, "STRtree"), (coverage, "cover")):
         monkeypatch.setattr(owner, name, never)
+    world.close(WEST)
+
+    assert len(world.rows(WEST, day(CLOSED + 1))) == 20
+
+
+def test_a_day_s_commit_reads_no_field_where_the_registry_stands(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = with_others(laboratory, 20, CURRENT)
+    world.arrives(WEST, day(CLOSED + 1), "first")
+
+    def never(*_: object) -> None:
+        raise AssertionError("the fields were read again")
+
+    monkeypatch.setattr(processing, "expected_fields", never)
     world.close(WEST)
 
     assert len(world.rows(WEST, day(CLOSED + 1))) == 20

@@ -74,7 +74,7 @@ class Timeline:
 
     def carried_from(self, day: date) -> date:
         """The first of the days, without a gap and within the season, whose state is carried on into `day`."""
-        if len(self.spans) == 1:
+        if len(self.spans) == 1:  # that of nearly all fields, asked for each of them
             return self.spans[0].first
         at = bisect_right(self.spans, day, key=lambda span: span.first) - 1
         while at > 0 and self._joins(self.spans[at - 1], self.spans[at]):

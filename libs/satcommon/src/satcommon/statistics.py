@@ -111,9 +111,8 @@ def quantiles(values: NDArray[np.float64], cells: Weights, fractions: Sequence[f
         Shape (n, fractions), exactly the least value at 0 and the greatest at 1; NaN where a polygon has no cell.
     """
     count = len(cells.offsets) - 1
-    owners = np.repeat(
-        np.arange(count, dtype=np.min_scalar_type(count)), np.diff(cells.offsets)
-    )  # short ones sort faster
+    short = np.min_scalar_type(count)  # sorts faster
+    owners = np.repeat(np.arange(count, dtype=short), np.diff(cells.offsets))
     order = np.lexsort((values, owners))
     values = values[order]  # the owners were in order before
     begins = np.ones(len(values), bool)
