@@ -2,8 +2,8 @@
 
     python benchmarks/region_day.py [--quick] [--repeats 5] [--only WORLD ...] [--who NAME ...]
 
-Every figure is a process of its own that repeats its work and tells the median, the range, the processor's time of all
-threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports.
+Every figure is a process of its own that repeats its work (slow peers do it once) and tells the median, the range, the
+processor's time of all threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports.
 Absolute times are this machine's; what counts are the ratios of one run.
 """
 
@@ -282,7 +282,8 @@ def main() -> None:
         import world as worlds
 
         case = (QUICK | FULL)[options.make[0]]
-        return worlds.make(Path(options.make[1]), case.size, case.fields, case.spread, case.bands, case.days)
+        worlds.make(Path(options.make[1]), case.size, case.fields, case.spread, case.bands, case.days)
+        return None
     cases = {n: c for n, c in (QUICK if options.quick else FULL).items() if not options.only or n in options.only}
     print(f"load of the machine at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print("| world | who | s, median | range | x ours | processor s, median | x ours | peak, MiB |")
