@@ -3,8 +3,8 @@
     python benchmarks/region_day.py [--quick] [--repeats 5] [--only WORLD ...] [--who NAME ...]
 
 Every figure is a process of its own that repeats its work (slow peers do it once) and tells the median, the range, the
-processor's time of all threads, which others on the machine hardly disturb, and its peak of memory above what it had after its imports.
-Absolute times are this machine's; what counts are the ratios of one run.
+processor's time of all threads, which others on the machine hardly disturb, and its peak of memory above what it had
+after its imports. Absolute times are this machine's; what counts are the ratios of one run.
 """
 
 from __future__ import annotations

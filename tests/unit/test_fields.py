@@ -311,6 +311,20 @@ def test_the_day_from_which_a_file_s_polygon_holds_may_be_revised(connection: Co
     assert polygons(connection) == dict.fromkeys(range(12), "moved")
 
 
+def test_a_correction_to_what_a_change_says_holds_also_on_days_that_an_earlier_planting_adds(
+    connection: Connection,
+) -> None:
+    fields.register_fields(connection, [new()], NOW)
+    fields.revise_season(connection, "f", day(6), None, NOW)
+    fields.revise_geometry(connection, "f", MOVED, day(6), NOW)
+
+    assert fields.revise_geometry(connection, "f", MOVED, None, LATER)
+    assert not fields.revise_geometry(connection, "f", MOVED, None, LATER)
+    fields.revise_season(connection, "f", day(2), None, LATER)
+
+    assert polygons(connection) == dict.fromkeys(range(2, 12), "moved")
+
+
 def test_a_planting_after_the_end_begins_a_season_and_leaves_the_old_one(connection: Connection) -> None:
     start(connection)
 

@@ -396,7 +396,10 @@ def revise_geometry(
     found = field(connection, external_id)
     since = changed_from or found.planting_date
     revisions = revisions_of(connection, [found.field_id])[found.field_id]
-    if _holds_already(revisions, geometry, digest(geometry), since):
+    # A correction is also of the days that an earlier planting may add, of which a change from its day on says nothing.
+    last = next(row.kind for row in reversed(revisions) if row.geometry_digest is not None)
+    says_more = changed_from is None and last is RevisionKind.CHANGED
+    if not says_more and _holds_already(revisions, geometry, digest(geometry), since):
         return False
     seasons = seasons_of(connection, [found.field_id])[found.field_id]
     revise(connection, [replace(Change.of(found, seasons), geometry=geometry, changed_from=changed_from)], now)
