@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from satcommon.db.models import Attempt, ProcessingType
 from satcommon.grid import Bounds, Grid
 from satctl import migrations
 from shapely.geometry import box
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, event, select, text
 
 DAY = date(2026, 5, 1)
 NOW = datetime(2026, 6, 20, tzinfo=UTC)
@@ -106,6 +106,24 @@ def test_months_that_are_over_go_whole_and_of_the_others_what_is_too_old(
         "default",
     }
     assert collector.remove_attempts(ledgered, april + SECOND, NOW) == 0
+
+
+def test_whoever_writes_while_a_month_is_made_waits_and_is_not_refused(ledgered: Engine) -> None:
+    writing_now: list[Future[None]] = []
+
+    def begin(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if not writing_now and "processing_attempts_default IN ACCESS" in statement:
+            writing_now.append(pool.submit(attempt, ledgered, NOW))
+            with pytest.raises(TimeoutError):
+                writing_now[0].result(timeout=0.5)
+
+    event.listen(ledgered, "after_cursor_execute", begin)
+    with ThreadPoolExecutor(1) as pool:
+        attempts.make_months(ledgered, NOW)
+        for one in writing_now:
+            one.result()
+
+    assert attempted(ledgered) == [NOW]
 
 
 def test_collections_at_the_same_time_and_runs_that_write_lose_nothing(ledgered: Engine) -> None:

@@ -62,6 +62,8 @@ def make_months(engine: Engine, now: datetime) -> list[str]:
             first, end = (f"'{one.isoformat()}'" for one in (start, _after(start)))
             # Attaching locks these two against writers, too: they come first, while nobody waits for attempts.
             connection.execute(text("LOCK TABLE fields, bounding_boxes IN SHARE ROW EXCLUSIVE MODE"))
+            # Whoever inserts waits for the whole table, not for the default partition: there, its row would be refused.
+            connection.execute(text(f"LOCK TABLE ONLY {_TABLE} IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(text(f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE"))
             connection.execute(text(f"CREATE TABLE {name} (LIKE {_TABLE} INCLUDING DEFAULTS)"))
             among = f"created_at >= {first} AND created_at < {end}"
