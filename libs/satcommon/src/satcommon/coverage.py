@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,14 +64,6 @@ class Coverage:
         if not parts:
             return cls(offsets, np.empty(0, np.int32), np.empty(0, np.float32))
         return cls(offsets, np.concatenate([c for c, _ in parts]), np.concatenate([f for _, f in parts]))
-
-    @classmethod
-    def joined(cls, coverages: Sequence[Coverage]) -> Coverage:
-        """The polygons of some coverages, one after the other."""
-        offsets = np.zeros(sum(map(len, coverages)) + 1, dtype=np.int64)
-        np.cumsum(np.concatenate([np.diff(one.offsets) for one in coverages]), out=offsets[1:])
-        cells, fractions = ([getattr(one, name) for one in coverages] for name in ("cells", "fractions"))
-        return cls(offsets, np.concatenate(cells), np.concatenate(fractions))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -168,9 +161,6 @@ def _wkt(crs: str) -> str:
     return CRS.from_user_input(crs).to_wkt()
 
 
-_NOTHING = Coverage.of([(np.empty(0, np.int32), np.empty(0, np.float32))])
-
-
 class CoverageCache:
     """The coverage of a grid's polygons under the coverage rule of an algorithm version, by geometry digest."""
 
@@ -215,15 +205,20 @@ class CoverageCache:
 
     def _taken(self, numbers: NDArray[np.int64]) -> Coverage:
         """The coverage of polygons by their number; empty at -1. Neighbours are taken together, without a copy."""
-        if not numbers.size:
-            return Coverage.of([])
         packs = np.searchsorted(self._starts, numbers, "right") - 1
         cuts = np.flatnonzero((np.diff(numbers) != 1) | (np.diff(packs) != 0)) + 1
-        parts = []
-        for run, pack in zip(np.split(numbers, cuts), packs[[0, *cuts]], strict=True):
-            first, last = run[[0, -1]] - self._starts[pack]
-            parts.append(_NOTHING if pack < 0 else self._known[pack].part(first, last + 1))
-        return parts[0] if len(parts) == 1 else Coverage.joined(parts)
+        runs: list[tuple[Coverage, int, int]] = []
+        for first, end in pairwise([0, *cuts.tolist(), len(numbers)]):
+            if first < end and packs[first] >= 0:
+                start = self._starts[packs[first]]
+                runs.append((self._known[packs[first]], int(numbers[first]) - start, int(numbers[end - 1]) - start + 1))
+        if len(runs) == 1 and not len(cuts):
+            known, first, end = runs[0]
+            return known.part(first, end)
+        sizes = np.concatenate([*(np.diff(known.offsets) for known in self._known), [0]])[numbers]  # the last is of -1
+        entries = [(known, slice(known.offsets[first], known.offsets[end])) for known, first, end in runs]
+        joined = Coverage.of([(known.cells[some], known.fractions[some]) for known, some in entries])
+        return Coverage(np.concatenate(([0], np.cumsum(sizes))), joined.cells, joined.fractions)
 
     def _add(self, digests: Sequence[str], coverage: Coverage) -> None:
         for number, digest in enumerate(digests, self._starts[-1]):

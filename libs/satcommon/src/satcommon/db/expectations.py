@@ -66,21 +66,22 @@ def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Ti
     of_field: dict[int, _Rows] = defaultdict(list)
     for row in rows:
         of_field[row[0]].append(row)
-    return {f: Timeline(f, own[0][1], spans(monitored, *_told(own))) for f, own in of_field.items()}
+    return {f: Timeline(f, own[0][1], spans(monitored, *_revisions_and_seasons(own))) for f, own in of_field.items()}
 
 
-def _told(rows: _Rows) -> tuple[list[Revision], list[SeasonDays]]:
-    """A field's revisions, in the order in which they became known, and its seasons."""
-    if len(rows) == 1:
-        return [_revision(rows[0])], [SeasonDays(*rows[0][8:])]
-    revisions = {row[2]: _revision(row) for row in sorted(rows, key=lambda row: row[2])}
-    seasons = {row[8]: SeasonDays(*row[8:]) for row in rows}
-    return list(revisions.values()), list(seasons.values())
+def _revisions_and_seasons(rows: _Rows) -> tuple[list[Revision], list[SeasonDays]]:
+    """Of a field whose rows these are, as `_of_region` selects them; revisions in the order in which they became known.
 
-
-def _revision(row: tuple[Any, ...]) -> Revision:
-    _, _, _, kind, valid_from, geometry_digest, area, overlap, _, _ = row
-    return Revision(kind, valid_from, geometry_digest, None if overlap is None else min(1.0, overlap / area))
+    Every field has a season, so that the join with them loses none.
+    """
+    revisions: dict[int, Revision] = {}
+    seasons: dict[date, SeasonDays] = {}
+    for _, _, revision_id, kind, valid_from, digest, area, overlap, planting, end in rows:
+        revisions[revision_id] = Revision(
+            kind, valid_from, digest, None if overlap is None else min(1.0, overlap / area)
+        )
+        seasons[planting] = SeasonDays(planting, end)
+    return [revisions[one] for one in sorted(revisions)], list(seasons.values())
 
 
 _FEW = 1000
@@ -94,7 +95,7 @@ def _of_region(bbox_id: int) -> Select[Any]:
         .join(Membership, Membership.revision_id == FieldRevision.revision_id)
         .where(Membership.bbox_id == bbox_id)
     )
-    of_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
+    in_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
     return (
         select(
             Field.field_id,
@@ -110,7 +111,7 @@ def _of_region(bbox_id: int) -> Select[Any]:
         )
         .join(Season, Season.field_id == Field.field_id)
         .join(FieldRevision, FieldRevision.field_id == Field.field_id)
-        .outerjoin(Membership, of_region)
+        .outerjoin(Membership, in_region)
         .where(Field.field_id.in_(members))
     )
 
