@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+import satcommon.reading
 import shapely
 from runs import Replay
-from satcommon import coverage, processing
+from satcommon import coverage
 from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
@@ -123,7 +124,7 @@ def test_a_day_of_known_fields_decodes_joins_and_covers_no_polygon(
     assert len(world.rows(WEST, day(CLOSED + 1))) == 20
 
 
-def test_a_day_s_commit_reads_no_field_where_the_registry_stands(
+def test_the_days_of_a_history_read_fields_once_where_the_registry_stands(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = with_others(laboratory, 20, CURRENT)
@@ -132,10 +133,14 @@ def test_a_day_s_commit_reads_no_field_where_the_registry_stands(
     def never(*_: object) -> None:
         raise AssertionError("the fields were read again")
 
-    monkeypatch.setattr(processing, "expected_fields", never)
+    with monkeypatch.context() as patch:
+        patch.setattr(satcommon.reading, "timelines", never)
+        world.close(WEST)
+    world.register("f1", 0, day(CLOSED + 2))
+    world.arrives(WEST, day(CLOSED + 2), "first")
     world.close(WEST)
 
-    assert len(world.rows(WEST, day(CLOSED + 1))) == 20
+    assert [len(world.rows(WEST, day(CLOSED + n))) for n in (1, 2)] == [20, 21]
 
 
 @pytest.mark.slow

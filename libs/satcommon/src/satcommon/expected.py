@@ -1,7 +1,8 @@
 """Which field-days are expected: a field in the region, in season, active, while the region is monitored.
 
 Pure functions over what the registry holds. A field's expected days are a few spans; within a span polygon and season
-are the same. Days are `datetime.date`, both ends included; `date.max` stands for an open end.
+are the same. Days are `datetime.date`, both ends included; `date.max` stands for an open end. Named tuples, since each
+field of a region has some: they are made in a third of the time of dataclasses.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from satcommon.db.models import RevisionKind
 
 ONE_DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Days on which a field is expected in a region, with one polygon and one season."""
 
     first: date
@@ -28,8 +28,7 @@ class Span:
     inside_fraction: float
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     """A word about a field, as in `field_revisions`; later ones overlay earlier ones from their day on."""
 
     kind: RevisionKind
@@ -38,16 +37,14 @@ class Revision:
     inside_fraction: float | None  # the part of the polygon that lies in the region; None: they don't intersect
 
 
-@dataclass(frozen=True, slots=True)
-class SeasonDays:
+class SeasonDays(NamedTuple):
     """A season's days."""
 
     planting: date
     end: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """A field's expected days in a region."""
 
     field_id: int
@@ -123,7 +120,7 @@ def _plain(monitored: tuple[date, date | None], revision: Revision, season: Seas
 def _from_planting(revision: Revision, planting: date, last: date) -> Revision:
     """A correction speaks of its whole season, also where the planting was moved to an earlier day after it."""
     of_season = revision.kind is RevisionKind.CORRECTED and planting < revision.valid_from <= last
-    return replace(revision, valid_from=planting) if of_season else revision
+    return revision._replace(valid_from=planting) if of_season else revision
 
 
 def _within(first: date, last: date, planting: date, revisions: Sequence[Revision]) -> Iterator[Span]:
@@ -142,7 +139,7 @@ def _within(first: date, last: date, planting: date, revisions: Sequence[Revisio
             continue
         assert polygon.geometry_digest is not None
         if open_span and open_span.geometry_digest == polygon.geometry_digest:
-            open_span = replace(open_span, last=end)
+            open_span = open_span._replace(last=end)
             continue
         if open_span:
             yield open_span

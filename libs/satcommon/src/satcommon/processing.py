@@ -188,14 +188,12 @@ def commit(
         # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
         same = revision(connection) == inputs.registry
         fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
-        missed = _misses(inputs, computed, current, fields)
-        ledger.open_misses(connection, inputs.bbox_id, missed, now)
-        expected = {f.field_id for f in fields}
         present = set(computed.rows["field"].to_pylist())
-        gone = [
-            (f.field_id, inputs.day) for f in inputs.fields if f.external_id in present and f.field_id not in expected
-        ]
-        ledger.withdraw(connection, inputs.bbox_id, gone, now)
+        ledger.open_misses(connection, inputs.bbox_id, _misses(inputs, computed, current, fields, present), now)
+        if not same:
+            expected = {f.field_id for f in fields}
+            gone = [f.field_id for f in inputs.fields if f.external_id in present and f.field_id not in expected]
+            ledger.withdraw(connection, inputs.bbox_id, [(field_id, inputs.day) for field_id in gone], now)
         if not inputs.inputs.waits:
             errors = {f.field_id: computed.failed.get(f.external_id) for f in inputs.fields}
             ledger.record_attempts(
@@ -214,10 +212,13 @@ def commit(
         return Outcome.CLOSED
 
 
-def _misses(inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected]) -> list[OpenMiss]:
+def _misses(
+    inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected], present: Set[str]
+) -> list[OpenMiss]:
     """What the rows lack of the fields that are expected under the lock."""
-    was = {f.field_id: f for f in inputs.fields}
-    present = set(computed.rows["field"].to_pylist())
+    if fields is inputs.fields and current == inputs.inputs and not current.waits:  # nearly always
+        fields = [f for f in fields if f.external_id not in present]
+    was = {f.field_id: f for f in inputs.fields} if fields else {}
     found = []
     for one in fields:
         cause = _cause(inputs, computed, current, was.get(one.field_id), one, present)

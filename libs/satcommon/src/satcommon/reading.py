@@ -5,10 +5,13 @@ Objects are opened through the keys that are read here, never looked up again; t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
+from weakref import ReferenceType, ref
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Engine, Row
 
 from satcommon.db import ledger
 from satcommon.db.expectations import timelines
@@ -21,8 +24,7 @@ from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject
 from satcommon.scenes.source import Due, Place
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """A field that is expected on a day."""
 
     line: Timeline
@@ -86,12 +88,13 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     here = ledger.region_day(connection, bbox_id, day)
     if here is not None and here.closed_at is not None:
         return None
-    fields = expected_fields(connection, bbox_id, day)
+    registry = revision(connection)
+    fields = _expected(_latest.of(connection, bbox_id, registry), day)
     earliest = min((f.carried_from for f in fields), default=day)
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     inputs = day_inputs(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, revision(connection))
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, registry)
 
 
 def day_inputs(
@@ -127,9 +130,36 @@ def days_between(first: date, last: date) -> list[date]:
     return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
-@without_collector()
 def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:
     """The fields that are expected on a day, by external id."""
-    lines = timelines(connection, bbox_id).values()
-    found = [Expected(line, span, day) for line in lines if (span := line.at(day)) is not None]
-    return tuple(sorted(found, key=lambda f: f.line.external_id))
+    return _expected(_by_name(connection, bbox_id), day)
+
+
+@without_collector()
+def _expected(lines: Sequence[Timeline], day: date) -> tuple[Expected, ...]:
+    return tuple([Expected(line, span, day) for line in lines if (span := line.at(day)) is not None])
+
+
+def _by_name(connection: Connection, bbox_id: int) -> list[Timeline]:
+    return sorted(timelines(connection, bbox_id).values(), key=lambda line: line.external_id)
+
+
+class _Latest:
+    """The timelines of the region that was read last: while the registry's revision is the same, so are they.
+
+    A history reads them for every day. Of reading transactions only: a revision that a writer sees may be rolled back.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[ReferenceType[Engine], int, int] | None = None
+        self._lines: list[Timeline] = []
+
+    def of(self, connection: Connection, bbox_id: int, registry: int) -> list[Timeline]:
+        asked = (ref(connection.engine), bbox_id, registry)
+        if asked != self._known:
+            self._lines = _by_name(connection, bbox_id)
+            self._known = asked
+        return self._lines
+
+
+_latest = _Latest()

@@ -235,10 +235,10 @@ class SceneReader:
 
         def read(dataset: DatasetReader, buffer: NDArray[np.uint16], run: Run, bands: list[int]) -> None:
             """Decode bands of a run of tiles, and take their cells."""
-            these = layout.order[run.first : run.last]
+            these = layout.order[run.first : run.last].astype(np.intp)  # else each band would convert it for itself
             at = cells[these]
             rows = at // self.grid.width
-            at = at - rows * self.grid.width - run.left + (rows - run.top) * run.width
+            at = (at - rows * self.grid.width - run.left + (rows - run.top) * run.width).astype(np.intp)
             for n, tile in self._decoded(dataset, buffer, run, bands):
                 raster = rasters[n - 1]
                 if raster.size < cells.size:
