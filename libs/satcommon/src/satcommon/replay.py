@@ -225,10 +225,9 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
         stopped = {f for f, name, equal in zip(own, names, same, strict=True) if equal and name in before.fields}
         active = {f for f in own if f not in stopped}
         done.steps += [(f, day) for f in own]
-        table = pa.concat_tables([results.without(published, [*names, *gone]), rows])
-        changed = results.changed_rows(published, table)
+        changed = results.changed_rows(results.only(published, [*names, *gone]), rows)
         if changed or day in done.spoilt:
-            done.tables[day] = table
+            done.tables[day] = pa.concat_tables([results.without(published, [*names, *gone]), rows])
             done.changed_rows += changed
     done.unfinished = sorted(active)
     return done
