@@ -151,15 +151,13 @@ class _Latest:
     """
 
     def __init__(self) -> None:
-        self._known: tuple[ReferenceType[Engine], int, int] | None = None
-        self._lines: list[Timeline] = []
+        self._known: tuple[tuple[ReferenceType[Engine], int, int], list[Timeline]] | None = None
 
     def of(self, connection: Connection, bbox_id: int, registry: int) -> list[Timeline]:
-        asked = (ref(connection.engine), bbox_id, registry)
-        if asked != self._known:
-            self._lines = _by_name(connection, bbox_id)
-            self._known = asked
-        return self._lines
+        asked, known = (ref(connection.engine), bbox_id, registry), self._known
+        if known is None or known[0] != asked:
+            self._known = known = (asked, _by_name(connection, bbox_id))  # at once: other threads read, too
+        return known[1]
 
 
 _latest = _Latest()
