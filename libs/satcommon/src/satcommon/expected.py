@@ -2,7 +2,7 @@
 
 Pure functions over what the registry holds. A field's expected days are a few spans; within a span polygon and season
 are the same. Days are `datetime.date`, both ends included; `date.max` stands for an open end. Named tuples, since each
-field of a region has some: they are made in a third of the time of dataclasses.
+field of a region has some: they are made in half the time of dataclasses.
 """
 
 from __future__ import annotations
