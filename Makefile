@@ -92,6 +92,13 @@ test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=6
 test-slow: install ## end to end tests, and all that take minutes
 	$(bin)/pytest -m slow
 
+.PHONY: nightly
+nightly: ## what CI samples, at its full size: an hour or two
+	$(MAKE) test-slow
+	$(MAKE) test-order EXAMPLES=10000
+	$(MAKE) test-fuzz FUZZ_SECONDS=600
+	$(MAKE) bench
+
 .PHONY: bench
 bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores
 	$(bin)/python benchmarks/region_day.py
