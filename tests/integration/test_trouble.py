@@ -77,9 +77,9 @@ class Farm:
     def ask(self, n: int) -> tuple[str, ...]:
         return ask(self.engine, self.store, self.source, 1, day(n), NOW).items
 
-    def close(self) -> list[date]:
+    def close(self, last: date = date.max) -> list[date]:
         closer = Closer(self.engine, self.store, 1, DEADLINES, "run", NOW)
-        return [closed.inputs.day for closed in closer.through(date.max)]
+        return [closed.inputs.day for closed in closer.through(last)]
 
     def replay(self) -> int:
         processor = Processor(self.engine, self.store)
@@ -205,6 +205,7 @@ def test_a_day_closes_after_three_runs_where_the_object_of_the_day_before_is_gon
     farm.ask(0)
     assert farm.close()[0] == day(0)
     _reopen_all_but_the_first(farm)
+    farm.ask(1)
     farm.store.delete(farm.key(0))
 
     for _ in range(2):
@@ -220,7 +221,7 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
     for n in range(5):
         farm.source.deliver(farm.place, day(n), f"item {n}")
         farm.ask(n)
-    farm.close()
+    farm.close(day(4))
     good = farm.store.get(farm.key(1))
     with writing(farm.engine) as connection:
         fields.register_fields(

@@ -695,3 +695,61 @@ def test_a_change_is_taken_where_an_earlier_correction_reaches(world: World) -> 
     world.arrives(WEST, day(1), "first")
     world.close(WEST)
     settle(world)
+
+
+# --- days for which the source was never asked ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("due", "delivery"), [(Due.UNKNOWN, None), (Due.NOT_DUE, None), (Due.DUE, "first")])
+def test_a_day_that_closes_unasked_is_missed_until_the_source_was_asked(
+    farm: World, due: Due, delivery: str | None
+) -> None:
+    farm.close(WEST)
+    farm.now = THE_END
+    farm.owe(WEST, day(5), due)
+    if delivery:
+        farm.deliver(WEST, day(5), delivery)
+
+    farm.close(WEST)
+
+    assert causes(farm, "f1") == dict.fromkeys(range(5, 9), "late_scene")
+    assert farm.rows(WEST, day(5)) == {}
+    assert farm.replay(WEST) == []  # there is nothing to be worked on, however late it is
+    farm.audit()
+    farm.ask(WEST, day(5))
+    farm.replay(WEST)
+    assert farm.rows(WEST, day(5)).keys() == {"f1", "f2"}
+    assert causes(farm, "f1") == dict.fromkeys(range(6, 9), "late_scene")
+    settle(farm)
+
+
+def test_a_region_that_is_monitored_from_an_earlier_day_waits_until_the_source_was_asked(farm: World) -> None:
+    farm.close(WEST)
+    farm.season("f1", day(-2), None)
+    farm.deliver(WEST, day(-1), "first")
+
+    farm.monitor(WEST, day(-2), day(4))
+
+    farm.replay(WEST)
+    assert causes(farm, "f1") == dict.fromkeys(range(-2, 1), "late_region")
+    assert farm.rows(WEST, day(-1)) == {}
+    farm.audit()
+    farm.ask(WEST, day(-1))
+    farm.replay(WEST)
+    assert farm.rows(WEST, day(-1)).keys() == {"f1"}
+    assert causes(farm, "f1") == {-2: "late_region", 0: "late_region"}
+    settle(farm)
+
+
+def test_a_close_starts_again_when_the_source_was_asked_meanwhile(farm: World) -> None:
+    farm.close(WEST)
+    farm.now = THE_END
+    run = realtime(farm).until("commit")
+    farm.arrives(WEST, day(5), "first")
+
+    run.step()
+
+    assert (run.ended, run.attempt) == ("", 2)
+    run.finish()
+    assert farm.rows(WEST, day(5)).keys() == {"f1", "f2"}
+    settle(farm)

@@ -24,7 +24,7 @@ from satcommon.deadlines import Deadlines
 from satcommon.geometry import area_ha, digest, overlaps
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
-from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject, Work, observe
+from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, SceneInput, Subject, Work, observe
 from satcommon.scenes import cog
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
@@ -225,7 +225,9 @@ class RegionFacts:
     due: dict[date, Due] = field(default_factory=dict)
 
     def scene(self, on: date) -> SceneInput:
-        nothing = NO_SCENE if self.due.get(on) is Due.DUE else NO_OVERPASS
+        if on not in self.due:
+            return SceneInput(NOT_ASKED)
+        nothing = NO_SCENE if self.due[on] is Due.DUE else NO_OVERPASS
         return self.scenes.get(on, SceneInput(nothing))
 
 

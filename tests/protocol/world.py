@@ -27,7 +27,7 @@ from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
 from satcommon.objects import ObjectStore
-from satcommon.observation import SceneInput
+from satcommon.observation import NOT_ASKED, SceneInput
 from satcommon.planning import backlog
 from satcommon.processing import Processor
 from satcommon.scenes.arrival import ask
@@ -351,6 +351,9 @@ class World:
             states = {name: states.get(name) or TrueState(facts.version) for name in expected}
             found[on] = {}
             for name, polygon in expected.items():
+                if facts.scene(on).digest == NOT_ASKED:
+                    found[on][name] = {}  # no row of the day is true
+                    continue
                 seen = self.laboratory.oracle.observation(region, facts.scene(on), name, polygon, facts.version)
                 state = states[name].advance(on, self.fields[name].planting, seen)
                 found[on][name] = {"region": region, "day": on} | seen | state

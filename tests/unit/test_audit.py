@@ -252,6 +252,18 @@ def test_a_day_that_was_skipped_is_found(world: World) -> None:
     assert any("are not closed" in problem for problem in world.audit().problems)
 
 
+def test_a_row_of_a_day_that_was_never_asked_for_is_found_and_what_is_missed_there_is_counted(world: World) -> None:
+    world.set_day(1, answered_at=None)
+
+    report = world.audit()
+
+    assert report.days_never_asked == 1
+    assert report.problem_count == 2  # of two fields
+    assert all("a row of other inputs" in problem for problem in report.problems)
+    repair(world.engine, world.store, 1, report, NOW)
+    assert (world.audit().clean, world.audit().days_never_asked, world.audit().missed) == (True, 1, 2)
+
+
 def test_a_first_day_that_was_skipped_is_found(world: World) -> None:
     world.execute(delete(RegionDay).where(RegionDay.day == day(0)))
 

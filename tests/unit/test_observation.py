@@ -22,6 +22,7 @@ from satcommon.objects import ObjectStore
 from satcommon.observation import (
     NO_OVERPASS,
     NO_SCENE,
+    NOT_ASKED,
     OBSERVED,
     Observed,
     SceneInput,
@@ -196,6 +197,11 @@ def test_a_field_below_two_cells_is_too_small_and_has_its_numbers_all_the_same(s
     assert row["status"] == "too_small"
     assert row["cell_count"] == 4
     assert row["ndvi_mean"] == pytest.approx(0.777, abs=0.01)
+
+
+def test_of_a_day_that_was_never_asked_for_nothing_is_said(mosaic: World) -> None:
+    with pytest.raises(SceneError, match="has no rows yet: its scene is not asked"):
+        mosaic.observe(SceneInput(NOT_ASKED), clear=ABOVE)
 
 
 @pytest.mark.parametrize(("digest_", "status"), [(NO_OVERPASS, "no_overpass"), (NO_SCENE, "no_scene")])

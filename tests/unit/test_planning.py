@@ -31,7 +31,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
     with writing(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 500.0), FIRST, None, "1", NOW)
         for n in range(CLOSED):
-            ledger.set_day(connection, A, day(n), due=Due.NOT_DUE, closed_at=NOW, object_key=f"k{n}")
+            ledger.set_day(connection, A, day(n), due=Due.NOT_DUE, answered_at=NOW, closed_at=NOW, object_key=f"k{n}")
         shapes = [box(-0.04 + i / 50, 45.02, -0.03 + i / 50, 45.03) for i in range(2)]
         new = [NewField(f"f{i}", "f", s, day(0), day(7) if i == 2 else None) for i, s in enumerate(shapes, 1)]
         fields.register_fields(connection, new, NOW)
@@ -73,6 +73,15 @@ def test_a_miss_is_work_and_the_earliest_day_comes_first(connection: Connection)
     assert told.misses == {(1, day(4)): Cause.LATE_FIELD, (2, day(2)): Cause.CARRY}
     assert told.withdrawals == {(2, day(1))}
     assert told.first_day == day(1)
+
+
+def test_a_day_that_was_never_asked_for_waits_however_late_it_is(connection: Connection) -> None:
+    miss(connection, 1, 4)
+    ledger.set_day(connection, A, day(4), due=Due.UNKNOWN, answered_at=None)
+
+    told = found(connection, NOW + timedelta(days=3000))
+
+    assert (told.misses, told.waiting) == ({}, {(1, day(4)): Cause.LATE_FIELD})
 
 
 def test_a_due_scene_that_is_not_there_waits_until_it_comes_or_is_given_up(connection: Connection) -> None:

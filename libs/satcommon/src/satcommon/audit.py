@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from satcommon import results
 from satcommon.db import ledger
+from satcommon.db.answers import stands_for
 from satcommon.db.engine import reading
 from satcommon.db.expectations import timelines
 from satcommon.db.membership import found_in, rectangles
@@ -23,7 +24,7 @@ from satcommon.db.models import FieldRevision, Membership, Region
 from satcommon.errors import ObjectMissingError
 from satcommon.expected import Timeline
 from satcommon.objects import ObjectStore
-from satcommon.scenes.arrival import stands_for
+from satcommon.observation import NOT_ASKED
 
 _COLUMNS = ["field", "scene_digest", "geometry_digest", "algorithm_version"]
 _SHOWN = 20  # problems that are spelled out; all are counted
@@ -45,6 +46,7 @@ class Report:
     settled: int = 0
     missed: int = 0
     withdrawn: int = 0
+    days_never_asked: int = 0  # closed days; all that is expected on them is missed
     states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
@@ -112,7 +114,8 @@ def _day(
     if rows is None:
         report.unreadable.append(day.day)
         rows = {}
-    scene = stands_for(day.due, day.scene_digest)
+    scene = stands_for(day)
+    report.days_never_asked += scene == NOT_ASKED
     for field_id, line in lines.items():
         span = line.at(day.day)
         row = rows.pop(line.external_id, None)

@@ -23,9 +23,10 @@ from satcommon.scenes.cog import SceneReader
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
 from satcommon.statistics import quantiles, weight_where, weighted, weighted_mean
 
-_ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
-
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
+NOT_ASKED = "not_asked"  # stands for the scene of a day that has no rows yet: nobody knows whether there is one
+_WITHOUT_SCENE = {NO_OVERPASS: Status.NO_OVERPASS, NO_SCENE: Status.NO_SCENE}
+_ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
 
 STATE_COLUMNS = (
     "days_since_planting",
@@ -42,7 +43,7 @@ OBSERVED = pa.schema([column for column in SCHEMA if column.name not in (*STATE_
 
 @dataclass(frozen=True)
 class SceneInput:
-    """The scene of a day, or what stands for it: `digest` is a scene's, `NO_OVERPASS` or `NO_SCENE`."""
+    """The scene of a day, or what stands for it (see `db.answers`)."""
 
     digest: str
     object_key: str | None = None
@@ -93,7 +94,7 @@ def observe(
     """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
 
     Raises:
-        SceneError: the scene's object can't be read.
+        SceneError: the scene's object can't be read, or nobody knows yet whether there is a scene.
     """
     coverage, failures = coverages.get([s.geometry_digest for s in subjects], geometries_of)
     if failures:
@@ -110,8 +111,9 @@ def observe(
         "algorithm_version": [rules.version] * len(subjects),
     }
     if scene.object_key is None:
-        status = Status.NO_SCENE if scene.digest == NO_SCENE else Status.NO_OVERPASS
-        columns["status"] = [status.value] * len(subjects)
+        if scene.digest not in _WITHOUT_SCENE:
+            raise SceneError(f"the day has no rows yet: its scene is {scene.digest.replace('_', ' ')}")
+        columns["status"] = [_WITHOUT_SCENE[scene.digest].value] * len(subjects)
     else:
         with SceneReader(raster_path(scene.object_key)) as reader:
             if not reader.grid.matches(coverages.grid):

@@ -9,12 +9,11 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from satcommon.db import ledger
+from satcommon.db import answers, ledger
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Region
 from satcommon.db.registry import place
 from satcommon.deadlines import Deadlines
-from satcommon.scenes.source import Due
 
 TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
 FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
@@ -28,8 +27,8 @@ class Backlog:
 
     Args:
         misses: that can be worked on, with their causes.
-        waiting: whose due scene is neither there nor past the allowed lateness, or that failed and are not to be tried
-            yet or ever again.
+        waiting: whose day was never asked for, whose due scene is neither there nor past the allowed lateness, or that
+            failed and are not to be tried yet or ever again.
         withdrawals: rows to be taken out.
     """
 
@@ -58,8 +57,7 @@ def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dat
     if misses:
         days = ledger.region_days(connection, bbox_id, misses[0].date_missed, misses[-1].date_missed)
         for day, row in days.items():
-            due_and_absent = row.scene_digest is None and row.due is Due.DUE
-            waits[day] = due_and_absent and not deadlines.given_up(day, bounds, now)
+            waits[day] = answers.waits(answers.stands_for(row), day, bounds, deadlines, now)
     work: dict[tuple[int, date], Cause] = {}
     waiting: dict[tuple[int, date], Cause] = {}
     for miss in misses:

@@ -13,14 +13,14 @@ from weakref import ReferenceType, ref
 
 from sqlalchemy import Connection, Engine, Row
 
-from satcommon.db import ledger
+from satcommon.db import answers, ledger
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Region
 from satcommon.db.registry import place, revision
 from satcommon.deadlines import Deadlines
 from satcommon.expected import ONE_DAY, Span, Timeline
 from satcommon.memory import without_collector
-from satcommon.observation import NO_OVERPASS, NO_SCENE, SceneInput, Subject
+from satcommon.observation import SceneInput, Subject
 from satcommon.scenes.source import Due, Place
 
 
@@ -63,7 +63,7 @@ class DayInputs:
 
     due: Due
     scene: SceneInput
-    waits: bool  # due, no scene, and not past the allowed lateness
+    waits: bool  # no rows yet: never asked for, or due and neither there nor past the allowed lateness
     version: str
     previous_key: str | None
 
@@ -115,11 +115,8 @@ def span_inputs(
     for day in days_between(first, last):
         here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
         due = here.due if here else Due.UNKNOWN
-        if found is not None:
-            scene = SceneInput(found.digest, found.object_key)
-        else:
-            scene = SceneInput(NO_SCENE if due is Due.DUE else NO_OVERPASS)
-        waits = scene.digest == NO_SCENE and not deadlines.given_up(day, bounds, now)
+        scene = SceneInput(answers.stands_for(here), found.object_key if found else None)
+        waits = answers.waits(scene.digest, day, bounds, deadlines, now)
         key = before.object_key if before else None
         inputs[day] = DayInputs(due, scene, waits, region.algorithm_version, key)
     return inputs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from satcommon.closable import closable_days
-from satcommon.db import ledger
+from satcommon.db import answers, ledger
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
 from satcommon.db.registry import place
@@ -35,7 +35,8 @@ class ClosedDay:
 class MissedDays:
     """The open misses of one cause, in field-days.
 
-    `waiting_for_scene` of them are on days whose due scene is not there and not given up: the source is late, not we.
+    `waiting_for_scene` of them are on days whose due scene is not there and not given up, or for which the source was
+    never asked: it is late, or ingest is, not the replay.
     `failed` ones were tried as often as they are, and wait for a new field, scene or version.
     """
 
@@ -96,7 +97,7 @@ class Standing:
         source_late: days over whose due scene is not there: open ones until their deadline, closed ones as long as a
             late scene is taken.
         us_late: open days that could be closed now.
-        never_asked: open days that are over and for which the source was not asked.
+        never_asked: days that are over, open or closed, and for which the source was not asked.
         failed_days: open days that could not be processed.
         next_deadline: of the first open day that waits.
     """
@@ -130,19 +131,20 @@ def standing(
     first_open = ledger.next_day(connection, region)
     over = _over(region, first_open, solar_day(now, bounds))
     closable = [d.day for d in closable_days(connection, region, deadlines, now)] if region.active else []
-    answers = ledger.region_days(connection, region.bbox_id, first_open, date.max)
+    told = ledger.region_days(connection, region.bbox_id, first_open, date.max)
     waiting = max([first_open, *(day + ONE_DAY for day in closable)])
     waits = region.active and (region.monitored_until is None or waiting <= region.monitored_until)
-    asked = waiting in answers and answers[waiting].answered_at is not None
+    asked = waiting in told and told[waiting].answered_at is not None
     grace = region.created_at + timedelta(hours=0 if asked else deadlines.deadline_hours)  # of `closable_days`
     expected_on = last or region.monitored_from
     unclosed = [
         Awaited(day, closed=False, until=deadlines.closes_at(day, bounds))
         for day in over
-        if day not in closable and day in answers and answers[day].due is Due.DUE and answers[day].scene_digest is None
+        if day not in closable and day in told and told[day].due is Due.DUE and told[day].scene_digest is None
     ]
     awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
-    missed = _backlog(connection, region, {one.day for one in awaited}, now)
+    unasked = answers.days_never_asked(connection, region, date.min, date.max)
+    missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked), now)
     return Standing(
         region=region.name,
         active=region.active,
@@ -161,10 +163,8 @@ def standing(
         ).scalar_one(),
         source_late=[*awaited, *unclosed],
         us_late=closable,
-        never_asked=[day for day in over if day not in answers or answers[day].answered_at is None],
-        failed_days=[
-            FailedDay(day, row.tries, row.error or "") for day, row in sorted(answers.items()) if row.tries > 0
-        ],
+        never_asked=[*unasked, *(day for day in over if day not in told or told[day].answered_at is None)],
+        failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(told.items()) if row.tries > 0],
         next_deadline=Deadline(waiting, max(deadlines.closes_at(waiting, bounds), grace)) if waits else None,
     )
 

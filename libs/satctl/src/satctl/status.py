@@ -123,7 +123,8 @@ def _print(found: Sequence[Standing], now: datetime) -> None:
         if s.active and s.never_asked:
             warn(
                 f"region {s.region}: the source was never asked for {_days(s.never_asked)}; is ingest running? "
-                "Days before the allowed lateness are filled by `satctl runs launch history`."
+                "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
+                "`satctl runs launch history`."
             )
         for failed in s.failed_days:
             warn(f"region {s.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
@@ -224,6 +225,9 @@ def _print_audit(found: Sequence[Report]) -> None:
         ],
     )
     for report in found:
+        if report.days_never_asked:
+            days = counted(report.days_never_asked, "closed day")
+            say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
         for problem in report.problems:
             say(f"  {problem}")
         if report.problem_count > len(report.problems):

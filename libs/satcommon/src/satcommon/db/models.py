@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.scenes.source import Due
 
-SCHEMA_REVISION = "0003"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0004"  # the Alembic revision that this code was written for; a test holds it to the newest one
 
 
 class Cause(StrEnum):
@@ -120,6 +120,9 @@ def open_misses_only(dialect: str) -> TextClause:
     `processed IS false` says the same, and no database takes the index for it.
     """
     return text("NOT processed" if dialect == "postgresql" else "processed = 0")
+
+
+_CLOSED_UNASKED = text("answered_at IS NULL AND closed_at IS NOT NULL")
 
 
 class Registry(Base):
@@ -250,6 +253,13 @@ class RegionDay(Base):
     __table_args__ = (
         ForeignKeyConstraint(["bbox_id", "day", "scene_digest"], ["scenes.bbox_id", "scenes.day", "scenes.digest"]),
         Index("ix_region_days_closed", "bbox_id", "closed_at", "day"),
+        Index(
+            "ix_region_days_never_asked",
+            "bbox_id",
+            "day",
+            sqlite_where=_CLOSED_UNASKED,
+            postgresql_where=_CLOSED_UNASKED,
+        ),
     )
 
     bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)

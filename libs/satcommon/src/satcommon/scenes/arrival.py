@@ -16,6 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
 from satcommon.db import ledger
+from satcommon.db.answers import stands_for
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
@@ -24,7 +25,7 @@ from satcommon.db.models import Cause, Scene
 from satcommon.db.registry import place
 from satcommon.errors import RetryableError, SceneError
 from satcommon.objects import ObjectStore
-from satcommon.observation import NO_OVERPASS, NO_SCENE
+from satcommon.observation import NO_SCENE, NOT_ASKED
 from satcommon.scenes import cog
 from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
@@ -265,15 +266,10 @@ def register(
         ledger.set_day(connection, bbox_id, day, listing=listing)
         return False
     ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
-    old = stands_for(before.due if before else Due.UNKNOWN, was)
-    new = stands_for(due, scene_digest)
+    old, new = stands_for(before), stands_for(ledger.region_day(connection, bbox_id, day))
     if before is not None and before.closed_at is not None and old != new:
-        cause = Cause.LATE_SCENE if old == NO_SCENE and scene_digest else Cause.REVISED_SCENE
+        late = old == NOT_ASKED or (old == NO_SCENE and scene_digest)
+        cause = Cause.LATE_SCENE if late else Cause.REVISED_SCENE
         expected = [t.field_id for t in timelines(connection, bbox_id).values() if t.at(day)]
         ledger.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)
     return True
-
-
-def stands_for(due: Due, scene_digest: str | None) -> str:
-    """What a row's `scene_digest` says of a day with this answer."""
-    return scene_digest or (NO_SCENE if due is Due.DUE else NO_OVERPASS)
