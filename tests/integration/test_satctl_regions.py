@@ -222,8 +222,7 @@ def test_quantiles_come_and_go_with_the_version_and_change_nothing_else(
     assert seen > 1
     shown = next(row for rows in after.values() for row in rows if row["ndvi_quantiles"])
     told = satctl("history", "=1+1", str(shown["day"])).stdout
-    rounded = ", ".join(f"{value:.2f}" for value in shown["ndvi_quantiles"])
-    assert f"[{rounded}]" in told
+    assert str(shown["ndvi_quantiles"]) in told
     satctl("regions", "pin", "S", "1")
     drain(closed)
     back = objects(closed)

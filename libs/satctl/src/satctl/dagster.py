@@ -119,7 +119,7 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, as_json: bool) ->
     """
     found = graphql.runs(url, limit, list(statuses))
     if as_json:
-        print_json([{**vars(run), "url": _page(url, run.run_id)} for run in found])
+        print_json([_facts(run, url) for run in found])
         return
     if not found:
         say("there are no such runs")
@@ -140,6 +140,12 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, as_json: bool) ->
             for run in found
         ],
     )
+
+
+def _facts(run: graphql.Run, url: str) -> dict[str, Any]:
+    """A run as JSON has it; without the tags that Dagster keeps for itself, some of which are JSON of its own."""
+    tags = {key: value for key, value in run.tags.items() if not key.startswith(".dagster/")}
+    return {**vars(run), "tags": tags, "seconds": run.seconds, "url": _page(url, run.run_id)}
 
 
 @dataclass(frozen=True)

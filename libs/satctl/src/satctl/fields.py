@@ -89,7 +89,7 @@ def _print(found: FieldFacts) -> None:
             ("field", found.external_id),
             ("name", found.name),
             ("active", found.active),
-            ("area, ha", found.area_ha),
+            ("area, ha", f"{found.area_ha:,.2f}"),
             ("registered at", f"{found.created_at:%Y-%m-%d %H:%M} UTC"),
             ("last known at", f"{found.known_at:%Y-%m-%d %H:%M} UTC"),
         ]

@@ -38,7 +38,9 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
         """Write the message."""
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {self.message}", err=True)
+        from satctl.output import coloured  # here: completion and `--help` need no library of tables
+
+        click.echo(f"{coloured('error:', 'red')} {self.message}", err=True)
 
 
 class Satctl(click.Group):

@@ -1,19 +1,27 @@
-"""What commands print: tables for people, JSON for programs, both on stdout; all else goes to stderr."""
+"""What commands print: tables for people, JSON for programs, both on stdout; all else goes to stderr.
+
+JSON has one style: keys in snake_case, days as YYYY-MM-DD, instants in UTC as YYYY-MM-DDTHH:MM:SS.ffffffZ, enumerations
+by their values, numbers as they are stored, nothing that is JSON again within a string.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,7 +39,7 @@ _NAMED = 10  # names in one line of text
 
 
 def print_json(data: Any) -> None:
-    """Write JSON to stdout; days and instants in ISO 8601."""
+    """Write JSON to stdout, in this module's style."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
 
 
@@ -40,31 +48,91 @@ def _plain(value: Any) -> Any:
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, date):  # an instant is one, too
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Write a table to stdout; numbers to the right, None as a dash."""
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    title: str | None = None,
+    *,
+    spare: Sequence[str] = (),
+    wide: bool = False,
+) -> None:
+    """Write a table to stdout; numbers to the right, None as a dash. Lines break between words, never within one.
+
+    Args:
+        columns: their names.
+        rows: a value for each column.
+        title: a line above it.
+        spare: columns that are left out, in this order, until the terminal is wide enough.
+        wide: leave none out.
+    """
     rows = [list(row) for row in rows]
+    kept = list(range(len(columns)))
+    for name in () if wide else spare:
+        if _width(columns, rows, kept) <= _room():
+            break
+        kept.remove(columns.index(name))
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for i, column in enumerate(columns):
+    widths = _widths(columns, rows, kept)
+    for i, width in zip(kept, widths, strict=True):
         kinds = {type(row[i]) for row in rows} - {type(None)}
         numbers = bool(kinds) and kinds <= {int, float}
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        table.add_column(columns[i], justify="right" if numbers else "left", overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console().print(table)
+        table.add_row(*(_cell(row[i]) for i in kept))
+    console(max(_room(), sum(widths) + _GAP * len(widths))).print(table)
+    if len(kept) < len(columns):
+        click.echo(f"left out: {', '.join(n for i, n in enumerate(columns) if i not in kept)}; see --wide", err=True)
+
+
+_GAP = 2  # blanks between two columns
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> int:
+    """The least width of a table that breaks no word."""
+    return sum(_longest_word([columns[i], *(_cell(row[i]) for row in rows)]) + _GAP for i in kept) - _GAP
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> list[int]:
+    """The widths of columns: as wide as their cells, or narrower, where there is not the room, down to their words."""
+    cells = [[_cell(row[i]) for row in rows] for i in kept]
+    least = [_longest_word([columns[i], *texts]) for i, texts in zip(kept, cells, strict=True)]
+    widths = [max([narrow, *map(cell_len, texts)]) for narrow, texts in zip(least, cells, strict=True)]
+    while sum(widths) + _GAP * (len(widths) - 1) > _room():
+        spare = [i for i, width in enumerate(widths) if width > least[i]]
+        if not spare:
+            break
+        widths[max(spare, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((cell_len(word) for text in texts for word in text.split()), default=1)
+
+
+def _room() -> int:
+    """The columns of the terminal, or of COLUMNS; where there is neither, enough for any table."""
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isdigit() and int(stated):
+        return int(stated)
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
 
 
 def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
-    """Write names and values to stdout, a line each."""
+    """Write names and values to stdout, a line each; numbers as they are stored."""
     grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in facts:
-        grid.add_row(name, _cell(value))
+        grid.add_row(name, repr(value) if isinstance(value, float) else _cell(value))
     console().print(grid)
 
 
@@ -78,14 +146,15 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return f"[{', '.join(f'{one:,.2f}' if isinstance(one, float) else str(one) for one in value)}]"
+        return f"[{', '.join(str(one) for one in value)}]"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def console() -> Console:
+def console(width: int | None = None) -> Console:
     """The console of stdout, as wide as its terminal; names are printed as they are, never taken for markup."""
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    return Console(width=width or _room(), markup=False, highlight=False, emoji=False)
 
 
 def say(text: str) -> None:
@@ -95,7 +164,17 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Write a warning to stderr."""
-    click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {text}", err=True)
+    click.echo(f"{coloured('warning:', 'yellow')} {text}", err=True)
+
+
+def coloured(text: str, colour: str) -> str:
+    """The text in bold and a colour, or as it is where NO_COLOR is set; click leaves it out where no terminal is."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
+
+
+def command(*arguments: str) -> str:
+    """A command to be typed, as a message shows it: names with spaces or signs of the shell are quoted."""
+    return f"`{shlex.join(['satctl', *arguments])}`"
 
 
 def names(of: Sequence[str]) -> str:
@@ -116,6 +195,12 @@ def age(span: timedelta) -> str:
     if days:
         return f"{days} d {hours} h"
     return f"{hours} h {rest} min" if hours else f"{rest} min"
+
+
+def moment(at: datetime, now: datetime) -> str:
+    """An instant, and how far off it is."""
+    off = f"in {age(at - now)}" if at > now else f"{age(now - at)} ago"
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({off})"
 
 
 @contextmanager

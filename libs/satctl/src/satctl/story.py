@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
 from satcommon.db import fields as field_registry
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading
-from satcommon.db.models import Attempt, FieldRevision, Miss, Scene, Season
+from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Scene, Season
 from satcommon.errors import InputError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
+from satctl.field_day import field_day
 from satctl.opening import opened
-from satctl.output import print_facts, print_json, print_table, say
+from satctl.output import command, moment, print_facts, print_json, print_table, say
 from satctl.parameters import DAY, json_option
 
 
@@ -26,46 +28,55 @@ from satctl.parameters import DAY, json_option
 def history(external_id: str, day: date, region: str | None, as_json: bool) -> None:
     """Tell how a field's row of a day came about: inputs, misses, attempts, scenes and revisions.
 
+    Where there is no row, it says why and what will happen when: the field is not planted yet, its season is over, it
+    is deactivated or outside of the region; the region is not monitored; the day waits for its scene, its deadline or a
+    replay. Numbers are shown as they are stored, instants in UTC.
+
     \b
     Examples:
       satctl history north-forty 2026-05-12
       satctl history line-quarter 2026-05-12 --region A --json
     """
+    now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
         with reading(env.engine) as connection:
             field = field_registry.field(connection, external_id)
-            home = region or field_registry.home(connection, field.field_id, day)
-            if home is None:
-                raise InputError(f"field {external_id!r} is in no region on {day}")
-            place = registry.region(connection, home)
+            place = registry.region(connection, region or _home(connection, field, day))
             told = _told(connection, field.field_id, place.bbox_id, day)
             closed = ledger.region_day(connection, place.bbox_id, day)
-        row = _row(store, closed.object_key, external_id) if closed and closed.object_key else None
-    story = {"field": external_id, "region": home, "day": day, "row": row, **told}
+            row = _row(store, closed.object_key, external_id) if closed and closed.object_key else None
+            stands = field_day(connection, field, place, day, env.deadlines, now, has_row=row is not None)
     if as_json:
-        print_json(story)
+        print_json({"field": external_id, "region": place.name, "day": day, **vars(stands), "row": row, **told})
         return
-    say(f"{external_id} in region {home} on {day}: {_state(row, told['misses'])}")
+    say(f"{external_id} in region {place.name} on {day}: {stands.state.value.replace('_', ' ')}")
+    say(f"  why: {stands.why}")
+    if stands.next_step:
+        say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
     if row:
         print_facts((name, value) for name, value in row.items() if value is not None)
     for title in ("misses", "attempts", "scenes", "revisions", "seasons"):
         if told[title]:
-            print_table(list(told[title][0]), [list(one.values()) for one in told[title]], title)
+            names = [name.replace("_", " ") for name in told[title][0]]
+            print_table(names, [list(one.values()) for one in told[title]], title)
 
 
-def _state(row: dict[str, Any] | None, misses: list[dict[str, Any]]) -> str:
-    is_open = any(miss["resolved"] is None for miss in misses)
-    if row is None:
-        return "missed, no row yet" if is_open else "no row"
-    return "a row that is to be redone" if is_open else "settled"
+def _home(connection: Connection, field: Row[tuple[Field]], day: date) -> str:
+    """The field's home on a day; before its first polygon and after its last, that of its latest."""
+    for asked in (day, date.max):
+        home = field_registry.home(connection, field.field_id, asked)
+        if home is not None:
+            return home
+    show = command("fields", "show", field.external_id)
+    raise InputError(f"field {field.external_id!r} is in no region; {show} tells where it lies")
 
 
 def _row(store: Any, key: str, external_id: str) -> dict[str, Any] | None:
     from satcommon import results
 
     found = results.only(results.read(store, key), [external_id]).to_pylist()
-    return found[0] if found else None
+    return _without_json(found[0]) if found else None
 
 
 def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dict[str, list[dict[str, Any]]]:
@@ -73,7 +84,7 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
 
     def rows(*columns: Any, where: list[Any], order: Any) -> list[dict[str, Any]]:
         statement = select(*columns).where(*where).order_by(order)
-        return [{name: _plain(value) for name, value in row._mapping.items()} for row in connection.execute(statement)]
+        return [dict(row._mapping) for row in connection.execute(statement)]
 
     of_day = [Miss.field_id == field_id, Miss.bbox_id == bbox_id, Miss.date_missed == day]
     tried = [Attempt.field_id == field_id, Attempt.bbox_id == bbox_id, Attempt.day == day]
@@ -81,8 +92,8 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
         "misses": rows(
             Miss.processing_time.label("opened"),
             Miss.cause,
-            Miss.digest.label("opened by"),
-            Miss.attempts.label("failed attempts"),
+            Miss.digest.label("opened_by"),
+            Miss.attempts.label("failed_attempts"),
             Miss.resolved_time.label("resolved"),
             where=of_day,
             order=Miss.id,
@@ -96,18 +107,21 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
             where=tried,
             order=Attempt.attempt_id,
         ),
-        "scenes": rows(
-            Scene.registered_at.label("registered"),
-            Scene.digest,
-            Scene.item_ids.label("items"),
-            Scene.sensed_at.label("sensed"),
-            where=[Scene.bbox_id == bbox_id, Scene.day == day],
-            order=Scene.registered_at,
-        ),
+        "scenes": [
+            _without_json(scene)
+            for scene in rows(
+                Scene.registered_at.label("registered"),
+                Scene.digest,
+                Scene.item_ids,
+                Scene.sensed_at.label("sensed"),
+                where=[Scene.bbox_id == bbox_id, Scene.day == day],
+                order=Scene.registered_at,
+            )
+        ],
         "revisions": rows(
             FieldRevision.known_at.label("known"),
             FieldRevision.kind,
-            FieldRevision.valid_from.label("valid from"),
+            FieldRevision.valid_from.label("valid_from"),
             FieldRevision.geometry_digest.label("geometry"),
             where=[FieldRevision.field_id == field_id],
             order=FieldRevision.revision_id,
@@ -122,5 +136,6 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
     }
 
 
-def _plain(value: Any) -> Any:
-    return value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else value
+def _without_json(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose list of acquisitions, which tables keep as text, is one."""
+    return row | {"item_ids": None if row["item_ids"] is None else json.loads(row["item_ids"])}
