@@ -29,7 +29,7 @@ from satctl.writers import open_writer
 
 from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl, close
 
-LISTS = ("state_days", "state_ndvi_e4", *results.QUANTILES)
+LISTS = ("item_ids", "state_days", "state_ndvi_e4", *results.QUANTILES)
 LATER = INSIDE.replace("40.5", "40.55")
 SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json")
 Export = Callable[..., Path]
@@ -55,7 +55,31 @@ def published(env: Environment) -> Rows:
     """The rows of the objects, of the days on which the field is expected."""
     with reading(env.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, LAST - timedelta(days=1))
-    return [row for day in sorted(keys) for row in results.read(env.store(), keys[day]).to_pylist()]
+    return [readable(row) for day in sorted(keys) for row in results.read(env.store(), keys[day]).to_pylist()]
+
+
+def readable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it leaves: the acquisitions are a list, not text; days are dates, and empty places none."""
+    seen = [(date.fromordinal(d), ndvi) for d, ndvi in zip(row["state_days"], row["state_ndvi_e4"], strict=True) if d]
+    return row | {
+        "item_ids": None if row["item_ids"] is None else json.loads(row["item_ids"]),
+        "state_days": [day for day, _ in seen],
+        "state_ndvi_e4": [ndvi for _, ndvi in seen],
+    }
+
+
+def without_empty(rows: Rows) -> Rows:
+    """The rows without the columns that none of them fills."""
+    empty = {name for name in rows[0] if all(row[name] is None for row in rows)}
+    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
+
+
+def dated(rows: Rows) -> Rows:
+    """What a format without lists of dates gives of them."""
+    for row in rows:
+        if row.get("state_days") is not None:
+            row["state_days"] = [day if isinstance(day, date) else date.fromisoformat(day) for day in row["state_days"]]
+    return rows
 
 
 # --- the columns ---------------------------------------------------------------------------------------------------
@@ -73,7 +97,7 @@ def with_columns(rows: Rows, final: list[bool]) -> Rows:
 def test_the_state_is_as_of_its_newest_observation(
     closed: Environment, exported: Export, satctl: Satctl, tmp_path: Path
 ) -> None:
-    rows = pq.read_table(exported("rows.parquet")).to_pylist()
+    rows = pq.read_table(exported("rows.parquet", "--all-columns")).to_pylist()
 
     assert rows == with_columns(published(closed), [True, True, False])
     assert len({row["status"] for row in rows}) > 1
@@ -100,7 +124,7 @@ def read_csv(file: Path) -> Rows:
     types = {"algorithm_version": pa.string()}
     options = pa.csv.ConvertOptions(strings_can_be_null=True, column_types=types)
     rows: Rows = pa.csv.read_csv(file, convert_options=options).to_pylist()
-    return [row | {name: json.loads(row[name]) for name in LISTS if row[name] is not None} for row in rows]
+    return dated([row | {n: json.loads(row[n]) for n in LISTS if row.get(n) is not None} for row in rows])
 
 
 def read_frame(frame: geopandas.GeoDataFrame) -> Rows:
@@ -117,7 +141,7 @@ def read_frame(frame: geopandas.GeoDataFrame) -> Rows:
 
     assert frame.crs.equals("EPSG:4326", ignore_axis_order=True)
     table = frame.drop(columns="geometry")
-    return [{str(n): plain(str(n), v) for n, v in row.items()} for row in table.to_dict("records")]
+    return dated([{str(n): plain(str(n), v) for n, v in row.items()} for row in table.to_dict("records")])
 
 
 READERS: dict[str, Callable[[Path], Rows]] = {
@@ -133,7 +157,8 @@ READERS: dict[str, Callable[[Path], Rows]] = {
 def test_what_is_read_back_is_what_is_published(kind: str, closed: Environment, exported: Export) -> None:
     rows = READERS[kind](exported(f"rows.{kind}"))
 
-    expected = with_columns(published(closed), [True, True, False])
+    expected = without_empty(with_columns(published(closed), [True, True, False]))
+    assert len(expected[0]) < len(results.SCHEMA)
     if kind == "csv":
         expected = [row | {"field": "'=1+1"} for row in expected]
     assert rows == expected
@@ -151,12 +176,13 @@ def test_rows_with_quantiles_are_written_beside_those_of_objects_without_the_col
     satctl("regions", "pin", "S", "spread")
     close(closed, LAST + timedelta(days=4))  # by the new version; what is closed already waits for the replay
 
-    satctl("export", "S", "--output", str(file))
+    satctl("export", "S", "--all-columns", "--output", str(file))
 
     rows = READERS[kind](file)
     with reading(closed.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, date.max)
-    expected = [row for _, key in sorted(keys.items()) for row in results.read(closed.store(), key).to_pylist()]
+    tables = [results.read(closed.store(), key) for _, key in sorted(keys.items())]
+    expected = [readable(row) for table in tables for row in table.to_pylist()]
     assert [{name: row[name] for name in results.SCHEMA.names if name != "field"} for row in rows] == [
         {name: value for name, value in row.items() if name != "field"} for row in expected
     ]
@@ -203,6 +229,30 @@ def test_the_suffix_names_the_format(suffix: str, exported: Export) -> None:
 def test_the_format_goes_before_the_suffix(exported: Export) -> None:
     assert len(geopandas.read_parquet(exported("rows.parquet", "--format", "geoparquet"))) == 3
     assert len(read_csv(exported("rows.txt", "--format", "csv"))) == 3
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_columns_that_are_empty_in_every_row_are_written_when_asked_for(kind: str, exported: Export) -> None:
+    few, all_of_them = exported(f"few.{kind}"), exported(f"all.{kind}", "--all-columns")
+
+    def columns(file: Path) -> set[str]:
+        return set(READERS[kind](file)[0])
+
+    assert columns(few) < columns(all_of_them)
+    assert columns(all_of_them) == {*results.SCHEMA.names, "final", "state_as_of"}
+    assert columns(all_of_them) - columns(few) >= set(results.QUANTILES)
+
+
+def test_the_days_of_an_export_are_those_that_have_a_row(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
+    satctl("fields", "add", "brief", "--planted", "2025-06-03", "--wkt", INSIDE)
+    processor = Processor(closed.engine, closed.store())
+    assert list(replay(processor, closed.engine, 1, closed.deadlines, "run", datetime.now(UTC)))
+
+    said = satctl("export", "--field", "brief", "--from", "2025-06-01", "--output", str(tmp_path / "rows.csv")).stderr
+
+    assert "wrote 2 rows of 2 days to" in said
+    assert "(2 closed days of the span have none)" in said
+    assert len(read_csv(tmp_path / "rows.csv")) == 2
 
 
 # --- text that is not to be run --------------------------------------------------------------------------------------
@@ -292,7 +342,10 @@ def test_a_geopackage_that_can_not_be_written_is_told_as_such(tmp_path: Path) ->
         (["S", "--from", "2025-06-03", "--to", "2025-06-02"], "--to 2025-06-02 is before --from 2025-06-03"),
         (["--field", "nobody"], "there is no field 'nobody'"),
         (["--field", "=1+1", "--from", "2025-05-31"], "--from 2025-05-31: region 'S' is closed from 2025-06-01"),
-        (["S", "--output", "nowhere/rows.csv"], "--output nowhere/rows.csv: can't be written: No such file or direct"),
+        (
+            ["S", "--output", "nowhere/rows.csv"],
+            "--output nowhere/rows.csv: can't be written: there is no folder nowhere",
+        ),
         (["S", "--output", "rows.xlsx"], "'.xlsx' is of no format; expected one of .csv, .parquet, .geoparquet, .gpkg"),
         (["S", "--output", "rows"], "the suffix '' is of no format; expected one of .csv"),
         (["S", "--format", "gpkg"], "--output -: a GeoPackage is a database and no stream of bytes; name a file"),

@@ -284,4 +284,5 @@ def test_numbers_are_those_of_the_published_row(closed: Environment, satctl: Sat
 
     assert found["ndvi_mean"] == row["ndvi_mean"]
     assert found["item_ids"] == json.loads(row["item_ids"])
+    assert found["state_days"] == [str(date.fromordinal(day)) for day in row["state_days"] if day]
     assert repr(row["ndvi_mean"]) in said

@@ -18,6 +18,7 @@ from satctl.sink import STDOUT, force_option
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from satcommon.objects import ObjectStore
     from satcommon.published import Published
     from sqlalchemy import Connection, Engine
 
@@ -43,6 +44,7 @@ SUFFIXES = {
     help="[default: by the suffix; csv on stdout]",
 )
 @click.option("--output", required=True, metavar="FILE", help="Where to write; - is stdout.")
+@click.option("--all-columns", is_flag=True, help="Write columns that are empty in every row, too.")
 @force_option
 def export(
     region: str | None,
@@ -51,6 +53,7 @@ def export(
     last: date | None,
     kind: str | None,
     output: str,
+    all_columns: bool,
     force: bool,
 ) -> None:
     """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage or GeoJSON.
@@ -59,8 +62,11 @@ def export(
     an open miss on or before that day: such a row will be recomputed. `state_as_of` is the day of the newest
     observation in the row's state, that is in smoothed and integrated NDVI; it is empty before the season's first one.
 
-    Formats with geometry have the polygon that the row was computed with, in WGS 84. In CSV and GeoPackage lists are
-    JSON; in CSV text that a spreadsheet would take for a formula begins with an apostrophe.
+    Columns that are empty in every row are left out, unless --all-columns is given; a file without rows has them all.
+
+    Formats with geometry have the polygon that the row was computed with, in WGS 84. Days are dates, also within lists.
+    Lists are lists in Parquet and GeoJSON, and JSON in CSV and GeoPackage, which have none; in CSV text that a
+    spreadsheet would take for a formula begins with an apostrophe.
 
     \b
     Examples:
@@ -69,27 +75,34 @@ def export(
       satctl export A --output A.parquet --format geoparquet
       satctl export A --from 2026-05-31 --to 2026-05-31 --format geojson --output - | jq .features[0]
     """
-    from satctl.writers import WITH_GEOMETRY, open_writer
+    from satctl.spool import Spool
+    from satctl.writers import WITH_GEOMETRY, check_output, open_writer
 
     if (region is None) == (field is None):
         raise click.UsageError("give either a REGION or --field EXTERNAL_ID")
     chosen = kind or _by_suffix(output)
+    check_output(chosen, output, force=force)
     with opened() as env:
         store = env.store()
         with reading(env.engine) as connection:
             found = _published(connection, region, field, first, last)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
-        rows = 0
-        with (
-            open_writer(chosen, output, _schema(geometry=polygons is not None), force=force) as write,
-            progress(f"exporting {region or field}", total=len(found.keys)) as advance,
-        ):
-            for day in found.keys:
-                table = _completed(found.rows(store, day), day, found, polygons)
-                write(table)
-                rows += table.num_rows
-                advance()
-    click.echo(f"wrote {counted(rows, 'row')} of {counted(len(found.keys), 'day')} to {output}", err=True)
+        with Spool(_schema(geometry=polygons is not None)) as rows:
+            with progress(f"exporting {region or field}", total=len(found.keys)) as advance:
+                for day in found.keys:
+                    rows.add(_of_day(found, store, day, polygons))
+                    advance()
+            schema = rows.schema if all_columns else rows.filled_schema()
+            with open_writer(chosen, output, schema, force=force) as write:
+                for table in rows.tables(schema):
+                    write(table)
+    without = len(found.keys) - rows.tables_with_rows
+    more = (
+        f" ({counted(without, 'closed day')} of the span {'has' if without == 1 else 'have'} none)" if without else ""
+    )
+    click.echo(
+        f"wrote {counted(rows.row_count, 'row')} of {counted(rows.tables_with_rows, 'day')} to {output}{more}", err=True
+    )
 
 
 def _by_suffix(output: str) -> str:
@@ -143,18 +156,17 @@ def _schema(*, geometry: bool) -> pa.Schema:
     import pyarrow as pa
     from satcommon.results import SCHEMA
 
+    from satctl.row_columns import readable_schema
+
     more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
-    return pa.schema([*SCHEMA, *(pa.field(*each) for each in more)])
+    return readable_schema(pa.schema([*SCHEMA, *(pa.field(*each) for each in more)]))
 
 
-def _completed(table: pa.Table, day: date, found: Published, polygons: _Polygons | None) -> pa.Table:
-    """The rows with the columns that are not stored."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _of_day(found: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
+    """A day's rows with the columns that are not stored."""
+    from satctl.row_columns import completed, readable
 
-    final = [day < found.first_miss.get(name, date.max) for name in table["field"].to_pylist()]
-    as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
-    table = table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
+    table = readable(completed(found.rows(store, day), day, found.first_miss))
     if polygons is not None:
         table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
     return table

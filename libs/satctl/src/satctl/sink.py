@@ -26,13 +26,25 @@ def sink(output: str, *, force: bool) -> Iterator[IO[bytes]]:
         StoreError: the file could not be written; nothing was left.
     """
     if output == STDOUT:
-        if sys.stdout is None:
-            raise InputError("--output -: stdout is closed; name a file")
+        check_sink(output, force=force)
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     with whole_file(output, force=force) as path, path.open("wb") as file:
         yield file
+
+
+def check_sink(output: str, *, force: bool) -> None:
+    """Refuse an output that can't be written to; arguments and errors are those of `sink`."""
+    if output == STDOUT:
+        if sys.stdout is None:
+            raise InputError("--output -: stdout is closed; name a file")
+        return
+    path = Path(output)
+    if path.exists() and (not force or not path.is_file()):
+        raise InputError(f"--output {path}: exists already; name another file, or overwrite it with --force")
+    if not path.parent.is_dir():
+        raise InputError(f"--output {path}: can't be written: there is no folder {path.parent}")
 
 
 @contextmanager
@@ -47,9 +59,8 @@ def whole_file(output: str, *, force: bool, suffix: str = "") -> Iterator[Path]:
     Raises:
         InputError, StoreError: as `sink`.
     """
+    check_sink(output, force=force)
     path = Path(output)
-    if path.exists() and (not force or not path.is_file()):
-        raise InputError(f"--output {path}: exists already; name another file, or overwrite it with --force")
     try:
         folder = tempfile.TemporaryDirectory(prefix=".satctl-", suffix=".part", dir=path.parent)
     except OSError as error:

@@ -75,8 +75,9 @@ def _home(connection: Connection, field: Row[tuple[Field]], day: date) -> str:
 def _row(store: Any, key: str, external_id: str) -> dict[str, Any] | None:
     from satcommon import results
 
-    found = results.only(results.read(store, key), [external_id]).to_pylist()
-    return _without_json(found[0]) if found else None
+    from satctl.row_columns import readable_row
+
+    return readable_row(results.only(results.read(store, key), [external_id]))
 
 
 def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dict[str, list[dict[str, Any]]]:
@@ -108,7 +109,7 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
             order=Attempt.attempt_id,
         ),
         "scenes": [
-            _without_json(scene)
+            scene | {"item_ids": json.loads(scene["item_ids"])}
             for scene in rows(
                 Scene.registered_at.label("registered"),
                 Scene.digest,
@@ -134,8 +135,3 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
             order=Season.planting_date,
         ),
     }
-
-
-def _without_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose list of acquisitions, which tables keep as text, is one."""
-    return row | {"item_ids": None if row["item_ids"] is None else json.loads(row["item_ids"])}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import shapely
 from satcommon.errors import InputError, StoreError
 
-from satctl.sink import STDOUT, sink, whole_file
+from satctl.sink import STDOUT, check_sink, sink, whole_file
 
 GEOMETRY = "geometry"
 WITH_GEOMETRY = ("geoparquet", "gpkg", "geojson")
@@ -49,9 +49,8 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
         InputError: the file can't be written there, or a GeoPackage was to go to stdout.
         StoreError: it could not be written; nothing was left.
     """
+    check_output(kind, output, force=force)
     if kind == "gpkg":
-        if output == STDOUT:
-            raise InputError("--output -: a GeoPackage is a database and no stream of bytes; name a file")
         with whole_file(output, force=force, suffix=".gpkg") as path, _geopackage(str(path), schema) as write:
             yield write
         return
@@ -63,6 +62,13 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
     }
     with sink(output, force=force) as file, openers[kind](file, schema) as write:
         yield write
+
+
+def check_output(kind: str, output: str, *, force: bool) -> None:
+    """Refuse what can't be written to, before rows are read for it; arguments and errors are those of `open_writer`."""
+    if kind == "gpkg" and output == STDOUT:
+        raise InputError("--output -: a GeoPackage is a database and no stream of bytes; name a file")
+    check_sink(output, force=force)
 
 
 @contextmanager
@@ -113,7 +119,10 @@ def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _flat(table: pa.Table) -> list[pa.ChunkedArray]:
     """The columns, those of lists as JSON."""
     return [
-        pa.chunked_array([[None if v is None else json.dumps(v) for v in column.to_pylist()]], pa.string())
+        pa.chunked_array(
+            [[None if v is None else json.dumps(v, default=_plain, ensure_ascii=False) for v in column.to_pylist()]],
+            pa.string(),
+        )
         if pa.types.is_list(column.type)
         else column
         for column in table.columns
