@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests here share modules that are no tests
 
-from truth import with_other_version
+from farm import EAST, WEST
+from truth import day, with_other_version
 from world import Laboratory, World
 
 from tests.conftest import bucket_variables, new_bucket
@@ -44,3 +45,16 @@ def cluster_laboratory(postgres_url: str, postgres_template: str, s3_endpoint: s
 def world(laboratory: Laboratory) -> World:
     """A new world with nothing but its two regions."""
     return laboratory.world()
+
+
+@pytest.fixture
+def farm(world: World) -> World:
+    """Two fields in the west, seen on four days, three of them closed; the east is hardly looked at."""
+    world.monitor(EAST, day(1), day(1))
+    world.register("f1", 0, day(1))
+    world.register("f2", 4, day(1))
+    for n in range(1, 5):
+        world.arrives(WEST, day(n), "first")
+    world.close(WEST, day(3))
+    world.check()
+    return world

@@ -6,60 +6,16 @@ A test fails where the library has the flaw; `check` compares with what is true 
 from __future__ import annotations
 
 import pytest
-from runs import Ask, Realtime, Replay
+from farm import MIDDLE, WEST, causes, realtime, replay, settle
+from runs import Ask
 from satcommon.algorithm import CURRENT
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.errors import RetryableError
 from satcommon.planning import backlog
 from satcommon.scenes.source import Due
-from truth import DEADLINES, OTHER_VERSION, REGIONS, THE_END, day
-from world import FailingProcessor, World, same_results
-
-WEST, EAST = REGIONS
-MIDDLE = THE_END.replace(day=7, hour=12)  # the deadline of the fifth day is over, its allowed lateness is not
-
-
-@pytest.fixture
-def farm(world: World) -> World:
-    """Two fields in the west, seen on four days, three of them closed; the east is hardly looked at."""
-    world.monitor(EAST, day(1), day(1))
-    world.register("f1", 0, day(1))
-    world.register("f2", 4, day(1))
-    for n in range(1, 5):
-        world.arrives(WEST, day(n), "first")
-    world.close(WEST, day(3))
-    world.check()
-    return world
-
-
-def settle(world: World) -> None:
-    """Everything is done in the end, is true, and is what it would be had all been on time."""
-    world.check()
-    world.now = THE_END
-    world.drain()
-    world.check()
-    world.audit()
-    world.all_is_true()
-    same_results(world, world.in_order())
-
-
-def causes(world: World, name: str) -> dict[int, str]:
-    """The open misses of a field in the west: number of the day -> cause."""
-    return {(on - day(1)).days + 1: m.cause for (f, on), m in sorted(world.misses(WEST).items()) if f == name}
-
-
-def realtime(world: World) -> Realtime:
-    run = Realtime.start(world, WEST)
-    assert run is not None
-    return run
-
-
-def replay(world: World, chunk_days: int = 30) -> Replay:
-    run = Replay.start(world, WEST, chunk_days)
-    assert run is not None
-    return run
-
+from truth import DEADLINES, OTHER_VERSION, THE_END, day
+from world import FailingProcessor, World
 
 # --- what a commit compares ----------------------------------------------------------------------------------------
 
@@ -456,6 +412,16 @@ def test_a_season_that_began_earlier_is_carried_through_all_its_days(farm: World
     farm.season("f3", day(1), None)
 
     assert causes(farm, "f3") == {1: "revised_field", 2: "revised_field", 3: "carry"}
+    settle(farm)
+
+
+def test_a_planting_that_moves_before_the_monitored_days_is_carried_on_from_the_first_of_them(farm: World) -> None:
+    farm.register("f3", 4, day(-2))
+    farm.replay(WEST)
+
+    farm.season("f3", day(-1), None)
+
+    assert causes(farm, "f3") == {1: "carry"}
     settle(farm)
 
 

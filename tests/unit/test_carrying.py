@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -217,3 +218,23 @@ def test_before_the_first_published_day_the_search_ends() -> None:
     assert found.equals(State.initial(1, K)).all()
     assert published.asked[-1][0] == day(-1)
     assert len(published.asked) == 4
+
+
+# --- which state is carried on ---------------------------------------------------------------------------------------
+
+
+def test_of_two_sources_the_states_laid_over_the_others_are_taken() -> None:
+    _, newer = grown(3, "both", "new")
+    _, older = grown(2, "both", "old")
+
+    over = newer.over(older)
+
+    names = ["both", "new", "old"]
+    assert over.gather(names, RULES).days[:, 0].tolist() == [day(n).toordinal() for n in (2, 2, 1)]
+
+
+def test_rows_of_another_kernel_hold_no_state_that_could_be_carried_on() -> None:
+    table, _ = grown(3, "f")
+
+    assert States.of(table, replace(RULES, kernel_size=K + 1)).fields == {}
+    assert States.of(table, RULES).fields == {"f": 0}

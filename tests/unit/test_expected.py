@@ -205,3 +205,26 @@ def test_the_digest_of_a_day_does_not_see_what_comes_after_it(one: World, other:
 def test_a_day_that_is_not_expected_has_no_span(n: int) -> None:
     assert Timeline(1, "f", ()).at(day(n)) is None
     assert Timeline(1, "f", ()).next(day(n)) is None
+
+
+# --- what tells seasons apart ----------------------------------------------------------------------------------------
+
+
+def test_a_field_s_digest_tells_its_season() -> None:
+    one, other = (Timeline(1, "f", (Span(day(3), day(9), day(n), "p", 1.0),)) for n in (0, 1))
+
+    assert one.digest(day(5)) != other.digest(day(5))
+
+
+def test_a_season_that_follows_another_without_a_day_between_starts_its_state_anew() -> None:
+    line = Timeline(1, "f", (Span(day(0), day(5), day(0), "p", 1.0), Span(day(6), day(9), day(6), "p", 1.0)))
+
+    assert line.carried_from(day(8)) == day(6)
+
+
+def test_a_correction_that_is_valid_from_a_season_s_last_day_is_of_the_whole_season() -> None:
+    revisions = [Revision(Kind.REGISTERED, date.min, "wrong", 1.0), Revision(Kind.CORRECTED, day(5), "right", 1.0)]
+
+    [span] = spans((day(0), None), revisions, [SeasonDays(day(1), day(5))])
+
+    assert (span.first, span.last, span.geometry_digest) == (day(1), day(5), "right")

@@ -7,7 +7,7 @@ from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import writing
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Attempt, Cause, Miss, ProcessingType
+from satcommon.db.models import Attempt, Cause, Miss, ProcessingType, RetiredObject
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.source import Due
 from sqlalchemy import Connection, Engine, select
@@ -204,3 +204,10 @@ def test_every_attempt_is_on_record_with_its_run_and_its_error(connection: Conne
 
 def test_fields_are_named_by_their_external_ids(connection: Connection) -> None:
     assert ledger.external_ids(connection, {1, 2, 77}) == {1: "f1", 2: "f2"}
+
+
+def test_an_object_that_is_shared_is_kept_from_when_the_last_key_moves_away(connection: Connection) -> None:
+    ledger.retire(connection, ["empty"], NOW)
+    ledger.retire(connection, ["empty"], LATER)
+
+    assert connection.execute(select(RetiredObject.retired_at)).scalars().all() == [LATER]

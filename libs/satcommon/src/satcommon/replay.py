@@ -222,7 +222,8 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
         done.pictured[day] = (results.only(rows_before, pictured), results.only(rows, pictured))
         before = States.of(rows_before, rules)
         same = before.gather(names, rules).equals(states[day].state)
-        stopped = {f for f, name, equal in zip(own, names, same, strict=True) if equal and name in before.fields}
+        # No state after a day is the initial one, which is what a field without a published row is compared with.
+        stopped = {f for f, equal in zip(own, same, strict=True) if equal}
         active = {f for f in own if f not in stopped}
         done.steps += [(f, day) for f in own]
         changed = results.changed_rows(results.only(published, [*names, *gone]), rows)
