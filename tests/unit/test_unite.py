@@ -177,7 +177,7 @@ def test_of_one_pass_and_tile_the_highest_baseline_counts(baselines: tuple[str, 
     scene = united(shelf, [high, low])
 
     assert ids(scene) == [high.item_id]
-    assert shelf.reads == [high.item_id]
+    assert scene.digest == united(shelf, [high]).digest
 
 
 def test_of_one_baseline_the_one_sensed_later_counts_then_the_greater_name() -> None:
@@ -186,6 +186,60 @@ def test_of_one_baseline_the_one_sensed_later_counts_then_the_greater_name() -> 
 
     assert ids(united(shelf, [late, early])) == [late.item_id]
     assert ids(united(shelf, [late, early, last])) == [last.item_id]
+
+
+def test_split_granules_of_a_pass_and_tile_are_mosaicked() -> None:
+    shelf = Shelf()
+    north, south = shelf.put("cx..", 1111, tile="T33TVL"), shelf.put("..cc", 2222, tile="T33TVL", minutes=1)
+
+    scene = united(shelf, [north, south])
+
+    assert scene.layers.bands["red"].tolist() == [[1111, 1111, 2222, 2222]]
+    assert scene.layers.classes.tolist() == [[1, 2, 1, 1]]
+    assert ids(scene) == [south.item_id, north.item_id]
+    assert scene.providers is not None
+    assert scene.providers.tolist() == [[2, 2, 1, 1]]
+
+
+def test_an_older_baseline_shows_through_where_the_newer_one_has_no_data() -> None:
+    shelf = Shelf()
+    old = shelf.put("cccc", 1111, tile="a", baseline="04.00", minutes=5)
+    new = shelf.put("xx..", 2222, tile="a", baseline="05.09")
+    beside = shelf.put("..c.", 3333, tile="b", baseline="04.00")
+
+    scene = united(shelf, [old, new, beside])
+
+    assert ids(scene) == [new.item_id, beside.item_id, old.item_id]
+    assert scene.layers.bands["red"].tolist() == [[2222, 2222, 3333, 1111]]
+    assert scene.layers.classes.tolist() == [[2, 2, 1, 1]]
+
+
+@given(
+    owners=st.lists(st.integers(0, 4), min_size=2 * SIZE, max_size=2 * SIZE),
+    values=st.lists(st.tuples(st.integers(1, 65535), st.integers(1, 7)), min_size=2 * SIZE, max_size=2 * SIZE),
+    order=st.permutations(range(5)),
+    tiles=st.lists(st.sampled_from(["", "T33TVL"]), min_size=5, max_size=5),
+)
+def test_a_file_cut_into_disjoint_parts_gives_the_pixels_of_the_whole(
+    owners: list[int], values: list[tuple[int, int]], order: list[int], tiles: list[str]
+) -> None:
+    red, classes = (np.array(one).reshape(2, SIZE) for one in zip(*values, strict=True))
+    owner = np.array(owners).reshape(2, SIZE)
+    shelf = Shelf()
+    parts = []
+    for number in order:
+        own = owner == number
+        item = acquisition(f"part-{number}", minutes=number, tile=tiles[number])
+        bands = {"red": np.where(own, red, 0).astype(np.uint16), "nir": np.where(own, red, 0).astype(np.uint16)}
+        shelf.layers[item.item_id] = Layers(bands, np.where(own, classes, 0).astype(np.uint8))
+        parts.append(item)
+
+    scene = united(shelf, parts)
+
+    assert scene.layers.bands["red"].tobytes() == red.astype(np.uint16).tobytes()
+    assert scene.layers.classes.tobytes() == classes.astype(np.uint8).tobytes()
+    provides = np.ones_like(owner) if scene.providers is None else scene.providers
+    assert [[ids(scene)[n - 1] for n in row] for row in provides] == [[f"part-{n}" for n in row] for row in owner]
 
 
 def test_tiles_of_a_pass_are_laid_side_by_side() -> None:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
@@ -30,7 +31,7 @@ from satcommon.scenes import cog
 from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
 from satcommon.scenes.unite import Scene as UnitedScene
-from satcommon.scenes.unite import unite
+from satcommon.scenes.unite import piecewise, unite
 
 _TRIES = 3  # of asking, while other runs register other answers
 
@@ -180,8 +181,11 @@ def news(
 
 
 def _name(acquisitions: Sequence[Acquisition]) -> str:
-    """Names a day's listing: the set of its items with their content."""
-    return hashlib.sha256(json.dumps(sorted((a.item_id, a.digest) for a in acquisitions)).encode()).hexdigest()
+    """Names a day's listing: the set of its items with their content, and newer rules by which they are read."""
+    items: list[Any] = sorted((a.item_id, a.digest, *([a.reading] if a.reading else [])) for a in acquisitions)
+    if piecewise(acquisitions):
+        items.append("mosaic")  # before, one item of a pass and tile was taken, and the others left
+    return hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
 
 def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[str, str]]:

@@ -44,6 +44,9 @@ class Acquisition:
         baseline: processing baseline; a later one sorts after.
         sensed_at: mid-time of sensing, UTC.
         published_at: when it could first be fetched, UTC.
+        reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
+            scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
+            where its pixels come out otherwise.
     """
 
     item_id: str
@@ -54,6 +57,7 @@ class Acquisition:
     baseline: str
     sensed_at: datetime
     published_at: datetime
+    reading: str = ""
 
 
 @dataclass(frozen=True)

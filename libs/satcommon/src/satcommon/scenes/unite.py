@@ -1,9 +1,11 @@
 """A day's acquisitions united into one scene: a pure function of their set, whatever the order in which they came.
 
-1. Of the items of one pass and tile, the one with the highest processing baseline counts, then the later time of
-   sensing, then the greater item id. (An acquisition does not tell its time of processing; a baseline does.)
-2. Passes are laid in the order of their sensing, within a pass tiles of the highest baseline first, then by name. The
-   first to have a cell provides it, in all bands; later ones fill what is still nodata.
+1. Of the items of one pass and tile, the one with the highest processing baseline is the better one, then the later
+   time of sensing, then the greater item id. (An acquisition does not tell its time of processing; a baseline does.)
+   The best one lies on top, and the others fill what it leaves open: one pass may come as split granules or strips.
+2. Passes are laid in the order of their sensing, within a pass first the best item of each tile, those of the highest
+   baseline first, then by name; then the others, the better ones first. The first to have a cell provides it, in all
+   bands; later ones fill what is still nodata.
 3. Platforms are never mixed: each is laid out alone, and the one that covers more cells is the scene; the one that
    sensed first, where they cover the same.
 4. An item that can't be read counts as if it were not there, but is named.
@@ -15,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +133,12 @@ def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisitio
     return best
 
 
+def piecewise(acquisitions: Iterable[Acquisition]) -> bool:
+    """Whether several items are of one platform, pass and tile, so that one may fill what another leaves open."""
+    pieces = [(item.platform, *_piece(item)) for item in acquisitions]
+    return len(set(pieces)) < len(pieces)
+
+
 def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout:
     """All items are read, even where the first cover everything: one that can't be read must not go unnoticed."""
     layout: _Layout | None = None
@@ -147,13 +156,24 @@ def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout
 
 
 def _ordered(items: list[Acquisition]) -> list[Acquisition]:
-    """The items of a platform that count (rule 1), in the order in which they are laid (rule 2)."""
-    pieces = groupby(sorted(items, key=_piece), key=_piece)
-    chosen = [max(group, key=lambda item: (_baseline(item), item.sensed_at, item.item_id)) for _, group in pieces]
-    sensed = {item.overpass: item.sensed_at for item in sorted(chosen, key=lambda item: item.sensed_at, reverse=True)}
-    chosen.sort(key=lambda item: item.tile)
-    chosen.sort(key=_baseline, reverse=True)
-    return sorted(chosen, key=lambda item: (sensed[item.overpass], item.overpass))
+    """The items of a platform in the order in which they are laid (rules 1 and 2)."""
+    best: list[Acquisition] = []
+    others: list[Acquisition] = []
+    for _, group in groupby(sorted(items, key=_piece), key=_piece):
+        first, *rest = sorted(group, key=_rank, reverse=True)
+        best.append(first)
+        others += rest
+    sensed = {item.overpass: item.sensed_at for item in sorted(best, key=lambda item: item.sensed_at, reverse=True)}
+    best.sort(key=lambda item: item.tile)
+    best.sort(key=_baseline, reverse=True)
+    others.sort(key=lambda item: item.tile)
+    others.sort(key=_rank, reverse=True)
+    return sorted([*best, *others], key=lambda item: (sensed[item.overpass], item.overpass))
+
+
+def _rank(item: Acquisition) -> tuple[tuple[int, tuple[int, ...], str], datetime, str]:
+    """Sorts the items of one pass and tile, the best one last."""
+    return _baseline(item), item.sensed_at, item.item_id
 
 
 def _piece(item: Acquisition) -> tuple[str, str]:
