@@ -332,6 +332,18 @@ def test_a_file_that_tells_no_times_of_its_items_has_the_first_one_s(file: Path,
         assert reader.items == ((scene.items[0].item_id, scene.items[0].sensed_at),)
 
 
+def test_a_stored_time_finer_than_rows_keep_it_is_rounded(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "older.tif"
+    path.write_bytes(file.read_bytes())
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
+        dataset.update_tags(ITEMS_SENSED_AT='["2022-06-01T09:51:43.123456+00:00"]')
+
+    with SceneReader(path) as reader:
+        ((_, sensed_at),) = reader.items
+
+    assert sensed_at == datetime(2022, 6, 1, 9, 51, 43, 123_000, UTC)
+
+
 def test_a_file_of_several_items_without_their_band_is_refused(tmp_path: Path, mosaic: Scene) -> None:
     path = tmp_path / "without.tif"
     path.write_bytes(encode(replace(mosaic, providers=None), GRID, DAY))

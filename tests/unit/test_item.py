@@ -49,6 +49,13 @@ def test_a_file_without_a_time_has_that_of_its_item(tmp_path: Path) -> None:
     assert only(tmp_path).sensed_at == datetime(2016, 1, 7, 10, 10, tzinfo=UTC)
 
 
+def test_a_time_finer_than_rows_keep_it_is_rounded_once(tmp_path: Path) -> None:
+    write(tmp_path / "north.tif")
+    (tmp_path / "north.json").write_text(stac(datetime="2016-01-07T09:51:43.123456Z"))
+
+    assert only(tmp_path).sensed_at == datetime(2016, 1, 7, 9, 51, 43, 123_000, UTC)
+
+
 def test_two_deliveries_of_a_pass_are_one_pass_and_tile() -> None:
     later = "S2A_OPER_MSI_L2A_TL_S2RP_20230401T000000_A002840_T33TVL_N05.10"
     one, two = (

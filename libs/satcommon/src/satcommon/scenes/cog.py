@@ -43,6 +43,7 @@ from satcommon.scenes.layers import (
     THERMAL,
     Layers,
 )
+from satcommon.scenes.source import to_milliseconds
 from satcommon.tiles import Layout, Run
 
 if TYPE_CHECKING:
@@ -171,7 +172,9 @@ class SceneReader:
             self.grid = Grid(crs_text(dataset.crs), left, top, xres, -yres, dataset.width, dataset.height)
             self.bands = bands
             self.digest = tags.get("DIGEST", "")
-            self.items = tuple(zip(ids, map(datetime.fromisoformat, sensed), strict=True))
+            # Scenes of earlier versions hold times as fine as items state them.
+            times = (to_milliseconds(datetime.fromisoformat(time)) for time in sensed)
+            self.items = tuple(zip(ids, times, strict=True))
         self._dataset = dataset
         return self
 

@@ -30,6 +30,7 @@ from satcommon.grid import Bounds, Grid
 from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
 from satcommon.scenes.layers import BANDS, REFLECTIVE
 from satcommon.scenes.masks import CLASS_NAMES
+from satcommon.scenes.source import to_milliseconds
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -183,7 +184,7 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
             platform=claims.platform or tags.get("PLATFORM", "").strip() or "unknown",
             baseline=claims.baseline or _baseline(stem) or tags.get("PROCESSING_BASELINE", "").strip(),
             tile=claims.tile or _tile(stem, dataset),
-            sensed_at=claims.sensed_at or sensing_time(stem, tags.get("TIFFTAG_DATETIME", ""), name),
+            sensed_at=to_milliseconds(claims.sensed_at or sensing_time(stem, tags.get("TIFFTAG_DATETIME", ""), name)),
             datatake=claims.overpass,
         )
     _compare(claims, stem, name)

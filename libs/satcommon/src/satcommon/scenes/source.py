@@ -42,7 +42,7 @@ class Acquisition:
         overpass: names the pass of the platform (STAC's datatake); tiles and repeated deliveries of a pass share it.
         tile: names the piece of the pass; empty where a pass is one piece.
         baseline: processing baseline; a later one sorts after.
-        sensed_at: mid-time of sensing, UTC.
+        sensed_at: mid-time of sensing, UTC; kept to the millisecond, as in published rows, whatever the source states.
         published_at: when it could first be fetched, UTC.
         reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
             scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
@@ -58,6 +58,14 @@ class Acquisition:
     sensed_at: datetime
     published_at: datetime
     reading: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sensed_at", to_milliseconds(self.sensed_at))
+
+
+def to_milliseconds(time: datetime) -> datetime:
+    """The nearest millisecond, which is as fine as published rows keep times; halves go up."""
+    return time + timedelta(microseconds=500 - (time.microsecond + 500) % 1000)
 
 
 @dataclass(frozen=True)
