@@ -7,8 +7,10 @@ from satcommon import results
 from satcommon.scenes.source import Acquisition
 
 
-@given(time=st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC)))
-def test_a_time_of_sensing_is_as_fine_as_the_rows_that_keep_it(time: datetime) -> None:
+@given(microseconds=st.integers(0, 10**15))
+def test_a_time_of_sensing_is_as_fine_as_the_rows_that_keep_it(microseconds: int) -> None:
+    time = datetime(1990, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
     sensed_at = Acquisition("a", "d", "sentinel-2", "pass", "", "", time, time).sensed_at
 
     assert pa.scalar(sensed_at, results.SCHEMA.field("sensed_at").type).as_py() == sensed_at
