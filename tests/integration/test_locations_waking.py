@@ -68,13 +68,13 @@ def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: Wo
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)
     world.execute(*world.tick("scene_materialized").runs)
-    world.add_fields("A", ["late"])
 
     for key, sensor in (
         (SCENES, "scenes_materialized"),
         (FIELD_METRICS, "field_metrics_materialized"),
         (FIELD_REGISTRY, "field_registry_materialized"),
     ):
+        world.add_fields("A", [f"late, before {key.to_user_string()}"])
         world.materialize(key, None if key == FIELD_REGISTRY else partition("A", world.yesterday))
         asked = world.tick(sensor).runs
         assert [run.tags["dagster/partition"] for run in asked] == ["A"]

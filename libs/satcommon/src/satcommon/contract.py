@@ -6,9 +6,11 @@ do is always read from the ledger, and `requests` turns it into runs, naming the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from itertools import islice, zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import (
     AssetKey,
@@ -19,11 +21,15 @@ from dagster import (
     DynamicPartitionsDefinition,
     MultiPartitionKey,
     MultiPartitionsDefinition,
+    RunRecord,
     RunRequest,
     RunsFilter,
 )
 
 from satcommon.settings import settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 SCENES = AssetKey("scenes")
 FIELD_REGISTRY = AssetKey("field_registry")
@@ -46,6 +52,17 @@ WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 PRIORITY_TAG = "dagster/priority"
 BACKGROUND_TAG = "satfields/background"  # of histories and replays; the instance leaves a slot to the others
 PRIORITIES = {"ingest": "2", "realtime": "2", "history": "1", "replay": "0"}  # realtime never waits behind a replay
+
+ASKED_A_TICK = 100  # runs that a tick asks for at most: submitting 200 takes Dagster 20 s
+UNDER_WAY = 500  # works of a sensor that wait or run at most; the rest waits in the ledger, where it costs nothing
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+LOOKED_AT, LOOKS = 1000, 3  # works whose runs are looked up by one query, and how often a tick does that
 
 region_partitions = DynamicPartitionsDefinition(name=REGION)
 day_partitions = DailyPartitionsDefinition(start_date=settings().partitions_start.isoformat())
@@ -92,38 +109,109 @@ class Work(NamedTuple):
     config: dict[str, Any] | None = None
 
 
-def requests(instance: DagsterInstance, works: Iterable[Work], now: datetime) -> Iterator[RunRequest]:
-    """Ask for runs of work that is not under way.
+def in_turn(works_of: Mapping[str, Sequence[Work]]) -> Iterator[Work]:
+    """The works of regions, each region's in its order: the first of each, then the second of each, and so on."""
+    for works in zip_longest(*works_of.values()):
+        yield from (work for work in works if work is not None)
+
+
+def requests(
+    instance: DagsterInstance, works: Iterable[Work], now: datetime, engine: Engine | None = None
+) -> Iterator[RunRequest]:
+    """Ask for runs of work that is not under way, a bounded number at a time; the next tick goes on.
 
     Dagster never runs a run key twice, whatever became of its run, so the key holds the attempt's number: work whose
     last run ended without settling it (killed, failed) is asked for again, after a pause that doubles each time.
+
+    A tick costs at most two queries of runs for each `LOOKED_AT` works, and at most `LOOKS` times that, whatever there
+    is to do: Dagster cuts it off after 60 s, and then it has done nothing.
+
+    Args:
+        instance: Dagster's.
+        works: in the order in which they are wanted.
+        now: the present.
+        engine: of the ledger, where what is asked for is claimed, so that two sensors never ask for the same; None: it
+            is not.
     """
-    for work in works:
-        if BACKGROUND_TAG in work.tags and _is_taken(instance, work.tags[LANE_TAG]):
-            continue  # each commit of a long run leaves other work of another name, which is that run's
-        attempt = 1
-        records = instance.get_run_records(RunsFilter(tags={WORK_TAG: work.name}))
-        if records:
-            if not all(record.dagster_run.is_finished for record in records):
-                continue
-            # Of all its runs: one that was executed again from the UI has the tags of the run that it repeats.
-            attempt = 1 + max(int(record.dagster_run.tags.get(ATTEMPT_TAG, 0)) for record in records)
-            pause = timedelta(seconds=settings().retry_pause_seconds * 2 ** min(max(attempt - 2, 0), 7))
-            if now.timestamp() < max(record.end_time or 0.0 for record in records) + pause.total_seconds():
-                continue
-        yield RunRequest(
-            run_key=f"{work.name}#{attempt}",
-            partition_key=work.partition_key,
-            job_name=work.job,
-            run_config=work.config,
-            tags=work.tags | {WORK_TAG: work.name, ATTEMPT_TAG: str(attempt)},
-        )
+    remaining, asked = iter(works), 0
+    taken_lanes: set[str] = set()
+    under_way = 0
+    for _ in range(LOOKS):
+        looked_at = list(islice(remaining, LOOKED_AT))
+        if not looked_at:
+            return
+        runs = _runs_of(instance, looked_at)
+        taken_lanes |= _taken_lanes(instance, looked_at)
+        chosen: list[RunRequest] = []
+        for work in looked_at:
+            if asked + len(chosen) >= ASKED_A_TICK or under_way + asked + len(chosen) >= UNDER_WAY:
+                break
+            records = runs.get(work.name, [])
+            if any(not record.dagster_run.is_finished for record in records):
+                under_way += 1
+            elif BACKGROUND_TAG in work.tags and work.tags[LANE_TAG] in taken_lanes:
+                pass  # each commit of a long run leaves other work of another name, which is that run's
+            elif not _pauses(records, now):
+                chosen.append(_request(work, records))
+                if BACKGROUND_TAG in work.tags:
+                    taken_lanes.add(work.tags[LANE_TAG])
+        if engine is not None:
+            chosen = _claimed(engine, chosen)
+        asked += len(chosen)
+        yield from chosen
+        if asked >= ASKED_A_TICK or under_way + asked >= UNDER_WAY:
+            return
 
 
-def _is_taken(instance: DagsterInstance, lane_name: str) -> bool:
-    """Whether a run of the lane is queued or under way."""
-    latest = instance.get_run_records(RunsFilter(tags={LANE_TAG: lane_name}), limit=1)
-    return bool(latest) and not latest[0].dagster_run.is_finished
+def _runs_of(instance: DagsterInstance, works: Collection[Work]) -> dict[str, list[RunRecord]]:
+    """All runs of works, by the work's name."""
+    runs: dict[str, list[RunRecord]] = defaultdict(list)
+    for record in instance.get_run_records(RunsFilter(tags={WORK_TAG: sorted({work.name for work in works})})):
+        runs[record.dagster_run.tags[WORK_TAG]].append(record)
+    return runs
+
+
+def _taken_lanes(instance: DagsterInstance, works: Iterable[Work]) -> set[str]:
+    """The lanes of background works in which a run is queued or under way."""
+    lanes = sorted({work.tags[LANE_TAG] for work in works if BACKGROUND_TAG in work.tags})
+    if not lanes:
+        return set()
+    found = instance.get_run_records(RunsFilter(tags={LANE_TAG: lanes}, statuses=UNFINISHED))
+    return {record.dagster_run.tags[LANE_TAG] for record in found}
+
+
+def _last_attempt(records: Iterable[RunRecord]) -> int:
+    """Of all runs of a work: one that was executed again from the UI has the tags of the run that it repeats."""
+    return max((int(record.dagster_run.tags.get(ATTEMPT_TAG, 0)) for record in records), default=0)
+
+
+def _pauses(records: Sequence[RunRecord], now: datetime) -> bool:
+    """Whether work whose runs have all ended is not to be asked for again yet."""
+    if not records:
+        return False
+    pause = settings().retry_pause_seconds * 2.0 ** min(max(_last_attempt(records) - 1, 0), 7)
+    ended: float = max(record.end_time or 0.0 for record in records)
+    return now.timestamp() < ended + pause
+
+
+def _request(work: Work, records: Sequence[RunRecord]) -> RunRequest:
+    attempt = 1 + _last_attempt(records)
+    return RunRequest(
+        run_key=f"{work.name}#{attempt}",
+        partition_key=work.partition_key,
+        job_name=work.job,
+        run_config=work.config,
+        tags=work.tags | {WORK_TAG: work.name, ATTEMPT_TAG: str(attempt)},
+    )
+
+
+def _claimed(engine: Engine, chosen: list[RunRequest]) -> list[RunRequest]:
+    """Those of the requests that no other sensor makes in this instant."""
+    from satcommon.db.claims import claim
+    from satcommon.environment import utc_now
+
+    ours = claim(engine, [str(request.run_key) for request in chosen], utc_now())
+    return [request for request in chosen if request.run_key in ours]
 
 
 def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:

@@ -19,8 +19,10 @@ from satfields_ingest.work import scenes_to_ask_for
 )
 def daily_scenes(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
     """Fetch yesterday's scene of every active region at 01:00 UTC, unless a sensor has asked for it already."""
+    from satcommon.environment import environment
+
     now = context.scheduled_execution_time
     yesterday = (now - timedelta(days=1)).date().isoformat()
     known = set(context.instance.get_dynamic_partitions(REGION))
-    works = (work for work in scenes_to_ask_for(known, now) if work.partition_key and yesterday in work.partition_key)
-    yield from requests(context.instance, works, now)
+    works = (w for w in scenes_to_ask_for(known, now).works if w.partition_key and yesterday in w.partition_key)
+    yield from requests(context.instance, works, now, environment().engine)

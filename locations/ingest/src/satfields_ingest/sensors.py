@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from dagster import (
     AddDynamicPartitionsRequest,
     DefaultSensorStatus,
-    RunRequest,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -18,6 +16,8 @@ from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, fail_stale_runs,
 from satcommon.settings import settings
 
 from satfields_ingest.work import registry_to_publish, scenes_to_ask_for
+
+LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in ten minutes of ticks
 
 
 @sensor(
@@ -37,7 +37,8 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
         names = [region.name for region in regions(connection)]
     known = set(context.instance.get_dynamic_partitions(REGION))
     missing = [name for name in names if name not in known]
-    runs = list(requests(context.instance, registry_to_publish(context.instance), now))
+    works = registry_to_publish(context.instance)
+    runs = list(requests(context.instance, works, now, environment().engine))
     if not missing and not runs:
         return SkipReason("the registry is published, or a run is at it")
     return SensorResult(
@@ -51,9 +52,18 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def due_scenes(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
-    """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new."""
+def due_scenes(context: SensorEvaluationContext) -> SensorResult:
+    """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new.
+
+    Some regions are compared with the source in each tick; the cursor names the last of them.
+    """
+    from satcommon.environment import environment
+
     now = datetime.now(UTC)
     fail_stale_runs(context.instance, "ingest", now)
     known = set(context.instance.get_dynamic_partitions(REGION))
-    yield from requests(context.instance, scenes_to_ask_for(known, now), now)
+    look = scenes_to_ask_for(known, now, LOOKS_A_TICK, context.cursor)
+    for region, trouble in look.troubles.items():
+        context.log.warning("region %s could not be compared with the source: %s", region, trouble)
+    runs = list(requests(context.instance, look.works, now, environment().engine))
+    return SensorResult(run_requests=runs, cursor=look.last)

@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from satcommon.contract import FIELD_REGISTRY, Work, in_window, lane, partition
+from satcommon.contract import FIELD_REGISTRY, Work, in_turn, in_window, lane, partition
 from satcommon.environment import environment
 from satcommon.expected import ONE_DAY
+
+if TYPE_CHECKING:
+    from satcommon.db.models import Region
+    from sqlalchemy import Row
 
 REVISION = "registry revision"  # in the registry's census, and so in the metadata of its materializations
 
 
-def scenes_to_ask_for(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
-    """A region's days to be fetched, oldest first: those without an answer, and those for which the source has news.
+@dataclass(frozen=True)
+class Look:
+    """What ingest sees to do in one tick.
+
+    Args:
+        works: days to be fetched: of each region the oldest first, the regions in turn.
+        last: the region that was last compared with the source, from which the next tick goes on.
+        troubles: why regions could not be compared, by region.
+    """
+
+    works: Iterator[Work]
+    last: str | None
+    troubles: dict[str, Exception]
+
+
+def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int = 0, after: str | None = None) -> Look:
+    """Regions' days to be fetched: those without an answer, and those for which the source has news.
+
+    The ledger tells the first, for all regions in one query. For news the source is asked, which costs: `looks` regions
+    are, going on after the one of the last tick.
 
     Only days of the allowed lateness, and of regions that have their Dagster partition; older ones are history's.
+
+    Raises:
+        SatfieldsError: what the source says of each region that was looked at; where it answers for some, the others
+            are troubles of the tick.
     """
     from satcommon.db import ledger
     from satcommon.db.engine import reading
     from satcommon.db.registry import place, regions
+    from satcommon.errors import SatfieldsError
     from satcommon.scenes.arrival import news
 
     env = environment()
-    source = env.source()
     last = now.date() - ONE_DAY
+    earliest = last - timedelta(days=env.settings.lateness_days)
     with reading(env.engine) as connection:
-        active = [r for r in regions(connection, active=True) if r.name in known_regions]
-    for region in active:
-        first = max(region.monitored_from, last - timedelta(days=env.settings.lateness_days))
-        until = min(last, region.monitored_until or last)
-        fresh = news(env.engine, source, region.bbox_id, place(region), first, until, now)
-        with reading(env.engine) as connection:
-            answered = {
-                day
-                for day, row in ledger.region_days(connection, region.bbox_id, first, until).items()
-                if row.answered_at is not None
-            }
-        for ordinal in range(first.toordinal(), until.toordinal() + 1):
-            day = date.fromordinal(ordinal)
-            if in_window(day, now) and (day in fresh or day not in answered):
-                name = f"fetch:{region.name}:{day}:{fresh.get(day, 'answer')}"
-                yield Work(name, lane("ingest", region.name), partition(region.name, day))
+        active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
+        answered = ledger.answered_days(connection, earliest, last)
+    spans = {r.name: (max(r.monitored_from, earliest), min(last, r.monitored_until or last)) for r in active}
+    turn = sorted(active, key=lambda r: (r.name <= (after or ""), r.name))[:looks]
+    fresh: dict[str, dict[date, str]] = {}
+    troubles: dict[str, Exception] = {}
+    for region in turn:
+        try:
+            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, place(region), *spans[region.name], now)
+        except SatfieldsError as error:
+            troubles[region.name] = error
+    if troubles and not fresh:
+        raise next(iter(troubles.values()))
+
+    def works_of(region: Row[tuple[Region]]) -> list[Work]:
+        first, until = (day.toordinal() for day in spans[region.name])
+        there, new = answered.get(region.bbox_id, set()), fresh.get(region.name, {})
+        days = [day for n in range(first, until + 1) if (day := date.fromordinal(n)) in new or day not in there]
+        return [
+            Work(
+                f"fetch:{region.name}:{day}:{new.get(day, 'answer')}",
+                lane("ingest", region.name),
+                partition(region.name, day),
+            )
+            for day in days
+            if in_window(day, now)
+        ]
+
+    todo = {region.name: works for region in active if (works := works_of(region))}
+    turns = in_turn(dict(sorted(todo.items(), key=lambda one: str(one[1][0].partition_key))))
+    return Look(turns, turn[-1].name if turn else after, troubles)
 
 
 def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:

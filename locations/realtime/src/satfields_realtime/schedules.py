@@ -19,7 +19,9 @@ from satfields_realtime.work import days_to_close
 )
 def passed_deadlines(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
     """Every hour, close the days whose deadline has passed, and those that may close with them."""
+    from satcommon.environment import environment
+
     now = context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
     works = [work for work in days_to_close(known, now) if work.partition_key is not None]
-    yield from requests(context.instance, works, now)
+    yield from requests(context.instance, works, now, environment().engine)

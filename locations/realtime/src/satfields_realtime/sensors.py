@@ -26,9 +26,11 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
 
     An asset sensor sees only the latest event between two ticks, so an event only wakes: days come from the ledger.
     """
+    from satcommon.environment import environment
+
     now = datetime.now(UTC)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, days_to_close(known, now), now)
+    yield from requests(context.instance, days_to_close(known, now), now, environment().engine)
 
 
 @sensor(
@@ -38,7 +40,9 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
 )
 def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     """Fail the runs that died, and ask again for days whose run ended without closing them."""
+    from satcommon.environment import environment
+
     now = datetime.now(UTC)
     fail_stale_runs(context.instance, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, days_to_close(known, now, _QUIET), now)
+    yield from requests(context.instance, days_to_close(known, now, _QUIET), now, environment().engine)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_window, lane, partition
+from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_turn, in_window, lane, partition
 from satcommon.environment import environment
+
+if TYPE_CHECKING:
+    from satcommon.closable import ClosableDay
 
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
 _ONE_DAY = timedelta(days=1)
 
 
 def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)) -> Iterator[Work]:
-    """The regions' days that can be closed: one run for each that is ready by itself, oldest first.
+    """The regions' days that can be closed: one run for each that is ready by itself, oldest first,
+    the regions in turn.
 
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
@@ -32,13 +37,21 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
         }
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), env.settings.partitions_start)
-    for name, days in closable.items():
+
+    def works_of(name: str, days: list[ClosableDay]) -> list[Work]:
         if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):
             until = days[-1].day
             config = history_config(name, until)
-            yield Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)
-            continue
-        for one in days:
-            if one.ready and in_window(one.day, now):
-                work = f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}"
-                yield Work(work, lane("realtime", name), partition(name, one.day), job=CLOSE_JOB)
+            return [Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)]
+        return [
+            Work(
+                f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}",
+                lane("realtime", name),
+                partition(name, one.day),
+                job=CLOSE_JOB,
+            )
+            for one in days
+            if one.ready and in_window(one.day, now)
+        ]
+
+    yield from in_turn({name: works_of(name, days) for name, days in closable.items()})

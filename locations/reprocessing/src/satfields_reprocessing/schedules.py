@@ -18,6 +18,8 @@ from satfields_reprocessing.work import backlogs_to_drain
 )
 def open_backlogs(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
     """Drain every backlog that can be worked on."""
+    from satcommon.environment import environment
+
     now = context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, backlogs_to_drain(known, now), now)
+    yield from requests(context.instance, backlogs_to_drain(known, now), now, environment().engine)

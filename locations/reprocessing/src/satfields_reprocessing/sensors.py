@@ -23,8 +23,12 @@ from satfields_reprocessing.work import backlogs_to_drain
 
 
 def _requests(instance: DagsterInstance) -> Iterator[RunRequest]:
+    from satcommon.environment import environment
+
     now = datetime.now(UTC)
-    yield from requests(instance, backlogs_to_drain(instance.get_dynamic_partitions(REGION), now), now)
+    yield from requests(
+        instance, backlogs_to_drain(instance.get_dynamic_partitions(REGION), now), now, environment().engine
+    )
 
 
 def _woken_by(key: AssetKey) -> SensorDefinition:

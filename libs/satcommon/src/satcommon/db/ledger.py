@@ -120,6 +120,17 @@ def answered_since(connection: Connection, bbox_id: int, since: datetime) -> boo
     return last is not None and last > since
 
 
+def answered_days(connection: Connection, first: date, last: date) -> dict[int, set[date]]:
+    """The days of a span that the source has answered for, by region's id, of all regions."""
+    statement = select(RegionDay.bbox_id, RegionDay.day).where(
+        RegionDay.day.between(first, last), RegionDay.answered_at.is_not(None)
+    )
+    days: dict[int, set[date]] = {}
+    for row in connection.execute(statement):
+        days.setdefault(row.bbox_id, set()).add(row.day)
+    return days
+
+
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
     """A region's days of a span that the ledger knows."""
     return {row.day: row for row in connection.execute(_DAYS, {"region": bbox_id, "first": first, "last": last})}
