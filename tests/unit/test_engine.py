@@ -7,7 +7,7 @@ from satcommon.db.engine import open_engine, reading, require_current, revision,
 from satcommon.db.models import SCHEMA_REVISION, Registry, Run, Season
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SettingError
 from sqlalchemy import Connection, Engine, event, insert, select, text, update
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, StatementError
 
 
 def counter(connection: Connection) -> int:
@@ -239,3 +239,28 @@ def test_a_url_is_shown_without_the_secrets_of_its_query() -> None:
 def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
     with pytest.raises(SettingError, match=r"SATFIELDS_DATABASE_URL.*invalid connection option \"sslmod\""):
         revision(open_engine("postgresql://u:secret@localhost:1/satfields?sslmod=require"))
+
+
+@pytest.mark.parametrize("name", ["disk", "locked", "full", "no such table: x", "database is malformed"])
+def test_a_mistake_of_ours_is_no_trouble_of_the_database_whatever_it_is_about(engine: Engine, name: str) -> None:
+    with pytest.raises(DBAPIError, match=name), reading(engine) as connection:
+        connection.execute(text(f'SELECT bounding_boxes."{name}" FROM bounding_boxes'))
+
+
+def test_a_table_that_this_code_does_not_have_is_a_mistake_where_the_database_is_migrated(
+    sqlite_engine: Engine,
+) -> None:
+    with pytest.raises(OperationalError, match="no such table: disk"), reading(sqlite_engine) as connection:
+        connection.execute(text("SELECT * FROM disk"))
+
+
+@pytest.mark.parametrize("kind", ["read-only", "no database"])
+def test_a_sqlite_file_that_can_not_be_used_is_told_by_its_code(kind: str, sqlite_engine: Engine) -> None:
+    file = Path(str(sqlite_engine.url.database))
+    sqlite_engine.dispose()
+    if kind == "no database":
+        file.write_bytes(b"a shopping list" * 100)
+    url = f"sqlite:///file:{file}?mode={'ro' if kind == 'read-only' else 'rw'}&uri=true"
+
+    with pytest.raises(DatabaseUnavailableError, match="could not be used"), writing(open_engine(url)) as connection:
+        count_up(connection)

@@ -264,6 +264,23 @@ def test_what_an_endpoint_refuses_is_told_with_what_to_do(
         assert "check AWS_ACCESS_KEY_ID" in said
 
 
+@pytest.mark.parametrize("key", ["NoSuchBucket", "AccessDenied 403", "169.254.1.1 redirect", "No space left"])
+def test_the_words_of_a_key_are_no_reason(key: str, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "<?xml version='1.0'?>\n<Error><Code>SlowDown</Code><Message>AccessDenied, NoSuchBucket</Message></Error>"
+    with answering(503, body, {}) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+
+        with pytest.raises(StoreError) as error:
+            ObjectStore(s3_url, 0.2).get(key)
+
+    assert str(error.value).endswith("(SlowDown: AccessDenied, NoSuchBucket)")
+
+
+def test_a_missing_object_is_missing_whatever_its_key_says(s3_url: str) -> None:
+    with pytest.raises(ObjectMissingError):
+        ObjectStore(s3_url).get("NoSuchBucket")
+
+
 @pytest.mark.parametrize("wrong", ["localhost:9000", "http://", "s3.example.com", "http://id:hidden@localhost:9000"])
 def test_an_endpoint_that_is_no_url_is_refused_with_its_variable(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", wrong)

@@ -5,34 +5,48 @@ Only obstore talks to buckets, for every kind of object: so endpoint, credential
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError
 from obstore.store import S3Store
 
 from satcommon.errors import SettingError
 
 TIMEOUT_SECONDS = 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-_ADVICE = (  # by what the endpoint, the folder or obstore says; the first that fits
-    (r"NoSuchBucket", "make the bucket, or name another in {setting}"),
-    (r"RequestTimeTooSkewed", "set this machine's clock right, and let it follow an NTP server"),
-    (
-        r"ExpiredToken|TokenRefreshRequired",
-        "renew AWS_SESSION_TOKEN and its keys, or let a role of the machine do that",
-    ),
-    (r"169\.254\.|Credential", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"),
-    (r"AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation|redirect", "set AWS_REGION to the bucket's"),
-    (
-        r"AccessKey|Signature|AccessDenied|Token|\b40[13]\b",
-        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they allow",
-    ),
-    (r"No space left|Disk quota", "make room, run `satctl gc`, or name another folder in {setting}"),
-    (r"HTTP error", "is AWS_ENDPOINT_URL{endpoint} right, and reachable from here?"),
-)
+_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they allow"
+_REGION = "set AWS_REGION to the bucket's"
+_SESSION = "renew AWS_SESSION_TOKEN and its keys, or let a role of the machine do that"
+_ROOM = "make room, run `satctl gc`, or name another folder in {setting}"
+_WRITABLE = "let this process write there, or name another folder in {setting}"
+_OF_CODE = {  # S3's error codes
+    "NoSuchBucket": "make the bucket, or name another in {setting}",
+    "RequestTimeTooSkewed": "set this machine's clock right, and let it follow an NTP server",
+    "ExpiredToken": _SESSION,
+    "TokenRefreshRequired": _SESSION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "AccessDenied": _KEYS,
+    "InvalidAccessKeyId": _KEYS,
+    "InvalidToken": _KEYS,
+    "SignatureDoesNotMatch": _KEYS,
+}
+_OF_STATUS = {401: _KEYS, 403: _KEYS}  # of answers without a code, as those to HEAD
+_OF_ERRNO = {  # of a folder
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EROFS: _WRITABLE,
+}
+_STATUS = re.compile(r" - Server returned non-2xx status code: (\d{3}) ")
+_ERRNO = re.compile(r" \(os error (\d+)\)$")
+_METADATA_SERVICE = re.compile(r"Error performing [A-Z]+ https?://169\.254\.")  # asked where no key is set
 
 
 def open_bucket(url: str, setting: str, timeout_seconds: float = TIMEOUT_SECONDS) -> S3Store:
@@ -81,17 +95,48 @@ def said(error: Exception) -> str:
 
 
 def advice(error: Exception, setting: str) -> str:
-    """What to do about a bucket's error, as the end of a message; nothing where that is not known."""
-    endpoint = _endpoint()[1]
-    for pattern, text in _ADVICE:
-        if re.search(pattern, said(error)):
-            return "; " + text.format(setting=setting, endpoint=f" ({endpoint})" if endpoint else "")
-    return ""
+    """What to do about a store's error, as the end of a message; nothing where that is not known.
+
+    It is told by the error's code (S3's, HTTP's, the system's), never by its words: those may be a key's.
+    """
+    code, status, number = error_code(error), _http_status(error), _errno(error)
+    text, _, debug = str(error).partition("\n\nDebug source:")
+    known = _OF_CODE.get(code or "") or _OF_STATUS.get(status or 0) or _OF_ERRNO.get(number or 0)
+    if known is None and isinstance(error, GenericError) and status is None and number is None:
+        endpoint = _endpoint()[1]
+        reach = f"is AWS_ENDPOINT_URL{f' ({endpoint})' if endpoint else ''} right, and reachable from here?"
+        if "BareRedirect" in debug:  # object_store's name of an answer that sends elsewhere
+            known = _REGION
+        elif _METADATA_SERVICE.search(text):
+            known = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+        elif 'store: "S3"' in debug:
+            known = reach.replace("{", "{{").replace("}", "}}")
+    return "; " + known.format(setting=setting) if known else ""
+
+
+def error_code(error: Exception) -> str | None:
+    """S3's code of an error, as ``NoSuchBucket``; None where the answer had none."""
+    body = _STATUS.split(str(error).partition("\n\nDebug source:")[0])[-1]
+    found = re.search(r"<Code>([^<]*)</Code>", body) if _http_status(error) else None
+    return found[1] if found else None
+
+
+def _http_status(error: Exception) -> int | None:
+    found = _STATUS.findall(str(error).partition("\n\nDebug source:")[0])
+    return int(found[-1]) if found else None  # the last: a key before it may look like one
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's number of a folder's error: Python's own, or in obstore's text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _ERRNO.search(str(error).partition("\n\nDebug source:")[0])
+    return int(found[1]) if found else None
 
 
 def bucket_is_missing(error: Exception) -> bool:
     """Whether not an object is missing, but its bucket: obstore has one type for both."""
-    return "NoSuchBucket" in said(error)
+    return error_code(error) == "NoSuchBucket"
 
 
 def _endpoint() -> tuple[str, str]:

@@ -21,18 +21,29 @@ from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, Sat
 from satcommon.settings import Settings
 
 _WRITES = "satfields_writes"
-# What SQLite says when the file is the trouble; its other operational errors are mistakes of ours.
-_UNAVAILABLE = ("locked", "unable to open", "disk", "full", "readonly", "read-only", "not a database", "malformed")
-
-
-# What to do about PostgreSQL's errors, by psycopg's names for them.
+# SQLite's codes where the file is the trouble, without what comes after their first part; other errors are mistakes.
+_UNAVAILABLE = (
+    "SQLITE_AUTH",
+    "SQLITE_BUSY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_CORRUPT",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_LOCKED",
+    "SQLITE_NOTADB",
+    "SQLITE_PERM",
+    "SQLITE_PROTOCOL",
+    "SQLITE_READONLY",
+)
+# What to do about PostgreSQL's errors, by SQLSTATE.
 _ADVICE = {
-    "LockNotAvailable": "Another transaction held it for longer than SATFIELDS_DATABASE_TIMEOUT_SECONDS; try again.",
-    "QueryCanceled": "It took longer than SATFIELDS_DATABASE_STATEMENT_SECONDS; try again, or raise that.",
-    "IdleInTransactionSessionTimeout": "The process paused for longer than SATFIELDS_DATABASE_STATEMENT_SECONDS.",
-    "DeadlockDetected": "Try again.",
-    "ReadOnlySqlTransaction": "Let SATFIELDS_DATABASE_URL name a server that takes writes.",
+    "55P03": "Another transaction held it for longer than SATFIELDS_DATABASE_TIMEOUT_SECONDS; try again.",
+    "57014": "It took longer than SATFIELDS_DATABASE_STATEMENT_SECONDS; try again, or raise that.",
+    "25P03": "The process paused for longer than SATFIELDS_DATABASE_STATEMENT_SECONDS.",
+    "40P01": "Try again.",  # a deadlock
+    "25006": "Let SATFIELDS_DATABASE_URL name a server that takes writes.",
 }
+_INSUFFICIENT_PRIVILEGE, _UNDEFINED_TABLE = "42501", "42P01"
 _SECRETS = ("password", "sslpassword")  # of a URL's query
 _KEPT = 1  # connections of a process between transactions; the rest of its budget is opened when it is needed
 
@@ -170,25 +181,36 @@ def _explained(engine: Engine) -> Iterator[None]:
 
 
 def _told(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
-    """The error for people; None for mistakes of ours."""
+    """The error for people, by the driver's types and codes; None for mistakes of ours."""
     said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
-    kind = type(error.orig).__name__
     database = f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL)"
-    if "no such table" in said or kind == "UndefinedTable":
-        return DatabaseVersionError(f"{database} is not migrated ({said}). Run `satctl db upgrade`.")
-    if kind in _ADVICE:
-        return DatabaseUnavailableError(f"{database} could not be used: {said}. {_ADVICE[kind]}")
-    if kind == "InsufficientPrivilege":
+    unavailable = DatabaseUnavailableError(
+        f"{database} could not be used: {said}. Check SATFIELDS_DATABASE_URL, run `satctl db upgrade` if it was "
+        "never made, and try again."
+    )
+    if engine.dialect.name == "sqlite":
+        code = getattr(error.orig, "sqlite_errorname", "")
+        if "_".join(code.split("_")[:2]) in _UNAVAILABLE:
+            return unavailable
+        # SQLite has one code for a missing table and for any mistake, so its schema is asked.
+        migrated = code != "SQLITE_ERROR" or revision(engine) is not None
+        return None if migrated else _not_migrated(database, said)
+    state = getattr(error.orig, "sqlstate", None)
+    if state == _UNDEFINED_TABLE:
+        return _not_migrated(database, said)
+    if state in _ADVICE:
+        return DatabaseUnavailableError(f"{database} could not be used: {said}. {_ADVICE[state]}")
+    if state == _INSUFFICIENT_PRIVILEGE:
         return SettingError(f"{database} refuses its user: {said}. Grant it that, or name another user.")
-    sqlites_mistake = engine.dialect.name == "sqlite" and not any(word in said for word in _UNAVAILABLE)
-    if isinstance(error, OperationalError) and not sqlites_mistake:
-        return DatabaseUnavailableError(
-            f"{database} could not be used: {said}. Check SATFIELDS_DATABASE_URL, run `satctl db upgrade` if it was "
-            "never made, and try again."
-        )
-    if error.statement is None and engine.dialect.name == "postgresql":  # psycopg took the URL for something else
+    if isinstance(error, OperationalError):
+        return unavailable
+    if error.statement is None:  # psycopg took the URL for something else
         return SettingError(f"{database} can't be connected to: {said}. Correct SATFIELDS_DATABASE_URL.")
     return None
+
+
+def _not_migrated(database: str, said: str) -> DatabaseVersionError:
+    return DatabaseVersionError(f"{database} is not migrated ({said}). Run `satctl db upgrade`.")
 
 
 def revision(engine: Engine) -> str | None:
