@@ -41,6 +41,27 @@ N, CLEAR, CLOUD, THIN, SHADOW, SNOW, WATER, DEFECTIVE = PixelClass
                 256: DEFECTIVE,
             },
         ),
+        ("clm", {0: CLEAR, 1: CLOUD, 255: N, 2: DEFECTIVE}),
+        ("clp", {0: CLEAR, 101: CLEAR, 102: CLOUD, 255: CLOUD, 256: DEFECTIVE}),
+        ("qa60", {0: CLEAR, 1024: CLOUD, 2048: THIN, 3072: CLOUD, 1: DEFECTIVE, 4096: DEFECTIVE}),
+        (
+            "pixel_qa",
+            {  # usual combinations of Landsat 8, then single rules
+                1: N,
+                322: CLEAR,
+                324: WATER,
+                328: SHADOW,
+                336: SNOW,
+                352: CLOUD,
+                386: CLOUD,  # of medium confidence
+                480: CLOUD,
+                834: THIN,
+                66: CLEAR,  # Landsat 5 and 7
+                0: DEFECTIVE,
+                1 << 1 | 1 << 10: DEFECTIVE,  # hidden by terrain
+                1 << 1 | 1 << 3: SHADOW,
+            },
+        ),
         (
             "qa_pixel",
             {  # usual combinations first, then single rules

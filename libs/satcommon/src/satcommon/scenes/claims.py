@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from satcommon.scenes.layers import BANDS
-from satcommon.scenes.masks import CLASS_NAMES
+from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK, MASK_ALIASES
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: what is far from them is a damaged value
 
@@ -29,9 +29,10 @@ BAND_NAMES = {name: name for name in BANDS} | {
 
 
 def known_name(text: str | None) -> str | None:
-    """The name of `BANDS` or `CLASS_NAMES` that a text stands for, if any."""
+    """The name of `BANDS` or `CLASS_NAMES`, or `DATA_MASK`, that a text stands for, if any."""
     text = (text or "").strip().lower()
-    return text if text in CLASS_NAMES else BAND_NAMES.get(text)
+    text = MASK_ALIASES.get(text, text)
+    return text if text in (*CLASS_NAMES, DATA_MASK) else BAND_NAMES.get(text)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class BandClaim:
     """What is stated of a band; None where nothing is.
 
     Args:
-        name: of `BANDS` or `CLASS_NAMES`.
+        name: of `BANDS` or `CLASS_NAMES`, or `DATA_MASK`.
         scale: value * scale + offset = reflectance or kelvin.
         offset: see `scale`.
         nodata: finite; replaces the nodata value that the file states, not its mask.

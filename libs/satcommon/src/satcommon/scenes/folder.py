@@ -160,6 +160,7 @@ class FolderSource:
             baseline=header.baseline,
             sensed_at=header.sensed_at,
             published_at=min(claims.published_at or file.modified, now),
+            reading=header.reading,
         )
 
     def _scan(self) -> dict[str, File | str]:

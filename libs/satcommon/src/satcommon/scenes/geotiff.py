@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # GDAL's errors reach callers of rasterio.warp and of blocks as these
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform_bounds
 
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
-from satcommon.scenes.layers import BANDS, REFLECTIVE
-from satcommon.scenes.masks import CLASS_NAMES
+from satcommon.scenes.layers import BANDS, REFLECTANCE_OFFSET, REFLECTIVE, THERMAL
+from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK, NEWER_CLASS_NAMES, looks_like_classes
 from satcommon.scenes.source import to_milliseconds
 
 if TYPE_CHECKING:
@@ -61,13 +62,16 @@ _LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damag
 class Band:
     """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin.
 
-    A `nodata` value stands for the one that the file states, if any.
+    A `nodata` value stands for the one that the file states, if any. `masked`: the file's own nodata value or mask
+    counts. Where neither is, or NaN alone, a 0 is nothing: `zero_is_nothing`.
     """
 
     index: int
     scale: float
     offset: float
     nodata: float | None = None
+    masked: bool = False
+    zero_is_nothing: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Header:
     Args:
         bands: by name of `BANDS`.
         classes: name (of `CLASS_NAMES`) and number of the band that tells what pixels show, if there is one.
+        data_mask: number of the band that is 0 where there is nothing, if there is one.
         extent: (left, bottom, right, top) in units of the CRS.
         bounds: the extent in WGS 84.
         sensed_at: UTC, which is what times in names and tags are taken for.
@@ -96,6 +101,17 @@ class Header:
     tile: str
     sensed_at: datetime
     datatake: str = ""
+    data_mask: int | None = None
+
+    @property
+    def reading(self) -> str:
+        """Names newer rules by which the pixels are read, as `source.Acquisition` has it: of zeros, and of masks."""
+        zeros = any(
+            band.zero_is_nothing and band.offset > (0 if name == THERMAL else REFLECTANCE_OFFSET)
+            for name, band in self.bands.items()
+        )
+        masks = self.data_mask is not None or (self.classes is not None and self.classes[0] in NEWER_CLASS_NAMES)
+        return "-".join(name for name, holds in (("zeros", zeros), ("masks", masks)) if holds)
 
     @property
     def overpass(self) -> str:
@@ -168,7 +184,7 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
     stem = PurePosixPath(name).stem
     with failing(name, ADVICE):
         tags = dataset.tags()
-        bands, classes = _bands(dataset, name, claims)
+        bands, classes, data_mask = _bands(dataset, name, claims)
         if not dataset.crs:
             raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
         extent, bounds = _extent(dataset, name)
@@ -186,6 +202,7 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
             tile=claims.tile or _tile(stem, dataset),
             sensed_at=to_milliseconds(claims.sensed_at or sensing_time(stem, tags.get("TIFFTAG_DATETIME", ""), name)),
             datatake=claims.overpass,
+            data_mask=data_mask,
         )
     _compare(claims, stem, name)
     _check(header, name)
@@ -260,7 +277,10 @@ def _check(header: Header, name: str) -> None:
             raise SceneError(f"{name}: its {what} is {text[:_LONGEST]!a}; expected at most {_LONGEST} letters to print")
 
 
-def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str, Band], tuple[str, int] | None]:
+def _bands(
+    dataset: DatasetReader, name: str, claims: Claims
+) -> tuple[dict[str, Band], tuple[str, int] | None, int | None]:
+    """Bands by name, the kind and number of the class band, and the number of the data mask."""
     bands: dict[str, Band] = {}
     classes: dict[str, int] = {}
     if claims.bands and max(claims.bands) > dataset.count:
@@ -271,7 +291,9 @@ def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str,
     ):
         claim = claims.of_band(index)
         band = claim.name or (None if claims.names_all else known_name(text))
-        if band in CLASS_NAMES:
+        if band == "fmask" and PurePosixPath(name).name.upper().startswith("HLS."):
+            band = "hls_fmask"
+        if band in (*CLASS_NAMES, DATA_MASK):
             classes.setdefault(band, index)
         elif band is not None:
             if band in bands:
@@ -284,9 +306,7 @@ def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str,
             if claim.offset is None and band in REFLECTIVE:
                 _check_baseline(offset, dtype, name)
             claim = claim.over(usual)
-            assert claim.scale is not None
-            assert claim.offset is not None
-            bands[band] = Band(index, claim.scale, claim.offset, claim.nodata)
+            bands[band] = _band(dataset, index, claim)
             _check_values(bands[band], band, dtype, name)
     if missing := {"red", "nir"} - bands.keys():
         raise SceneError(
@@ -295,7 +315,28 @@ def _bands(dataset: DatasetReader, name: str, claims: Claims) -> tuple[dict[str,
             f"set the bands' descriptions to some of {', '.join(BANDS)}, or name the bands in satfields.toml"
         )
     kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
-    return {band: bands[band] for band in BANDS if band in bands}, (kind, classes[kind]) if kind else None
+    unknown = [] if kind or claims.names_all else [text for text in found if not known_name(text)]
+    if unlike := [text for text in unknown if looks_like_classes(text)]:
+        raise SceneError(
+            f"{name}: band {unlike[0]!a} may tell clouds or missing data, and is of no known kind; describe it as one "
+            f"of {', '.join((*CLASS_NAMES, DATA_MASK))}, or name the bands in satfields.toml, without this one where "
+            "it tells neither"
+        )
+    named = {band: bands[band] for band in BANDS if band in bands}
+    return named, (kind, classes[kind]) if kind else None, classes.get(DATA_MASK)
+
+
+def _band(dataset: DatasetReader, index: int, claim: BandClaim) -> Band:
+    """A band with all that is said of it. An alpha band is no mask: four bands of bytes have one by default."""
+    assert claim.scale is not None
+    assert claim.offset is not None
+    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if claim.nodata is not None else set())
+    kept = set(dataset.mask_flag_enums[index - 1]) - ignored
+    stated = dataset.nodatavals[index - 1]
+    # NaN is no value in any case, and what many writers state without a thought.
+    says_nothing = MaskFlags.nodata in kept and stated is not None and math.isnan(stated)
+    zero_is_nothing = claim.nodata is None and (not kept or says_nothing)
+    return Band(index, claim.scale, claim.offset, claim.nodata, bool(kept), zero_is_nothing)
 
 
 def _check_baseline(offset: float, dtype: str, name: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
@@ -49,15 +49,18 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     """The file's bands and classes on a grid, shape (grid.height, grid.width).
 
     - A cell is nodata in a band where the file says so (nodata value, mask), where the value is not finite, or where it
-      is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. Integer files that state no
-      nodata value hold 0 in red and in near infrared where there is nothing, as Sentinel-2's do.
+      is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. A band that states no nodata
+      value is nodata where it is 0.
+    - A cell is nodata in all bands where a data mask says so, where all reflective bands are 0, whatever is stated, and
+      in integer files that state no nodata value where red and near infrared are 0, as in Sentinel-2's.
     - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
       Without a class band, all else is CLEAR. A code that its kind does not know is DEFECTIVE, never clear.
     - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
     - Memory besides the result: one band of the window at a time, of at most `most_bytes`.
 
     Raises:
-        SceneError: where most of a band of floats is too large for what it is said to be, or more memory is needed.
+        SceneError: where most of a band of floats is too large for what it is said to be, where a mask may be of two
+            conventions, or more memory is needed.
     """
     # GDAL decodes whole blocks, and a damaged header can ask for any size.
     _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
@@ -67,11 +70,16 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     bands = {band: np.zeros(shape, np.uint16) for band in header.bands}
     classes = np.full(shape, PixelClass.CLEAR, np.uint8)
     if fit.window.width > 0 and fit.window.height > 0:
+        kind, index = header.classes or ("", 0)
+        data_masks = [header.data_mask] if header.data_mask else []
+        if kind == "mask" and _is_of_data(dataset, index, name):
+            kind, data_masks = "", [*data_masks, index]
         blank = _blank(dataset, header, fit.window)
+        for number in data_masks:
+            blank |= ~(dataset.read(number, window=fit.window) > 0)
         for band, where in header.bands.items():
             bands[band] = fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
-        if header.classes:
-            kind, index = header.classes
+        if kind:
             classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
     classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
     for values in bands.values():
@@ -174,36 +182,47 @@ def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
         )
 
 
-def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_] | None:
-    """Where an integer file that states no nodata value holds nothing."""
+def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_]:
+    """Where zeros say that the file holds nothing at all."""
     pair = [header.bands[band] for band in ("red", "nir")]
-    if any(
-        dataset.dtypes[band.index - 1].startswith("float") or band.nodata is not None or _has_mask(dataset, band)
-        for band in pair
-    ):
-        return None
-    blank: NDArray[np.bool_] = (dataset.read([band.index for band in pair], window=window) == 0).all(axis=0)
+    whole = all(band.zero_is_nothing and "float" not in dataset.dtypes[band.index - 1] for band in pair)
+    told = pair if whole else [header.bands[band] for band in REFLECTIVE if band in header.bands]
+    blank: NDArray[np.bool_] = dataset.read(told[0].index, window=window) == 0
+    for band in told[1:]:
+        if not blank.any():
+            break
+        blank &= dataset.read(band.index, window=window) == 0
     return blank
 
 
-def _has_mask(dataset: DatasetReader, band: Band) -> bool:
-    """Whether the file's own nodata counts. An alpha band is no mask here: four bands of bytes have one by default."""
-    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if band.nodata is not None else set())
-    return not ignored & set(dataset.mask_flag_enums[band.index - 1])
+def _is_of_data(dataset: DatasetReader, index: int, name: str) -> bool:
+    """Whether a band described as mask is one by GDAL's convention, 255 where there is data; told by the whole band."""
+    high = low = False
+    for _, window in dataset.block_windows(index):
+        values = dataset.read(index, window=window)
+        high |= bool((values == 255).any())
+        low |= bool(((values > 0) & (values < 255)).any())
+        if high and low:
+            raise SceneError(
+                f"{name}: the band mask holds 255, as where there is data, and lower values, as where there are "
+                "clouds; name the bands in satfields.toml, this one datamask or cloud"
+            )
+    return high
 
 
 def _values(
-    dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_] | None, name: str
+    dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_], name: str
 ) -> NDArray[np.uint16]:
     """A window of a band, harmonised; 0 where it has nothing."""
     raw = dataset.read(where.index, window=window)
     valid = np.isfinite(raw)
     if where.nodata is not None:
         valid &= raw != where.nodata
-    if _has_mask(dataset, where):
+    if where.masked:
         valid &= dataset.read_masks(where.index, window=window) != 0
-    if blank is not None:
-        valid &= ~blank
+    valid &= ~blank
+    if where.zero_is_nothing:
+        valid &= raw != 0
     unit, zero = (TEMPERATURE_SCALE, 0.0) if band == THERMAL else (REFLECTANCE_SCALE, REFLECTANCE_OFFSET)
     factor, shift = where.scale / unit, (where.offset - zero) / unit
     values: NDArray[Any]

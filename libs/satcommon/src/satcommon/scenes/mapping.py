@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from satcommon.errors import SettingError
 from satcommon.scenes.claims import BandClaim, Claims, known_name
 from satcommon.scenes.layers import BANDS
-from satcommon.scenes.masks import CLASS_NAMES
+from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK
 
 NAME = "satfields.toml"
 
@@ -21,7 +21,7 @@ NAME = "satfields.toml"
 def _name(text: str) -> str:
     name = known_name(text)
     if name is None:
-        raise ValueError(f"is no band; expected one of {', '.join((*BANDS, *CLASS_NAMES))}")
+        raise ValueError(f"is no band; expected one of {', '.join((*BANDS, *CLASS_NAMES, DATA_MASK))}")
     return name
 
 

@@ -6,6 +6,7 @@ that says nothing is DEFECTIVE: what a mask does not call clear is never clear.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,60 @@ _CODES: dict[str, dict[int, PixelClass]] = {
         4: PixelClass.CLOUD,
         255: PixelClass.NODATA,
     },
+    # Sentinel Hub's cloud mask and cloud probability (s2cloudless), the latter in 255ths; the mask takes 0.4 and more.
+    "clm": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD, 255: PixelClass.NODATA},
+    "clp": {value: PixelClass.CLOUD if value >= 102 else PixelClass.CLEAR for value in range(256)},
+    # Sentinel-2's QA60, as Earth Engine has it: bit 10 opaque clouds, bit 11 cirrus.
+    "qa60": {
+        0: PixelClass.CLEAR,
+        1 << 10: PixelClass.CLOUD,
+        1 << 11: PixelClass.THIN_CLOUD,
+        1 << 10 | 1 << 11: PixelClass.CLOUD,
+    },
     "clear": {0: PixelClass.CLOUD, 1: PixelClass.CLEAR},
     "cloud": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
     "cloud_mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
     "mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
 }
 #: Descriptions of a band that tells what each pixel shows, the most telling first.
-CLASS_NAMES = ("classes", "scl", "qa_pixel", "hls_fmask", "fmask", "clear", "cloud", "cloud_mask", "mask")
+CLASS_NAMES = (
+    "classes",
+    "scl",
+    "qa_pixel",
+    "pixel_qa",
+    "hls_fmask",
+    "fmask",
+    "clm",
+    "qa60",
+    "clp",
+    "clear",
+    "cloud",
+    "cloud_mask",
+    "mask",
+)
+#: Kinds that the first version did not know, or read otherwise (see `geotiff.Header.reading`).
+NEWER_CLASS_NAMES = ("pixel_qa", "hls_fmask", "clm", "qa60", "clp", "mask")
+#: Describes a band that is 0 where there is nothing, and says no more. It counts beside a band of `CLASS_NAMES`.
+DATA_MASK = "datamask"
+#: Other descriptions of these bands, in lower case.
+MASK_ALIASES = {
+    "data_mask": DATA_MASK,
+    "scene_classification": "scl",
+    "scene classification": "scl",
+    "scl_20m": "scl",
+    "scl_60m": "scl",
+}
+
+# Descriptions of bands that may tell what a pixel shows, and of some that look like them and tell other things.
+_LOOKS_LIKE_CLASSES = re.compile(
+    r"cloud|cld|mask|msk|shadow|snow|haze|quality|classif|(?<![a-z])(?:b?qa|qc|scl|udm|clm|clp|flags?|class|state)(?![a-z])"
+)
+_OTHERS = {"qa_radsat", "radsat_qa", "qa_aerosol", "sr_qa_aerosol", "st_qa"}
+
+
+def looks_like_classes(description: str) -> bool:
+    """Whether a description, in lower case, that is not known may be of a band that tells what each pixel shows."""
+    return description not in _OTHERS and bool(_LOOKS_LIKE_CLASSES.search(description))
 
 
 def translate(raw: NDArray[Any], kind: str) -> NDArray[np.uint8]:
@@ -65,6 +113,8 @@ def _table(kind: str) -> NDArray[np.uint8]:
     """The class of every value of 16 bits."""
     if kind == "qa_pixel":
         return _qa_pixel(np.arange(65536))
+    if kind == "pixel_qa":
+        return _pixel_qa(np.arange(65536))
     if kind == "hls_fmask":
         return _hls_fmask(np.arange(65536))
     table = np.full(65536, PixelClass.DEFECTIVE, np.uint8)
@@ -93,6 +143,23 @@ def _qa_pixel(value: NDArray[Any]) -> NDArray[np.uint8]:
         (_bit(value, 5) | high(12), PixelClass.SNOW),
         (_bit(value, 7), PixelClass.WATER),
         (_bit(value, 6), PixelClass.CLEAR),
+    )
+
+
+def _pixel_qa(value: NDArray[Any]) -> NDArray[np.uint8]:
+    """The pixel_qa of Landsat Collection 1 (USGS, LSDS-1368: Landsat 8 Collection 1 LaSRC Product Guide).
+
+    Bits: 0 fill, 1 clear, 2 water, 3 cloud shadow, 4 snow, 5 cloud, 10 terrain occlusion; then of two bits each the
+    confidence (1 low, 2 medium, 3 high) in 6 cloud, 8 cirrus. Of a cloud a medium one counts, as in `qa_pixel`.
+    """
+    return _first(
+        (_bit(value, 0), PixelClass.NODATA),
+        (_bit(value, 5) | ((value >> 6 & 3) >= 2), PixelClass.CLOUD),
+        (_bit(value, 3), PixelClass.SHADOW),
+        ((value >> 8 & 3) == 3, PixelClass.THIN_CLOUD),
+        (_bit(value, 4), PixelClass.SNOW),
+        (_bit(value, 2), PixelClass.WATER),
+        (_bit(value, 1) & ~_bit(value, 10), PixelClass.CLEAR),
     )
 
 
