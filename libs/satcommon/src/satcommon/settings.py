@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     )
     attempts_days: int = Field(400, ge=1, description="for which attempts are kept, the audit trail of processing")
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
+    dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
+    dagster_ticks_days: int = Field(7, ge=1, description="for which a laptop keeps what sensors and schedules did")
 
     @field_validator("home", "algorithms", "simulated_held")
     @classmethod

@@ -15,6 +15,7 @@ from satcommon.errors import InputError, PermanentError
 from satcommon.settings import settings
 
 from satctl import graphql
+from satctl.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output import print_json, print_table, progress, say, warn
 from satctl.parameters import DAY, json_option
@@ -29,7 +30,7 @@ _QUEUED, _SUCCESS, _ENDED = "QUEUED", "SUCCESS", ("SUCCESS", "FAILURE", "CANCELE
 
 
 def _checked_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
-    url = value or settings().dagster_url
+    url = value or dagster_url(settings())
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         named = "--url" if value else "SATFIELDS_DAGSTER_URL"
         raise InputError(
@@ -39,7 +40,9 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
 
 
 url_option = click.option(
-    "--url", callback=_checked_url, help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL]"
+    "--url",
+    callback=_checked_url,
+    help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL, else of `satctl up` on the home]",
 )
 
 

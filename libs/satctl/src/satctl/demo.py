@@ -23,6 +23,8 @@ from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.settings import settings
 
 from satctl import laptop
+from satctl.dagster_home import dagster_home
+from satctl.home_lock import LOCK, locked_home
 from satctl.output import print_table, progress, say
 from satctl.servers import cluster_stores
 
@@ -60,23 +62,33 @@ def demo(home: Path, stores: str) -> None:
     home = home.absolute()
     if home.exists() and any(home.iterdir()) and not (home / _MARKER).exists():
         raise click.UsageError(f"{home} is neither empty nor of an earlier demo; name another folder with --home")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    (home / _MARKER).write_text("made by `satctl demo`, which empties this folder\n")
     today = datetime.now(UTC).date()
     late_day = today - timedelta(days=SENSOR_DAYS)
-    os.environ.update(_environment(home, late_day))
     with ExitStack() as stack:
+        port = laptop.free_port()
+        stack.enter_context(locked_home(home, port))
+        _empty(home)
+        (home / _MARKER).write_text("made by `satctl demo`, which empties this folder\n")
+        os.environ.update(_environment(home, late_day))
         if stores == "cluster":
             with _step("start PostgreSQL and an S3 endpoint"):
                 os.environ.update(stack.enter_context(cluster_stores(home / "s3.log")))
         settings.cache_clear()
-        _tell(home, today, late_day)
+        _tell(home, port, today, late_day)
     say(f"done in {time.monotonic() - started:.0f} s")
 
 
-def _tell(home: Path, today: date, late_day: date) -> None:
-    os.environ["DAGSTER_HOME"] = str(laptop.dagster_home(home))
+def _empty(home: Path) -> None:
+    """Remove all that a folder holds but the lock that this process has on it."""
+    for entry in home.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()
+
+
+def _tell(home: Path, port: int, today: date, late_day: date) -> None:
+    os.environ["DAGSTER_HOME"] = str(dagster_home(home))
     with _step("migrate the database, seed two regions and 15 fields"):
         env = _prepare(today)
     for name in ("database_url", "store"):
@@ -90,7 +102,7 @@ def _tell(home: Path, today: date, late_day: date) -> None:
     _show("audit")
     log = home / "dagster.log"
     say("\nstart Dagster: three code locations, daemon, UI ...")
-    with laptop.running(home, laptop.free_port(), log, {}) as url:
+    with laptop.running(home, port, log, {}) as url:
         say(f"  UI: {url}   log: {log}")
         _let_sensors_work(env, today, late_day, home)
     _show("status")

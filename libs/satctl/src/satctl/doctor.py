@@ -24,7 +24,8 @@ from satcommon.settings import PREFIX, Settings, settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from satctl.opening import is_there
+from satctl.home_lock import dagster_url
+from satctl.opening import check_home, is_there
 from satctl.output import counted, names, print_json, print_table, progress
 from satctl.parameters import json_option
 
@@ -168,6 +169,7 @@ def _secrets(chosen: Settings) -> list[str]:
 
 
 def _database(patient: Patient) -> Iterator[Finding]:
+    check_home(patient.settings)
     engine = patient.engine
     if not is_there(engine):
         raise DatabaseVersionError(
@@ -351,7 +353,7 @@ def _dagster_url(stated: str) -> URL:
 def _dagster(patient: Patient) -> Iterator[Finding]:
     from satctl import graphql
 
-    url = patient.settings.dagster_url
+    url = dagster_url(patient.settings)
     states = graphql.location_states(url)
     yield Finding("dagster", State.OK, f"answers at {graphql.public(url)} (SATFIELDS_DAGSTER_URL)")
     wanted = set(states)

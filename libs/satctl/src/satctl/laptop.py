@@ -12,28 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from satcommon.contract import LOCATIONS
 from satcommon.errors import InputError, RetryableError
 
 from satctl.checkout import database_folder
+from satctl.dagster_home import dagster_home
 
 START_SECONDS = 90.0  # for three code servers and the webserver to answer, on a busy machine
-STOP_SECONDS = 20.0  # for `dagster dev` to end its children, before they are killed
+STOP_SECONDS = 5.0  # for `dagster dev` to end its children, before they are killed: no run minds that
 _PR_SET_PDEATHSIG = 1
-
-
-def dagster_home(home: Path) -> Path:
-    """Dagster's own folder in the home folder, with its configuration in place.
-
-    Dagster keeps its records there too, or in PostgreSQL where DAGSTER_POSTGRES_URL names a database.
-    """
-    folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = ["dagster.yaml", *(["dagster-postgresql.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
-    texts = [Path(__file__).with_name(part).read_text() for part in parts]
-    (folder / "dagster.yaml").write_text("\n".join(texts))
-    return folder
 
 
 def check_port(port: int) -> None:
@@ -71,7 +60,7 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end by a supervisor, end as for Ctrl-C
     url = f"http://localhost:{port}"
     arguments = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace()), "--port", str(port)]
-    output = log.open("wb") if log else None
+    output = _fresh(log) if log else None
     try:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
             [*arguments, "--host", "127.0.0.1", "--log-level", "warning"],
@@ -79,7 +68,7 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_as_of_a_terminal,
         )
         try:
             _wait_until_loaded(url, process, log)
@@ -89,6 +78,13 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
     finally:
         if output:
             output.close()
+
+
+def _fresh(log: Path) -> IO[bytes]:
+    """The log, empty; the one before it is kept beside it."""
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    return log.open("wb")
 
 
 def workspace() -> Path:
@@ -105,6 +101,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its session is its own: what is left of it are orphans
     process.wait()
+
+
+def _as_of_a_terminal() -> None:
+    """In the child: it listens to SIGINT, which a shell's background processes inherit as ignored, and dies with us."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.platform == "linux":
+        die_with_parent()
 
 
 def die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from satcommon.db.engine import engine_of, require_current, shown
 from satcommon.environment import Environment
 from satcommon.errors import DatabaseVersionError, SettingError
-from satcommon.settings import settings
+from satcommon.settings import Settings, settings
 from sqlalchemy import Engine
 
 _SQLITE = b"SQLite format 3\0"  # how a database file begins; one that was only just made is empty
@@ -35,12 +36,34 @@ def opened() -> Iterator[Environment]:
 
 @contextmanager
 def opened_engine() -> Iterator[Engine]:
-    """The engine alone, whatever state its database is in."""
+    """The engine alone, whatever state its database is in.
+
+    Raises:
+        SettingError: a variable is wrong, or the home folder can't be used.
+    """
+    check_home(settings())
     engine = engine_of(settings())
     try:
         yield engine
     finally:
         engine.dispose()
+
+
+def check_home(chosen: Settings) -> None:
+    """Refuse a home folder that the database or the store lies in, and that can't be one.
+
+    Raises:
+        SettingError: it is a file, or this user may not write there.
+    """
+    home = chosen.home
+    if not any(str(home) in named for named in (chosen.database_url, chosen.store)):
+        return
+    there = next(path for path in (home, *home.parents) if path.exists())
+    trouble = "is a file" if not there.is_dir() else "can't be written to"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise SettingError(
+            f"SATFIELDS_HOME={str(home)!r} can't be used: {there} {trouble}; name a folder that this user may write to"
+        )
 
 
 def is_there(engine: Engine) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from satcommon.contract import LOCATIONS
 from satcommon.settings import settings
 
 from satctl import laptop
+from satctl.dagster_home import FILE, dagster_home, is_own
+from satctl.home_lock import locked_home
+from satctl.opening import check_home
 from satctl.output import say
 
 SAMPLE_DAYS = 5  # of the samples' past: what the sensors fill before a newcomer has found the page
@@ -34,24 +38,29 @@ def up(port: int, seed: bool) -> None:
     from satctl.main import main
     from satctl.migrations import upgrade
 
-    laptop.check_port(port)
     home = settings().home
-    home.mkdir(parents=True, exist_ok=True)
-    engine = engine_of(settings())
-    upgrade(engine)
-    with reading(engine) as connection:
-        empty = not regions(connection)
-    if seed and empty:
-        first = datetime.now(UTC).date() - timedelta(days=SAMPLE_DAYS)
-        main.main(["regions", "seed", "--monitored-from", first.isoformat()], standalone_mode=False)
-        say(f"the sensors will fill the samples' days from {first} on, in a few minutes")
-    log = home / "dagster.log"
+    check_home(settings())
     try:
-        say(f"starting Dagster at http://localhost:{port} ...")
-        with laptop.running(home, port, log, {}) as url:
-            say(
-                f"{url} is up: locations {', '.join(LOCATIONS)}; schedules and sensors run. Log: {log}. Ctrl-C ends it."
-            )
-            signal.pause()
+        with locked_home(home, port):
+            laptop.check_port(port)
+            engine = engine_of(settings())
+            upgrade(engine)
+            with reading(engine) as connection:
+                empty = not regions(connection)
+            if seed and empty:
+                first = datetime.now(UTC).date() - timedelta(days=SAMPLE_DAYS)
+                main.main(["regions", "seed", "--monitored-from", first.isoformat()], standalone_mode=False)
+                say(f"the sensors will fill the samples' days from {first} on, in a few minutes")
+            _run(home, port)
     except KeyboardInterrupt:
         say("ended")
+
+
+def _run(home: Path, port: int) -> None:
+    log = home / "dagster.log"
+    if is_own(dagster_home(home)):
+        say(f"{home / 'dagster' / FILE} was changed by hand, and is kept")
+    say(f"starting Dagster at http://localhost:{port} ...")
+    with laptop.running(home, port, log, {}) as url:
+        say(f"{url} is up: locations {', '.join(LOCATIONS)}; schedules and sensors run. Log: {log}. Ctrl-C ends it.")
+        signal.pause()

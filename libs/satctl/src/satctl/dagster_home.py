@@ -1,0 +1,63 @@
+"""Dagster's own folder in the home folder, and the file that configures it: written by us, or the operator's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from string import Template
+
+from satcommon.errors import SettingError
+from satcommon.settings import settings
+
+FILE = "dagster.yaml"
+_STAMP = "# Written by satctl at each start, until it is changed by hand; then it is kept. Digest: "
+_EARLIER = "# Dagster's instance on a laptop: "  # how the file began that was overwritten whatever was in it
+
+
+def dagster_home(home: Path) -> Path:
+    """Dagster's own folder in the home folder, with its configuration in place.
+
+    Dagster keeps its records there too, or in PostgreSQL where DAGSTER_POSTGRES_URL names a database. A configuration
+    that the operator wrote or changed stays as it is.
+
+    Raises:
+        SettingError: the folder can't be written to.
+    """
+    folder = home / "dagster"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not is_own(folder):
+            text = _configuration()
+            (folder / FILE).write_text(f"{_STAMP}{_digest(text)}\n{text}")
+    except OSError as error:
+        raise SettingError(
+            f"SATFIELDS_HOME: {folder} can't be written to: {error.strerror}; let this user write there, or name "
+            "another folder"
+        ) from error
+    return folder
+
+
+def is_own(folder: Path) -> bool:
+    """Whether Dagster's folder has a configuration that is not ours as it was written."""
+    file = folder / FILE
+    if not file.exists():
+        return False
+    first, _, rest = file.read_text().partition("\n")
+    if first.startswith(_STAMP):
+        return first.removeprefix(_STAMP) != _digest(rest)
+    return not first.startswith(_EARLIER)
+
+
+def _configuration() -> str:
+    """The parts that come with the package, with the settings' numbers."""
+    chosen = settings()
+    parts = [FILE, *(["dagster-postgresql.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    text = "\n".join(Path(__file__).with_name(part).read_text() for part in parts)
+    return Template(text).substitute(
+        runs=chosen.dagster_runs, background=max(1, chosen.dagster_runs - 1), ticks_days=chosen.dagster_ticks_days
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
