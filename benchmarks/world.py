@@ -161,6 +161,7 @@ class Noisy:
     every: int = 1
     bands: tuple[str, ...] = REFLECTIVE
     collection: str = "benchmark"
+    identity: str = "benchmark"
 
     def lattice(self, _bounds: Bounds) -> Grid | None:
         """No lattice of its own."""

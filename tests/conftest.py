@@ -42,10 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No setting of the developer's own reaches a test, nor one test's another."""
+    """No setting of the developer's own reaches a test, nor one test's another; scenes are simulated, by name."""
     for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(f"{PREFIX}SCENE_SOURCE", "simulated")
     settings.cache_clear()
     yield
     settings.cache_clear()

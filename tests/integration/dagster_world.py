@@ -358,7 +358,7 @@ def set_environment(patched: pytest.MonkeyPatch, home: Path, variables: dict[str
     """Give this process, and those that it starts, our settings."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         patched.delenv(name)
-    for name, value in {"HOME": str(home), **variables}.items():
+    for name, value in {"HOME": str(home), "SCENE_SOURCE": "simulated", **variables}.items():
         patched.setenv(PREFIX + name, value)
     settings.cache_clear()
     environment.cache_clear()

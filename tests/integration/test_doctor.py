@@ -273,3 +273,48 @@ def _loaded(url: str) -> bool:
         return sorted(location_states(url)) == ["ingest", "realtime", "reprocessing"]
     except Exception:  # noqa: BLE001  # not up yet
         return False
+
+
+# --- whose numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_a_region_of_invented_scenes_that_is_no_sample_fails(system: Engine, satctl: Satctl, examine: Any) -> None:
+    satctl("regions", "seed")
+    assert examine()["sources"] == ("ok", "2 active regions, each of the source simulated")
+
+    satctl("regions", "add", "mine", "--bounds", "14", "45", "14.1", "45.1")
+
+    state, said = examine()["sources"]
+    assert state == "failed"
+    assert said.startswith("region mine: its scenes are simulated, so its numbers are invented")
+    satctl("regions", "deactivate", "mine")
+    assert examine()["sources"][0] == "ok"
+
+
+def test_a_region_of_another_source_fails(system: Engine, satctl: Satctl, examine: Any, tmp_path: Path) -> None:
+    satctl("regions", "seed")
+    (tmp_path / "scenes").mkdir()
+
+    found = examine(SATFIELDS_SCENE_SOURCE="folder", SATFIELDS_SCENE_FOLDER=str(tmp_path / "scenes"))
+
+    assert found["sources"][0] == "failed"
+    assert "belongs to the source 'simulated', and the settings name 'folder " in found["sources"][1]
+
+
+def test_without_a_source_the_doctor_says_what_to_set(
+    system: Engine, examine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SATFIELDS_SCENE_SOURCE")
+
+    found = examine()
+
+    assert found["scenes"][0] == "failed"
+    assert found["scenes"][1].startswith("SATFIELDS_SCENE_SOURCE is not set")
+    assert found["store"][0] == "ok"
+
+
+def test_a_misspelt_setting_fails_and_the_rest_is_examined(system: Engine, examine: Any) -> None:
+    found = examine(SATFIELDS_SCENE_SORUCE="folder", SATFIELDS_WEBSERVER_SERVICE_HOST="10.0.0.7")
+
+    assert found["settings"] == ("failed", "SATFIELDS_SCENE_SORUCE is no setting; did you mean SATFIELDS_SCENE_SOURCE?")
+    assert found["database"][0] == "ok"

@@ -44,6 +44,7 @@ class Tiles:
 
     items: list[Acquisition] = field(default_factory=list)
     collection: str = "imagery"
+    identity: str = "by hand"
 
     def deliver(self, columns: str, minutes: int = 0, overpass: str = "pass") -> None:
         """An item of columns, as 0.0-0.5 of the width."""

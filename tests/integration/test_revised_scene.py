@@ -39,6 +39,7 @@ class ClearSkies:
     """Simulated scenes without clouds; once revised, one day's western half is greener."""
 
     collection = "imagery"
+    identity = "by hand"
     satellite = SimulatedSource()
     revised = False
 

@@ -16,13 +16,15 @@ from satcommon.db import ledger
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
 from satcommon.environment import Environment
-from satcommon.errors import AlgorithmError
+from satcommon.errors import AlgorithmError, SettingError
+from satcommon.grid import Bounds
 from satcommon.processing import Processor
 from satcommon.replay import replay
 from satcommon.settings import settings
 from sqlalchemy import Engine
 
-from tests.integration.satctl_world import BOUNDS, FIRST, LAST, Satctl, close, triangle
+from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl, close, triangle
+from tests.unit import geotiffs
 
 
 @pytest.fixture
@@ -278,3 +280,198 @@ def test_a_version_that_nobody_knows_is_wrong_input(system: Engine, satctl: Satc
     satctl("regions", "add", "S", "--bounds", *BOUNDS)
 
     assert "'egde' is not supported here (known: 1)" in satctl("regions", "pin", "S", "egde", code=2).stderr
+
+
+# --- the source that a region belongs to -----------------------------------------------------------------------------
+
+
+def no_source(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    monkeypatch.delenv("SATFIELDS_SCENE_SOURCE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SATFIELDS_{name}", value)
+    settings.cache_clear()
+
+
+def test_without_a_source_a_region_is_not_registered_and_what_needs_no_imagery_works(
+    system: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+    no_source(monkeypatch)
+
+    refused = satctl("regions", "add", "T", "--bounds", *BOUNDS, code=2)
+
+    assert "SATFIELDS_SCENE_SOURCE is not set, and this needs imagery" in refused.stderr
+    assert [r["name"] for r in json.loads(satctl("regions", "list", "--json").stdout)] == ["S"]
+    satctl("fields", "add", "f", "--planted", "2025-05-01", "--wkt", INSIDE)
+    satctl("status")
+    satctl("audit")
+    assert satctl("regions", "source", "S").stdout == "region S belongs to the source simulated\n"
+
+
+def test_the_samples_are_simulated_where_no_source_is_named(
+    system: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_source(monkeypatch)
+
+    satctl("regions", "seed")
+
+    assert {r["source"] for r in json.loads(satctl("regions", "list", "--json").stdout)} == {"simulated"}
+
+
+def test_a_region_is_told_that_its_files_have_moved(
+    system: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    no_source(monkeypatch, SCENE_SOURCE="folder", SCENE_FOLDER=str(tmp_path / "scenes"))
+    added = satctl("regions", "add", "S", "--bounds", *BOUNDS)
+
+    assert f"folder {tmp_path / 'scenes'} has no raster there yet" in added.stderr
+    assert satctl("regions", "source", "S", "--set", "s3://imagery/2026/").stdout == (
+        "region S belongs to the source folder s3://imagery/2026\n"
+    )
+    assert "nothing was changed" in satctl("regions", "source", "S", "--set", "s3://imagery/2026").stdout
+    assert satctl("regions", "source", "S", "--set", "current").stdout.endswith(f"folder {tmp_path / 'scenes'}\n")
+    assert "expected a folder or s3://" in satctl("regions", "source", "S", "--set", "gs://x/y", code=2).stderr
+
+
+def test_a_history_of_another_source_stores_nothing(
+    closed: Environment, satctl: Satctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "scenes").mkdir()
+    before = satctl("export", "S", "--output", "-").stdout
+    no_source(monkeypatch, SCENE_SOURCE="folder", SCENE_FOLDER=str(tmp_path / "scenes"))
+
+    with pytest.raises(SettingError, match="belongs to the source 'simulated', and the settings name 'folder "):
+        close(Environment(settings(), closed.engine), LAST + timedelta(days=1))
+
+    assert satctl("export", "S", "--output", "-").stdout == before
+
+
+# --- where a region lies ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scenes(system: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with one raster, at 14.55 east and 45.87 north."""
+    folder = tmp_path / "scenes"
+    geotiffs.write(folder / geotiffs.NAME)
+    no_source(monkeypatch, SCENE_SOURCE="folder", SCENE_FOLDER=str(folder))
+    return folder
+
+
+def around(bounds: Bounds, *, swapped: bool = False) -> list[str]:
+    west, south, east, north = bounds
+    return [str(edge) for edge in ((south, west, north, east) if swapped else (west, south, east, north))]
+
+
+def test_a_rectangle_without_any_imagery_of_the_source_is_refused_unless_forced(scenes: Path, satctl: Satctl) -> None:
+    swapped = satctl("regions", "add", "S", "--bounds", *around(geotiffs.PLACE.bounds, swapped=True), code=2)
+    elsewhere = satctl("regions", "add", "S", "--bounds", *BOUNDS, code=2)
+
+    assert "shares nothing with any of 1 raster of folder" in swapped.stderr
+    assert "longitude and latitude look swapped: expected --bounds 14.5" in swapped.stderr
+    assert "or say --force where its imagery is still to come" in elsewhere.stderr
+    assert json.loads(satctl("regions", "list", "--json").stdout) == []
+    forced = satctl("regions", "add", "S", "--bounds", *BOUNDS, "--force")
+    assert "has no raster there yet" in forced.stderr
+    right = satctl("regions", "add", "N", "--bounds", *around(geotiffs.PLACE.bounds))
+    assert right.stdout.startswith("added region N: ")
+    assert right.stderr == ""
+
+
+def test_a_file_that_can_not_be_taken_is_named_where_the_grid_is_made_without_it(scenes: Path, satctl: Satctl) -> None:
+    (scenes / geotiffs.NAME).write_bytes(b"no GeoTIFF")
+
+    added = satctl("regions", "add", "N", "--bounds", *around(geotiffs.PLACE.bounds))
+
+    assert "1 file of folder" in added.stderr
+    assert geotiffs.NAME in added.stderr
+
+
+def test_a_rectangle_that_fields_are_in_only_when_swapped_is_refused(system: Engine, satctl: Satctl) -> None:
+    satctl("fields", "add", "f", "--planted", "2025-05-01", "--wkt", INSIDE.replace("-94", "14"))
+
+    refused = satctl("regions", "add", "S", "--bounds", "40.3", "13.9", "40.6", "14.3", code=2)
+
+    assert "swapped some would; expected --bounds 13.9 40.3 14.3 40.6, or say --force" in refused.stderr
+    satctl("regions", "add", "S", "--bounds", "40.3", "13.9", "40.6", "14.3", "--force")
+    satctl("regions", "add", "T", "--bounds", "13.9", "40.3", "14.3", "40.6")
+
+
+def test_many_regions_of_a_file_are_asked_about(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": f"P{n}"},
+            "geometry": {"type": "Polygon", "coordinates": [triangle(-94.3 + n / 100, 40.3)]},
+        }
+        for n in range(21)
+    ]
+    file = tmp_path / "fields.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+
+    refused = satctl("regions", "add", "--file", str(file), code=2)
+
+    assert "has 21 regions" in refused.stderr
+    assert "say --yes" in refused.stderr
+    assert json.loads(satctl("regions", "list", "--json").stdout) == []
+    satctl("regions", "add", "P3", "--file", str(file))
+    satctl("regions", "add", "--file", str(file), "--yes")
+    assert len(json.loads(satctl("regions", "list", "--json").stdout)) == 21
+
+
+def test_a_dry_run_registers_nothing(system: Engine, satctl: Satctl) -> None:
+    said = satctl("regions", "add", "S", "--bounds", *BOUNDS, "--dry-run").stdout
+
+    assert said.startswith("would add region S: ")
+    assert said.endswith("dry run: nothing was changed\n")
+    assert json.loads(satctl("regions", "list", "--json").stdout) == []
+
+
+# --- another name, or none -------------------------------------------------------------------------------------------
+
+
+def test_a_region_without_published_rows_is_removed_and_its_name_is_free(system: Engine, satctl: Satctl) -> None:
+    satctl("fields", "add", "f", "--planted", "2025-05-01", "--wkt", INSIDE)
+    for name in ("S", "T"):
+        satctl("regions", "add", name, "--bounds", *BOUNDS, "--monitored-from", str(FIRST))
+    assert json.loads(satctl("fields", "list", "--json").stdout)[0]["home"] == "S"
+
+    assert satctl("regions", "remove", "S", "--dry-run").stdout.startswith("would remove region S: ")
+    assert len(json.loads(satctl("regions", "list", "--json").stdout)) == 2
+    assert satctl("regions", "remove", "S").stdout == "removed region S: 0 days, 0 scenes; its fields stay\n"
+
+    assert json.loads(satctl("fields", "list", "--json").stdout)[0]["home"] == "T"
+    satctl("audit")
+    satctl("regions", "add", "S", "--bounds", "-95", "40", "-94", "41")
+
+
+def test_what_a_removed_region_had_goes_with_it(system: Engine, satctl: Satctl) -> None:
+    satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
+    assert close(Environment(settings(), system), LAST) == 4  # without a field there are no rows
+
+    assert satctl("regions", "remove", "S").stdout == "removed region S: 4 days, 4 scenes; its fields stay\n"
+
+    satctl("audit")
+    assert "there is no region 'S' (known: none yet)" in satctl("regions", "remove", "S", code=2).stderr
+
+
+def test_a_region_with_published_rows_stays(closed: Environment, satctl: Satctl) -> None:
+    refused = satctl("regions", "remove", "S", code=2)
+
+    assert "region 'S' has published rows of 4 days" in refused.stderr
+    assert "satctl regions deactivate" in refused.stderr
+    assert json.loads(satctl("regions", "show", "S", "--json").stdout)["watermark"] == str(LAST)
+
+
+def test_a_renamed_region_keeps_its_days(closed: Environment, satctl: Satctl) -> None:
+    before = satctl("export", "S", "--output", "-").stdout
+
+    assert satctl("regions", "rename", "S", "Taylor County").stdout == "region S is now Taylor County\n"
+
+    assert satctl("export", "Taylor County", "--output", "-").stdout == before.replace(",S,", ",Taylor County,")
+    assert "nothing was changed" in satctl("regions", "rename", "Taylor County", "Taylor County").stdout
+    assert "there is no region 'S'" in satctl("regions", "rename", "S", "T", code=2).stderr
+    satctl("regions", "add", "S", "--bounds", *BOUNDS)
+    assert "there is a region 'S' already" in satctl("regions", "rename", "Taylor County", "S", code=2).stderr
+    assert "can't use in a partition key" in satctl("regions", "rename", "S", "a|b", code=2).stderr

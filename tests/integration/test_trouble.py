@@ -44,6 +44,7 @@ class Deliveries:
     on_list: Callable[[], None] = lambda: None
     satellite: SimulatedSource = field(default_factory=SimulatedSource)
     collection: str = "imagery"
+    identity: str = "by hand"
 
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None

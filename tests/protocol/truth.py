@@ -158,6 +158,7 @@ class Satellite:
     """A source whose calendar and deliveries are set by hand."""
 
     collection = "imagery"
+    identity = "by hand"
 
     def __init__(self) -> None:
         self.calendar: dict[tuple[str, date], Due] = {}

@@ -132,6 +132,36 @@ def test_a_database_newer_than_the_code_is_left_alone(engine: Engine, change: Ca
     assert tables(engine) == before
 
 
+def test_regions_of_an_older_ledger_get_the_source_that_their_acquisitions_make_certain(engine: Engine) -> None:
+    migrations.downgrade(engine, "0004")
+    items = {1: ["SIM_A_20260501"], 2: ["2026/T33.tif"], 3: ["SIM_A_20260501", "2026/T33.tif"], 4: []}
+    with writing(engine) as connection:
+        for bbox_id, names in items.items():
+            region = {"id": bbox_id, "name": f"R{bbox_id}", "shape": b"", "at": "2026-05-02 00:00:00+00:00"}
+            connection.execute(
+                text(
+                    "INSERT INTO bounding_boxes (bbox_id, name, geometry, created_at, monitored_from, grid, "
+                    "algorithm_version) VALUES (:id, :name, :shape, :at, '2026-05-01', '{}', '1')"
+                ),
+                region,
+            )
+            for name in names:
+                platform = "simulated-2" if name.startswith("SIM") else "sentinel-2"
+                connection.execute(
+                    text(
+                        "INSERT INTO acquisitions VALUES (:id, :item, 'd', 'imagery', '2026-05-01', :platform, 'o', "
+                        "'', '', :at, :at, :at)"
+                    ),
+                    {"id": bbox_id, "item": name, "platform": platform, "at": region["at"]},
+                )
+
+    migrations.upgrade(engine)
+
+    with reading(engine) as connection:
+        found = connection.execute(text("SELECT scene_source FROM bounding_boxes ORDER BY bbox_id")).scalars().all()
+    assert found == ["simulated", "folder", "folder", None]
+
+
 def test_a_revision_that_does_not_exist_is_refused_with_those_that_do(engine: Engine) -> None:
     with pytest.raises(InputError, match=r"no revision 'yesterday'; expected one of: .*0001, base"):
         migrations.downgrade(engine, "yesterday")

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from satcommon.errors import SettingError
 from satcommon.scenes.quirks import Quirk
-from satcommon.settings import settings
+from satcommon.scenes.source import open_source
+from satcommon.settings import PREFIX, Settings, settings, unknown_variables
 
 
 def test_without_variables_everything_lies_in_the_home_folder(tmp_path: Path) -> None:
@@ -138,3 +139,68 @@ def test_a_run_is_not_dead_before_its_second_heartbeat_is_missing(monkeypatch: p
 
     with pytest.raises(SettingError, match="SATFIELDS_STALE_SECONDS must be more than twice"):
         settings()
+
+
+# --- names that are no settings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("SATFIELDS_SCENE_SORUCE", "SATFIELDS_SCENE_SOURCE"),
+        ("SATFIELDS_SCENES_SOURCE", "SATFIELDS_SCENE_SOURCE"),
+        ("SATFIELDS_DEADLINE_HOUR", "SATFIELDS_DEADLINE_HOURS"),
+        ("satfields_stroe", "SATFIELDS_STORE"),
+        ("SATFIELD_SCENE_SOURCE", "SATFIELDS_SCENE_SOURCE"),
+        ("SATFIELDS_SERVICE_HOSTS", None),
+    ],
+)
+def test_a_misspelt_name_is_an_error_that_names_the_nearest_setting(
+    name: str, near: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "simulated")
+
+    with pytest.raises(SettingError, match=f"^{name} is no setting; ") as caught:
+        settings()
+
+    assert near is None or str(caught.value) == f"{name} is no setting; did you mean {near}?"
+
+
+@pytest.mark.parametrize("service", ["SATFIELDS", "SATFIELDS_WEBSERVER", "SATFIELDS_SCENE_SOURCE"])
+def test_what_kubernetes_sets_for_its_services_is_let_be(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.7",
+        "SERVICE_PORT": "80",
+        "SERVICE_PORT_HTTP_METRICS": "80",
+        "PORT": "tcp://10.0.0.7:80",
+        "PORT_80_TCP": "tcp://10.0.0.7:80",
+        "PORT_80_TCP_PROTO": "tcp",
+        "PORT_80_TCP_PORT": "80",
+        "PORT_53_UDP_ADDR": "10.0.0.7",
+    }.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+
+    assert settings().scene_source == "simulated"
+
+
+def test_a_port_that_is_no_service_s_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_PORT", "3010")
+
+    with pytest.raises(SettingError, match=r"^SATFIELDS_PORT is no setting"):
+        settings()
+
+
+def test_every_setting_and_the_other_variables_of_ours_are_known() -> None:
+    names = [PREFIX + name.upper() for name in Settings.model_fields] + ["SATFIELDS_MIGRATIONS", "HOME", "SATURN"]
+
+    assert unknown_variables(dict.fromkeys(names, "x")) == {}
+
+
+def test_without_a_source_what_needs_imagery_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SATFIELDS_SCENE_SOURCE")
+    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", "/scenes")
+    found = settings()
+
+    assert found.scene_source is None
+    with pytest.raises(SettingError, match=r"^SATFIELDS_SCENE_SOURCE is not set.*`folder`.*SCENE_FOLDER is set.*simul"):
+        open_source(found)

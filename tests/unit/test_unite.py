@@ -27,6 +27,7 @@ class Shelf:
     layers: dict[str, Layers] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     collection: str = "imagery"
+    identity: str = "by hand"
 
     def put(self, cells: str, value: int = 1000, bands: Iterable[str] = ("red", "nir"), **told: object) -> Acquisition:
         """An item that covers the cells marked by a letter: c clear, x cloud; a dot is nodata."""

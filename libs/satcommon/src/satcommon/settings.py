@@ -5,6 +5,10 @@ The same variables configure a laptop and a cluster; the defaults are the laptop
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+from collections.abc import Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
@@ -17,6 +21,13 @@ from satcommon.errors import SettingError
 from satcommon.scenes.quirks import Quirk
 
 PREFIX = "SATFIELDS_"
+
+_OTHERS = {f"{PREFIX}MIGRATIONS"}  # `checkout` reads it
+_NEAR_PREFIX = 0.9  # how near to a setting a name must be that does not even begin as one, as SATFIELD_HOME
+# What Kubernetes sets for a service `satfields-webserver`: SATFIELDS_WEBSERVER_SERVICE_HOST, ..._SERVICE_PORT_HTTP,
+# ..._PORT (an address), ..._PORT_80_TCP and ..._PORT_80_TCP_ADDR.
+_SERVICE = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 _JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_quirks": '{"A/2026-05-0?": ["late_tile"]}'}
 
@@ -35,7 +46,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".satfields"), description="folder of everything that the laptop keeps")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
     store: str = Field("", description="folder or s3://bucket/prefix of the objects; default: in the home folder")
-    scene_source: Literal["simulated", "folder"] = Field("simulated", description="where acquisitions come from")
+    scene_source: Literal["simulated", "folder"] | None = Field(
+        None, description="where acquisitions come from; without it nothing that needs imagery works"
+    )
     scene_folder: str | None = Field(
         None, description="folder or s3://bucket/prefix of GeoTIFFs, for the source `folder`"
     )
@@ -100,11 +113,7 @@ class Settings(BaseSettings):
     @field_validator("scene_folder")
     @classmethod
     def _absolute_or_bucket(cls, value: str | None) -> str | None:
-        if value is None or (value.startswith("s3://") and value.removeprefix("s3://").strip("/")):
-            return value
-        if "://" in value:
-            raise ValueError("expected a folder or s3://bucket/prefix")
-        return str(Path(value).expanduser().absolute())
+        return None if value is None else absolute_or_bucket(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +133,55 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process.
+
+    Raises:
+        SettingError: naming each variable that is wrong, its value and what was expected, or that is no setting.
+    """
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        raise SettingError("; ".join(unknown.values()))
+    return valid_settings()
+
+
+def absolute_or_bucket(value: str) -> str:
+    """A folder's absolute path, or ``s3://bucket/prefix`` as it is.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value.startswith("s3://") and value.removeprefix("s3://").strip("/"):
+        return value
+    if "://" in value:
+        raise ValueError("expected a folder or s3://bucket/prefix")
+    return str(Path(value).expanduser().absolute())
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like settings and are none, each with a message that names the nearest setting.
+
+    Kubernetes sets variables of each service in the namespace, and those of a service `satfields-...` begin as ours
+    do: they are not settings, and nobody can help them.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS
+    unknown = {}
+    for name in sorted(environment):
+        upper = name.upper()  # pydantic takes a name in any case
+        if upper in known or _of_service(upper, environment[name]):
+            continue
+        near = difflib.get_close_matches(upper, known, 1, 0.6 if upper.startswith(PREFIX) else _NEAR_PREFIX)
+        if upper.startswith(PREFIX) or (upper.startswith(PREFIX[:4]) and near):
+            remedy = f"did you mean {near[0]}?" if near else "docs/operations.md lists the settings; unset it"
+            unknown[name] = f"{name} is no setting; {remedy}"
+    return unknown
+
+
+def _of_service(name: str, value: str) -> bool:
+    """Whether a variable is one of those that Kubernetes sets for a service."""
+    return bool(_SERVICE.search(name)) or (name.endswith("_PORT") and bool(_SERVICE_ADDRESS.match(value)))
+
+
+def valid_settings() -> Settings:
+    """The settings, whatever variables there are beside them.
 
     Raises:
         SettingError: naming each variable that is wrong, its value and what was expected.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,14 +15,18 @@ from uuid import uuid4
 
 import click
 from pydantic import ValidationError
+from satcommon.boundaries import read_regions
 from satcommon.db import attempts, registry
 from satcommon.db.engine import engine_of, reading, require_current, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
+from satcommon.db.region_source import refusal
 from satcommon.errors import DatabaseVersionError, SatfieldsError, SettingError, StoreError
-from satcommon.settings import PREFIX, Settings, settings
+from satcommon.scenes.source import SIMULATED, open_source
+from satcommon.settings import Settings, unknown_variables, valid_settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from satctl.checkout import seed_files
 from satctl.home_lock import dagster_url
 from satctl.opening import check_home, is_there
 from satctl.output import counted, names, print_json, print_table, progress
@@ -131,7 +134,7 @@ def examine() -> Iterator[Finding]:
 def _settings() -> tuple[Settings | None, list[Finding]]:
     """The settings, with the defaults instead of those that are wrong; None where not even that can be had."""
     try:
-        return settings(), [Finding("settings", State.OK, "each is valid")]
+        return valid_settings(), [Finding("settings", State.OK, "each is valid")]
     except SettingError as error:
         wrong = [Finding("settings", State.FAILED, str(error))]
         if not isinstance(error.__cause__, ValidationError):
@@ -147,12 +150,9 @@ def _settings() -> tuple[Settings | None, list[Finding]]:
 
 
 def _misspelt() -> Iterator[Finding]:
-    """Variables that look like settings, and are none."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}MIGRATIONS"}
-    for name in sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known):
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        yield Finding("settings", State.WARNING, f"{name} is no setting and has no effect{hint}")
+    """Variables that look like settings, and are none: no process starts with them."""
+    for said in unknown_variables(os.environ).values():
+        yield Finding("settings", State.FAILED, said)
 
 
 def _secrets(chosen: Settings) -> list[str]:
@@ -299,7 +299,9 @@ def _store(patient: Patient) -> Iterator[Finding]:
 
 def _scenes(patient: Patient) -> Iterator[Finding]:
     folder = patient.settings.scene_folder
-    if patient.settings.scene_source != "folder" or folder is None:
+    if patient.settings.scene_source is None:
+        open_source(patient.settings)  # says what to set
+    if patient.settings.scene_source == SIMULATED or folder is None:
         yield Finding("scenes", State.OK, "simulated (SATFIELDS_SCENE_SOURCE)")
         return
     from satcommon.scenes.files import open_files
@@ -316,6 +318,35 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
         yield Finding("scenes", State.WARNING, f"{said}; no day will have a scene until there are some")
     else:
         yield Finding("scenes", State.OK, said)
+
+
+def _sources(patient: Patient) -> Iterator[Finding]:
+    """Each active region belongs to the source that is asked, and none but the samples to invented scenes."""
+    with reading(patient.engine) as connection:
+        regions = registry.regions(connection, active=True)
+    asked = open_source(patient.settings).identity
+    invented = any((region.scene_source or asked) == SIMULATED for region in regions)
+    samples = {(region.name, region.bounds) for region in read_regions(seed_files()[0])} if invented else set()
+    well = True
+    for region in regions:
+        refused = refusal(region, asked)
+        sample = (region.name, registry.place(region).bounds) in samples
+        if refused:
+            yield Finding("sources", State.FAILED, refused)
+        elif (region.scene_source or asked) == SIMULATED and not sample:
+            said = (
+                f"region {region.name}: its scenes are simulated, so its numbers are invented; for real ones set "
+                "SATFIELDS_SCENE_SOURCE=folder and SATFIELDS_SCENE_FOLDER, and register it anew with another name"
+            )
+            yield Finding("sources", State.FAILED, said)
+        elif (region.scene_source or asked) == SIMULATED and patient.engine.dialect.name == "postgresql":
+            said = f"region {region.name}: a sample with simulated scenes; deactivate it where this is no demo"
+            yield Finding("sources", State.WARNING, said)
+        else:
+            continue
+        well = False
+    if well:
+        yield Finding("sources", State.OK, f"{counted(len(regions), 'active region')}, each of the source {asked}")
 
 
 def _dagster_database(_: Patient) -> Iterator[Finding]:
@@ -420,6 +451,7 @@ _CHECKS = (
     _Check("algorithms", _algorithms, needs="schema"),
     _Check("store", _store),
     _Check("scenes", _scenes),
+    _Check("sources", _sources, needs="schema"),
     _Check("dagster database", _dagster_database),
     _Check("dagster", _dagster),
     _Check("disk", _disk),

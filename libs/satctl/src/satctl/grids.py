@@ -5,28 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from satcommon.boundaries import NewRegion
-from satcommon.environment import Environment
 from satcommon.errors import InputError
-from satcommon.grid import Grid
+from satcommon.grid import Bounds, Grid
+from satcommon.scenes.folder import FolderSource
+from satcommon.scenes.source import SceneSource
 
-from satctl.output import warn
+from satctl.output import counted, warn
 
 MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
 UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; what lies beyond wants a grid of its source
 
 
-def grids_of(env: Environment, new: Sequence[NewRegion], resolution: float | None) -> dict[str, Grid]:
+def grids_of(
+    source: SceneSource, new: Sequence[NewRegion], resolution: float | None, default: float, *, force: bool = False
+) -> dict[str, Grid]:
     """The grid of each region, by name: cut from the source's own, else made.
 
+    Args:
+        source: of the regions' scenes.
+        new: the regions.
+        resolution: cell size in metres that was asked for, where the source has no grid of its own.
+        default: cell size in metres where none was asked for.
+        force: also for a region that shares nothing with any imagery of the source.
+
     Raises:
-        InputError: it would have too many cells, or lie beyond UTM.
+        InputError: it would have too many cells, lie beyond UTM, or share nothing with the source's imagery.
+        SettingError, StoreError: the source can't be looked at.
     """
-    source = env.source()
     grids: dict[str, Grid] = {}
     for region in new:
         lattice = source.lattice(region.bounds)
         if lattice is None:
-            grid = _utm(region, resolution or env.settings.resolution_m)
+            cells = resolution or default
+            _look_around(source, region, cells, force=force)
+            grid = _utm(region, cells)
         else:
             grid = lattice.covering(region.bounds)
             if resolution is not None:
@@ -40,6 +52,39 @@ def grids_of(env: Environment, new: Sequence[NewRegion], resolution: float | Non
     return grids
 
 
+def _look_around(source: SceneSource, region: NewRegion, cells: float, *, force: bool) -> None:
+    """Say why a grid is made where the source gives none; a rectangle with imagery elsewhere alone is refused."""
+    if not isinstance(source, FolderSource):
+        return
+    survey = source.survey(region.bounds)
+    if survey.refused:
+        name, why = next(iter(survey.refused.items()))
+        warn(
+            f"region {region.name!r}: {counted(len(survey.refused), 'file')} of {source.identity} can't be taken: "
+            f"{why if name in why else f'{name}: {why}'}"
+        )
+    if survey.elsewhere and not survey.there and not force:
+        name, (west, south, east, north) = next(iter(survey.elsewhere.items()))
+        turned = Bounds(region.bounds.south, region.bounds.west, region.bounds.north, region.bounds.east)
+        swapped = max(abs(turned.south), abs(turned.north)) <= 90 and bool(source.survey(turned).there)
+        hint = (
+            f"longitude and latitude look swapped: expected --bounds {edges(turned)}"
+            if swapped
+            else "correct the bounds, or say --force where its imagery is still to come"
+        )
+        rasters = f"{counted(len(survey.elsewhere), 'raster')} of {source.identity}"
+        raise InputError(
+            f"region {region.name!r}: the rectangle {edges(region.bounds)} shares nothing "
+            f"with any of {rasters} ({name} covers longitude {west:.3f} to {east:.3f} and latitude {south:.3f} to "
+            f"{north:.3f}); {hint}"
+        )
+    what = "is no north-up raster" if survey.there else "has no raster there yet"
+    warn(
+        f"region {region.name!r}: {source.identity} {what} to take the grid from; cells of {cells:g} m are made, and a "
+        "region's grid is fixed"
+    )
+
+
 def _utm(region: NewRegion, resolution: float) -> Grid:
     south, north = UTM_LATITUDES
     if not south <= region.bounds.south < region.bounds.north <= north:
@@ -48,3 +93,13 @@ def _utm(region: NewRegion, resolution: float) -> Grid:
             f"UTM ({south:g}..{north:g}), and the source has no grid of its own there"
         )
     return Grid.utm(region.bounds, resolution)
+
+
+def edges(bounds: Bounds) -> str:
+    """West, south, east and north, as `--bounds` takes them."""
+    return " ".join(f"{edge:g}" for edge in bounds)
+
+
+def described(grid: Grid) -> str:
+    """A grid's size, cells and CRS."""
+    return f"{grid.width:,} x {grid.height:,} of {grid.xres:g} ({grid.crs})"

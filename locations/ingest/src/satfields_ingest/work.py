@@ -26,7 +26,7 @@ class Look:
     Args:
         works: days to be fetched: of each region the oldest first, the regions in turn.
         last: the region that was last compared with the source, from which the next tick goes on.
-        troubles: why regions could not be compared, by region.
+        troubles: why regions could not be compared, or are not asked for, by region.
     """
 
     works: Iterator[Work]
@@ -43,13 +43,14 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     Only days of the allowed lateness, and of regions that have their Dagster partition; older ones are history's.
 
     Raises:
-        SatfieldsError: what the source says of each region that was looked at; where it answers for some, the others
-            are troubles of the tick.
+        SatfieldsError: what the source says of each region that was looked at, or that it is none's own; where it
+            answers for some, the others are troubles of the tick.
     """
     from satcommon.db import ledger
     from satcommon.db.engine import reading
+    from satcommon.db.region_source import refusal
     from satcommon.db.registry import place, regions
-    from satcommon.errors import SatfieldsError
+    from satcommon.errors import SatfieldsError, SettingError
     from satcommon.scenes.arrival import news
 
     env = environment()
@@ -58,6 +59,12 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     with reading(env.engine) as connection:
         active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
         answered = ledger.answered_days(connection, earliest, last)
+    # Of no region is another source asked than its own; without regions none is needed.
+    source = env.source() if active else None
+    refused = {r.name: SettingError(why) for r in active if source and (why := refusal(r, source.identity))}
+    if refused and len(refused) == len(active):
+        raise next(iter(refused.values()))
+    active = [r for r in active if r.name not in refused]
     spans = {r.name: (max(r.monitored_from, earliest), min(last, r.monitored_until or last)) for r in active}
     turn = sorted(active, key=lambda r: (r.name <= (after or ""), r.name))[:looks]
     fresh: dict[str, dict[date, str]] = {}
@@ -86,7 +93,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
 
     todo = {region.name: works for region in active if (works := works_of(region))}
     turns = in_turn(dict(sorted(todo.items(), key=lambda one: str(one[1][0].partition_key))))
-    return Look(turns, turn[-1].name if turn else after, troubles)
+    return Look(turns, turn[-1].name if turn else after, refused | troubles)
 
 
 def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:

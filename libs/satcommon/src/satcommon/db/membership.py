@@ -45,6 +45,25 @@ def look_swapped(polygons: Sequence[BaseGeometry], regions: Mapping[int, Bounds]
     return len(np.unique(near)) == len(polygons)
 
 
+def fields_in(connection: Connection, bounds: Bounds) -> bool:
+    """Whether a polygon of any field intersects a rectangle."""
+    polygons = connection.execute(select(FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))).scalars()
+    shapes = shapely.from_wkb(np.asarray(list(polygons), dtype=object))
+    return bool(shapely.intersects(shapes, shapely.box(*bounds)).any())
+
+
+def choose_homes(connection: Connection, revisions: Collection[int]) -> None:
+    """Choose the homes of revisions' polygons anew, after a region is gone."""
+    statement = select(Membership.revision_id, Membership.bbox_id, Membership.overlap_ha)
+    largest: dict[int, tuple[float, int]] = {}
+    for row in rows_in(connection, statement, Membership.revision_id, revisions):
+        largest[row.revision_id] = min(largest.get(row.revision_id, (0.0, 0)), (-row.overlap_ha, row.bbox_id))
+    homes = [{"r": revision_id, "b": bbox_id} for revision_id, (_, bbox_id) in largest.items()]
+    if homes:
+        here = update(Membership).where(Membership.revision_id == bindparam("r"))
+        connection.execute(here.values(home=Membership.bbox_id == bindparam("b")), homes)
+
+
 def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overlap]) -> None:
     """Enter overlaps of revisions' polygons, and choose each one's home: the largest, the first region where equal."""
     rows = {

@@ -83,8 +83,20 @@ def add_region(
     monitored_until: date | None,
     algorithm_version: str,
     now: datetime,
+    scene_source: str | None = None,
 ) -> bool:
     """Register a region.
+
+    Args:
+        connection: of a transaction.
+        name: unique.
+        bounds: its rectangle; fixed.
+        grid: of its scenes; fixed.
+        monitored_from: first day.
+        monitored_until: last day; None without an end.
+        algorithm_version: by which its rows are computed.
+        now: the time of registration.
+        scene_source: identity of the source that it belongs to; None for that of the first that is asked for a day.
 
     Returns:
         False where a region of that name and rectangle is there already: nothing was changed, its days neither.
@@ -113,6 +125,7 @@ def add_region(
         "monitored_from": monitored_from,
         "monitored_until": monitored_until,
         "grid": grid.to_json(),
+        "scene_source": scene_source,
         "algorithm_version": algorithm_version,
     }
     bbox_id = connection.execute(insert(Region).values(values).returning(Region.bbox_id)).scalar_one()
@@ -121,6 +134,27 @@ def add_region(
     ).all()
     revisions, shapes = [p.revision_id for p in polygons], [shapely.from_wkb(p.geometry) for p in polygons]
     membership.join(connection, revisions, membership.found_in(shapes, {bbox_id: bounds}))
+    moved(connection)
+    return True
+
+
+def rename_region(connection: Connection, name: str, new_name: str) -> bool:
+    """Give a region another name.
+
+    Returns:
+        False where it has that name already; nothing was changed.
+
+    Raises:
+        InputError: there is no such region, or the new name can't be used or is another region's.
+    """
+    checked_region_name(new_name)
+    lock(connection)
+    found = region(connection, name)
+    if new_name == name:
+        return False
+    if connection.execute(select(Region.bbox_id).where(Region.name == new_name)).first() is not None:
+        raise InputError(f"there is a region {new_name!r} already; choose another name")
+    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(name=new_name))
     moved(connection)
     return True
 

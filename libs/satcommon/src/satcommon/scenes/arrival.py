@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
-from satcommon.db import ledger
+from satcommon.db import ledger, region_source
 from satcommon.db.answers import stands_for
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
@@ -91,6 +91,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
         SceneError: there are acquisitions, and none of them can be read. What the source owes is registered all the
             same, so that the day closes at its deadline.
         RetryableError: what may be of the day is being written, or other runs registered other answers again and again.
+        SettingError: the region belongs to another source.
     """
     for _ in range(_TRIES):
         asked = fetch(engine, store, source, bbox_id, day, now)
@@ -108,10 +109,12 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
 
     Raises:
         RetryableError: there is nothing, and what may be of the day is being written.
+        SettingError: the region belongs to another source.
     """
     with reading(engine) as connection:
         region = ledger.region(connection, bbox_id)
         before = _known(connection, bbox_id, day)
+    region_source.require(engine, region, source)
     where = place(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,7 @@ from satcommon.scenes.claims import Claims
 from satcommon.scenes.files import ITEM, RASTERS, File, Files, open_files
 from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, solar_day
+from satcommon.scenes.source import FOLDER, Acquisition, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
     from satcommon.grid import Bounds, Grid
@@ -29,6 +30,21 @@ if TYPE_CHECKING:
 
 _Kept = TypeVar("_Kept")
 _NO_MAPPING = mapping.Mapping()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder has at a place, whatever the day.
+
+    Args:
+        there: names of the files that overlap the place.
+        elsewhere: the files that do not, by name: their bounds in WGS 84.
+        refused: what can't be taken, by name, and why.
+    """
+
+    there: list[str]
+    elsewhere: dict[str, Bounds]
+    refused: dict[str, str]
 
 
 class FolderSource:
@@ -54,6 +70,7 @@ class FolderSource:
     collection = "imagery"
 
     def __init__(self, folder: Path | str, files: Files | None = None) -> None:
+        self.identity = f"{FOLDER} {str(folder).rstrip('/') or '/'}"
         self._files = files or open_files(folder)
         self._kept: dict[tuple[str, str], tuple[object, Any]] = {}
 
@@ -68,6 +85,28 @@ class FolderSource:
             if header.grid and header.overlaps(bounds):
                 return header.grid
         return None
+
+    def survey(self, bounds: Bounds) -> Survey:
+        """What the folder has at a rectangle; reads the header of every file that was not read before.
+
+        Raises:
+            SettingError: there is no such folder, or its `satfields.toml` is wrong.
+            StoreError: the bucket can't be reached.
+        """
+        rules, found = self._mapping(), self._scan()
+        there, elsewhere = [], {}
+        refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.lower().endswith(ITEM)}
+        for name in _rasters(found):
+            try:
+                _, header = self._stated(name, found, rules)
+            except SceneError as error:
+                refused[name] = str(error)
+                continue
+            if header.overlaps(bounds):
+                there.append(name)
+            else:
+                elsewhere[name] = header.bounds
+        return Survey(there, elsewhere, refused)
 
     def check(self) -> None:
         """Read `satfields.toml` and its calendar file, where there are such.

@@ -25,7 +25,7 @@ from satcommon.scenes.delivered import through_file
 from satcommon.scenes.farmland import Farmland, hide_cloud, number, share
 from satcommon.scenes.layers import NODATA, REFLECTANCE_OFFSET, REFLECTIVE, Layers, PixelClass
 from satcommon.scenes.quirks import TILES, Delivery, Quirk, deliveries
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, solar_day
+from satcommon.scenes.source import SIMULATED, Acquisition, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +70,7 @@ class SimulatedSource:
     quirks: dict[str, frozenset[Quirk]] = field(default_factory=dict, hash=False)
 
     collection = "imagery"
+    identity = SIMULATED
 
     @classmethod
     def from_settings(cls, settings: Settings) -> SimulatedSource:

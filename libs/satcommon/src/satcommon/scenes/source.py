@@ -7,11 +7,15 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from satcommon.errors import SettingError
 from satcommon.grid import Bounds, Grid
 
 if TYPE_CHECKING:
     from satcommon.scenes.layers import Layers
     from satcommon.settings import Settings
+
+
+SIMULATED, FOLDER = "simulated", "folder"  # how sources' identities begin
 
 
 class Due(StrEnum):
@@ -81,9 +85,16 @@ class Listing:
 
 
 class SceneSource(Protocol):
-    """A source of scenes of one collection. Everything but `list` is a pure function of its arguments."""
+    """A source of scenes of one collection. Everything but `list` is a pure function of its arguments.
+
+    Attributes:
+        collection: what kind of imagery it gives.
+        identity: names the source and its place, as ``simulated`` or ``folder s3://bucket/prefix``; a region keeps
+            that of the source that it was registered with.
+    """
 
     collection: str
+    identity: str
 
     def lattice(self, bounds: Bounds) -> Grid | None:
         """The grid that the source's own pixels lie on at a place, if it has one; the region's grid is cut from it."""
@@ -108,7 +119,17 @@ def solar_day(sensed_at: datetime, bounds: Bounds) -> date:
 
 
 def open_source(settings: Settings) -> SceneSource:
-    """The source that the settings name."""
+    """The source that the settings name.
+
+    Raises:
+        SettingError: they name none.
+    """
+    if settings.scene_source is None:
+        folder = " (SATFIELDS_SCENE_FOLDER is set)" if settings.scene_folder is not None else ""
+        raise SettingError(
+            "SATFIELDS_SCENE_SOURCE is not set, and this needs imagery: set it to `folder`, with the folder or bucket "
+            f"of the GeoTIFFs in SATFIELDS_SCENE_FOLDER{folder}, or to `simulated` for invented scenes"
+        )
     if settings.scene_source == "folder":
         from satcommon.scenes.folder import FolderSource
 

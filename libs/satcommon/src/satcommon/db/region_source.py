@@ -1,0 +1,98 @@
+"""The source that a region belongs to: the one that it was registered with. Another one is never asked for its days."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, Row, select, update
+
+from satcommon.db import ledger, registry
+from satcommon.db.engine import writing
+from satcommon.db.models import Acquisition, Region
+from satcommon.errors import InputError, SettingError
+from satcommon.scenes.source import FOLDER
+
+if TYPE_CHECKING:
+    from satcommon.scenes.source import SceneSource
+
+_log = logging.getLogger(__name__)
+
+
+def refusal(region: Row[tuple[Region]], identity: str) -> str | None:
+    """Why a source is not asked for a region's days, with the remedy; None where it may be."""
+    belongs_to = region.scene_source
+    if belongs_to is None or belongs_to == identity or _is_some(belongs_to, identity):
+        return None
+    remedy = "set SATFIELDS_SCENE_SOURCE and SATFIELDS_SCENE_FOLDER to the region's own"
+    if _kind(belongs_to) == _kind(identity):
+        remedy += (
+            f", or, where its files have moved, say `satctl regions source {shlex.quote(region.name)} --set current`"
+        )
+    else:
+        remedy += ", or register a region with another name for the other source"
+    return f"region {region.name}: belongs to the source {belongs_to!r}, and the settings name {identity!r}; {remedy}"
+
+
+def require(engine: Engine, region: Row[tuple[Region]], source: SceneSource) -> None:
+    """Refuse a source that is not the region's own. A region whose source is not known adopts the first one.
+
+    Raises:
+        SettingError: the region belongs to another source; nothing was asked or stored.
+    """
+    refused = refusal(region, source.identity)
+    if refused:
+        raise SettingError(refused)
+    if region.scene_source != source.identity:
+        with writing(engine) as connection:
+            ledger.lock_region(connection, region.bbox_id)
+            now = ledger.region(connection, region.bbox_id)  # another run may have been first
+            refused = refusal(now, source.identity)
+            if refused:
+                raise SettingError(refused)
+            _set(connection, region.bbox_id, source.identity)
+        _log.warning("region %s: its source was not known; from now on it belongs to %r", region.name, source.identity)
+
+
+def set_source(connection: Connection, name: str, identity: str) -> bool:
+    """Say that a region belongs to a source: that its files have moved, or, before it has imagery, that it is another.
+
+    Returns:
+        False where it belongs to that source already; nothing was changed.
+
+    Raises:
+        InputError: there is no such region, or it has imagery of another kind of source.
+    """
+    registry.lock(connection)
+    region = registry.region(connection, name)
+    ledger.lock_region(connection, region.bbox_id)
+    if region.scene_source == identity:
+        return False
+    other_kind = region.scene_source is not None and _kind(region.scene_source) != _kind(identity)
+    if other_kind and _has_imagery(connection, region.bbox_id):
+        raise InputError(
+            f"region {name!r} has imagery of the source {region.scene_source!r}, and a series is never of both it and "
+            f"{identity!r}; register a region with another name, or begin in another home or database"
+        )
+    _set(connection, region.bbox_id, identity)
+    registry.moved(connection)
+    return True
+
+
+def _set(connection: Connection, bbox_id: int, identity: str) -> None:
+    connection.execute(update(Region).where(Region.bbox_id == bbox_id).values(scene_source=identity))
+
+
+def _has_imagery(connection: Connection, bbox_id: int) -> bool:
+    statement = select(Acquisition.item_id).where(Acquisition.bbox_id == bbox_id).limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def _kind(identity: str) -> str:
+    return identity.split(" ", 1)[0]
+
+
+def _is_some(belongs_to: str, identity: str) -> bool:
+    """Whether all that is known of a region's source is that it is a folder, and this is one."""
+    return belongs_to == FOLDER and _kind(identity) == FOLDER
