@@ -15,6 +15,7 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from rasterio.control import GroundControlPoint
 from satcommon.errors import SceneError
 from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.layers import PixelClass
@@ -34,6 +35,7 @@ from tests.unit.geotiffs import (
     items,
     layers_of,
     listed,
+    only,
     write,
 )
 
@@ -88,6 +90,25 @@ def off_the_earth(path: Path) -> None:
     write(path, grid=replace(GRID, left=1e30))
 
 
+def placed_by_points(path: Path) -> None:
+    without_crs(path)
+    points = [
+        GroundControlPoint(row, column, GRID.left + column, GRID.top - row)
+        for row, column in ((0, 0), (0, COLUMNS), (ROWS, 0))
+    ]
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path, "r+") as dataset:
+        dataset.gcps = points, rasterio.CRS.from_string(GRID.crs)
+
+
+def described_in_latin_1(path: Path) -> None:
+    write(path, {"rot": full(500), "nah": full(4000)})
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("rötlich", "nah")
+    content = path.read_bytes()
+    assert b"r\xc3\xb6tlich" in content
+    path.write_bytes(content.replace(b"r\xc3\xb6tlich", b"r\xf6tlich "))
+
+
 BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
     (NAME, text, "can't be read as a GeoTIFF"),
     (NAME, empty, "can't be read as a GeoTIFF"),
@@ -114,6 +135,16 @@ BROKEN: list[tuple[str, Callable[[Path], object], str]] = [
     (NAME, lambda p: write(p, PLATFORM="s\x7f"), r"its platform is 's\x7f'; expected at most 100 letters to print"),
     ("a.tif", lambda p: write(p, TIFFTAG_DATETIME="9999:12:31 23:59:59"), "expected a year from 1970 to 2100"),
     (NAME, without_crs, "has no coordinate reference system; assign"),
+    (
+        NAME,
+        placed_by_points,
+        "is placed by 3 ground control points (in EPSG:32633), not by a geotransform; warp",
+    ),
+    (NAME, placed_by_points, f"`gdalwarp -t_srs EPSG:32633 {NAME} warped.tif`"),
+    (NAME, described_in_latin_1, "bands' descriptions are not written in UTF-8"),
+    (NAME, described_in_latin_1, "name the bands by their numbers under [files.bands] in satfields.toml"),
+    ("2016-01-07T101243_B04.tif", lambda p: write(p, {"": full(1)}), "the file holds one band, as archives keep them"),
+    (NAME, lambda p: write(p, {"B08": full(1)}), "no band is described as red; found 'b08'; the file holds one band"),
     (NAME, off_the_earth, "lies nowhere on Earth"),
     (NAME, lambda p: write(p, {"red": full(1), "green": full(1)}), "no band is described as nir; found 'red', 'green'"),
     (NAME, lambda p: write(p, {"": full(1)}), "no band is described as nir or red; found ''; set"),
@@ -176,6 +207,22 @@ def test_floats_that_are_no_reflectance_are_an_error_when_read(tmp_path: Path) -
 
     with pytest.raises(SceneError, match=rf"{NAME}: most values of band red are too large \(as 500.*; set the scale"):
         layers_of(tmp_path)
+
+
+def test_bands_described_in_another_encoding_are_taken_by_number(tmp_path: Path) -> None:
+    described_in_latin_1(tmp_path / NAME)
+    (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nbands = { 1 = "red", 2 = "nir" }\n')
+
+    assert [int(band[0, 0]) for band in layers_of(tmp_path).bands.values()] == [1500, 5000]
+
+
+def test_tags_in_another_encoding_that_nobody_reads_do_no_harm(tmp_path: Path) -> None:
+    write(tmp_path / NAME, TIFFTAG_ARTIST="Müller")
+    content = (tmp_path / NAME).read_bytes()
+    assert "Müller".encode() in content
+    (tmp_path / NAME).write_bytes(content.replace("Müller".encode(), "Müller ".encode("latin-1")))
+
+    assert only(tmp_path).platform == "unknown"
 
 
 def test_a_file_cut_in_its_pixels_is_an_error_that_names_it(tmp_path: Path) -> None:

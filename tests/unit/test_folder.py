@@ -16,6 +16,7 @@ from satcommon.errors import SceneError, SettingError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.layers import BANDS, PixelClass
+from satcommon.scenes.product import Level
 from satcommon.scenes.source import Due, Place
 
 from tests.unit.geotiffs import (
@@ -81,6 +82,58 @@ def test_every_band_is_found_by_its_name_or_alias(tmp_path: Path) -> None:
     assert list(layers.bands) == list(BANDS)
     values = [int(band[0, 0]) for band in layers.bands.values()]
     assert values == [2006, 2005, 2004, 2003, 2002, 2001, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("platform", "red", "nir"),
+    [
+        ("", "B04", "B08"),
+        ("", "B04_10m", "B08_10m"),
+        ("", "red", "nir08"),
+        ("", "B04", "B8A"),
+        ("", "sur_refl_b01", "sur_refl_b02"),
+        ("sentinel-2b", "B4", "B8"),
+        ("landsat-8", "SR_B4", "SR_B5"),
+        ("LANDSAT_9", "B4", "B5"),
+        ("landsat-9", "Band 4", "Band 5"),
+        ("landsat-7", "SR_B3", "SR_B4"),
+        ("landsat-5", "B3", "B4"),
+        ("hls-l30", "B04", "B05"),
+        ("hls-s30", "B04", "B8A"),
+    ],
+)
+def test_red_and_near_infrared_are_found_by_the_archives_names(
+    platform: str, red: str, nir: str, tmp_path: Path
+) -> None:
+    write(tmp_path / NAME, {red: full(500), nir: full(4000)}, **({"PLATFORM": platform} if platform else {}))
+
+    layers = layers_of(tmp_path)
+
+    assert [int(band[0, 0]) for band in layers.bands.values()] == [1500, 5000]
+
+
+def test_a_narrow_near_infrared_counts_only_where_there_is_no_other(tmp_path: Path) -> None:
+    write(tmp_path / NAME, {"B8A": full(1), "B04": full(500), "B08": full(4000)})
+
+    assert [int(band[0, 0]) for band in layers_of(tmp_path).bands.values()] == [1500, 5000]
+
+
+def test_a_number_is_the_band_of_the_sensor_that_has_it(tmp_path: Path) -> None:
+    name = "HLS.L30.T33TVL.2016007T101243.v2.0.tif"
+    bands = {"B04": full(500), "B05": full(4000), "B06": full(1500), "B07": full(800), "B11": full(2900)}
+    write(tmp_path / name, bands)
+
+    (item,) = items(tmp_path)
+    layers = layers_of(tmp_path)
+
+    assert (item.platform, item.tile) == ("hls-l30", "T33TVL")
+    assert list(layers.bands) == ["red", "nir", "swir16", "swir22"]
+
+
+def test_landsat_s_names_without_a_platform_are_nobody_s(tmp_path: Path) -> None:
+    write(tmp_path / NAME, {"SR_B4": full(500), "SR_B5": full(4000)})
+
+    assert "no band is described as nir or red; found 'sr_b4', 'sr_b5'; set" in listed(tmp_path).refused[NAME]
 
 
 def test_scale_and_offset_of_each_band_are_honoured(tmp_path: Path) -> None:
@@ -259,17 +312,26 @@ def test_the_time_comes_from_the_name_or_else_from_the_tag(
         ("2016-01-07T101243.tif", {}, ("unknown", "")),
         ("2016-01-07T101243_N0301.tif", {"PLATFORM": "sentinel-2"}, ("sentinel-2", "03.01")),
         ("2016-01-07T101243.tif", {"PROCESSING_BASELINE": "05.09"}, ("unknown", "05.09")),
-        ("T33TVL_20160107T101243_N0400.tif", {"PROCESSING_BASELINE": "02.00"}, ("unknown", "04.00")),
+        ("T33TVL_20160107T101243_N0400.tif", {"PROCESSING_BASELINE": "4.0"}, ("unknown", "04.00")),
     ],
 )
 def test_platform_and_baseline_are_told_by_name_or_tag(
     name: str, tags: dict[str, str], told: tuple[str, str], tmp_path: Path
 ) -> None:
-    write(tmp_path / name, **tags)
+    write(tmp_path / name, offset=-0.1 if told[1] >= "04" else 0.0, **tags)
 
     (item,) = items(tmp_path)
 
     assert (item.platform, item.baseline) == told
+
+
+def test_of_one_pass_the_surface_counts_and_not_the_top_of_the_atmosphere(tmp_path: Path) -> None:
+    write(tmp_path / "S2B_MSIL1C_20160107T101243_N0511_R022_T33TVL_20240601T150000.tif", offset=-0.1)
+    write(tmp_path / "S2B_MSIL2A_20160107T101243_N0510_R022_T33TVL_20240601T160000.tif", offset=-0.1)
+
+    levels = {item.item_id[4:10]: item.level for item in items(tmp_path)}
+
+    assert levels == {"MSIL1C": Level.TOP_OF_ATMOSPHERE, "MSIL2A": Level.SURFACE}
 
 
 def test_a_pass_delivered_twice_is_one_piece_of_one_pass(tmp_path: Path) -> None:

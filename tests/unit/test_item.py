@@ -30,7 +30,7 @@ def stac(assets: dict[str, Any] | None = None, **properties: Any) -> str:
 
 
 def test_what_an_item_says_stands_above_tags_and_names(tmp_path: Path) -> None:
-    write(tmp_path / NAME, PLATFORM="other", PROCESSING_BASELINE="02.00", TIFFTAG_DATETIME="2020:01:01 00:00:00")
+    write(tmp_path / NAME, offset=-0.1, PLATFORM="other", TIFFTAG_DATETIME="2020:01:01 00:00:00")
     (tmp_path / BESIDE).write_text(stac())
 
     item = only(tmp_path)
@@ -42,7 +42,7 @@ def test_what_an_item_says_stands_above_tags_and_names(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_time_has_that_of_its_item(tmp_path: Path) -> None:
-    write(tmp_path / "north.tif")
+    write(tmp_path / "north.tif", offset=-0.1)
     span = {"start_datetime": "2016-01-07T10:00:00Z", "end_datetime": "2016-01-07T10:20:00Z"}
     (tmp_path / "north.json").write_text(stac(datetime=None, **span))
 
@@ -50,7 +50,7 @@ def test_a_file_without_a_time_has_that_of_its_item(tmp_path: Path) -> None:
 
 
 def test_a_time_finer_than_rows_keep_it_is_rounded_once(tmp_path: Path) -> None:
-    write(tmp_path / "north.tif")
+    write(tmp_path / "north.tif", offset=-0.1)
     (tmp_path / "north.json").write_text(stac(datetime="2016-01-07T09:51:43.123456Z"))
 
     assert only(tmp_path).sensed_at == datetime(2016, 1, 7, 9, 51, 43, 123_000, UTC)
@@ -130,11 +130,11 @@ def test_bands_are_named_by_common_name_or_name() -> None:
 
     claims = parse(content.encode(), "a.json", "a.tif")
 
-    assert claims.bands == {1: BandClaim("red"), 2: BandClaim("nir", 2), 3: BandClaim()}
+    assert claims.bands == {1: BandClaim("red"), 2: BandClaim("nir", 2), 3: BandClaim("nir08")}
 
 
 def test_what_an_item_says_of_the_content_is_part_of_the_digest(tmp_path: Path) -> None:
-    write(tmp_path / NAME)
+    write(tmp_path / NAME, offset=-0.1)
     source = FolderSource(tmp_path)
 
     def digest(content: str | None) -> str:
@@ -144,7 +144,7 @@ def test_what_an_item_says_of_the_content_is_part_of_the_digest(tmp_path: Path) 
         return item.digest
 
     asset = {"href": NAME, "raster:bands": BANDS}
-    other = {"href": NAME, "raster:bands": [BANDS[0] | {"offset": 0}, BANDS[1]]}
+    other = {"href": NAME, "raster:bands": [BANDS[0] | {"nodata": 1}, BANDS[1]]}
     contents = [None, stac(), stac({"a": asset}), stac({"a": other}), stac(platform="sentinel-2b")]
     digests = [digest(content) for content in contents]
 
@@ -154,7 +154,7 @@ def test_what_an_item_says_of_the_content_is_part_of_the_digest(tmp_path: Path) 
 
 
 def test_an_item_changed_since_it_was_listed_is_not_read(tmp_path: Path) -> None:
-    write(tmp_path / NAME)
+    write(tmp_path / NAME, offset=-0.1)
     item = only(tmp_path)
     (tmp_path / BESIDE).write_text(stac(platform="sentinel-2b"))
 
@@ -190,7 +190,7 @@ def test_an_item_that_can_not_be_the_files_is_refused(
 
 
 def test_a_baseline_may_be_written_in_two_ways(tmp_path: Path) -> None:
-    write(tmp_path / "2016-01-07_N0509.tif")
+    write(tmp_path / "2016-01-07_N0509.tif", offset=-0.1)
     (tmp_path / "2016-01-07_N0509.json").write_text(stac(**{"s2:processing_baseline": "5.09"}))
 
     assert only(tmp_path).baseline == "5.09"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
+from satcommon.scenes.product import Level, Tier
 from satcommon.scenes.source import Acquisition, Due, Listing, Place
 from satcommon.scenes.unite import Scene, unite
 
@@ -89,6 +90,9 @@ def shelves(draw: st.DrawFn) -> tuple[Shelf, list[Acquisition]]:
             overpass=draw(st.sampled_from(["pass-1", "pass-2"])),
             tile=draw(st.sampled_from(["", "T33TVL", "T33TWL"])),
             baseline=draw(st.sampled_from(["", "02.14", "04.00", "2.9", "beta"])),
+            level=draw(st.sampled_from([Level.SURFACE, Level.SURFACE, Level.TOP_OF_ATMOSPHERE])),
+            tier=draw(st.sampled_from([Tier.UNSTATED, Tier.REAL_TIME, Tier.TIER_1])),
+            processed_at=draw(st.sampled_from([None, MORNING])),
         )
         if draw(st.integers(0, 4)) == 0:
             del shelf.layers[item.item_id]
@@ -241,6 +245,35 @@ def test_a_file_cut_into_disjoint_parts_gives_the_pixels_of_the_whole(
     assert scene.layers.classes.tobytes() == classes.astype(np.uint8).tobytes()
     provides = np.ones_like(owner) if scene.providers is None else scene.providers
     assert [[ids(scene)[n - 1] for n in row] for row in provides] == [[f"part-{n}" for n in row] for row in owner]
+
+
+def test_the_top_of_the_atmosphere_never_counts_beside_the_surface_whatever_the_baselines() -> None:
+    shelf = Shelf()
+    toa = shelf.put("cccc", 2000, baseline="05.11", level=Level.TOP_OF_ATMOSPHERE)
+    other = shelf.put("cccc", 3000, baseline="05.11", overpass="pass-2", level=Level.TOP_OF_ATMOSPHERE)
+    surface = shelf.put("..cc", 1000, baseline="02.09")
+
+    scene = united(shelf, [toa, other, surface])
+
+    assert ids(scene) == [surface.item_id]
+    assert scene.layers.bands["red"].tolist() == [[0, 0, 1000, 1000]]
+    assert ids(united(shelf, [toa])) == [toa.item_id]
+
+
+def test_of_one_pass_and_tile_tier_then_baseline_then_processing_counts() -> None:
+    shelf = Shelf()
+    order = [
+        {"tier": Tier.REAL_TIME, "baseline": "9", "processed_at": MORNING + timedelta(days=9)},
+        {"tier": Tier.TIER_2, "baseline": "3", "processed_at": MORNING + timedelta(days=8)},
+        {"tier": Tier.TIER_1, "baseline": "1", "processed_at": MORNING + timedelta(days=7)},
+        {"tier": Tier.TIER_1, "baseline": "2", "minutes": 5},
+        {"tier": Tier.TIER_1, "baseline": "2", "processed_at": MORNING + timedelta(days=5), "item_id": "z"},
+        {"tier": Tier.TIER_1, "baseline": "2", "processed_at": MORNING + timedelta(days=6), "item_id": "a"},
+    ]
+    items = [shelf.put("cccc", 1000 + n, **told) for n, told in enumerate(order)]  # type: ignore[arg-type]  # as told
+
+    for count in range(1, len(items) + 1):
+        assert ids(united(shelf, items[:count])) == [items[count - 1].item_id]
 
 
 def test_tiles_of_a_pass_are_laid_side_by_side() -> None:

@@ -8,31 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from satcommon.scenes.layers import BANDS
-from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK, MASK_ALIASES
+from satcommon.scenes.band_names import NARROW_NIR
+from satcommon.scenes.product import Level, Tier
+
+_OF_CONTENT = ("platform", "baseline", "overpass", "tile", "sensed_at", "every", "names_all")  # and `bands`
 
 FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: what is far from them is a damaged value
-
-#: Names of bands in lower case: STAC's common names, Sentinel-2's band names, and plain aliases.
-BAND_NAMES = {name: name for name in BANDS} | {
-    "b02": "blue",
-    "b03": "green",
-    "b04": "red",
-    "b08": "nir",
-    "b11": "swir16",
-    "b12": "swir22",
-    "swir1": "swir16",
-    "swir2": "swir22",
-    "lwir": "lwir11",
-    "thermal": "lwir11",
-}
-
-
-def known_name(text: str | None) -> str | None:
-    """The name of `BANDS` or `CLASS_NAMES`, or `DATA_MASK`, that a text stands for, if any."""
-    text = (text or "").strip().lower()
-    text = MASK_ALIASES.get(text, text)
-    return text if text in (*CLASS_NAMES, DATA_MASK) else BAND_NAMES.get(text)
 
 
 @dataclass(frozen=True)
@@ -40,7 +21,7 @@ class BandClaim:
     """What is stated of a band; None where nothing is.
 
     Args:
-        name: of `BANDS` or `CLASS_NAMES`, or `DATA_MASK`.
+        name: of `BANDS` or `CLASS_NAMES`, `DATA_MASK` or `NARROW_NIR`.
         scale: value * scale + offset = reflectance or kelvin.
         offset: see `scale`.
         nodata: finite; replaces the nodata value that the file states, not its mask.
@@ -64,7 +45,14 @@ class Claims:
         bands: by number, from 1.
         every: scale and offset of all reflective bands, nodata of all but class bands, where `bands` states none.
         names_all: a band without a name here has none; else its description counts.
-        published_at: is no part of the digest, since it says nothing of the content.
+        published_at: is no part of the digest, since it says nothing of the content; nor is what follows, which says
+            only whether the file is taken, and which of several counts.
+        other_baselines: of Sentinel-2, that the item's id and product name tell.
+        level: of processing.
+        tier: of Landsat.
+        processed_at: UTC.
+        offset_applied: whether the values have Sentinel-2's offset in them already (`boa_offset_applied`).
+        ruled_offsets: that `satfields.toml` states, by number of the band, 0 for all: its owner's word.
     """
 
     platform: str = ""
@@ -76,15 +64,26 @@ class Claims:
     bands: Mapping[int, BandClaim] = field(default_factory=dict)
     every: BandClaim = BandClaim()
     names_all: bool = False
+    other_baselines: tuple[str, ...] = ()
+    level: Level | None = None
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
+    offset_applied: bool | None = None
+    ruled_offsets: Mapping[int, float] = field(default_factory=dict)
 
     def over(self, other: Claims) -> Claims:
         """These claims, and where there is none the other's."""
         bands = {n: self.of_band(n).over(other.of_band(n)) for n in sorted(self.bands.keys() | other.bands.keys())}
         stated = {
-            key: getattr(self, key) or getattr(other, key)
-            for key in ("platform", "baseline", "overpass", "tile", "sensed_at", "published_at", "names_all")
+            key: getattr(other, key) if getattr(self, key) == default else getattr(self, key)
+            for key, default in asdict(Claims()).items()
         }
-        return Claims(**stated, bands=bands, every=self.every.over(other.every))
+        return Claims(**stated | {"bands": bands, "every": self.every.over(other.every)})
+
+    def ruled(self, number: int, offset: float) -> bool:
+        """Whether `satfields.toml` states just this offset of a band."""
+        stated = self.ruled_offsets.get(number, self.ruled_offsets.get(0))
+        return stated is not None and abs(stated - offset) < 1e-9
 
     def of_band(self, number: int) -> BandClaim:
         """What is stated of the band with a number."""
@@ -97,7 +96,11 @@ class Claims:
     @property
     def digest(self) -> str:
         """Names what is stated of the content; empty where nothing is."""
-        content = replace(self, published_at=None)
+        # A narrow near infrared is no band where there is another, as in most items: their digests stay as they were.
+        bands = {n: replace(band, name=None) if band.name == NARROW_NIR else band for n, band in self.bands.items()}
+        content = replace(Claims(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
         if content == Claims():
             return ""
-        return hashlib.sha256(json.dumps(asdict(content), default=str, sort_keys=True).encode()).hexdigest()
+        stated = asdict(content)
+        told = {key: stated[key] for key in (*_OF_CONTENT, "bands", "published_at")}
+        return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()

@@ -53,11 +53,10 @@ class FolderSource:
     What is stated of a file stands in this order: the STAC item beside it (same stem, ``.json``), the rule of
     `satfields.toml` that matches it, the file itself. docs/scenes.md tells all of it.
 
-    - Time: from the name, as ``2016-01-07T101243`` or ``S2A_MSIL2A_20160107T101243_N0201_R022_T33TVL_...``, else from
-      TIFFTAG_DATETIME; UTC.
-    - Platform: tag PLATFORM, else ``unknown``. Baseline: from a name with ``_N0400``, else tag PROCESSING_BASELINE.
-    - Bands: by description (`claims.BAND_NAMES`); red and nir at least. Value * scale + offset is reflectance, or
-      kelvin for the thermal band; integers need a scale, and Sentinel-2's since baseline 04.00 their offset of -0.1.
+    - Time, platform, tile, level, tier: from the name (`product`), else from tags; UTC.
+    - Baseline: from item, tag, name and folders' names, which must agree.
+    - Bands: by description (`band_names`); red and nir at least. Value * scale + offset is reflectance, or kelvin for
+      the thermal band; integers need a scale, and Sentinel-2's since baseline 04.00 their offset of -0.1 (`offsets`).
     - Classes: a band described as one of `masks.CLASS_NAMES`. Without one, all that is not nodata counts as clear.
     - The same file is one acquisition under its path in the folder; its digest is of its bytes, and of what is stated
       beside it.
@@ -155,7 +154,7 @@ class FolderSource:
         for name in _rasters(found):
             parts = [found[name], found.get(_item_of(name))]
             if not all(part.settled(now, rules.settle_seconds) for part in parts if isinstance(part, File)):
-                if may_be_of(PurePosixPath(name).stem, first, last):
+                if may_be_of(name, first, last):
                     unsettled.append(name)
                 continue
             try:
@@ -200,6 +199,9 @@ class FolderSource:
             sensed_at=header.sensed_at,
             published_at=min(claims.published_at or file.modified, now),
             reading=header.reading,
+            level=header.level,
+            tier=header.tier,
+            processed_at=header.processed_at,
         )
 
     def _scan(self) -> dict[str, File | str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,18 +18,20 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # GDAL's errors reach callers of rasterio.warp and of blocks as these
-from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform_bounds
 
 from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
-from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
-from satcommon.scenes.layers import BANDS, REFLECTANCE_OFFSET, REFLECTIVE, THERMAL
-from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK, NEWER_CLASS_NAMES, looks_like_classes
+from satcommon.scenes.bands import Band, read_bands
+from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, Claims
+from satcommon.scenes.layers import REFLECTANCE_OFFSET, THERMAL
+from satcommon.scenes.masks import NEWER_CLASS_NAMES
+from satcommon.scenes.offsets import baseline_of, check_offsets
+from satcommon.scenes.product import Level, Product, Tier, same_satellite
+from satcommon.scenes.product import read as read_product
 from satcommon.scenes.source import to_milliseconds
 
 if TYPE_CHECKING:
@@ -47,31 +48,9 @@ ADVICE = "fetch it again or remove it"
 # default, a twentieth of the machine's memory, only takes memory, and several times as long for its fresh pages.
 os.environ.setdefault("GDAL_CACHEMAX", "32")
 
-_DATE = r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)"
-_DATE_AND_TIME = re.compile(_DATE + r"[T_ -]?(\d\d)[:-]?(\d\d)[:-]?(\d\d)(?!\d)", re.IGNORECASE)
-_DATE_ALONE = re.compile(_DATE + r"(?!\d)")
-_TILE = re.compile(r"(?:^|_)(T\d\d[A-Z]{3})(?=_|$)")  # Sentinel-2's: UTM zone and MGRS square
-_BASELINE = re.compile(r"_N(\d\d)(\d\d)(?=_|$)")  # Sentinel-2's, as N0400 for 04.00
-
 _SLOT_HOURS = 3
 _TURN = 541  # degrees of longitude: from 0 to 360 as well as from -180, and a swath across its end
 _LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damaged tag
-
-
-@dataclass(frozen=True)
-class Band:
-    """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin.
-
-    A `nodata` value stands for the one that the file states, if any. `masked`: the file's own nodata value or mask
-    counts. Where neither is, or NaN alone, a 0 is nothing: `zero_is_nothing`.
-    """
-
-    index: int
-    scale: float
-    offset: float
-    nodata: float | None = None
-    masked: bool = False
-    zero_is_nothing: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,6 +81,9 @@ class Header:
     sensed_at: datetime
     datatake: str = ""
     data_mask: int | None = None
+    level: Level = Level.SURFACE
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
 
     @property
     def reading(self) -> str:
@@ -181,12 +163,15 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
     Raises:
         SceneError: where the file can't be read, or does not say what is needed; the message tells which.
     """
-    stem = PurePosixPath(name).stem
+    product = read_product(name)
     with failing(name, ADVICE):
-        tags = dataset.tags()
-        bands, classes, data_mask = _bands(dataset, name, claims)
-        if not dataset.crs:
-            raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
+        tags = {key: _tag(dataset, key, name) for key in ("PLATFORM", "PROCESSING_BASELINE", "TIFFTAG_DATETIME")}
+        _compare(claims, product, tags["PLATFORM"], name)
+        platform = claims.platform or tags["PLATFORM"] or product.platform or "unknown"
+        baseline = baseline_of(claims, product, tags["PROCESSING_BASELINE"], name)
+        bands, classes, data_mask = read_bands(dataset, name, claims, platform)
+        check_offsets(bands, dataset.dtypes, claims, product, (platform, baseline), name)
+        _check_georeference(dataset, name)
         extent, bounds = _extent(dataset, name)
         header = Header(
             crs=dataset.crs,
@@ -197,19 +182,21 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
             classes=classes,
             extent=extent,
             bounds=bounds,
-            platform=claims.platform or tags.get("PLATFORM", "").strip() or "unknown",
-            baseline=claims.baseline or _baseline(stem) or tags.get("PROCESSING_BASELINE", "").strip(),
-            tile=claims.tile or _tile(stem, dataset),
-            sensed_at=to_milliseconds(claims.sensed_at or sensing_time(stem, tags.get("TIFFTAG_DATETIME", ""), name)),
+            platform=platform,
+            baseline=baseline,
+            tile=claims.tile or product.tile or _raster(dataset),
+            sensed_at=to_milliseconds(claims.sensed_at or sensing_time(product, tags["TIFFTAG_DATETIME"], name)),
             datatake=claims.overpass,
             data_mask=data_mask,
+            level=claims.level if claims.level is not None else next(iter(product.levels), Level.SURFACE),
+            tier=product.tier if claims.tier is Tier.UNSTATED else claims.tier,
+            processed_at=claims.processed_at or product.processed_at,
         )
-    _compare(claims, stem, name)
     _check(header, name)
     return header
 
 
-def sensing_time(stem: str, tag: str, name: str) -> datetime:
+def sensing_time(product: Product, tag: str, name: str) -> datetime:
     """When a file was sensed, UTC: what its name tells, else TIFFTAG_DATETIME; a date alone takes its time from there.
 
     It is asked where no item tells.
@@ -217,18 +204,14 @@ def sensing_time(stem: str, tag: str, name: str) -> datetime:
     Raises:
         SceneError: where neither tells, or the two tell different days (writers set the tag to the time of writing).
     """
+    if product.sensed_at:
+        return product.sensed_at
     try:
-        tagged = datetime.strptime(tag.strip(), "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        tagged = datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         tagged = None
-    for numbers in _DATE_AND_TIME.findall(stem):
-        try:
-            return datetime.strptime("".join(numbers), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    day = _first_date(stem)
-    if tagged is None or (day is not None and tagged.date() != day):
-        says = f"the name says {day}" if day else "the name does not tell"
+    if tagged is None or (product.day is not None and tagged.date() != product.day):
+        says = f"the name says {product.day}" if product.day else "the name does not tell"
         raise SceneError(
             f"{name}: unknown time of sensing: {says}, TIFFTAG_DATETIME is {tag!r}; "
             "name the file like 2016-01-07T101243.tif (UTC)"
@@ -236,9 +219,9 @@ def sensing_time(stem: str, tag: str, name: str) -> datetime:
     return tagged
 
 
-def may_be_of(stem: str, first: date, last: date) -> bool:
-    """Whether a file of this name may be of a solar day in first..last, which is within a day of the UTC date."""
-    day = _first_date(stem)
+def may_be_of(name: str, first: date, last: date) -> bool:
+    """Whether a file of this path may be of a solar day in first..last, which is within a day of the UTC date."""
+    day = read_product(name).day
     return day is None or first - timedelta(days=1) <= day <= last + timedelta(days=1)
 
 
@@ -248,18 +231,25 @@ def crs_text(crs: CRS) -> str:
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
-def _compare(claims: Claims, stem: str, name: str) -> None:
-    """Refuses an item that the file's name contradicts: it is another file's."""
-    day, tile, baseline = _first_date(stem), _TILE.search(stem), _baseline(stem)
-    for what, said, stated, same in (
-        ("day", day, claims.sensed_at, not claims.sensed_at or day == claims.sensed_at.date()),
-        ("tile", tile and tile[1], claims.tile, tile and tile[1] == claims.tile),
-        ("baseline", baseline, claims.baseline, _numbers(baseline) == _numbers(claims.baseline)),
+def _compare(claims: Claims, product: Product, tag: str, name: str) -> None:
+    """Refuses what says one thing here and another there: the item of another file, a copy with a wrong name."""
+    levels = {level.name for level in (*product.levels, claims.level) if level is not None}
+    if len(levels) > 1:
+        raise SceneError(
+            f"{name}: names and STAC item say two processing levels, of the surface and of the top of the atmosphere; "
+            "correct the one that is wrong, or put the item of this file there"
+        )
+    item = "the STAC item beside it"
+    for what, said, who, stated, same in (
+        ("day", product.day, item, claims.sensed_at, claims.sensed_at and product.day == claims.sensed_at.date()),
+        ("tile", product.tile, item, claims.tile, product.tile == claims.tile),
+        ("platform", product.platform, item, claims.platform, same_satellite(product.platform, claims.platform)),
+        ("platform", product.platform, "tag PLATFORM", tag, same_satellite(product.platform, tag)),
     ):
         if said and stated and not same:
             raise SceneError(
-                f"{name}: the name says {what} {said}, the STAC item beside it {stated}; "
-                "put the item of this file there, or rename the file"
+                f"{name}: the name says {what} {said}, {who} {stated}; put the item of this file there, or rename the "
+                "file"
             )
 
 
@@ -277,93 +267,25 @@ def _check(header: Header, name: str) -> None:
             raise SceneError(f"{name}: its {what} is {text[:_LONGEST]!a}; expected at most {_LONGEST} letters to print")
 
 
-def _bands(
-    dataset: DatasetReader, name: str, claims: Claims
-) -> tuple[dict[str, Band], tuple[str, int] | None, int | None]:
-    """Bands by name, the kind and number of the class band, and the number of the data mask."""
-    bands: dict[str, Band] = {}
-    classes: dict[str, int] = {}
-    if claims.bands and max(claims.bands) > dataset.count:
-        raise SceneError(f"{name}: has {dataset.count} bands; {max(claims.bands)} are stated beside it; correct that")
-    found = [(text or "").strip().lower() for text in dataset.descriptions]
-    for index, (text, dtype, scale, offset) in enumerate(
-        zip(found, dataset.dtypes, dataset.scales, dataset.offsets, strict=True), start=1
-    ):
-        claim = claims.of_band(index)
-        band = claim.name or (None if claims.names_all else known_name(text))
-        if band == "fmask" and PurePosixPath(name).name.upper().startswith("HLS."):
-            band = "hls_fmask"
-        if band in (*CLASS_NAMES, DATA_MASK):
-            classes.setdefault(band, index)
-        elif band is not None:
-            if band in bands:
-                raise SceneError(
-                    f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise"
-                )
-            usual = BandClaim(None, scale, offset)
-            every = claims.every if band in REFLECTIVE else BandClaim(nodata=claims.every.nodata)
-            claim = claim.over(every)
-            if claim.offset is None and band in REFLECTIVE:
-                _check_baseline(offset, dtype, name)
-            claim = claim.over(usual)
-            bands[band] = _band(dataset, index, claim)
-            _check_values(bands[band], band, dtype, name)
-    if missing := {"red", "nir"} - bands.keys():
+def _tag(dataset: DatasetReader, key: str, name: str) -> str:
+    """One tag alone: others may be written in an encoding that nothing states."""
+    try:
+        return (dataset.get_tag_item(key) or "").strip()
+    except UnicodeDecodeError as error:
+        raise SceneError(f"{name}: its tag {key} is not written in UTF-8 ({error}); write it anew") from error
+
+
+def _check_georeference(dataset: DatasetReader, name: str) -> None:
+    if dataset.crs:
+        return
+    points, crs = dataset.gcps
+    if points:
+        system = crs_text(crs) if crs else "no stated system"
         raise SceneError(
-            f"{name}: no band is described as {' or '.join(sorted(missing))}; "
-            f"found {', '.join(map(repr, found)) or 'none'}; "
-            f"set the bands' descriptions to some of {', '.join(BANDS)}, or name the bands in satfields.toml"
+            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; warp it "
+            f"first, as `gdalwarp -t_srs {system if crs else 'EPSG:...'} {PurePosixPath(name).name} warped.tif`"
         )
-    kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
-    unknown = [] if kind or claims.names_all else [text for text in found if not known_name(text)]
-    if unlike := [text for text in unknown if looks_like_classes(text)]:
-        raise SceneError(
-            f"{name}: band {unlike[0]!a} may tell clouds or missing data, and is of no known kind; describe it as one "
-            f"of {', '.join((*CLASS_NAMES, DATA_MASK))}, or name the bands in satfields.toml, without this one where "
-            "it tells neither"
-        )
-    named = {band: bands[band] for band in BANDS if band in bands}
-    return named, (kind, classes[kind]) if kind else None, classes.get(DATA_MASK)
-
-
-def _band(dataset: DatasetReader, index: int, claim: BandClaim) -> Band:
-    """A band with all that is said of it. An alpha band is no mask: four bands of bytes have one by default."""
-    assert claim.scale is not None
-    assert claim.offset is not None
-    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if claim.nodata is not None else set())
-    kept = set(dataset.mask_flag_enums[index - 1]) - ignored
-    stated = dataset.nodatavals[index - 1]
-    # NaN is no value in any case, and what many writers state without a thought.
-    says_nothing = MaskFlags.nodata in kept and stated is not None and math.isnan(stated)
-    zero_is_nothing = claim.nodata is None and (not kept or says_nothing)
-    return Band(index, claim.scale, claim.offset, claim.nodata, bool(kept), zero_is_nothing)
-
-
-def _check_baseline(offset: float, dtype: str, name: str) -> None:
-    """Refuses Sentinel-2's integers since baseline 04.00 without their offset of -0.1: a converter has dropped it."""
-    stem = PurePosixPath(name).stem
-    if offset == 0 and "float" not in dtype and stem.upper().startswith("S2") and _baseline(stem) >= "04.00":
-        raise SceneError(
-            f"{name}: baseline {_baseline(stem)} has a reflectance offset of -0.1, and the file states none; set it, "
-            "or state `offset = 0` in satfields.toml where it was taken out of the values"
-        )
-
-
-def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
-    """Refuses a scale and an offset with which no value, or each, would be a reflectance or a temperature."""
-    has = f"{name}: band {which} is {dtype} with scale {band.scale:g} and offset {band.offset:g}"
-    if not math.isfinite(band.scale * band.offset) or band.scale <= 0 or "complex" in dtype:
-        raise SceneError(f"{has}; expected numbers, the scale above 0")
-    reflective, whole = which in REFLECTIVE, "float" not in dtype
-    means = f"value * scale + offset = {'reflectance' if reflective else 'kelvin'}"
-    if whole and band.scale == 1:
-        raise SceneError(f"{has}; set its scale and offset, so that {means}")
-    coarsest, least, shift = (0.1, 0.1, 1.0) if reflective else (10.0, 150.0, 1000.0)
-    if abs(band.offset) > shift:
-        hint = "; an offset of -1000 before scaling is -0.1" if reflective else ""
-        raise SceneError(f"{has}, which is far off; set them so that {means}{hint}")
-    if whole and (band.scale > coarsest or np.iinfo(dtype).max * band.scale + band.offset < least):
-        raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
+    raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
 
 
 def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, float, float], Bounds]:
@@ -399,31 +321,11 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _first_date(stem: str) -> date | None:
-    for numbers in _DATE_ALONE.findall(stem):
-        try:
-            return date.fromisoformat("".join(numbers))
-        except ValueError:
-            continue
-    return None
+def _raster(dataset: DatasetReader) -> str:
+    """The piece of a pass where no tile is told: the raster itself.
 
-
-def _tile(stem: str, dataset: DatasetReader) -> str:
-    """The piece of a pass: Sentinel-2's tile where the name bears one, else the raster itself.
-
-    So a pass delivered twice on one raster is one piece, of which one delivery counts, and files of a pass that lie
-    side by side are pieces of it, none of which hides another.
+    So a pass delivered twice on one raster is one piece, whose better delivery lies on top, and files of a pass that
+    lie side by side are pieces of it.
     """
-    match = _TILE.search(stem)
     raster = (dataset.crs.to_wkt(), *dataset.transform[:6], dataset.width, dataset.height)
-    return match[1] if match else "raster-" + hashlib.sha256(repr(raster).encode()).hexdigest()[:12]
-
-
-def _baseline(stem: str) -> str:
-    match = _BASELINE.search(stem)
-    return f"{match[1]}.{match[2]}" if match else ""
-
-
-def _numbers(baseline: str) -> list[str]:
-    """A baseline to compare: 5.09 is 05.09."""
-    return [part.lstrip("0") for part in baseline.split(".")]
+    return "raster-" + hashlib.sha256(repr(raster).encode()).hexdigest()[:12]

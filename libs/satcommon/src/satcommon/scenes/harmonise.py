@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from satcommon.grid import Grid
-    from satcommon.scenes.geotiff import Band, Header
+    from satcommon.scenes.bands import Band
+    from satcommon.scenes.geotiff import Header
 
 ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
 

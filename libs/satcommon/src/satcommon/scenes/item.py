@@ -13,7 +13,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from satcommon.errors import SceneError
-from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims, known_name
+from satcommon.scenes import product
+from satcommon.scenes.band_names import known_name
+from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims
 
 _SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
 _OF_BASELINE = re.compile(r"_N\d\d\.\d\d$")
@@ -45,6 +47,16 @@ class _Properties(_Model):
     tile: str | None = Field(None, alias="s2:tile_id")
     published: _Time | None = None
     created: _Time | None = None
+    product_uri: str | None = Field(None, alias="s2:product_uri")
+    product_type: str | None = Field(None, alias="s2:product_type")
+    level: str | None = Field(None, alias="processing:level")
+    correction: str | None = Field(None, alias="landsat:correction")
+    tier: str | None = Field(None, alias="landsat:collection_category")
+    generated: _Time | None = Field(None, alias="s2:generation_time")
+    processed: _Time | None = Field(None, alias="processing:datetime")
+    offset_applied: bool | None = Field(
+        None, validation_alias=AliasChoices("earthsearch:boa_offset_applied", "boa_offset_applied")
+    )
 
 
 class _Raster(_Model):
@@ -56,10 +68,10 @@ class _Raster(_Model):
     offset: float | None = Field(None, validation_alias=AliasChoices("raster:offset", "offset"))
     nodata: _Number | None = None
 
-    def claim(self) -> BandClaim:
+    def claim(self, platform: str = "") -> BandClaim:
         # What is not finite is no value in any case.
         nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
-        name = known_name(self.common_name) or known_name(self.name)
+        name = known_name(self.common_name, platform) or known_name(self.name, platform)
         return BandClaim(name, self.scale, self.offset, nodata)
 
 
@@ -71,6 +83,7 @@ class _Asset(_Raster):
 
 
 class _Item(_Model):
+    id: str = ""
     properties: _Properties
     assets: dict[str, _Asset] = {}
 
@@ -98,16 +111,35 @@ def parse(content: bytes, where: str, file: str) -> Claims:
     asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
     tile = stated.grid or stated.tile or ""
     square = _SQUARE.search(tile)
-    return Claims(
+    names = [product.read(name) for name in (stated.product_uri or "", item.id)]
+    platform = stated.platform or product.read(file).platform
+    claims = Claims(
         platform=stated.platform or "",
         baseline=stated.baseline or stated.version or "",
         overpass=_OF_BASELINE.sub("", stated.datatake or ""),
         tile=f"T{square[1]:0>5}" if square else tile,
         sensed_at=_sensed(stated),
         published_at=stated.published or stated.created,
-        bands=_bands(asset) if asset else {},
+        bands=_bands(asset, platform) if asset else {},
         every=replace(asset.claim(), name=None) if asset else BandClaim(),
+        other_baselines=tuple(dict.fromkeys(baseline for told in names for baseline in told.baselines)),
+        level=_level(stated),
+        tier=product.tier_of(stated.tier or ""),
+        processed_at=stated.processed or stated.generated,
+        offset_applied=stated.offset_applied,
     )
+    return _without_offset(claims) if claims.offset_applied else claims
+
+
+def _without_offset(claims: Claims) -> Claims:
+    """Where the offset is in the values already, an item that states it for them states it for others: it is 0."""
+    bands = {n: replace(band, offset=band.offset and 0.0) for n, band in claims.bands.items()}
+    return replace(claims, bands=bands, every=replace(claims.every, offset=claims.every.offset and 0.0))
+
+
+def _level(stated: _Properties) -> product.Level | None:
+    told = (stated.product_type, stated.level, stated.correction)
+    return next((level for text in told if text and (level := product.level_of(text)) is not None), None)
 
 
 def _sensed(stated: _Properties) -> datetime | None:
@@ -126,9 +158,9 @@ def _file_of(href: str) -> str:
         return ""
 
 
-def _bands(asset: _Asset) -> dict[int, BandClaim]:
+def _bands(asset: _Asset, platform: str) -> dict[int, BandClaim]:
     bands: dict[int, BandClaim] = {}
     for told in (asset.eo_bands, asset.raster_bands, asset.bands):
         for number, band in enumerate(told, start=1):
-            bands[number] = band.claim().over(bands.get(number, BandClaim()))
+            bands[number] = band.claim(platform).over(bands.get(number, BandClaim()))
     return bands

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from satcommon.errors import SettingError
-from satcommon.scenes.claims import BandClaim, Claims, known_name
+from satcommon.scenes.band_names import NARROW_NIR, known_name
+from satcommon.scenes.claims import BandClaim, Claims
 from satcommon.scenes.layers import BANDS
 from satcommon.scenes.masks import CLASS_NAMES, DATA_MASK
 
@@ -22,7 +23,7 @@ def _name(text: str) -> str:
     name = known_name(text)
     if name is None:
         raise ValueError(f"is no band; expected one of {', '.join((*BANDS, *CLASS_NAMES, DATA_MASK))}")
-    return name
+    return "nir" if name == NARROW_NIR else name
 
 
 def _plain(text: str) -> str:
@@ -85,11 +86,13 @@ class FileRule(_Model):
 
     def claims(self) -> Claims:
         """The rule as claims."""
+        offsets = {0: self.offset} | {number: band.offset for number, band in self.bands.items()}
         return Claims(
             platform=self.platform or "",
             bands={number: BandClaim(**band.model_dump()) for number, band in self.bands.items()},
             every=BandClaim(None, self.scale, self.offset, self.nodata),
             names_all=bool(self.bands),
+            ruled_offsets={n: offset for n, offset in offsets.items() if offset is not None},
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from satcommon.errors import SettingError
 from satcommon.grid import Bounds, Grid
+from satcommon.scenes.product import Level, Tier
 
 if TYPE_CHECKING:
     from satcommon.scenes.layers import Layers
@@ -51,6 +52,9 @@ class Acquisition:
         reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
             scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
             where its pixels come out otherwise.
+        level: what its reflectance is of.
+        tier: of Landsat.
+        processed_at: when it was made of what was sensed, UTC; None where nothing tells.
     """
 
     item_id: str
@@ -62,6 +66,9 @@ class Acquisition:
     sensed_at: datetime
     published_at: datetime
     reading: str = ""
+    level: Level = Level.SURFACE
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sensed_at", to_milliseconds(self.sensed_at))

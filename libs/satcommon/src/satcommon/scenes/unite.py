@@ -1,7 +1,8 @@
 """A day's acquisitions united into one scene: a pure function of their set, whatever the order in which they came.
 
-1. Of the items of one pass and tile, the one with the highest processing baseline is the better one, then the later
-   time of sensing, then the greater item id. (An acquisition does not tell its time of processing; a baseline does.)
+1. Reflectance of the top of the atmosphere counts only where a platform has none of the surface: the two are never
+   mixed. Of the items of one pass and tile, the one of the higher tier is the better one, then of the highest
+   processing baseline, then that was processed last, then the later time of sensing, then the greater item id.
    The best one lies on top, and the others fill what it leaves open: one pass may come as split granules or strips.
 2. Passes are laid in the order of their sensing, within a pass first the best item of each tile, those of the highest
    baseline first, then by name; then the others, the better ones first. The first to have a cell provides it, in all
@@ -17,7 +18,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,16 @@ import numpy as np
 
 from satcommon.errors import SceneError
 from satcommon.scenes.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
+from satcommon.scenes.product import Tier
 from satcommon.scenes.source import Acquisition, Place, SceneSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from satcommon.grid import Grid
+
+_Baseline = tuple[int, tuple[int, ...], str]
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
 
@@ -123,7 +128,9 @@ class _Layout:
 
 def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
     platforms = {item.platform for item in candidates}
-    by_platform = [_ordered([item for item in candidates if item.platform == platform]) for platform in platforms]
+    by_platform = [
+        _ordered(_of_best_level([item for item in candidates if item.platform == platform])) for platform in platforms
+    ]
     best: _Layout | None = None
     for items in sorted(by_platform, key=lambda items: (min(item.sensed_at for item in items), items[0].platform)):
         layout = _lay(source, place, items)
@@ -171,16 +178,21 @@ def _ordered(items: list[Acquisition]) -> list[Acquisition]:
     return sorted([*best, *others], key=lambda item: (sensed[item.overpass], item.overpass))
 
 
-def _rank(item: Acquisition) -> tuple[tuple[int, tuple[int, ...], str], datetime, str]:
+def _of_best_level(items: list[Acquisition]) -> list[Acquisition]:
+    best = max(item.level for item in items)
+    return [item for item in items if item.level == best]
+
+
+def _rank(item: Acquisition) -> tuple[Tier, _Baseline, datetime, datetime, str]:
     """Sorts the items of one pass and tile, the best one last."""
-    return _baseline(item), item.sensed_at, item.item_id
+    return item.tier, _baseline(item), item.processed_at or _NEVER, item.sensed_at, item.item_id
 
 
 def _piece(item: Acquisition) -> tuple[str, str]:
     return item.overpass, item.tile
 
 
-def _baseline(item: Acquisition) -> tuple[int, tuple[int, ...], str]:
+def _baseline(item: Acquisition) -> _Baseline:
     """Sorts baselines: none, then words by their letters, then dotted numbers by their values, as 2.9 before 02.14."""
     parts = item.baseline.split(".")
     if all(part.isascii() and part.isdigit() for part in parts):
