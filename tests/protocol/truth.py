@@ -23,6 +23,7 @@ from satcommon.coverage import CoverageCache
 from satcommon.deadlines import Deadlines
 from satcommon.geometry import area_ha, digest, overlaps
 from satcommon.grid import Bounds, Grid
+from satcommon.normal_form import normal
 from satcommon.objects import ObjectStore
 from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, SceneInput, Subject, Work, observe
 from satcommon.scenes import cog
@@ -88,13 +89,27 @@ def rectangle(left: float, right: float, bottom: float, top: float) -> shapely.P
     return shapely.box(_WEST + left * _WIDTH, _SOUTH + bottom * _HEIGHT, _WEST + right * _WIDTH, _SOUTH + top * _HEIGHT)
 
 
-POLYGONS = (
-    rectangle(0.10, 0.40, 0.10, 0.40),  # in the west
-    rectangle(0.15, 0.45, 0.10, 0.40),  # a correction of it
-    rectangle(0.80, 1.20, 0.50, 0.80),  # in both
-    rectangle(1.30, 1.60, 0.10, 0.40),  # in the east
-    rectangle(0.60, 0.90, 0.50, 0.85),  # in the west, another half
+POLYGONS = tuple(
+    normal(
+        [
+            rectangle(0.10, 0.40, 0.10, 0.40),  # in the west
+            rectangle(0.15, 0.45, 0.10, 0.40),  # a correction of it
+            rectangle(0.80, 1.20, 0.50, 0.80),  # in both
+            rectangle(1.30, 1.60, 0.10, 0.40),  # in the east
+            rectangle(0.60, 0.90, 0.50, 0.85),  # in the west, another half
+        ]
+    )
 )
+
+
+def another_form(polygon: shapely.Polygon, number: int) -> shapely.Polygon:
+    """The same polygon from another first vertex, in the other direction, and with a vertex twice."""
+    ring = list(polygon.exterior.coords)[:-1]
+    first = number % len(ring)
+    ring = [ring[first], *ring[first:], *ring[:first]]
+    return shapely.Polygon(ring[:: -1 if number % 2 else 1])
+
+
 FIELDS = ("f1", "f2", "f3")
 
 

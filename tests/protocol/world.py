@@ -48,6 +48,7 @@ from truth import (
     Row,
     Satellite,
     TrueState,
+    another_form,
     day,
 )
 
@@ -211,7 +212,7 @@ class World:
     # Events of the registry; each is one transaction. All but time is kept, so that another world can be told the same.
 
     def register(self, name: str, polygon: int, planting: date, end: date | None = None) -> None:
-        new = fields.NewField(name, name, POLYGONS[polygon], planting, end)
+        new = fields.NewField(name, name, another_form(POLYGONS[polygon], len(self.said)), planting, end)
         with writing(self.engine) as connection:
             fields.register_fields(connection, [new], self.now)
         self.heard_of(name, polygon, planting, end)
@@ -223,7 +224,8 @@ class World:
 
     def reshape(self, name: str, polygon: int, changed_from: date | None) -> None:
         with writing(self.engine) as connection:
-            fields.revise_geometry(connection, name, POLYGONS[polygon], changed_from, self.now)
+            shape = another_form(POLYGONS[polygon], len(self.said))
+            fields.revise_geometry(connection, name, shape, changed_from, self.now)
         facts = self.fields[name]
         facts.said.append(("changed" if changed_from else "corrected", changed_from or facts.planting, polygon))
         self.said.append(("reshape", (name, polygon, changed_from)))

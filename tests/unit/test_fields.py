@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -6,15 +7,17 @@ from typing import Any
 
 import pytest
 import shapely
+import sqlalchemy
 from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
-from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RevisionKind, Season, Withdrawal
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Miss, RevisionKind, Season, Withdrawal
 from satcommon.db.revising import ALWAYS
 from satcommon.errors import InputError
 from satcommon.geometry import digest
 from satcommon.grid import Bounds, Grid
+from satcommon.normal_form import normal
 from shapely.affinity import translate
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine, func, select
@@ -79,7 +82,7 @@ def test_a_field_is_registered_with_its_season_its_polygon_and_its_regions(conne
     found = fields.field(connection, "f")
     assert (found.name, found.planting_date, found.active, found.known_at) == ("F", PLANTED, True, NOW)
     assert found.geometry_digest == digest(ACROSS)
-    assert shapely.from_wkb(found.geometry).equals_exact(ACROSS)
+    assert shapely.from_wkb(found.geometry).equals_exact(normal([ACROSS])[0])
     season = connection.execute(select(Season).where(Season.field_id == found.field_id)).one()
     assert (season.planting_date, season.end_date, season.crop_code) == (PLANTED, day(90), "maize")
     assert revisions(connection) == [(RevisionKind.REGISTERED, ALWAYS)] * 2
@@ -129,6 +132,38 @@ def test_the_same_polygon_from_another_vertex_is_unchanged(connection: Connectio
     again = fields.register_fields(connection, [new("f", shapely.Polygon([*ring[2:], *ring[:2]][::-1]))], LATER)
 
     assert again.unchanged == ["f"]
+
+
+def test_a_polygon_that_was_stored_before_there_was_a_normal_form_is_unchanged(connection: Connection) -> None:
+    came = translate(box(14.02, 45.02, 14.04, 45.04), 1e-10 / 3, -1e-10 / 7)
+    ring = list(came.exterior.coords)[:-1]
+    stored = shapely.Polygon([ring[2], *ring[2:], *ring[:2]])
+    fields.register_fields(connection, [new("f", came)], NOW)
+    then = {"geometry": shapely.to_wkb(stored), "geometry_digest": hashlib.sha256(shapely.to_wkb(stored)).hexdigest()}
+    for table in (Field, FieldRevision):
+        connection.execute(sqlalchemy.update(table).values(then))
+
+    again = fields.register_fields(connection, [new("f", came)], LATER)
+
+    assert again.unchanged == ["f"]
+    assert fields.field(connection, "f").geometry_digest == then["geometry_digest"]
+
+
+def test_a_polygon_that_comes_back_from_another_vertex_has_the_same_parts_in_regions(connection: Connection) -> None:
+    shape = shapely.Polygon([(14.0903, 45.0211), (14.1307, 45.0217), (14.1209, 45.0391), (14.0951, 45.0413)])
+    ring = list(shape.exterior.coords)[:-1]
+    fields.register_fields(connection, [new("f", shape)], NOW)
+    for n, other in enumerate((MOVED, shapely.Polygon(ring[2:] + ring[:2]), MOVED, shapely.Polygon(ring[::-1]))):
+        assert fields.revise_geometry(connection, "f", other, None, LATER + timedelta(days=n))
+
+    columns = (Membership.bbox_id, FieldRevision.geometry_digest, FieldRevision.geometry)
+    statement = select(*columns, Membership.area_ha, Membership.overlap_ha).join(
+        FieldRevision, FieldRevision.revision_id == Membership.revision_id
+    )
+    parts = [tuple(row) for row in connection.execute(statement) if row.geometry_digest == digest(shape)]
+
+    assert len(parts) == 6
+    assert len(set(parts)) == 2
 
 
 @pytest.mark.parametrize(

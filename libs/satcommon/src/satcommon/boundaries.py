@@ -22,7 +22,7 @@ from satcommon.errors import InputError
 from satcommon.features.columns import Columns
 from satcommon.features.reading import read_features
 from satcommon.features.table import Features
-from satcommon.geometry import Checked, checked, rectangle
+from satcommon.geometry import Checked, checked, digests, rectangle
 from satcommon.grid import Bounds
 from satcommon.problems import Problem, Problems, listed, shown
 
@@ -177,10 +177,10 @@ def _remarks(features: Features) -> list[str]:
 
 def _doubles(path: Path, fields: Sequence[NewField]) -> list[str]:
     """Fields of another identity with the very polygon of a field before."""
-    first: dict[bytes, NewField] = {}
+    first: dict[str, NewField] = {}
     found = []
-    for field, wkb in zip(fields, shapely.to_wkb([field.geometry for field in fields]), strict=True):
-        same = first.setdefault(wkb, field)
+    for field, name in zip(fields, digests([field.geometry for field in fields]), strict=True):
+        same = first.setdefault(name, field)
         if same is not field:
             found.append(f"{field.where}: has the very polygon of {same.where.removeprefix(f'{path}: ')}")
     return found

@@ -113,8 +113,11 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     from exactextract.raster import NumPyRasterSource
 
     from satcommon.geometry import projected
+    from satcommon.normal_form import in_order
 
-    shapes = [_shrunk(geometry, rules.inward_buffer_m) for geometry in shapely.from_wkb(list(geometries))]
+    # What is stored is in order since ledgers keep normal forms; one from before must give the same bits, too.
+    ordered = in_order(shapely.from_wkb(list(geometries)))
+    shapes = [_shrunk(geometry, rules.inward_buffer_m) for geometry in ordered]
     polygons = [projected(geometry, grid.crs) for geometry in shapes]
     # A template without memory and without nodata: exactextract drops the cells of a raster that hold nodata.
     wkt = _wkt(grid.crs)

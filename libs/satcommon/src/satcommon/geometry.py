@@ -1,7 +1,6 @@
 """Polygons in WGS 84: what is accepted, how large they are on the ellipsoid, and which regions they belong to.
 
-The polygon that came is kept as it came (in two dimensions); its digest is taken over a normal form, so that another
-starting vertex or ring direction is the same geometry.
+What is named, stored and computed with is the normal form of the polygon that came (`normal_form`).
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from shapely.geometry.base import BaseGeometry
 from satcommon import antimeridian
 from satcommon.errors import InputError
 from satcommon.grid import Bounds
+from satcommon.normal_form import in_order, normal
 
 SAME_PLACE_DEGREES = (
-    1e-9  # 0.1 mm: what a reprojection there and back moves a vertex is far below, a surveyor's edit above
+    1.5e-9  # noise may round a vertex to the neighbour of its 1e-9 degrees; a surveyor's edit is a hundred times that
 )
 MAX_VERTICES = 100_000  # of one polygon: a parcel has tens; the hull of a country would cost every day its minutes
 MAX_REPAIR = 0.01  # part of the area that a repair may change: more of it is another polygon
@@ -239,19 +239,19 @@ def _plain(reason: str) -> str:
 
 
 def digest(geometry: BaseGeometry) -> str:
-    """Names a polygon, whatever its starting vertex and ring direction: sha256 of the WKB of its normal form."""
+    """Names a polygon, whatever form it came in: sha256 of the WKB of its normal form."""
     return digests([geometry])[0]
 
 
 def digests(geometries: Sequence[BaseGeometry]) -> list[str]:
     """The digests of many polygons."""
-    normal = shapely.to_wkb(shapely.normalize(np.asarray(geometries, dtype=object)), output_dimension=2)
-    return [hashlib.sha256(wkb).hexdigest() for wkb in normal]
+    return [hashlib.sha256(wkb).hexdigest() for wkb in shapely.to_wkb(normal(geometries), output_dimension=2)]
 
 
 def same_place(one: BaseGeometry, other: BaseGeometry) -> bool:
-    """Whether two polygons have as many vertices, and agree to a tenth of a millimetre."""
-    if shapely.equals_exact(shapely.normalize(one), shapely.normalize(other), tolerance=SAME_PLACE_DEGREES):
+    """Whether the normal forms of two polygons have as many vertices, and agree to a tenth of a millimetre."""
+    one, other = normal([one, other])
+    if shapely.equals_exact(one, other, tolerance=SAME_PLACE_DEGREES):
         return True
     # Noise in the last digits may make another vertex the first of the normal form: compare the outlines themselves.
     if shapely.get_num_coordinates(one) != shapely.get_num_coordinates(other):
@@ -291,11 +291,12 @@ class Overlap(NamedTuple):
 def overlaps(geometries: Sequence[BaseGeometry], regions: Sequence[Bounds]) -> list[Overlap]:
     """Which polygons share area with which rectangles; touching along an edge is not enough.
 
-    One STRtree query for all: a pair costs what it is, pairs that are far apart cost nothing.
+    One STRtree query for all: a pair costs what it is, pairs that are far apart cost nothing. Polygons are put in order
+    first: the last bits of an area depend on the vertex that comes first.
     """
     if not len(geometries) or not regions:
         return []
-    polygons = np.asarray(geometries, dtype=object)
+    polygons = in_order(geometries)
     boxes = shapely.box(*np.asarray(regions, dtype=float).T)
     region, geometry = shapely.STRtree(polygons).query(boxes, predicate="intersects")
     members, whole_of = np.unique(geometry, return_inverse=True)

@@ -162,7 +162,7 @@ def facts(connection: Connection, field: Row[tuple[Field]]) -> FieldFacts:
         seasons=[SeasonFacts(*row) for row in connection.execute(seasons)],
         revisions=[RevisionFacts(*row) for row in connection.execute(revisions)],
         regions=[_in_region(connection, field.field_id, row) for row in connection.execute(members).all()],
-        geometry=shapely.geometry.mapping(polygon),
+        geometry=shapely.geometry.mapping(shapely.orient_polygons(polygon)),
     )
 
 

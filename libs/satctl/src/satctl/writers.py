@@ -176,7 +176,7 @@ def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: A
         for row in table.to_pylist():
             wkb = row.pop(GEOMETRY)
             if wkb not in shapes:
-                shapes[wkb] = shapely.to_geojson(shapely.from_wkb(wkb))
+                shapes[wkb] = shapely.to_geojson(shapely.orient_polygons(shapely.from_wkb(wkb)))  # as RFC 7946 wants it
             properties = json.dumps(row, default=_plain, ensure_ascii=False)
             feature = f'{{"type": "Feature", "geometry": {shapes[wkb]}, "properties": {properties}}}'
             file.write(separator + feature.encode())

@@ -30,6 +30,7 @@ from satcommon.db.revising import (
 )
 from satcommon.errors import InputError
 from satcommon.geometry import Overlap, digest, digests, same_place
+from satcommon.normal_form import normal
 from satcommon.problems import Problem, Problems
 
 _PIECE = 5000  # fields that are written between two steps of progress
@@ -133,8 +134,9 @@ def register_fields(
 ) -> Registered:
     """Register fields, all or none. A field that is there already with the same content costs nothing.
 
-    Polygons are expected to be validated. A field is expected from its planting on, also on days that are closed:
-    those are opened as missed. What is said of a field that is there already is a revision of it.
+    Polygons are expected to be validated; their normal form is what is stored. A field is expected from its planting
+    on, also on days that are closed: those are opened as missed. What is said of a field that is there already is a
+    revision of it.
 
     Args:
         connection: of a writing transaction.
@@ -157,6 +159,8 @@ def register_fields(
                 "give each field an external_id of its own"
             )
         seen[one.external_id] = one
+    new = [replace(one, geometry=shape) for one, shape in zip(new, normal([n.geometry for n in new]), strict=True)]
+    seen = {one.external_id: one for one in new}
     registry.lock(connection)
     there = fields(connection, list(seen))
     problems = Problems()
@@ -392,6 +396,7 @@ def revise_geometry(
     Raises:
         InputError: there is no such field.
     """
+    [geometry] = normal([geometry])
     registry.lock(connection)
     found = field(connection, external_id)
     since = changed_from or found.planting_date
