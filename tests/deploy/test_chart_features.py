@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,6 +25,13 @@ from tests.deploy.charts import (
 )
 
 BUCKET = {"volume": {"enabled": False}, "settings": {"SATFIELDS_STORE": "s3://bucket/prefix"}}
+EXTRAS: Manifest = {
+    "databaseCA": {"configMap": "authority", "key": "root.pem"},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "proxy"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "podAnnotations": {"team": "fields"},
+}
 PLACED = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "spot", "operator": "Exists"}]}
 
 
@@ -38,7 +46,7 @@ def server(found: list[Manifest], name: str = "satfields-realtime") -> Manifest:
 
 def context(container: Manifest) -> Manifest:
     """What a code server tells Dagster about its runs."""
-    (variable,) = container["env"]
+    variable = container["env"][0]
     assert variable["name"] == "DAGSTER_CLI_API_GRPC_CONTAINER_CONTEXT"
     told: Manifest = json.loads(variable["value"])["k8s"]
     return told
@@ -367,13 +375,52 @@ def test_of_several_servers_one_is_always_left(replicas: int, budgets: int) -> N
     assert [one["spec"]["maxUnavailable"] for one in of_kind(found, "PodDisruptionBudget").values()] == [1] * budgets
 
 
-def test_runs_have_the_resources_and_nodes_of_their_location() -> None:
-    runs = {**PLACED, "priorityClassName": "low", "resources": {"limits": {"memory": "3Gi"}}}
+def test_runs_have_the_resources_of_their_location_and_nothing_else_from_there() -> None:
+    runs = {"resources": {"limits": {"memory": "3Gi"}}}
     told = context(server(location(values={"runs": runs})))["run_k8s_config"]
 
-    assert told["pod_spec_config"] == {**PLACED, "priorityClassName": "low"}
+    assert told.keys() == {"container_config"}  # what a location's release may set, a run's tag may set, too
+    assert told["container_config"].keys() == {"resources"}
     assert told["container_config"]["resources"]["limits"] == {"memory": "3Gi"}
-    assert context(server(location()))["run_k8s_config"]["pod_spec_config"] == {}
+
+
+@pytest.mark.parametrize("render", [platform, location])
+def test_every_pod_has_what_values_add(render: Callable[..., list[Manifest]]) -> None:
+    for key, template in pod_templates(render(values=EXTRAS)).items():
+        if key == "StatefulSet/satfields-postgresql":
+            continue
+        assert template["metadata"]["annotations"].items() >= EXTRAS["podAnnotations"].items(), key
+        names = {volume["name"] for volume in template["spec"]["volumes"]}
+        for one in [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]:
+            env = {variable["name"]: variable["value"] for variable in one["env"]}
+            assert env.items() >= {"PGSSLROOTCERT": "/etc/satfields-database/root.pem", "HTTPS_PROXY": "proxy"}.items()
+            mounts = {mount["name"]: mount["mountPath"] for mount in one["volumeMounts"]}
+            assert mounts.items() >= {"database-ca": "/etc/satfields-database", "more": "/more"}.items(), key
+            assert mounts.keys() <= names, key
+
+
+def test_runs_of_another_launcher_have_what_values_add() -> None:
+    told = context(server(location(values={**EXTRAS, "runs": {"withEnvironment": True}})))
+
+    assert [one["name"] for one in told["run_k8s_config"]["container_config"]["env"]] == [
+        "PGSSLROOTCERT",
+        "HTTPS_PROXY",
+    ]
+    assert {one["name"] for one in told["volumes"]} >= {"database-ca", "more"}
+
+
+def test_service_accounts_have_the_annotations_of_a_cloud() -> None:
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}
+    accounts = of_kind(platform(values={"serviceAccountAnnotations": {"run": role}}), "ServiceAccount")
+
+    assert {name for name, one in accounts.items() if "annotations" in one["metadata"]} == {"satfields-run"}
+    assert accounts["satfields-run"]["metadata"]["annotations"] == role
+    (serving,) = of_kind(location(values={"serviceAccountAnnotations": role}), "ServiceAccount").values()
+    assert serving["metadata"]["annotations"] == role
+
+
+def test_the_webserver_uses_no_connection_of_a_server_that_was_restarted() -> None:
+    assert "--db-pool-recycle=1" in pod(platform(), "satfields-webserver")["containers"][0]["args"]
 
 
 def test_runs_have_their_environment_from_the_platform_or_on_demand_from_here() -> None:

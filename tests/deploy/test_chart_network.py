@@ -150,6 +150,32 @@ def test_what_is_outside_is_reached_by_port(values: Manifest) -> None:
     assert found == {**works, **control, **alone}
 
 
+def test_scenes_in_a_bucket_are_reached_where_objects_are_on_a_volume() -> None:
+    values = {"settings": {"SATFIELDS_SCENE_SOURCE": "folder", "SATFIELDS_SCENE_FOLDER": "s3://scenes/of"}}
+    policies, pods = cluster(values)
+
+    assert {name for name, pod in pods.items() if 443 in edges(policies, pod, None)} == {
+        *(LOCATIONS),
+        "run",
+        "satctl",
+        "migrate",
+        "webserver",
+        "daemon",
+    }
+
+
+def test_a_clouds_keys_are_reached_where_values_say_so_alone() -> None:
+    given = {**BUCKET, "networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
+    ports = {**BUCKET, "networkPolicy": {**given["networkPolicy"], "credentialsPorts": [80, 8080]}}
+
+    def reaching(values: Manifest, port: int) -> set[str]:
+        policies, pods = cluster(values)
+        return {name for name, pod in pods.items() if port in edges(policies, pod, None)}
+
+    assert reaching(BUCKET, 80) == set()
+    assert reaching(given, 80) == reaching(ports, 8080) == {*LOCATIONS, "run", "satctl", "migrate"}
+
+
 def test_names_are_asked_of_dns_by_udp_too() -> None:
     policies, _ = cluster()
 

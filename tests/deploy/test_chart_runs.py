@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,19 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s import launcher as launchers
 
-from tests.deploy.charts import ENVIRONMENTS, LOCATIONS, NAMESPACE, VALUES, Manifest, location, of_kind, only, platform
-from tests.deploy.test_chart_features import BUCKET, PLACED, context, option, server
+from tests.deploy.charts import (
+    ENVIRONMENTS,
+    LOCATIONS,
+    NAMESPACE,
+    VALUES,
+    Manifest,
+    location,
+    of_kind,
+    only,
+    platform,
+    pod_templates,
+)
+from tests.deploy.test_chart_features import BUCKET, EXTRAS, PLACED, context, option, server
 from tests.deploy.test_charts import VERSIONS
 
 in_every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -125,7 +137,7 @@ def test_a_run_is_a_job_of_its_locations_image_without_rights(
     (container,) = spec.containers
 
     assert container.image == f"satfields/{name}:7"
-    assert (job.spec.backoff_limit, job.spec.ttl_seconds_after_finished) == (0, 86400)
+    assert (job.spec.backoff_limit, job.spec.ttl_seconds_after_finished) == (0, 3600)
     assert spec.service_account_name == "satfields-run"
     assert spec.automount_service_account_token is False
     assert spec.service_account_name in of_kind(platform(), "ServiceAccount")
@@ -138,7 +150,7 @@ def test_a_run_is_a_job_of_its_locations_image_without_rights(
 
 
 def test_kubernetes_knows_every_field_of_a_runs_job(instance: DagsterInstance, tmp_path: Path) -> None:
-    job = launched(instance, written(platform(), tmp_path), "realtime", {"runs": PLACED}, {})
+    job = launched(instance, written(platform(values={**EXTRAS, "runs": PLACED}), tmp_path), "realtime", {}, {})
     with kubernetes.client.ApiClient() as client:
         plain = client.sanitize_for_serialization(job)
 
@@ -170,17 +182,14 @@ def test_a_run_has_what_its_code_server_has(instance: DagsterInstance, tmp_path:
     assert {one.name for one in container.volume_mounts} == {one.name for one in job.spec.template.spec.volumes}
 
 
-def test_a_tag_may_ask_for_more_memory_and_another_node(instance: DagsterInstance, tmp_path: Path) -> None:
-    wanted = {
-        "container_config": {"resources": {"limits": {"memory": "9Gi"}}},
-        "pod_spec_config": {"node_selector": {"disk": "ssd"}},
-    }
+def test_a_tag_may_ask_for_more_memory(instance: DagsterInstance, tmp_path: Path) -> None:
+    wanted = {"container_config": {"resources": {"limits": {"memory": "9Gi"}}}}
     tags = {"dagster-k8s/config": json.dumps({**wanted, "merge_behavior": "SHALLOW"})}
 
     spec = launched(instance, written(platform(), tmp_path), "realtime", {}, tags).spec.template.spec
 
     assert spec.containers[0].resources.limits == {"memory": "9Gi"}
-    assert spec.node_selector == {"disk": "ssd"}
+    assert spec.priority_class_name == f"satfields-runs-{NAMESPACE}"
     assert spec.automount_service_account_token is False
     assert_restricted(spec)
 
@@ -194,6 +203,21 @@ def test_a_tag_may_ask_for_more_memory_and_another_node(instance: DagsterInstanc
         ("container_config", "security_context", {"privileged": True}),
         ("container_config", "image", "other"),
         ("container_config", "command", ["sh"]),
+        ("container_config", "working_dir", "/tmp"),
+        ("container_config", "lifecycle", {"post_start": {"exec": {"command": ["sh"]}}}),
+        ("pod_spec_config", "priority_class_name", "system-node-critical"),
+        ("pod_spec_config", "priorityClassName", "system-node-critical"),
+        ("pod_spec_config", "priority", 2000001000),
+        ("pod_spec_config", "preemption_policy", "PreemptLowerPriority"),
+        ("pod_spec_config", "node_selector", {"disk": "ssd"}),
+        ("pod_spec_config", "node_name", "control-plane"),
+        ("pod_spec_config", "tolerations", [{"operator": "Exists"}]),
+        ("pod_spec_config", "affinity", {"node_affinity": {}}),
+        ("pod_spec_config", "scheduler_name", "other"),
+        ("pod_spec_config", "runtime_class_name", "other"),
+        ("pod_spec_config", "active_deadline_seconds", 9),
+        ("pod_spec_config", "enable_service_links", True),
+        ("pod_spec_config", "image_pull_secrets", [{"name": "x"}]),
         ("pod_spec_config", "volumes", [{"name": "x", "host_path": {"path": "/"}}]),
         ("pod_spec_config", "service_account_name", "satfields-daemon"),
         ("pod_spec_config", "automount_service_account_token", True),
@@ -201,6 +225,7 @@ def test_a_tag_may_ask_for_more_memory_and_another_node(instance: DagsterInstanc
         ("pod_spec_config", "host_network", True),
         ("pod_spec_config", "init_containers", [{"name": "x", "image": "x"}]),
         ("pod_template_spec_metadata", "labels", {"app.kubernetes.io/component": "daemon"}),
+        ("pod_template_spec_metadata", "annotations", {"x": "y"}),
         ("job_metadata", "namespace", "other"),
         ("job_spec_config", "backoff_limit", 9),
     ],
@@ -210,14 +235,57 @@ def test_a_tag_may_not_reach_for_more(
 ) -> None:
     tags = {"dagster-k8s/config": json.dumps({part: {field: value}})}
 
-    with pytest.raises(Exception, match=f"violated the allowed list: {part}.{field}"):
+    snake = re.sub("(?<!^)([A-Z])", lambda found: f"_{found[1]}", field).lower()
+    with pytest.raises(Exception, match=f"violated the allowed list: {part}.{snake}"):
         launched(instance, written(platform(), tmp_path), "realtime", {}, tags)
 
 
-def test_a_location_may_choose_nodes_and_priority_of_its_runs(instance: DagsterInstance, tmp_path: Path) -> None:
-    runs = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "spot"}], "priorityClassName": "low"}
+def test_a_tag_can_not_take_the_limits_away_from_below_the_ceiling() -> None:
+    (limits,) = only(platform(values={"ceiling": {"cpu": 3, "memory": "9Gi"}}), "LimitRange", "satfields-ceiling")[
+        "spec"
+    ]["limits"]
 
-    spec = launched(instance, written(platform(), tmp_path), "ingest", {"runs": runs}, {}).spec.template.spec
+    assert (limits["type"], limits["max"]) == ("Container", {"cpu": 3, "memory": "9Gi"})
+    assert "memory" in limits["default"]  # of a container whose tag states none
+    assert limits["defaultRequest"].keys() == {"cpu", "memory"}
 
-    assert (spec.node_selector, spec.priority_class_name) == ({"disk": "ssd"}, "low")
+
+def test_runs_give_way_to_everything_else() -> None:
+    found = platform()
+    (made,) = of_kind(found, "PriorityClass").values()
+    others = [pod["spec"] for pod in pod_templates([*found, *location()]).values()]
+
+    assert -10 <= made["value"] < 0
+    assert (made["preemptionPolicy"], made["globalDefault"]) == ("Never", False)
+    assert [spec for spec in others if "priorityClassName" in spec] == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [({"create": False, "name": "low"}, "low"), ({"name": "low"}, "low"), ({"create": False}, None)],
+)
+def test_the_priority_of_runs_is_the_platforms_to_say(
+    chosen: Manifest, name: str | None, instance: DagsterInstance, tmp_path: Path
+) -> None:
+    runs = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "spot"}], "priorityClass": chosen}
+    found = platform(values={"runs": runs})
+
+    spec = launched(instance, written(found, tmp_path), "ingest", {}, {}).spec.template.spec
+
+    assert (spec.node_selector, spec.priority_class_name) == ({"disk": "ssd"}, name)
     assert [one.key for one in spec.tolerations] == ["spot"]
+    assert of_kind(found, "PriorityClass").keys() == ({name} if chosen.get("create", True) else set())
+
+
+def test_runs_have_what_values_add_to_every_pod(instance: DagsterInstance, tmp_path: Path) -> None:
+    job = launched(instance, written(platform(values=EXTRAS), tmp_path), "realtime", {}, {})
+    spec = job.spec.template.spec
+    (container,) = spec.containers
+
+    env = {one.name: one.value for one in container.env}
+    assert env.items() >= {"PGSSLROOTCERT": "/etc/satfields-database/root.pem", "HTTPS_PROXY": "proxy"}.items()
+    mounts = {one.name: one.mount_path for one in container.volume_mounts}
+    assert mounts.items() >= {"database-ca": "/etc/satfields-database", "more": "/more"}.items()
+    assert mounts.keys() == {one.name for one in spec.volumes}
+    assert job.spec.template.metadata.annotations == EXTRAS["podAnnotations"]
+    assert spec.enable_service_links is False

@@ -25,15 +25,18 @@ from tests.deploy.charts import (
     pod_templates,
     run_helm,
 )
+from tests.deploy.test_chart_features import EXTRAS
 
 VERSIONS = ("1.36", "1.37")  # the newest that the package has
 RELEASES = [("platform", "platform"), *(("code-location", name) for name in LOCATIONS)]
 HOLD_A_TOKEN = {"Deployment/satfields-webserver", "Deployment/satfields-daemon"}
+CREDENTIALS: Manifest = {"networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
 ALL_FEATURES = [
     *platform(
         "minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}
     ),
-    *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}}),
+    *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
+    *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
 ]
 
 in_every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -92,6 +95,7 @@ def test_nothing_is_made_twice_or_elsewhere(environment: str) -> None:
     assert len(names) == len(set(names))
     assert {one["metadata"].get("namespace", NAMESPACE) for one in everything(environment)} == {NAMESPACE}
     assert {kind for kind, _ in names}.isdisjoint({"ClusterRole", "ClusterRoleBinding", "Namespace"})
+    assert all(NAMESPACE in name for kind, name in names if kind == "PriorityClass")  # it is the whole cluster's
 
 
 @in_every_environment
@@ -114,6 +118,7 @@ def test_every_pod_keeps_the_restricted_standard(environment: str) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["enableServiceLinks"] is False, f"{name}: SATFIELDS_WEBSERVER_PORT would be taken for a setting"
         assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & pod.keys(), name
         kinds = {key for volume in pod["volumes"] for key in volume if key != "name"}
         assert kinds <= {"emptyDir", "configMap", "persistentVolumeClaim"}, name

@@ -33,6 +33,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - name: objects
   persistentVolumeClaim: {claimName: {{ . }}}
 {{- end }}
+{{- if .Values.databaseCA.configMap }}
+- name: database-ca
+  configMap: {name: {{ .Values.databaseCA.configMap }}}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "location.mounts" -}}
@@ -41,21 +48,43 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.volume.claim }}
 - {name: objects, mountPath: {{ .Values.volume.mountPath }}}
 {{- end }}
+{{- if .Values.databaseCA.configMap }}
+- {name: database-ca, mountPath: /etc/satfields-database, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "location.env" -}}
+{{- if .Values.databaseCA.configMap }}
+- {name: PGSSLROOTCERT, value: /etc/satfields-database/{{ .Values.databaseCA.key }}}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* A digest of the settings and algorithms that the cluster holds now: pods read them when they start, so that other ones
+are other servers. Nothing where the cluster is not asked (`helm template`). */}}
+{{- define "location.settings" -}}
+{{- $found := list -}}
+{{- range $name := list .Values.settings .Values.algorithms -}}
+{{- $found = append $found (dig "data" dict (lookup "v1" "ConfigMap" $.Release.Namespace $name)) -}}
+{{- end -}}
+{{ toJson $found | sha256sum }}
 {{- end }}
 
 {{/* What this location's runs have besides what the platform's launcher gives to all: its container context. */}}
 {{- define "location.context" -}}
 {{- $container := dict "resources" .Values.runs.resources -}}
-{{- $pod := dict -}}
-{{- range $name := list "nodeSelector" "tolerations" "priorityClassName" -}}
-{{- with get $.Values.runs $name }}{{- $_ := set $pod $name . -}}{{- end -}}
-{{- end -}}
-{{- $context := dict "run_k8s_config" (dict "container_config" $container "pod_spec_config" $pod) -}}
+{{- $context := dict "run_k8s_config" (dict "container_config" $container) -}}
 {{- if .Values.runs.withEnvironment -}}
 {{- $_ := set $context "env_config_maps" (list .Values.settings) -}}
 {{- $_ := set $context "env_secrets" (list .Values.secrets.ledger .Values.secrets.dagster) -}}
 {{- $_ := set $context "volumes" (include "location.volumes" . | fromYamlArray) -}}
 {{- $_ := set $context "volume_mounts" (include "location.mounts" . | fromYamlArray) -}}
+{{- with include "location.env" . }}{{- $_ := set $container "env" (fromYamlArray .) -}}{{- end -}}
 {{- with .Values.imagePullSecrets }}{{- $_ := set $context "image_pull_secrets" . -}}{{- end -}}
 {{- end -}}
 {{ dict "k8s" $context | toJson }}

@@ -56,6 +56,47 @@ tolerations:
 {{- end }}
 {{- end }}
 
+{{/* The PriorityClass of runs: this namespace's own, or one that is there. */}}
+{{- define "satfields.runPriority" -}}
+{{- .Values.runs.priorityClass.name | default (ternary (printf "satfields-runs-%s" .Release.Namespace) "" .Values.runs.priorityClass.create) -}}
+{{- end }}
+
+{{/* Variables, mounts and volumes that values add to every pod but PostgreSQL's own; the first is empty where there are none. */}}
+{{- define "satfields.env" -}}
+{{- if .Values.databaseCA.configMap }}
+- {name: PGSSLROOTCERT, value: /etc/satfields-database/{{ .Values.databaseCA.key }}}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.extraMounts" -}}
+{{- if .Values.databaseCA.configMap }}
+- {name: database-ca, mountPath: /etc/satfields-database, readOnly: true}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.extraVolumes" -}}
+{{- if .Values.databaseCA.configMap }}
+- name: database-ca
+  configMap: {name: {{ .Values.databaseCA.configMap }}}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Annotations that values give to every pod but PostgreSQL's. */}}
+{{- define "satfields.podAnnotations" -}}
+{{- with .Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Environment, mounts and volumes of whatever works on the ledger: runs and satctl here, code servers in their chart. */}}
 {{- define "satfields.ledgerEnvFrom" -}}
 - configMapRef: {name: satfields-settings}
@@ -69,6 +110,7 @@ tolerations:
 {{- if .Values.volume.enabled }}
 - {name: objects, mountPath: {{ .Values.volume.mountPath }}}
 {{- end }}
+{{- include "satfields.extraMounts" . }}
 {{- end }}
 
 {{- define "satfields.ledgerVolumes" -}}
@@ -80,6 +122,7 @@ tolerations:
 - name: objects
   persistentVolumeClaim: {claimName: satfields-objects}
 {{- end }}
+{{- include "satfields.extraVolumes" . }}
 {{- end }}
 
 {{/* Waits until Dagster's database answers, so that a start beside it is no crash; call with $. */}}
@@ -103,10 +146,18 @@ tolerations:
                   sys.exit(f"DAGSTER_POSTGRES_URL (Secret {{ .Values.secrets.dagster }}): {error}")
               print(f"waiting: {error}", flush=True)
               time.sleep(2)
+  {{- with include "satfields.env" . }}
+  env:
+    {{- . | nindent 4 }}
+  {{- end }}
   envFrom:
     - secretRef: {name: {{ .Values.secrets.dagster }}}
   {{- include "satfields.containerSecurity" . | nindent 2 }}
   resources:
     requests: {cpu: 10m, memory: 64Mi}
     limits: {memory: 128Mi}
+  {{- with include "satfields.extraMounts" . }}
+  volumeMounts:
+    {{- . | nindent 4 }}
+  {{- end }}
 {{- end }}
