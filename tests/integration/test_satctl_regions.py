@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import rasterio
+from affine import Affine
 from satcommon import results
 from satcommon.algorithm import resolved
 from satcommon.db import ledger
@@ -46,6 +48,32 @@ def test_the_samples_are_registered_once(system: Engine, satctl: Satctl) -> None
     assert again.stderr == ""
     assert "region 'A' is monitored from 2025-05-01 on; --monitored-from was not applied" in later.stderr
     assert {r["name"]: r["fields"] for r in json.loads(satctl("regions", "list", "--json").stdout)} == {"A": 10, "B": 5}
+
+
+def test_a_region_takes_the_rasters_own_grid_or_is_told_why_not(
+    system: Engine, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SATFIELDS_SCENE_SOURCE", "folder")
+    monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", str(tmp_path / "scenes"))
+    settings.cache_clear()
+    path = geotiffs.write(tmp_path / "scenes" / geotiffs.NAME)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.transform = (
+            geotiffs.GRID.transform @ Affine.translation(0, geotiffs.ROWS) @ Affine.scale(1, -1)
+        )  # south-up, as of xarray
+    (tmp_path / "scenes" / "2016-01-08T101243.tif").write_text("no raster")
+    bounds = [str(edge) for edge in geotiffs.PLACE.bounds]
+
+    own = satctl("regions", "add", "own", "--bounds", *bounds)
+    path.unlink()
+    made = satctl("regions", "add", "made", "--bounds", *bounds)
+
+    assert f"of {geotiffs.GRID.xres:g} (EPSG:32633)" in own.stdout
+    assert own.stderr == ""
+    assert "of 100 (EPSG:32633)" in made.stdout
+    assert "1 file of " in made.stderr
+    assert "can't be taken: 2016-01-08T101243.tif: can't be read" in made.stderr
+    assert "cells of 100 m are made, and a region's grid is fixed" in made.stderr
 
 
 def test_a_region_has_the_grid_and_days_that_were_asked_for(system: Engine, satctl: Satctl) -> None:

@@ -116,6 +116,39 @@ def test_a_grid_written_as_json_is_read_back_to_the_bit(
     assert again.digest == grid.digest
 
 
+@pytest.mark.parametrize(
+    ("bounds", "longitude"),
+    [
+        (Bounds(14, 45, 15, 46), 14.5),
+        (Bounds(179, -17, -179.5, -16), 179.75),  # across the antimeridian
+        (Bounds(179.5, -17, -179, -16), -179.75),
+        (Bounds(299, -34, 301, -33), -60),  # longitudes from 0 to 360
+        (Bounds(0, -90, 360, 90), 180),
+    ],
+)
+def test_the_centre_of_a_rectangle_lies_on_it(bounds: Bounds, longitude: float) -> None:
+    assert bounds.centre == (longitude, (bounds.south + bounds.north) / 2)
+
+
+@given(west=st.floats(-180, 178), width=st.floats(0.1, 2), turn=st.sampled_from([0, 360]), wrapped=st.booleans())
+def test_rectangles_overlap_however_their_longitudes_are_written(
+    west: float, width: float, turn: int, *, wrapped: bool
+) -> None:
+    east = west + width
+    region = Bounds(west, 10, min(east, 180), 11)
+    raster = Bounds(west + turn, 10.5, east + turn - (360 if wrapped and not turn and east > 180 else 0), 12)
+
+    assert region.overlaps(raster)
+    assert raster.overlaps(region)
+    assert not region.overlaps(Bounds(east + 1 + turn, 10.5, east + 2 + turn, 12))
+    assert not region.overlaps(raster._replace(south=11, north=12))
+
+
+def test_rectangles_that_share_an_edge_do_not_overlap() -> None:
+    assert not Bounds(179, 0, 180, 1).overlaps(Bounds(-180, 0, -179, 1))
+    assert not Bounds(14, 0, 15, 1).overlaps(Bounds(15, 0, 16, 1))
+
+
 def test_equal_grids_have_equal_digests_and_others_other_ones() -> None:
     whole, floats = Grid("EPSG:32633", 0, 10, 10, 10, 3, 4), Grid("EPSG:32633", 0.0, 10.0, 10.0, 10.0, 3, 4)
     shifted = Grid("EPSG:32633", math.nextafter(0.0, 1.0), 10.0, 10.0, 10.0, 3, 4)

@@ -1,10 +1,13 @@
 """What a GeoTIFF does not declare, and what is found in its pixels."""
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,7 +21,21 @@ from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.source import Place
 from satcommon.scenes.unite import unite
 
-from tests.unit.geotiffs import COLUMNS, NAME, PLACE, PLAIN, ROWS, Raster, full, items, layers_of, listed, only, write
+from tests.unit.geotiffs import (
+    COLUMNS,
+    GRID,
+    NAME,
+    PLACE,
+    PLAIN,
+    ROWS,
+    Raster,
+    full,
+    items,
+    layers_of,
+    listed,
+    only,
+    write,
+)
 
 SCALE = {"red": 1e-4, "nir": 1e-4, "swir16": 1e-4}
 
@@ -183,6 +200,140 @@ def test_files_that_newer_rules_read_otherwise_are_named_by_them(tmp_path: Path)
     found = {path.name: only(path).reading for path in tmp_path.iterdir()}
 
     assert found == {"zeros": "zeros", "both": "zeros-masks", "none": "", "offset": ""}
+
+
+# Rasters that run the other way, and around the globe
+
+
+def around(grid: Grid, bounds: Bounds | None = None) -> Place:
+    """A region of a grid's own extent, or of a rectangle."""
+    return Place("A", bounds or Bounds(*transform_bounds(grid.crs, "EPSG:4326", *grid.extent)), grid)
+
+
+def ramp(rows: int = ROWS, columns: int = COLUMNS) -> dict[str, Raster]:
+    """Bands each cell of which has another value."""
+    cells = np.arange(rows * columns, dtype=np.uint16).reshape(rows, columns)
+    return {"red": cells + 1, "nir": cells + 4000}
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("south_up", [False, True])
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (4, 3), (-4, -3)])
+def test_a_raster_gives_the_same_cells_whichever_way_it_runs(
+    mirrored: bool, south_up: bool, dx: int, dy: int, tmp_path: Path
+) -> None:
+    rows, columns = slice(None, None, -1 if south_up else 1), slice(None, None, -1 if mirrored else 1)
+    write(tmp_path / "plain" / NAME, ramp())
+    path = write(tmp_path / "turned" / NAME, {name: band[rows, columns] for name, band in ramp().items()})
+    with rasterio.open(path, "r+") as dataset:
+        flip = Affine.translation(COLUMNS * mirrored, ROWS * south_up)
+        dataset.transform = GRID.transform @ flip @ Affine.scale(1 - 2 * mirrored, 1 - 2 * south_up)
+    grid = replace(GRID, left=GRID.left + dx * GRID.xres, top=GRID.top - dy * GRID.yres)
+
+    lattice = FolderSource(tmp_path / "turned").lattice(PLACE.bounds)
+    plain, turned = (layers_of(tmp_path / folder, around(grid)) for folder in ("plain", "turned"))
+
+    assert lattice is not None
+    assert lattice.matches(GRID)
+    assert plain.classes.any()
+    assert plain.bands["red"].tobytes() == turned.bands["red"].tobytes()
+    assert plain.classes.tobytes() == turned.classes.tobytes()
+
+
+def test_rotation_by_a_rounding_error_is_none(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME, ramp())
+    with rasterio.open(path, "r+") as dataset:
+        dataset.transform = Affine(GRID.xres, 1e-13, GRID.left, -1e-13, -GRID.yres, GRID.top)
+
+    assert FolderSource(tmp_path).lattice(PLACE.bounds) == GRID
+    assert layers_of(tmp_path).bands["red"].tolist() == (ramp()["red"] + 1000).tolist()
+
+
+@pytest.mark.parametrize("west", [299.9, -60.1])
+def test_longitudes_from_0_to_360_are_taken(west: float, tmp_path: Path) -> None:
+    own = Grid("EPSG:4326", west, -33.9, 0.001, 0.001, COLUMNS, ROWS)
+    write(tmp_path / NAME, ramp(), grid=own, crs=own.crs)
+    bounds = Bounds(-60.0995, -33.9115, -60.0855, -33.9005)
+
+    grid = FolderSource(tmp_path).lattice(bounds)
+
+    assert grid is not None
+    assert grid.left == pytest.approx(-60.1)
+    place = Place("A", bounds, grid.covering(bounds))
+    layers = layers_of(tmp_path, place)
+    assert layers.bands["red"].tolist() == (ramp()["red"] + 1000).tolist()
+    warped = layers_of(tmp_path, around(Grid.utm(bounds, 100), bounds))
+    assert warped.classes.any()
+
+
+@pytest.mark.parametrize("west", [-1.0, -0.25])
+@pytest.mark.parametrize("utm", [False, True])
+def test_a_globe_of_longitudes_from_0_to_360_has_no_seam(west: float, utm: bool, tmp_path: Path) -> None:
+    own = Grid("EPSG:4326", 0, 51, 0.25, 0.25, 1440, 8)
+    bands: dict[str, Raster] = {
+        name: np.full((8, 1440), value, np.uint16) for name, value in (("red", 500), ("nir", 4000))
+    }
+    write(tmp_path / NAME, bands, grid=own, crs=own.crs)
+    bounds = Bounds(west, 49.5, west + 1, 50.5)
+    lattice = FolderSource(tmp_path).lattice(bounds)
+    assert lattice is not None
+    grid = Grid.utm(bounds, 5000) if utm else lattice.covering(bounds)
+
+    layers = layers_of(tmp_path, around(grid, bounds))
+
+    assert (layers.classes == PixelClass.CLEAR).all()
+    assert (layers.bands["nir"] == 5000).all()
+
+
+@pytest.mark.parametrize("side", ["west", "east"])
+@pytest.mark.parametrize("crs", ["EPSG:32760", "EPSG:32701", "EPSG:3832"])
+def test_rasters_across_the_antimeridian_are_taken_on_both_sides(side: str, crs: str, tmp_path: Path) -> None:
+    bounds = Bounds(179.97, -16.83, 180, -16.8) if side == "west" else Bounds(-180, -16.83, -179.97, -16.8)
+    left, bottom, right, top = transform_bounds("EPSG:4326", crs, 179.95, -16.85, -179.95, -16.78)
+    own = Grid(crs, left, top, (right - left) / 60, (top - bottom) / 60, 60, 60)
+    name = "2016-01-07T221243.tif"
+    write(tmp_path / name, ramp(60, 60), grid=own, crs=crs)
+    source = FolderSource(tmp_path)
+
+    lattice = source.lattice(bounds)
+
+    assert lattice == own
+    for grid in (own.covering(bounds), Grid.utm(bounds, 100)):
+        place = around(grid, bounds)
+        (item,) = items(tmp_path, place)
+        observed = source.read(place, item).classes != PixelClass.NODATA
+        assert observed.mean() > 0.95
+    ((day, _),) = listed(tmp_path, place).acquisitions.items()
+    assert day == date(2016, 1, 8 if side == "west" else 7)  # solar, at the region's centre
+
+
+def test_a_tile_of_the_sinusoidal_grid_at_the_edge_of_the_map_is_taken(tmp_path: Path) -> None:
+    crs = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
+    side = 1_111_950.5197
+    own = Grid(crs, 20_015_109.354 - side, 0, side / 240, side / 240, 240, 240)  # h35v09: south and west of (0, 180)
+    write(tmp_path / NAME, ramp(240, 240), grid=own, crs=crs)
+    at_the_edge, far, beyond = Bounds(179, -2, 180, -1), Bounds(-179, -2, -178, -1), Bounds(-170, -6, -169, -5)
+
+    grid = FolderSource(tmp_path).lattice(at_the_edge)
+
+    assert grid is not None
+    assert (grid.xres, grid.width) == (own.xres, 240)
+    assert layers_of(tmp_path, around(grid.covering(at_the_edge), at_the_edge)).classes.mean() > 0.9
+    assert not items(tmp_path, around(Grid.utm(far, 1000), far))
+    assert not items(tmp_path, around(Grid.utm(beyond, 1000), beyond))
+
+
+def test_a_file_that_lies_elsewhere_is_told_with_the_shorter_way_around_the_globe(tmp_path: Path) -> None:
+    own = Grid("EPSG:32760", 809_600, 8_142_200, 100, 100, COLUMNS, ROWS)
+    write(tmp_path / NAME, grid=own, crs=own.crs)
+    bounds = Bounds(-179.5, -16.9, -179.4, -16.8)
+
+    told = listed(tmp_path, around(Grid.utm(bounds, 100), bounds)).refused[NAME]
+
+    assert int(told.split("about ")[1].split(" km")[0]) < 100
+
+
+# One file in parts
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

@@ -51,5 +51,4 @@ class Deadlines:
 
 
 def _solar_noon(day: date, bounds: Bounds) -> datetime:
-    longitude = (bounds.west + bounds.east) / 2
-    return datetime.combine(day, time(12), UTC) - timedelta(hours=longitude / 15)
+    return datetime.combine(day, time(12), UTC) - timedelta(hours=bounds.centre[0] / 15)

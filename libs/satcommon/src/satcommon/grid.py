@@ -16,12 +16,39 @@ if TYPE_CHECKING:
 
 
 class Bounds(NamedTuple):
-    """A rectangle in degrees of WGS 84 (EPSG:4326)."""
+    """A rectangle in degrees of WGS 84 (EPSG:4326).
+
+    That of a region has its west left of its east, within -180 to 180. That of a raster may have longitudes from 0 to
+    360, and a west beyond its east where it lies across the antimeridian.
+    """
 
     west: float
     south: float
     east: float
     north: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Longitude, from -180 to 180, and latitude."""
+        longitude = (self.west + self._unwrapped_east) / 2
+        if not -180 <= longitude <= 180:
+            longitude = (longitude + 180) % 360 - 180
+        return longitude, (self.south + self.north) / 2
+
+    def overlaps(self, other: Bounds) -> bool:
+        """Whether two rectangles share more than an edge; longitudes of a full turn more or less are the same."""
+        return (
+            self.south < other.north
+            and other.south < self.north
+            and any(
+                self.west < other._unwrapped_east + turn and other.west + turn < self._unwrapped_east
+                for turn in (-360, 0, 360)
+            )
+        )
+
+    @property
+    def _unwrapped_east(self) -> float:
+        return self.east + 360 if self.east < self.west else self.east
 
 
 @dataclass(frozen=True)
@@ -103,7 +130,7 @@ class Grid:
     @classmethod
     def utm(cls, bounds: Bounds, resolution_m: float) -> Grid:
         """The grid of square cells in the UTM zone of the rectangle's centre, origin at a multiple of the cell size."""
-        longitude, latitude = (bounds.west + bounds.east) / 2, (bounds.south + bounds.north) / 2
+        longitude, latitude = bounds.centre
         zone = min(60, int((longitude + 180) // 6) + 1)
         crs = f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"
         return cls(crs, 0.0, 0.0, resolution_m, resolution_m, 0, 0).covering(bounds)

@@ -81,8 +81,8 @@ class FolderSource:
                 _, header = self._stated(name, found, rules)
             except SceneError:
                 continue
-            if header.grid and header.overlaps(bounds):
-                return header.grid
+            if header.overlaps(bounds) and (grid := header.grid_around(bounds)):
+                return grid
         return None
 
     def survey(self, bounds: Bounds) -> Survey:
@@ -312,6 +312,6 @@ def _lies_elsewhere(name: str, header: Header, place: Place) -> str:
 
 def _distance_km(a: Bounds, b: Bounds) -> float:
     """From centre to centre on a sphere (haversine)."""
-    (x1, y1), (x2, y2) = (map(math.radians, ((r.west + r.east) / 2, (r.south + r.north) / 2)) for r in (a, b))
+    (x1, y1), (x2, y2) = (map(math.radians, bounds.centre) for bounds in (a, b))
     h = math.sin((y2 - y1) / 2) ** 2 + math.cos(y1) * math.cos(y2) * math.sin((x2 - x1) / 2) ** 2
     return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(h)))

@@ -12,13 +12,14 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError  # GDAL's errors reach callers of rasterio.warp and of blocks as these
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform_bounds
@@ -35,12 +36,13 @@ from satcommon.scenes.product import read as read_product
 from satcommon.scenes.source import to_milliseconds
 
 if TYPE_CHECKING:
-    from affine import Affine
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
 
 #: What reading a damaged file may raise; a flipped bit of a header can ask for any amount of memory.
 UNREADABLE = (RasterioError, CPLE_BaseError, OSError, ValueError, ArithmeticError, MemoryError)
+
+ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
 
 ADVICE = "fetch it again or remove it"
 
@@ -109,23 +111,46 @@ class Header:
         """
         if self.datatake:
             return self.datatake
-        solar = self.sensed_at + timedelta(hours=(self.bounds.west + self.bounds.east) / 2 / 15)
+        solar = self.sensed_at + timedelta(hours=self.bounds.centre[0] / 15)
         return f"{self.platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
     @property
     def grid(self) -> Grid | None:
-        """The file's own raster, if it is north-up."""
+        """The file's own raster, north-up whichever way its rows and columns run, if it is not rotated."""
         a, b, left, d, e, top, *_ = self.transform
-        if b or d or a <= 0 or e >= 0:
+        if not a or not e or max(abs(b / a) * self.height, abs(d / e) * self.width) > ALIGNED:
             return None
-        return Grid(crs_text(self.crs), left, top, a, -e, self.width, self.height)
+        left, top = min(left, left + a * self.width), max(top, top + e * self.height)
+        return Grid(crs_text(self.crs), left, top, abs(a), abs(e), self.width, self.height)
+
+    def grid_around(self, bounds: Bounds) -> Grid | None:
+        """The file's own raster as `grid`, with its longitudes, if it has such, as a rectangle of WGS 84 has them."""
+        there = _project(self.crs.to_wkt(), bounds)
+        turned = [header for header in self.turned if there is None or _overlap(header.extent, there)]
+        return turned[0].grid if turned else None
+
+    @property
+    def turned(self) -> list[Header]:
+        """This header; of longitudes beyond 180 degrees, those of its turns that lie within -180 to 180, in part."""
+        if not self.crs.is_geographic or -180 <= self.extent[0] <= self.extent[2] <= 180:
+            return [self]
+        left, bottom, right, top = self.extent
+        turns = [turn for turn in (0, -360, 360) if left + turn < 180 and right + turn > -180]
+        return [
+            replace(
+                self,
+                transform=Affine.translation(turn, 0) @ self.transform,
+                extent=(left + turn, bottom, right + turn, top),
+            )
+            for turn in turns
+        ]
 
     def overlaps(self, bounds: Bounds) -> bool:
         """Whether the file and a rectangle of WGS 84 share more than an edge."""
-        if not _overlap(self.bounds, bounds):
+        if not self.bounds.overlaps(bounds):
             return False
         there = _project(self.crs.to_wkt(), bounds)
-        return there is None or _overlap(self.extent, there)
+        return there is None or any(_overlap(header.extent, there) for header in self.turned)
 
 
 def open_geotiff(path: Path | str, opener: Callable[..., Any] | None = None) -> DatasetReader:

@@ -20,6 +20,7 @@ from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from satcommon.errors import SceneError
+from satcommon.scenes.geotiff import ALIGNED
 from satcommon.scenes.layers import (
     NODATA,
     REFLECTANCE_OFFSET,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from satcommon.grid import Grid
     from satcommon.scenes.bands import Band
     from satcommon.scenes.geotiff import Header
-
-ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
 
 _HIGHEST = 65535
 _CELL_BYTES = 8  # a cell takes while it is harmonised
@@ -65,40 +64,75 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     """
     # GDAL decodes whole blocks, and a damaged header can ask for any size.
     _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
-    shape = (grid.height, grid.width)
-    fit = _copy(header, grid) or _warp(header, grid)
-    _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
-    bands = {band: np.zeros(shape, np.uint16) for band in header.bands}
-    classes = np.full(shape, PixelClass.CLEAR, np.uint8)
-    if fit.window.width > 0 and fit.window.height > 0:
-        kind, index = header.classes or ("", 0)
-        data_masks = [header.data_mask] if header.data_mask else []
-        if kind == "mask" and _is_of_data(dataset, index, name):
-            kind, data_masks = "", [*data_masks, index]
-        blank = _blank(dataset, header, fit.window)
-        for number in data_masks:
-            blank |= ~(dataset.read(number, window=fit.window) > 0)
-        for band, where in header.bands.items():
-            bands[band] = fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
-        if kind:
-            classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
+    kind, index = header.classes or ("", 0)
+    data_masks = [header.data_mask] if header.data_mask else []
+    if kind == "mask" and _is_of_data(dataset, index, name):
+        kind, data_masks = "", [*data_masks, index]
+    found: Layers | None = None
+    for turned in header.turned:
+        fit = _copy(turned, grid) or _warp(turned, grid)
+        _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
+        if fit.window.width > 0 and fit.window.height > 0:
+            piece = _piece(dataset, turned, fit, kind, index, data_masks, name)
+            found = piece if found is None else _filled(found, piece)
+    if found is None:
+        shape = (grid.height, grid.width)
+        return Layers({band: np.zeros(shape, np.uint16) for band in header.bands}, np.zeros(shape, np.uint8))
+    return found
+
+
+def _piece(
+    dataset: DatasetReader, header: Header, fit: _Copy | _Warp, kind: str, index: int, data_masks: list[int], name: str
+) -> Layers:
+    """What lies under the grid, where the header's longitudes are of the grid's turn.
+
+    Args:
+        dataset: the file.
+        header: its header.
+        fit: takes its window onto the grid.
+        kind: of `CLASS_NAMES`, of the class band; empty where there is none.
+        index: of the class band.
+        data_masks: numbers of bands that are 0 where there is nothing.
+        name: for messages.
+    """
+    blank = _blank(dataset, header, fit.window)
+    for number in data_masks:
+        blank |= ~(dataset.read(number, window=fit.window) > 0)
+    bands = {
+        band: fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
+        for band, where in header.bands.items()
+    }
+    if kind:
+        classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
+    else:
+        classes = np.full((fit.grid.height, fit.grid.width), PixelClass.CLEAR, np.uint8)
     classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
     for values in bands.values():
         values[classes == PixelClass.NODATA] = NODATA
     return Layers(bands, classes)
 
 
+def _filled(first: Layers, other: Layers) -> Layers:
+    """The first, and the other where the first has nothing."""
+    free = first.classes == PixelClass.NODATA
+    bands = {band: np.where(free, other.bands[band], values) for band, values in first.bands.items()}
+    return Layers(bands, np.where(free, other.classes, first.classes))
+
+
 @dataclass(frozen=True)
 class _Copy:
-    """Takes the cells of a window of the file to where they lie on the grid."""
+    """Takes the cells of a window of the file to where they lie on the grid; `rows` and `columns` give their order."""
 
     window: Window
     row: int
     column: int
     grid: Grid
+    rows: slice
+    columns: slice
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
         """The same values, 0 around."""
+        values = values[self.rows, self.columns]
         there = np.zeros((self.grid.height, self.grid.width), values.dtype)
         there[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
         return there
@@ -155,8 +189,16 @@ def _copy(header: Header, grid: Grid) -> _Copy | None:
     column, row = round(column), round(row)
     left, top = max(0, column), max(0, row)
     right, bottom = min(grid.width, column + own.width), min(grid.height, row + own.height)
-    window = Window(left - column, top - row, max(0, right - left), max(0, bottom - top))
-    return _Copy(window, top, left, grid)
+    width, height = max(0, right - left), max(0, bottom - top)
+    mirrored, south_up = header.transform.a < 0, header.transform.e > 0
+    window = Window(
+        own.width - (left - column) - width if mirrored else left - column,
+        own.height - (top - row) - height if south_up else top - row,
+        width,
+        height,
+    )
+    forwards, backwards = slice(None), slice(None, None, -1)
+    return _Copy(window, top, left, grid, backwards if south_up else forwards, backwards if mirrored else forwards)
 
 
 def _warp(header: Header, grid: Grid) -> _Warp:

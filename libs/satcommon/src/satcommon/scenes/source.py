@@ -122,7 +122,7 @@ class SceneSource(Protocol):
 
 def solar_day(sensed_at: datetime, bounds: Bounds) -> date:
     """The solar day at the centre of a rectangle: the date of (UTC + longitude / 15 h)."""
-    return (sensed_at + timedelta(hours=(bounds.west + bounds.east) / 2 / 15)).date()
+    return (sensed_at + timedelta(hours=bounds.centre[0] / 15)).date()
 
 
 def open_source(settings: Settings) -> SceneSource:
