@@ -284,8 +284,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small world, to see that everything still runs")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", help="names of worlds")
-    parser.add_argument("--who", nargs="*", help="who is measured, of those that a world has")
+    parser.add_argument("--only", nargs="*", choices=sorted(QUICK | FULL), help="names of worlds")
+    parser.add_argument("--who", nargs="*", choices=sorted(WORK), help="who is measured, of those that a world has")
     parser.add_argument("--one", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -311,14 +311,14 @@ def main() -> None:
                 slow = who in {"rasterstats", "plain loop"} or (who in _EXACT and case.fields > _FEW)
                 repeats = 1 if slow else options.repeats
                 found[who] = _run("--one", who, str(folder), "--repeats", str(repeats))
-                base = found[
-                    "in memory: ours" if who.startswith("in memory") and "in memory: ours" in found else "ours"
-                ]
-                _print_row(name, who, found[who], base)
-            split.append(_split(name, found))
-    print("\n| world | " + " | ".join(PARTS) + " | of the decode limit |")
-    print("|---" * (len(PARTS) + 2) + "|")
-    print("\n".join(split))
+                base = "in memory: ours" if who.startswith("in memory") and "in memory: ours" in found else "ours"
+                _print_row(name, who, found[who], found.get(base))
+            if "ours" in found:
+                split.append(_split(name, found))
+    if split:
+        print("\n| world | " + " | ".join(PARTS) + " | of the decode limit |")
+        print("|---" * (len(PARTS) + 2) + "|")
+        print("\n".join(split))
     print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
     return None
 
@@ -327,14 +327,15 @@ _FEW = 1000  # fields on which a slow peer is measured more than once
 PARTS = ("ledger", "coverage", "read and gather", "statistics", "state", "rows", "write")
 
 
-def _print_row(name: str, who: str, found: dict[str, Any], base: dict[str, Any]) -> None:
+def _print_row(name: str, who: str, found: dict[str, Any], base: dict[str, Any] | None) -> None:
+    """A row of figures; without ratios where ours were not measured."""
     told = [name, who]
     for kind in ("seconds", "processor"):
         median = statistics.median(found[kind])
         told.append(f"{median:.2f}")
         if kind == "seconds":
             told.append(f"{min(found[kind]):.2f} to {max(found[kind]):.2f}")
-        told.append(f"{median / statistics.median(base[kind]):.2f}")
+        told.append(f"{median / statistics.median(base[kind]):.2f}" if base else "")
     print(f"| {' | '.join(told)} | {found['peak']:.0f} |", flush=True)
 
 
@@ -351,9 +352,10 @@ def _split(name: str, found: dict[str, Any]) -> str:
         assert worst < 1e-9, f"means differ from exactextract's by {worst}"
         print(f"| {name} | means of 1,000 fields differ from exactextract's by at most | {worst:.1e} | | | | | |")
     whole = sum(ours["parts"].values())
-    limit = statistics.median(found["decode, all threads"]["seconds"]) / ours["parts"]["read and gather"]
+    decoding = found.get("decode, all threads")
+    limit = f"{statistics.median(decoding['seconds']) / ours['parts']['read and gather']:.0%}" if decoding else ""
     shares = " | ".join(f"{ours['parts'].get(part, 0) / whole:.0%}" for part in PARTS)
-    return f"| {name} | {shares} | {limit:.0%} |"
+    return f"| {name} | {shares} | {limit} |"
 
 
 def _run(*options: str) -> dict[str, Any]:
