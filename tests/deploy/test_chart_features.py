@@ -24,7 +24,8 @@ from tests.deploy.charts import (
     pod_templates,
 )
 
-BUCKET = {"volume": {"enabled": False}, "settings": {"SATFIELDS_STORE": "s3://bucket/prefix"}}
+FOLDER = {"SATFIELDS_SCENE_SOURCE": "folder", "SATFIELDS_SCENE_FOLDER": "/var/lib/satfields/scenes"}
+BUCKET = {"volume": {"enabled": False}, "settings": {**FOLDER, "SATFIELDS_STORE": "s3://bucket/prefix"}}
 EXTRAS: Manifest = {
     "databaseCA": {"configMap": "authority", "key": "root.pem"},
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "proxy"}],
@@ -76,7 +77,7 @@ def option(container: Manifest, name: str) -> str:
 
 
 def test_postgresql_in_the_cluster_is_a_choice() -> None:
-    inside, outside = platform("minikube"), platform("minikube", {"postgresql": {"enabled": False}})
+    inside, outside = platform("minikube"), platform("minikube", {"postgresql": {"enabled": False}, "settings": FOLDER})
     made = {(one["kind"], one["metadata"]["name"]) for one in inside}
     gone = made - {(one["kind"], one["metadata"]["name"]) for one in outside}
 

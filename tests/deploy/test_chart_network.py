@@ -12,10 +12,10 @@ from itertools import permutations
 import pytest
 
 from tests.deploy.charts import LOCATIONS, Manifest, location, of_kind, platform, pod_templates
-from tests.deploy.test_chart_features import BUCKET
+from tests.deploy.test_chart_features import BUCKET, FOLDER
 
 TESTED = {22, 53, 80, 443, 3000, 4000, 5432, 6443, 8080, 9000}
-OUTSIDE_DATABASE = {"postgresql": {"enabled": False}}
+OUTSIDE_DATABASE = {"postgresql": {"enabled": False}, "settings": FOLDER}
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def test_nobody_outside_reaches_in() -> None:
     assert {name: edges(policies, None, pod) for name, pod in pods.items() if edges(policies, None, pod)} == {}
 
 
-@pytest.mark.parametrize("values", [{}, BUCKET, OUTSIDE_DATABASE, BUCKET | OUTSIDE_DATABASE])
+@pytest.mark.parametrize("values", [{}, BUCKET, OUTSIDE_DATABASE, OUTSIDE_DATABASE | BUCKET])
 def test_what_is_outside_is_reached_by_port(values: Manifest) -> None:
     policies, pods = cluster(values)
     dns, api = {53}, {443, 6443}
@@ -222,6 +222,6 @@ def test_the_ui_is_reached_by_whom_the_values_name() -> None:
 
 def test_ports_of_services_outside_are_values() -> None:
     ports = {"databasePort": 9000, "objectStorePort": 8080}
-    policies, pods = cluster({**BUCKET, **OUTSIDE_DATABASE, "networkPolicy": ports})
+    policies, pods = cluster({**OUTSIDE_DATABASE, **BUCKET, "networkPolicy": ports})
 
     assert edges(policies, pods["run"], None) == {53, 8080, 9000}
