@@ -36,7 +36,7 @@ def test_a_region_without_a_closed_day_tells_what_it_waits_for(system: Engine, s
     assert (found["watermark"], found["lag_days"], found["expected_fields"]) == (None, 4, 0)
     assert found["never_asked"] == [str(date(2025, 6, day)) for day in (1, 2, 3, 4)]
     assert (found["us_late"], found["source_late"]) == ([], [])
-    assert "the source was never asked for 4 days: 2025-06-01..2025-06-04; is ingest running?" in said.stderr
+    assert "the source was never asked for 4 days: 2025-06-01 to 2025-06-04; is ingest running?" in said.stderr
     assert "has no closed day yet" in satctl("export", "S", "--output", "-", code=2).stderr
     assert json.loads(satctl("audit", "--json").stdout)["clean"] is True
 
@@ -66,7 +66,7 @@ def test_the_status_tells_the_source_late_from_us_late(
     assert found["us_late"] == ["2025-06-03", "2025-06-04"]
     (missed,) = found["backlog"]
     assert (missed["cause"], missed["field_days"], missed["waiting_for_scene"]) == ("late_scene", 2, 2)
-    assert "2 days: 2025-06-01..2025-06-02" in satctl("status").stdout
+    assert "2 days: 2025-06-01 to 2025-06-02" in satctl("status").stdout
 
 
 def test_the_status_lists_the_last_closed_days_and_the_backlog(closed: Environment, satctl: Satctl) -> None:

@@ -16,7 +16,7 @@ from satctl import graphql
 from satctl.dagster import url_option
 from satctl.opening import opened
 from satctl.output import counted, print_json, print_table, progress, say
-from satctl.parameters import DAY, json_option
+from satctl.parameters import DAY, json_option, wide_option
 from satctl.status import region_option, regions_of
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @region_option
+@wide_option
 @json_option
-def plan(names: tuple[str, ...], as_json: bool) -> None:
+def plan(names: tuple[str, ...], wide: bool, as_json: bool) -> None:
     """Show what draining the backlog costs; nothing is changed.
 
     Steps and days are at most: a replay ends early where the state is the published one again.
@@ -44,10 +45,10 @@ def plan(names: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    _print(found)
+    _print(found, wide=wide)
 
 
-def _print(found: Sequence[Plan]) -> None:
+def _print(found: Sequence[Plan], *, wide: bool) -> None:
     columns = ("region", "to redo", "waiting", "to withdraw", "fields", "first day", "last day", "steps", "scenes")
     print_table(
         (*columns, "days rewritten", "steps of the whole region"),
@@ -67,6 +68,8 @@ def _print(found: Sequence[Plan]) -> None:
             )
             for p in found
         ],
+        spare=("steps of the whole region", "scenes", "fields", "days rewritten", "steps"),
+        wide=wide,
     )
 
 
@@ -106,7 +109,7 @@ def reprocess(
             planned = plan_region(connection, found.bbox_id, env.deadlines, now)
         if first and last and last < first:
             raise InputError(f"--to {last} is before --from {first}")
-        _print([planned])
+        _print([planned], wide=False)
         if dry_run:
             return
         with writing(env.engine) as connection:

@@ -18,7 +18,7 @@ from satctl import graphql
 from satctl.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output import print_json, print_table, progress, say, warn
-from satctl.parameters import DAY, json_option
+from satctl.parameters import DAY, json_option, wide_option
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -110,9 +110,10 @@ def runs() -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The newest so many.")
 @click.option("--status", "statuses", type=click.Choice(STATUSES, case_sensitive=False), multiple=True)
 @url_option
+@wide_option
 @json_option
-def list_runs(limit: int, statuses: tuple[str, ...], url: str, as_json: bool) -> None:
-    """List the latest runs.
+def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_json: bool) -> None:
+    """List the latest runs, each by the first part of its id, as Dagster's pages do.
 
     \b
     Examples:
@@ -127,21 +128,23 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, as_json: bool) ->
     if not found:
         say("there are no such runs")
         return
-    columns = ("run", "job", "location", "partition", "status", "created", "seconds")
+    columns = ("run", "job", "location", "partition", "status", "created, UTC", "seconds")
     print_table(
         columns,
         [
             (
-                run.run_id,
+                run.run_id if wide else run.run_id[:8],
                 run.job,
                 run.location,
                 run.tags.get("dagster/partition"),
                 run.status,
-                f"{run.created_at:%Y-%m-%d %H:%M:%S} UTC" if run.created_at else None,
+                f"{run.created_at:%Y-%m-%d %H:%M:%S}" if run.created_at else None,
                 run.seconds,
             )
             for run in found
         ],
+        spare=("location", "seconds"),
+        wide=wide,
     )
 
 

@@ -13,7 +13,7 @@ from satctl.field_registration import add, import_
 from satctl.field_revision import activate, deactivate, plant, revise
 from satctl.opening import opened
 from satctl.output import print_facts, print_json, print_table, say, warn
-from satctl.parameters import json_option
+from satctl.parameters import json_option, wide_option
 
 
 @click.group()
@@ -27,8 +27,9 @@ for _command in (import_, add, revise, plant, activate, deactivate, plot):
 
 @fields.command(name="list")
 @click.option("--region", help="Only fields in this region.")
+@wide_option
 @json_option
-def list_(region: str | None, as_json: bool) -> None:
+def list_(region: str | None, wide: bool, as_json: bool) -> None:
     """List the fields.
 
     \b
@@ -61,13 +62,16 @@ def list_(region: str | None, as_json: bool) -> None:
             )
             for f in found
         ],
+        spare=("also in", "crop", "active", "until", "name"),
+        wide=wide,
     )
 
 
 @fields.command()
 @click.argument("external_id")
+@wide_option
 @json_option
-def show(external_id: str, as_json: bool) -> None:
+def show(external_id: str, wide: bool, as_json: bool) -> None:
     """Show a field: seasons, regions, days.
 
     \b
@@ -80,10 +84,10 @@ def show(external_id: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        _print(found, wide=wide)
 
 
-def _print(found: FieldFacts) -> None:
+def _print(found: FieldFacts, *, wide: bool) -> None:
     print_facts(
         [
             ("field", found.external_id),
@@ -124,4 +128,6 @@ def _print(found: FieldFacts) -> None:
             for r in found.regions
         ],
         "regions",
+        spare=("of the field", "overlap, ha"),
+        wide=wide,
     )

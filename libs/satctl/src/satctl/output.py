@@ -80,7 +80,7 @@ def print_table(
         if _width(columns, rows, kept) <= _room():
             break
         kept.remove(columns.index(name))
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
     widths = _widths(columns, rows, kept)
     for i, width in zip(kept, widths, strict=True):
         kinds = {type(row[i]) for row in rows} - {type(None)}
@@ -88,17 +88,23 @@ def print_table(
         table.add_column(columns[i], justify="right" if numbers else "left", overflow="fold", width=width)
     for row in rows:
         table.add_row(*(_cell(row[i]) for i in kept))
-    console(max(_room(), sum(widths) + _GAP * len(widths))).print(table)
+    console(max(_room(), _total(widths))).print(table)
     if len(kept) < len(columns):
         click.echo(f"left out: {', '.join(n for i, n in enumerate(columns) if i not in kept)}; see --wide", err=True)
 
 
 _GAP = 2  # blanks between two columns
+_LONGEST_WORD = 36  # columns of a word that is never broken: a run's id; an address may be longer
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> int:
-    """The least width of a table that breaks no word."""
-    return sum(_longest_word([columns[i], *(_cell(row[i]) for row in rows)]) + _GAP for i in kept) - _GAP
+    """The least width of a table that breaks no word, unless it is a very long one."""
+    return _total([_longest_word([columns[i], *(_cell(row[i]) for row in rows)]) for i in kept])
+
+
+def _total(widths: Sequence[int]) -> int:
+    """The width of a table of such columns."""
+    return sum(widths) + _GAP * (len(widths) - 1) + 2
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> list[int]:
@@ -106,7 +112,7 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequenc
     cells = [[_cell(row[i]) for row in rows] for i in kept]
     least = [_longest_word([columns[i], *texts]) for i, texts in zip(kept, cells, strict=True)]
     widths = [max([narrow, *map(cell_len, texts)]) for narrow, texts in zip(least, cells, strict=True)]
-    while sum(widths) + _GAP * (len(widths) - 1) > _room():
+    while _total(widths) > _room():
         spare = [i for i, width in enumerate(widths) if width > least[i]]
         if not spare:
             break
@@ -115,7 +121,7 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequenc
 
 
 def _longest_word(texts: Iterable[str]) -> int:
-    return max((cell_len(word) for text in texts for word in text.split()), default=1)
+    return min(max((cell_len(word) for text in texts for word in text.split()), default=1), _LONGEST_WORD)
 
 
 def _room() -> int:

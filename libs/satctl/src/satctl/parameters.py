@@ -35,4 +35,5 @@ DAY = Day()
 FILE = click.Path(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
+wide_option = click.option("--wide", is_flag=True, help="Every column, however narrow the terminal is.")
 layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile of a zip, that has several.")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, select
 from satctl.grids import described, edges
 from satctl.opening import opened
 from satctl.output import print_facts, print_json, print_table, say
-from satctl.parameters import json_option
+from satctl.parameters import json_option, wide_option
 from satctl.region_registration import add, seed
 from satctl.region_revision import algorithms, monitor, pin
 from satctl.region_upkeep import remove, rename, source
@@ -32,8 +32,9 @@ for _command in (seed, add, monitor, pin, algorithms, source, rename, remove):
 
 
 @regions.command(name="list")
+@wide_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(wide: bool, as_json: bool) -> None:
     """List the regions.
 
     \b
@@ -65,6 +66,8 @@ def list_(as_json: bool) -> None:
             )
             for r in found
         ],
+        spare=("cells", "west south east north", "active"),
+        wide=wide,
     )
 
 

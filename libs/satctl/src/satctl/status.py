@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from satctl.opening import opened
 from satctl.output import age, counted, print_json, print_table, progress, say, warn
-from satctl.parameters import json_option
+from satctl.parameters import json_option, wide_option
 
 if TYPE_CHECKING:
     from satcommon.audit import Report
@@ -32,12 +32,13 @@ def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tup
 @click.command()
 @region_option
 @click.option("--days", type=click.IntRange(min=0), default=5, show_default=True, help="Closed days to list.")
+@wide_option
 @json_option
-def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
+def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None:
     """Show what is closed, missed and waited for.
 
     "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
-    are not.
+    are not. Deadlines are those of this process's settings; the daemon's and the runs' may be others.
 
     \b
     Examples:
@@ -51,15 +52,20 @@ def status(names: tuple[str, ...], days: int, as_json: bool) -> None:
     with opened() as env, reading(env.engine) as connection:
         found = [standing(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)]
     if as_json:
-        print_json({"at": now, "regions": found})
+        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": found})
         return
     if not found:
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
-    _print(found, now)
+    _print(found, now, wide=wide)
+    waits = env.deadlines
+    say(
+        f"deadlines by this process's settings: {waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
+        f"late scenes for {counted(waits.lateness_days, 'day')} (SATFIELDS_LATENESS_DAYS)"
+    )
 
 
-def _print(found: Sequence[Standing], now: datetime) -> None:
+def _print(found: Sequence[Standing], now: datetime, *, wide: bool) -> None:
     columns = (
         "region",
         "active",
@@ -89,6 +95,8 @@ def _print(found: Sequence[Standing], now: datetime) -> None:
             )
             for s in found
         ],
+        spare=("monitored", "to withdraw", "active", "next deadline", "fields"),
+        wide=wide,
     )
     if any(s.backlog for s in found):
         print_table(
@@ -108,6 +116,8 @@ def _print(found: Sequence[Standing], now: datetime) -> None:
                 for one in s.backlog
             ],
             "missed",
+            spare=("last day", "first day"),
+            wide=wide,
         )
     if any(s.closed_days for s in found):
         print_table(
@@ -118,6 +128,8 @@ def _print(found: Sequence[Standing], now: datetime) -> None:
                 for d in s.closed_days
             ],
             "last closed days",
+            spare=("due",),
+            wide=wide,
         )
     for s in found:
         if s.active and s.never_asked:
@@ -135,7 +147,7 @@ def _days(days: Sequence[date]) -> str | None:
     if not days:
         return None
     first, last = min(days), max(days)
-    return f"{counted(len(days), 'day')}: {first}" if len(days) == 1 else f"{len(days):,} days: {first}..{last}"
+    return f"{counted(len(days), 'day')}: {first}" if len(days) == 1 else f"{len(days):,} days: {first} to {last}"
 
 
 def _moment(at: datetime, now: datetime) -> str:
@@ -146,8 +158,9 @@ def _moment(at: datetime, now: datetime) -> str:
 @region_option
 @click.option("--deep", is_flag=True, help="Recompute every state from the stored observations, too.")
 @click.option("--repair", "repairs", is_flag=True, help="Open what is lost as missed, for the next replay.")
+@wide_option
 @json_option
-def audit(names: tuple[str, ...], deep: bool, repairs: bool, as_json: bool) -> None:
+def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json: bool) -> None:
     """Check that no field-day is lost.
 
     Of each closed day, the fields that the registry expects must have a row with current inputs in the published
@@ -187,12 +200,12 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, as_json: bool) -> N
     if as_json:
         print_json({"clean": clean, "regions": [report.summary() for report in found]})
     else:
-        _print_audit(found)
+        _print_audit(found, wide=wide)
     if not clean:
         raise click.exceptions.Exit(1)
 
 
-def _print_audit(found: Sequence[Report]) -> None:
+def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
     if not found:
         say("there are no regions, so there is nothing to audit")
         return
@@ -223,6 +236,8 @@ def _print_audit(found: Sequence[Report]) -> None:
             )
             for r in found
         ],
+        spare=("states redone", "to withdraw", "first day"),
+        wide=wide,
     )
     for report in found:
         if report.days_never_asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from satctl.field_day import field_day
 from satctl.opening import opened
 from satctl.output import command, moment, print_facts, print_json, print_table, say
 from satctl.parameters import DAY, json_option
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @click.command()
@@ -59,7 +62,12 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
     for title in ("misses", "attempts", "scenes", "revisions", "seasons"):
         if told[title]:
             names = [name.replace("_", " ") for name in told[title][0]]
-            print_table(names, [list(one.values()) for one in told[title]], title)
+            print_table(names, [[_short(value) for value in one.values()] for one in told[title]], title)
+
+
+def _short(value: Any) -> Any:
+    """A digest by its beginning, which is enough to tell it from others."""
+    return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
 def _home(connection: Connection, field: Row[tuple[Field]], day: date) -> str:
