@@ -33,7 +33,7 @@ from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
 from satcommon.scenes.arrival import ask, register
 from satcommon.scenes.layers import REFLECTIVE, Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from satctl.migrations import upgrade
 from sqlalchemy import Engine, insert
 
@@ -170,6 +170,8 @@ class Noisy:
     def due(self, _place: Place, day: date) -> Due:
         """Every n-th day."""
         return Due.NOT_DUE if (day - FIRST).days % self.every else Due.DUE
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, _now: datetime) -> Listing:
         """One item a due day."""

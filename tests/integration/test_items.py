@@ -23,7 +23,7 @@ from satcommon.processing import Processor
 from satcommon.replay import replay
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.layers import Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from shapely.geometry import box
 from sqlalchemy import Engine
 
@@ -56,6 +56,8 @@ class Tiles:
 
     def due(self, place: Place, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
         return Due.DUE
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
         return Listing({DAY: list(self.items)})

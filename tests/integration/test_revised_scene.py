@@ -21,7 +21,7 @@ from satcommon.replay import replay
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.layers import Layers, PixelClass
 from satcommon.scenes.simulated import SimulatedSource
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from shapely.geometry import box
 from sqlalchemy import Engine
 
@@ -48,6 +48,8 @@ class ClearSkies:
 
     def due(self, place: Place, on: date) -> Due:
         return self.satellite.due(place, on)
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         found = self.satellite.list(place, first, last, now).acquisitions

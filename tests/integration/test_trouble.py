@@ -22,7 +22,7 @@ from satcommon.replay import replay
 from satcommon.scenes.arrival import ask, news
 from satcommon.scenes.layers import Layers
 from satcommon.scenes.simulated import SimulatedSource
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from shapely.geometry import box
 from sqlalchemy import Engine, update
 
@@ -51,6 +51,8 @@ class Deliveries:
 
     def due(self, place: Place, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
         return Due.DUE
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
         found = {on: list(items) for on, items in self.items.items() if first <= on <= last}

@@ -28,7 +28,7 @@ from satcommon.objects import ObjectStore
 from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, SceneInput, Subject, Work, observe
 from satcommon.scenes import cog
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from satcommon.scenes.unite import unite
 
 FIRST_DAY = date(2026, 4, 1)
@@ -184,6 +184,8 @@ class Satellite:
 
     def due(self, place: Place, day: date) -> Due:
         return self.calendar.get((place.name, day), Due.DUE)
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # likewise
         days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]

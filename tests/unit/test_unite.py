@@ -13,7 +13,7 @@ from satcommon.errors import SceneError
 from satcommon.grid import Bounds, Grid
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
 from satcommon.scenes.product import Level, Tier
-from satcommon.scenes.source import Acquisition, Due, Listing, Place
+from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from satcommon.scenes.unite import Scene, unite
 
 SIZE = 4
@@ -45,6 +45,8 @@ class Shelf:
 
     def due(self, place: Place, day: date) -> Due:
         return Due.UNKNOWN
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         return Listing({})

@@ -45,13 +45,20 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, HISTORY_JOB, REPLAY_JOB = (
     "replay_backlog",
 )
 HISTORY_OP = "fill_history"
+RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 PRIORITY_TAG = "dagster/priority"
 BACKGROUND_TAG = "satfields/background"  # of histories and replays; the instance leaves a slot to the others
-PRIORITIES = {"ingest": "2", "realtime": "2", "history": "1", "replay": "0"}  # realtime never waits behind a replay
+PRIORITIES = {
+    "ingest": "2",
+    "realtime": "2",
+    "history": "1",
+    "rescan": "1",
+    "replay": "0",
+}  # realtime never waits behind a replay
 
 ASKED_A_TICK = 100  # runs that a tick asks for at most: submitting 200 takes Dagster 20 s
 UNDER_WAY = 500  # works of a sensor that wait or run at most; the rest waits in the ledger, where it costs nothing
@@ -85,9 +92,15 @@ def history_config(region: str, until: date) -> dict[str, Any]:
     return {"ops": {HISTORY_OP: {"config": {"region": region, "until": until.isoformat()}}}}
 
 
+def rescan_config(region: str, first: date, last: date, *, only_never_asked: bool = False) -> dict[str, Any]:
+    """The run configuration of the job that asks the source anew for a region's days of a span."""
+    config = {"region": region, "first": first.isoformat(), "last": last.isoformat()}
+    return {"ops": {RESCAN_OP: {"config": config | {"only_never_asked": only_never_asked}}}}
+
+
 def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
-    background = {BACKGROUND_TAG: "yes"} if kind in ("history", "replay") else {}
+    background = {BACKGROUND_TAG: "yes"} if kind in ("history", "rescan", "replay") else {}
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 

@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         36.0, gt=0, description="hours after solar noon at which a day closes without its scene"
     )
     lateness_days: int = Field(30, ge=0, description="days after its end for which a due scene is waited for")
+    rescan_days: int = Field(
+        7, ge=1, description="days after which the source is asked anew for days that are older than that"
+    )
     partitions_start: date = Field(date(2025, 1, 1), description="first day of Dagster's window of partitions")
     sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")

@@ -13,6 +13,7 @@ COMMANDS = {
     "db": ("satctl.db", "Migrate and check the database."),
     "regions": ("satctl.regions", "Register and show regions."),
     "fields": ("satctl.fields", "Register, revise and show fields."),
+    "scenes": ("satctl.scenes", "Ask the source of imagery anew."),
     "status": ("satctl.status", "Show what is closed, missed and waited for."),
     "audit": ("satctl.status", "Check that no field-day is lost."),
     "plan": ("satctl.backlog", "Show what draining the backlog costs."),

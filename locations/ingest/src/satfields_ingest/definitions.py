@@ -4,16 +4,18 @@ from dagster import Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FETCH_JOB, REGISTRY_JOB
 
 from satfields_ingest.assets import field_registry, scenes
+from satfields_ingest.jobs import rescan_scenes
 from satfields_ingest.schedules import daily_scenes
-from satfields_ingest.sensors import due_scenes, registry_changed
+from satfields_ingest.sensors import due_scenes, older_days, registry_changed
 
 defs = Definitions(
     assets=[scenes, field_registry],
     jobs=[
         define_asset_job(FETCH_JOB, [scenes], description="Fetch a region's scene of a day"),
         define_asset_job(REGISTRY_JOB, [field_registry], description="Publish the registry of regions and fields"),
+        rescan_scenes,
     ],
-    sensors=[registry_changed, due_scenes],
+    sensors=[registry_changed, due_scenes, older_days],
     schedules=[daily_scenes],
     executor=in_process_executor,
 )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from dagster import (
     AddDynamicPartitionsRequest,
     DefaultSensorStatus,
+    RunRequest,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     sensor,
 )
-from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, fail_stale_runs, requests
+from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, RESCAN_JOB, fail_stale_runs, requests
 from satcommon.settings import settings
 
-from satfields_ingest.work import registry_to_publish, scenes_to_ask_for
+from satfields_ingest.work import older_days_to_ask_for, registry_to_publish, scenes_to_ask_for
 
 LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in ten minutes of ticks
 
@@ -67,3 +69,16 @@ def due_scenes(context: SensorEvaluationContext) -> SensorResult:
         context.log.warning("region %s could not be compared with the source: %s", region, trouble)
     runs = list(requests(context.instance, look.works, now, environment().engine))
     return SensorResult(run_requests=runs, cursor=look.last)
+
+
+@sensor(
+    job_name=RESCAN_JOB,
+    minimum_interval_seconds=2 * settings().sensor_seconds,
+    default_status=DefaultSensorStatus.RUNNING,
+)
+def older_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+    """Ask for closed days that were never asked for, however old, and seldom for all others before the lateness."""
+    from satcommon.environment import environment
+
+    now = datetime.now(UTC)
+    yield from requests(context.instance, older_days_to_ask_for(now), now, environment().engine)

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from satcommon.contract import FIELD_REGISTRY, Work, in_turn, in_window, lane, partition
+from satcommon.contract import FIELD_REGISTRY, Work, in_turn, in_window, lane, partition, rescan_config
 from satcommon.environment import environment
 from satcommon.expected import ONE_DAY
 
@@ -40,7 +40,8 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     The ledger tells the first, for all regions in one query. For news the source is asked, which costs: `looks` regions
     are, going on after the one of the last tick.
 
-    Only days of the allowed lateness, and of regions that have their Dagster partition; older ones are history's.
+    Only days of the allowed lateness, and of regions that have their Dagster partition; for older ones see
+    `older_days_to_ask_for`.
 
     Raises:
         SatfieldsError: what the source says of each region that was looked at, or that it is none's own; where it
@@ -94,6 +95,34 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     todo = {region.name: works for region in active if (works := works_of(region))}
     turns = in_turn(dict(sorted(todo.items(), key=lambda one: str(one[1][0].partition_key))))
     return Look(turns, turn[-1].name if turn else after, refused | troubles)
+
+
+def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
+    """Days that `scenes_to_ask_for` leaves out, a run for each region, which asks for days without partitions, too.
+
+    First those that closed and were never asked for, the oldest before others; then all older days of the regions that
+    were not looked at for `SATFIELDS_RESCAN_DAYS`.
+    """
+    from satcommon.db import answers
+    from satcommon.db.engine import reading
+    from satcommon.scenes.asking import last_older_day
+
+    env = environment()
+    older = last_older_day(now, env.settings.lateness_days)
+    # Days before Dagster's window have no partition to be fetched by, however recent they are.
+    without_partition = max(older, env.settings.partitions_start - ONE_DAY)
+    with reading(env.engine) as connection:
+        unasked = answers.never_asked(connection)
+        due = answers.rescans_due(connection, now - timedelta(days=env.settings.rescan_days), older)
+    for days in unasked:
+        if days.first <= without_partition:
+            last = min(days.last, without_partition)
+            config = rescan_config(days.region, days.first, last, only_never_asked=True)
+            yield Work(f"never asked:{days.region}:{days.first}:{last}", lane("rescan", days.region), config=config)
+    for region in due:
+        name = f"rescan:{region.name}:{region.rescanned_at or region.created_at}"
+        config = rescan_config(region.name, region.monitored_from, older)
+        yield Work(name, lane("rescan", region.name), config=config)
 
 
 def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:

@@ -5,10 +5,11 @@ A day was never asked for, or it was answered: with a scene, or with none, which
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, select, update
 
 from satcommon.db.ledger import Day
 from satcommon.db.models import Region, RegionDay
@@ -78,3 +79,19 @@ def days_never_asked(connection: Connection, region: Row[tuple[Region]], first: 
         .order_by(RegionDay.day)
     )
     return list(connection.execute(statement).scalars())
+
+
+def rescans_due(connection: Connection, since: datetime, last: date) -> Sequence[Row[tuple[Region]]]:
+    """The active regions with monitored days up to `last` that were not all asked for anew since then, oldest first."""
+    looked_at = func.coalesce(Region.rescanned_at, Region.created_at)
+    statement = (
+        select(*Region.__table__.columns)
+        .where(Region.active, Region.monitored_from <= last, looked_at < since)
+        .order_by(looked_at, Region.name)
+    )
+    return connection.execute(statement).all()
+
+
+def note_rescan(connection: Connection, bbox_id: int, at: datetime) -> None:
+    """Note that a region's source was asked anew for all days before the allowed lateness."""
+    connection.execute(update(Region).where(Region.bbox_id == bbox_id).values(rescanned_at=at))

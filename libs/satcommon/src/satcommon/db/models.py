@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.scenes.source import Due
 
-SCHEMA_REVISION = "0005"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0006"  # the Alembic revision that this code was written for; a test holds it to the newest one
 
 
 class Cause(StrEnum):
@@ -149,6 +149,7 @@ class Region(Base):
     grid: Mapped[str] = mapped_column(Text)
     scene_source: Mapped[str | None] = mapped_column(Text)  # identity of the source that it belongs to; None: unknown
     algorithm_version: Mapped[str] = mapped_column(String(32))
+    rescanned_at: Mapped[datetime | None]  # when its source was last asked anew for all days before the lateness
 
 
 class Field(Base):

@@ -175,12 +175,25 @@ def _known(connection: Connection, bbox_id: int, day: date) -> tuple[str | None,
 def news(
     engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
 ) -> dict[date, str]:
-    """The days of a span for which the source lists something else than it was last answered with, and its name."""
+    """The days of a span for which the source says something else than the ledger has, and a name of what it says.
+
+    Those are the days that were never asked for, that have other acquisitions, or of which the calendar says otherwise.
+    """
     listing = source.list(where, first, last, now)
+    calendar = source.calendar(where, first, last)
     with reading(engine) as connection:
         days = ledger.region_days(connection, bbox_id, first, last)
-    named = {day: _name(items) for day, items in listing.acquisitions.items() if items}
-    return {day: name[:12] for day, name in named.items() if day not in days or days[day].listing != name}
+    found: dict[date, str] = {}
+    for day, due in calendar.items():
+        known, items = days.get(day), listing.acquisitions.get(day)
+        name = _name(items) if items else None
+        if known is None or known.answered_at is None:
+            found[day] = name[:12] if name else "answer"
+        elif name is not None and known.listing != name:
+            found[day] = name[:12]
+        elif known.due is not due:
+            found[day] = due.value
+    return found
 
 
 def _name(acquisitions: Sequence[Acquisition]) -> str:

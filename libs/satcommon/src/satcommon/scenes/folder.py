@@ -117,18 +117,28 @@ class FolderSource:
         if calendar_file:
             self._calendar(calendar_file)
 
-    def due(self, place: Place, day: date) -> Due:  # noqa: ARG002 - one calendar for all places
+    def due(self, place: Place, day: date) -> Due:
         """What the calendar of `satfields.toml` says; unknown without one.
 
         Raises:
             SettingError: `satfields.toml` or its calendar file is wrong.
         """
+        return self.calendar(place, day, day)[day]
+
+    def calendar(self, place: Place, first: date, last: date) -> dict[date, Due]:  # noqa: ARG002 - one for all places
+        """As `due`, of each day of a span, for one look at the files.
+
+        Raises:
+            SettingError: `satfields.toml` or its calendar file is wrong.
+        """
+        days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
         rules = self._mapping()
         if rules.calendar:
-            return due_days.in_cycle(rules.calendar, day)
+            return {day: due_days.in_cycle(rules.calendar, day) for day in days}
         if rules.calendar_file:
-            return due_days.in_calendar(self._calendar(rules.calendar_file), day)
-        return Due.UNKNOWN
+            calendar = self._calendar(rules.calendar_file)
+            return {day: due_days.in_calendar(calendar, day) for day in days}
+        return dict.fromkeys(days, Due.UNKNOWN)
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         """The files over the place with solar day in first..last; a day without one is left out.

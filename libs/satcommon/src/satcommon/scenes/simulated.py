@@ -25,7 +25,7 @@ from satcommon.scenes.delivered import through_file
 from satcommon.scenes.farmland import Farmland, hide_cloud, number, share
 from satcommon.scenes.layers import NODATA, REFLECTANCE_OFFSET, REFLECTIVE, Layers, PixelClass
 from satcommon.scenes.quirks import TILES, Delivery, Quirk, deliveries
-from satcommon.scenes.source import SIMULATED, Acquisition, Due, Listing, Place, solar_day
+from satcommon.scenes.source import SIMULATED, Acquisition, Due, Listing, Place, calendar_by_day, solar_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,6 +96,8 @@ class SimulatedSource:
         """Due once in a cycle, on a day of it that depends on the region."""
         phase = number(self.seed, "phase", place.name)
         return Due.DUE if (day.toordinal() + phase) % self.cycle_days == 0 else Due.NOT_DUE
+
+    calendar = calendar_by_day
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         """The items of first..last that are published by `now`; a day without one is left out."""

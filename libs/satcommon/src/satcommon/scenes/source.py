@@ -109,6 +109,9 @@ class SceneSource(Protocol):
     def due(self, place: Place, day: date) -> Due:
         """Whether imagery of a place is owed for a solar day."""
 
+    def calendar(self, place: Place, first: date, last: date) -> dict[date, Due]:
+        """As `due`, of each solar day in first..last, for one look at what it rests on."""
+
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
         """The acquisitions that touch the place, published by `now`, with solar day in first..last."""
 
@@ -118,6 +121,12 @@ class SceneSource(Protocol):
         Raises:
             SceneError: where the item can't be read as what it was listed for.
         """
+
+
+def calendar_by_day(source: SceneSource, place: Place, first: date, last: date) -> dict[date, Due]:
+    """The calendar of a source that looks at nothing to tell whether imagery is owed."""
+    days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
+    return {day: source.due(place, day) for day in days}
 
 
 def solar_day(sensed_at: datetime, bounds: Bounds) -> date:

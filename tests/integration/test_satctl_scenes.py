@@ -1,0 +1,38 @@
+import pytest
+from satcommon.db import ledger
+from satcommon.db.engine import reading, writing
+from satcommon.environment import Environment
+from satcommon.reading import days_between
+
+from tests.integration.satctl_world import FIRST, LAST, Satctl
+
+
+def test_a_span_is_asked_for_anew_in_this_process(closed: Environment, satctl: Satctl) -> None:
+    with writing(closed.engine) as connection:
+        for day in days_between(FIRST, LAST):
+            ledger.set_day(connection, 1, day, answered_at=None)
+
+    said = satctl("scenes", "rescan", "S", "--from", str(FIRST), "--to", str(LAST), "--here")
+
+    assert "4 days asked for, of which 4 changed" in said.stdout
+    with reading(closed.engine) as connection:
+        days = ledger.region_days(connection, 1, FIRST, LAST)
+    assert all(day.answered_at is not None for day in days.values())
+    again = satctl("scenes", "rescan", "S", "--from", str(FIRST), "--to", str(LAST), "--here")
+    assert "0 days asked for" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (("2025-06-03", "2025-06-01"), "--to 2025-06-01 is before --from 2025-06-03"),
+        (("2025-06-03", "2100-01-01"), "the day is not over"),
+        (("2024-06-01", "2024-06-30"), "region 'S' is monitored from 2025-06-01"),
+    ],
+)
+def test_an_impossible_span_is_told(closed: Environment, satctl: Satctl, days: tuple[str, str], told: str) -> None:
+    assert closed
+
+    said = satctl("scenes", "rescan", "S", "--from", days[0], "--to", days[1], "--here", code=2)
+
+    assert told in said.stderr
