@@ -202,6 +202,43 @@ def test_files_that_newer_rules_read_otherwise_are_named_by_them(tmp_path: Path)
     assert found == {"zeros": "zeros", "both": "zeros-masks", "none": "", "offset": ""}
 
 
+# Files beside a file
+
+
+@pytest.mark.parametrize("ending", [".msk", ".MSK"])
+def test_a_file_with_a_mask_beside_it_is_refused_until_the_mask_is_within(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a" / NAME)
+    item = only(tmp_path)
+    source = FolderSource(tmp_path)
+    beside = path.with_name(NAME + ending)
+    beside.write_bytes(path.read_bytes())
+
+    told = listed(tmp_path).refused
+
+    assert told.keys() == {f"a/{NAME}"}
+    assert f"a mask in a file beside it, {NAME}{ending}" in told[f"a/{NAME}"]
+    assert "gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES" in told[f"a/{NAME}"]
+    with pytest.raises(SceneError, match="has a mask in a file beside it"):
+        source.read(PLACE, item)
+    assert source.lattice(PLACE.bounds) is None
+    beside.unlink()
+    assert only(tmp_path) == item
+
+
+def test_other_files_beside_a_file_are_kept_from_being_read(tmp_path: Path) -> None:
+    path = write(tmp_path / NAME)
+    before, item = layers_of(tmp_path), only(tmp_path)
+    band = "<PAMRasterBand band='1'><NoDataValue>500</NoDataValue><Offset>0.5</Offset><Scale>2</Scale></PAMRasterBand>"
+    path.with_name(NAME + ".aux.xml").write_text(f"<PAMDataset><SRS>EPSG:3857</SRS>{band}</PAMDataset>")
+    path.with_suffix(".tfw").write_text("1\n0\n0\n-1\n0\n0\n")
+    write(tmp_path / (NAME + ".ovr.tif"), {"red": full(9)}).rename(path.with_name(NAME + ".ovr"))
+
+    after = layers_of(tmp_path)
+
+    assert only(tmp_path) == item
+    assert [band.tobytes() for band in after.bands.values()] == [band.tobytes() for band in before.bands.values()]
+
+
 # Rasters that run the other way, and around the globe
 
 

@@ -19,7 +19,7 @@ from rasterio.io import MemoryFile
 from satcommon import s3
 from satcommon.errors import SceneError, StoreError
 from satcommon.ranges import Ranges
-from satcommon.scenes.files import ITEM, RASTERS, File, changed, check_name, check_size
+from satcommon.scenes.files import File, changed, check_name, check_size, is_ours
 from satcommon.scenes.geotiff import open_geotiff
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class BucketFiles:
             for batch in obstore.list(self._store):
                 for meta in batch:
                     name = meta["path"]
-                    if name.lower().endswith((*RASTERS, ITEM)) and not f"/{name}".count("/."):
+                    if is_ours(name) and not f"/{name}".count("/."):
                         try:
                             check_name(name)
                             found[name] = _file(meta)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 RASTERS = (".tif", ".tiff")
 ITEM = ".json"
+MASKS = (".msk", ".MSK")  # what GDAL calls a mask beside a raster, after the whole of its name
+_MASKS_OF_RASTERS = tuple(raster + MASKS[0] for raster in RASTERS)
 MOST_TEXT_BYTES = 4_000_000  # of a file that is no raster
 
 _LAST_SECOND = 4_102_444_800  # of the year 2099: a file system may hold times that no datetime does
@@ -51,7 +53,7 @@ class Files(Protocol):
     where: str
 
     def scan(self) -> dict[str, File | str]:
-        """GeoTIFFs and JSON files, but for hidden ones, by path, or why one can't be taken.
+        """GeoTIFFs, JSON files and masks (see `is_ours`), but for hidden ones, by path, or why one can't be taken.
 
         Raises:
             SettingError: there is no such place.
@@ -139,7 +141,7 @@ class FolderFiles:
                 name = within + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     pending.append((entry.path, f"{name}/"))
-                elif name.lower().endswith((*RASTERS, ITEM)):
+                elif is_ours(name):
                     try:
                         found[name] = self._file(name, entry.stat, linked=entry.is_symlink())
                     except SceneError as error:
@@ -196,6 +198,11 @@ class FolderFiles:
         check_name(name)
         modified = datetime.fromtimestamp(min(max(found.st_mtime_ns // 10**9, 0), _LAST_SECOND), UTC)
         return File((found.st_mtime_ns, found.st_size), found.st_size, modified)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file counts: a GeoTIFF, a JSON file that may be a STAC item, a mask that GDAL would read beside one."""
+    return name.lower().endswith((*RASTERS, ITEM, *_MASKS_OF_RASTERS))
 
 
 def check_name(name: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from satcommon.errors import SceneError, SettingError
 from satcommon.scenes import due_days, item, mapping
 from satcommon.scenes.claims import Claims
-from satcommon.scenes.files import ITEM, RASTERS, File, Files, open_files
+from satcommon.scenes.files import ITEM, MASKS, RASTERS, File, Files, open_files
 from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.source import FOLDER, Acquisition, Due, Listing, Place, solar_day
@@ -188,7 +188,11 @@ class FolderSource:
             StoreError: the bucket can't be reached.
         """
         name, rules = acquisition.item_id, self._mapping()
-        found: dict[str, File | str] = {one: file for one in (name, _item_of(name)) if (file := self._files.find(one))}
+        found: dict[str, File | str] = {
+            one: file
+            for one in (name, _item_of(name), *(name + mask for mask in MASKS))
+            if (file := self._files.find(one))
+        }
         if name not in found:
             raise SceneError(f"{name}: can't be read: it is gone; list it again")
         claims, header = self._stated(name, found, rules)
@@ -228,6 +232,11 @@ class FolderSource:
         Raises:
             SceneError: it can't be taken.
         """
+        if beside := next((name + mask for mask in MASKS if name + mask in found), None):
+            raise SceneError(
+                f"{name}: has a mask in a file beside it, {PurePosixPath(beside).name}; only a mask within the file is "
+                "read: write it with `gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES`, or remove the mask's file"
+            )
         claims, stated = self._claims(name, found, rules)
         file = _file(found, name)
 
