@@ -168,8 +168,9 @@ $(locations:%=rollback-%): rollback-%: ## rollback-LOCATION: one location back t
 	$(release) rollback --wait --timeout $(WAIT) $* $(REVISION)
 
 .PHONY: seed_k8s
-seed_k8s: ## register the sample regions and fields, by a Job in the cluster
-	k8s/satctl regions seed
+seed_k8s: ## register the sample regions and fields, monitored from three days ago, by a Job in the cluster
+	k8s/satctl regions seed --monitored-from "$$($(PYTHON) -c 'from datetime import datetime as d, timedelta as t, timezone as z; \
+	    print(d.now(z.utc).date() - t(days=3))')"
 
 .PHONY: forward_k8s
 forward_k8s: ## the cluster's UI on http://localhost:3002

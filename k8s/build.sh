@@ -27,6 +27,13 @@ folder() { # of an image's Dockerfile
     return 1
 }
 
+is_minikube() { # whether a context is a profile of minikube's, which may have any name
+    local extension
+    extension=$(kubectl config view --minify --output \
+        'jsonpath={.contexts[*].context.extensions[?(@.extension.provider=="minikube.sigs.k8s.io")].name}' 2> /dev/null)
+    [[ -n $extension ]]
+}
+
 loader() { # the command for the cluster that kubectl talks to
     local context
     context=$(kubectl config current-context 2> /dev/null) || context=
@@ -34,7 +41,7 @@ loader() { # the command for the cluster that kubectl talks to
         minikube) echo minikube image load ;;
         kind-*) echo kind load docker-image --name "${context#kind-}" ;;
         k3d-*) echo k3d image import --cluster "${context#k3d-}" ;;
-        *) echo none ;;
+        *) if is_minikube "$context"; then echo minikube --profile "$context" image load; else echo none; fi ;;
     esac
 }
 

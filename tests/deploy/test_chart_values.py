@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from satcommon.settings import PREFIX, Settings
 
 from tests.deploy.charts import CHARTS, ENVIRONMENTS, LOCATIONS, VALUES, Manifest, location, platform
 
@@ -106,6 +107,13 @@ def test_a_misspelt_name_is_refused_at_every_level(chart: str) -> None:
         assert "mispelt" in refusal.message
 
 
+def test_the_chart_knows_every_setting_and_no_other() -> None:
+    names, aws = schema_of("platform")["properties"]["settings"]["propertyNames"]["anyOf"]
+
+    assert names["enum"] == sorted(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+    assert aws["pattern"].startswith("^AWS_")
+
+
 @each_chart
 def test_a_value_of_another_type_is_refused_everywhere(chart: str) -> None:
     schema, values = schema_of(chart), values_of(chart)
@@ -133,6 +141,7 @@ def test_a_value_of_another_type_is_refused_everywhere(chart: str) -> None:
         ({"locations": ["In gest"]}, "locations"),
         ({"maintenance": {"schedule": "daily"}}, "schedule"),
         ({"settings": {"SATFIELD_STORE": "/x"}}, "SATFIELD_STORE"),
+        ({"settings": {"SATFIELDS_DEADLINE_HOUR": 3}}, "SATFIELDS_DEADLINE_HOUR"),
         ({"settings": {"AWS_SECRET_ACCESS_KEY": "x"}}, "AWS_SECRET_ACCESS_KEY"),
         ({"daemon": {"resources": {"limits": {"memory": "1GB"}}}}, "memory"),
         ({"secrets": {"ledger": ""}}, "ledger"),

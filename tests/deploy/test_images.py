@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LOCATIONS = {"ingest", "realtime", "reprocessing"}
 FOLDERS = ["k8s/platform", "libs/satctl", *(f"locations/{name}" for name in sorted(LOCATIONS))]
+VERSION = 'version = "0.1.0"'
 LABELS = {"title", "description", "licenses"}  # those that change with each build come from k8s/build.sh
 
 every_image = pytest.mark.parametrize("folder", FOLDERS)
@@ -103,7 +104,7 @@ def test_a_location_serves_its_code_unless_told_otherwise(name: str) -> None:
 
 def test_a_tag_stands_for_one_content(tmp_path: Path) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for name in ("k8s/image-tag.sh", "pyproject.toml"):
+    for name in ("k8s/image-tag.sh", "pyproject.toml", ".dockerignore"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
 
@@ -115,9 +116,22 @@ def test_a_tag_stands_for_one_content(tmp_path: Path) -> None:
     run(*git, "add", ".")
     run(*git, "commit", "--quiet", "--message=x")
     tags.append(run("k8s/image-tag.sh"))
-    for name, content in (("new", "1"), ("new", "2"), ("pyproject.toml", 'version = "0.1.0"')):
+    changes = (("libs/new", "1"), ("libs/new", "2"), ("k8s/platform/Dockerfile", "3"), ("pyproject.toml", VERSION))
+    for name, content in changes:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
         tags.append(run("k8s/image-tag.sh"))
+    run(*git, "add", ".")
+    run(*git, "commit", "--quiet", "--message=y")
+    tags.append(run("k8s/image-tag.sh"))
+
+    for commit in (False, True):  # what goes into no image changes none
+        (tmp_path / "k8s/values").mkdir(exist_ok=True)
+        (tmp_path / "k8s/values/mine.yaml").write_text(str(commit))
+        if commit:
+            run(*git, "add", ".")
+            run(*git, "commit", "--quiet", "--message=z")
+        assert run("k8s/image-tag.sh") == tags[-1]
 
     assert len(set(tags)) == len(tags)
     assert all(re.fullmatch(r"0\.1\.0(-[0-9a-f]{10}(-[0-9a-f]{8})?)?", tag) for tag in tags)

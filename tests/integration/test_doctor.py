@@ -132,6 +132,22 @@ def test_a_disk_that_is_nearly_full(
     assert "SATFIELDS_HOME" in said
 
 
+def test_the_disk_of_a_store_that_has_one_of_its_own(
+    system: Engine, examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    usage = shutil.disk_usage("/")
+    free = {False: usage._replace(free=10**11), True: usage._replace(free=0)}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free[Path(path).is_relative_to(volume)])
+
+    found = examine(SATFIELDS_STORE=str(volume / "store"))
+
+    assert found["disk"][0] == "ok"
+    assert found["store disk"][0] == "failed"
+    assert f"0.0 GB free for {volume / 'store'} (SATFIELDS_STORE); make room" in found["store disk"][1]
+
+
 # --- the database --------------------------------------------------------------------------------------------------
 
 

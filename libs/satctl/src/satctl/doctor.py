@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -406,15 +407,20 @@ def _dagster(patient: Patient) -> Iterator[Finding]:
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:
-    home = patient.settings.home
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    said = f"{free / 1e9:,.1f} GB free for {home} (SATFIELDS_HOME)"
-    if free >= LITTLE_DISK:
-        yield Finding("disk", State.OK, said)
-    else:
-        state = State.FAILED if free < NO_DISK else State.WARNING
-        yield Finding("disk", state, f"{said}; make room, run `satctl gc`, or name another folder")
+    home, store = patient.settings.home, patient.settings.store
+    folders = [("disk", "SATFIELDS_HOME", home)]
+    # In a cluster the store is a volume of its own; below the home folder it is that one's disk.
+    if "://" not in store and not Path(store).absolute().is_relative_to(home):
+        folders.append(("store disk", "SATFIELDS_STORE", Path(store).absolute()))
+    for check, name, folder in folders:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        free = shutil.disk_usage(there).free
+        said = f"{free / 1e9:,.1f} GB free for {folder} ({name})"
+        if free >= LITTLE_DISK:
+            yield Finding(check, State.OK, said)
+        else:
+            state = State.FAILED if free < NO_DISK else State.WARNING
+            yield Finding(check, state, f"{said}; make room, run `satctl gc`, or name another folder")
 
 
 @dataclass(frozen=True)
