@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from PIL import Image
 from satcommon.environment import Environment
 from satcommon.processing import Processor
 from satcommon.replay import replay
+from satcommon.season import season_of
 from satctl.field_plot import file_name
 from sqlalchemy import Engine
 
@@ -50,6 +51,15 @@ def test_the_picture_tells_what_is_not_final_yet_and_what_was_recomputed(closed:
     recomputed = drawn()
 
     assert len({as_it_was, not_final, recomputed}) == 3
+
+
+def test_a_season_knows_its_missing_days(closed: Environment, satctl: Satctl) -> None:
+    satctl("fields", "add", "late", "--planted", "2025-06-02", "--wkt", INSIDE)
+
+    late, in_time = (season_of(closed.engine, closed.store(), name) for name in ("late", "=1+1"))
+
+    assert late.missing == [date(2025, 6, day) for day in (2, 3, 4)]
+    assert in_time.missing == []
 
 
 def test_a_picture_overwrites_nothing_unless_told_to(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:

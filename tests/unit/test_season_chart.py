@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from satcommon.season_chart import (
     BACKGROUND,
+    CLOUDY,
     DOT,
     FAINT_DOT,
     FAINT_LINE,
@@ -17,12 +18,15 @@ from satcommon.season_chart import (
     FRAME,
     HEIGHT,
     LINE,
+    MISSING,
     RECOMPUTED,
     SOFT_INK,
+    STRIP,
     WIDTH,
     Colour,
     Dots,
     Line,
+    Unseen,
     season_chart,
 )
 
@@ -119,6 +123,23 @@ def test_each_recomputed_day_has_its_mark_below_the_axis() -> None:
 
     assert len(clusters(marks.any(axis=0), room=1)) == 4
     assert np.flatnonzero(marks.any(axis=1)).min() > HEIGHT / 2
+
+
+def test_cloudy_days_are_told_from_missing_ones_by_their_height_and_not_by_their_colour_alone() -> None:
+    on = days(30)
+    unseen = Unseen(cloudy=[on[3], on[9], on[15]], missing=[on[20], on[25]])
+
+    png = season_chart("A", [line([0.4] * 30)], span=span(30), unseen=unseen, recomputed=[on[9]])
+
+    below = pixels(png)[HEIGHT // 2 : LEGEND, 52:]  # right of the axis and its names
+    recomputed = np.flatnonzero(where(below, RECOMPUTED).any(axis=1))
+    strip = below[: recomputed[0]]
+    heights = {}
+    for name, colour, count in (("cloudy", CLOUDY, 3), ("missing", MISSING, 2)):
+        marks = where(strip[-STRIP:], colour)
+        assert len(clusters(marks.any(axis=0), room=1)) == count
+        heights[name] = marks.any(axis=1).sum()
+    assert heights["cloudy"] < heights["missing"] < STRIP
 
 
 def test_of_lines_that_agree_both_are_seen() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from satcommon.agronomy import NDVI_SCALE
 from satcommon.db import fields, registry
 from satcommon.db.engine import reading
+from satcommon.db.expectations import timelines
 from satcommon.db.models import Attempt, Field, ProcessingType, Region, Season
 from satcommon.errors import InputError
 from satcommon.objects import ObjectStore
@@ -45,6 +46,7 @@ class FieldSeason:
         status: of each row.
         ndvi: mean over the clear cells of each row; None where none of the field was seen clear.
         smoothed: after each day; None before the first clear observation.
+        missing: closed days on which the field is expected, and that have no row.
         final_before: the field's first open miss; None where all is final.
         recomputed: days whose row a replay has written, as far as the attempts on record tell.
     """
@@ -57,6 +59,7 @@ class FieldSeason:
     status: Sequence[Status]
     ndvi: Sequence[float | None]
     smoothed: Sequence[float | None]
+    missing: Sequence[date]
     final_before: date | None
     recomputed: Sequence[date]
 
@@ -103,6 +106,7 @@ def season_of(
         there = field_days(connection, external_id, first, last)
         found = published(connection, there.region, there.first, there.last, there.field)
         replayed = _replayed(connection, there)
+        expected = _expected(connection, there)
     days: list[date] = []
     rows: list[dict[str, Any]] = []
     for day in found.keys:
@@ -119,9 +123,16 @@ def season_of(
         status=status,
         ndvi=[row["ndvi_mean"] if s in _SEEN else None for s, row in zip(status, rows, strict=True)],
         smoothed=[None if (e4 := row["ndvi_smoothed_e4"]) is None else e4 / NDVI_SCALE for row in rows],
+        missing=[day for day in expected if day not in set(days)],
         final_before=found.first_miss.get(external_id),
         recomputed=[day for day in days if day in replayed],
     )
+
+
+def _expected(connection: Connection, there: FieldDays) -> list[date]:
+    line = timelines(connection, there.region.bbox_id, [there.field.field_id])[there.field.field_id]
+    days = range(there.first.toordinal(), there.last.toordinal() + 1)
+    return [day for day in map(date.fromordinal, days) if line.at(day) is not None]
 
 
 def _replayed(connection: Connection, there: FieldDays) -> set[date]:

@@ -30,6 +30,7 @@ DAY_ROOM, MONTH_ROOM = 54, 36  # pixels between two of the axis's names
 BACKGROUND, INK, SOFT_INK, GRID = (255, 255, 255), (33, 37, 41), (95, 101, 108), (225, 228, 232)
 NOT_FINAL_GROUND, FRAME = (243, 244, 247), (150, 155, 161)
 LINE, FORMER, DOT, RECOMPUTED = (0, 128, 92), (142, 146, 153), (0, 114, 178), (213, 94, 0)
+CLOUDY, MISSING = (120, 126, 133), (33, 37, 41)  # a low grey mark and a high black one
 FAINT_LINE, FAINT_DOT = (143, 205, 184), (143, 190, 222)
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in any locale
@@ -68,6 +69,19 @@ class Dots:
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """Days without an observation, in a strip of their own below the axis.
+
+    Args:
+        cloudy: looked at, and none of the field was clear.
+        missing: that should have a view or a row, and have none. Days on which nothing was due are in neither.
+    """
+
+    cloudy: Sequence[date]
+    missing: Sequence[date]
+
+
+@dataclass(frozen=True)
 class _Plot:
     """Where days and NDVI lie in the picture, in its pixels times a scale."""
 
@@ -76,6 +90,7 @@ class _Plot:
     low: float  # the lowest NDVI
     bottom: int
     scale: int = 1
+    strips: int = 1  # below the axis, for marks of single days
 
     left, right, top = MARGIN + AXIS_WIDTH, WIDTH - MARGIN - 6, TITLE_HEIGHT
 
@@ -98,6 +113,7 @@ def season_chart(
     *,
     span: tuple[date, date],
     dots: Dots | None = None,
+    unseen: Unseen | None = None,
     recomputed: Sequence[date] = (),
     final_before: date | None = None,
 ) -> bytes:
@@ -108,6 +124,7 @@ def season_chart(
         lines: drawn in their order, former ones wide, below the others, so that lines that agree are both seen.
         span: first and last day of the axis; nothing lies outside.
         dots: observations.
+        unseen: days without one.
         recomputed: days marked below the axis.
         final_before: the first day whose numbers will still change; all from it on is drawn faint.
     """
@@ -115,11 +132,13 @@ def season_chart(
     low = min(0.0, STEP * math.floor(min(values, default=0.0) / STEP))
     first, last = span
     open_from = final_before if final_before is not None and final_before <= last else None
-    keys = _keys(lines, dots, recomputed, open_from)
+    keys = _keys(lines, dots, unseen, recomputed, open_from)
     legend = _laid_out(keys)
     bottom = round(min((y for _, y in legend), default=HEIGHT - MARGIN) - LEGEND_LINE / 2) - DAYS_HEIGHT
-    plot = _Plot(first, (last - first).days + 1, low, bottom)
-    large = _Plot(first, plot.count, low, bottom, SUPERSAMPLING)
+    strips = 2 if unseen is not None else 1
+    bottom -= STRIP * (strips - 1)
+    plot = _Plot(first, (last - first).days + 1, low, bottom, strips=strips)
+    large = _Plot(first, plot.count, low, bottom, SUPERSAMPLING, strips)
 
     drawn = Image.new("RGB", (WIDTH * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), BACKGROUND)
     draw = ImageDraw.Draw(drawn)
@@ -130,8 +149,12 @@ def season_chart(
             _draw_dot(draw, (large.x(day), large.y(ndvi)), colour, hollow=partial)
     for line in sorted(lines, key=lambda one: not one.former):
         _draw_line(draw, large, line, open_from)
+    if unseen is not None:
+        for colour, marked in ((CLOUDY, unseen.cloudy), (MISSING, unseen.missing)):
+            for day in marked:
+                _draw_mark(draw, large.x(day), large.scale * bottom, large.day_width, colour)
     for day in recomputed:
-        _draw_mark(draw, large.x(day), large.scale * bottom, large.day_width)
+        _draw_mark(draw, large.x(day), large.scale * (bottom + STRIP * (strips - 1)), large.day_width, RECOMPUTED)
     for key, (x, y) in zip(keys, legend, strict=True):
         key.draw(draw, SUPERSAMPLING * x, SUPERSAMPLING * y)
     picture = drawn.reduce(SUPERSAMPLING)
@@ -237,9 +260,11 @@ def _draw_dot(draw: ImageDraw.ImageDraw, at: Point, colour: Colour, *, hollow: b
         draw.circle(at, radius - 1.5 * SUPERSAMPLING, BACKGROUND)
 
 
-def _draw_mark(draw: ImageDraw.ImageDraw, x: float, top: float, day_width: float) -> None:
+def _draw_mark(draw: ImageDraw.ImageDraw, x: float, top: float, day_width: float, colour: Colour) -> None:
+    """A day's mark in the strip that begins at `top`; a cloudy day's is half as high, to be told without its colour."""
     half = max(SUPERSAMPLING, min(day_width - SUPERSAMPLING, 5 * SUPERSAMPLING) / 2)
-    draw.rectangle((x - half, top + SUPERSAMPLING, x + half, top + SUPERSAMPLING * (STRIP - 2)), RECOMPUTED)
+    high = top + SUPERSAMPLING * (1 if colour is not CLOUDY else STRIP // 2)
+    draw.rectangle((x - half, high, x + half, top + SUPERSAMPLING * (STRIP - 2)), colour)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -262,8 +287,8 @@ def _cut(text: str, room: float, size: int) -> str:
 def _write_axes(draw: ImageDraw.ImageDraw, plot: _Plot) -> None:
     for ndvi in _steps(plot.low):
         draw.text((plot.left - 7, plot.y(ndvi)), f"{ndvi:.1f}", SOFT_INK, _font(12), anchor="rm")
-    draw.text((plot.left + 6, plot.top + 9), "NDVI", SOFT_INK, _font(12), anchor="lm")
-    y = plot.bottom + STRIP + 2
+    draw.text((plot.left + 6, plot.top + 9), "NDVI (no unit)", SOFT_INK, _font(12), anchor="lm")
+    y = plot.bottom + STRIP * plot.strips + 2
     year = None
     for day in _labelled_days(plot):
         label = _MONTHS[day.month - 1] if plot.count > BY_MONTH else f"{day.day} {_MONTHS[day.month - 1]}"
@@ -294,7 +319,13 @@ class _Key:
     draw: Callable[[ImageDraw.ImageDraw, float, float], None]  # of its swatch: from x on, at the height of y
 
 
-def _keys(lines: Sequence[Line], dots: Dots | None, recomputed: Sequence[date], open_from: date | None) -> list[_Key]:
+def _keys(
+    lines: Sequence[Line],
+    dots: Dots | None,
+    unseen: Unseen | None,
+    recomputed: Sequence[date],
+    open_from: date | None,
+) -> list[_Key]:
     """What is in the picture, and nothing else."""
     width = SUPERSAMPLING * _SWATCH
 
@@ -304,19 +335,23 @@ def _keys(lines: Sequence[Line], dots: Dots | None, recomputed: Sequence[date], 
     def dot(*, hollow: bool) -> Callable[[ImageDraw.ImageDraw, float, float], None]:
         return lambda draw, x, y: _draw_dot(draw, (x + width / 2, y), DOT, hollow=hollow)
 
-    def mark(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
-        _draw_mark(draw, x + width / 2, y - SUPERSAMPLING * STRIP / 2, width)
+    def mark(colour: Colour) -> Callable[[ImageDraw.ImageDraw, float, float], None]:
+        return lambda draw, x, y: _draw_mark(draw, x + width / 2, y - SUPERSAMPLING * STRIP / 2, width, colour)
 
     def faint(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
         draw.rectangle((x, y - 7 * SUPERSAMPLING, x + width, y + 7 * SUPERSAMPLING), NOT_FINAL_GROUND)
         path(FAINT_LINE, dashed=False)(draw, x, y)
 
     keys = [_Key(line.label, path(FORMER if line.former else LINE, dashed=line.former)) for line in lines]
-    for label, hollow in (("clear", False), ("partly clear", True)):
+    for label, hollow in (("clear view", False), ("partly clear view", True)):
         if dots is not None and hollow in dots.partial:
             keys.append(_Key(label, dot(hollow=hollow)))
+    if unseen is not None and unseen.cloudy:
+        keys.append(_Key("cloudy", mark(CLOUDY)))
+    if unseen is not None and unseen.missing:
+        keys.append(_Key("missing", mark(MISSING)))
     if recomputed:
-        keys.append(_Key("recomputed", mark))
+        keys.append(_Key("recomputed", mark(RECOMPUTED)))
     if open_from is not None:
         keys.append(_Key("not final", faint))
     return keys

@@ -28,9 +28,13 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 def plot(external_id: str, first: date | None, last: date | None, output: str | None, force: bool) -> None:
     """Draw a field's season to a PNG.
 
-    Mean NDVI of each clear day is a dot, hollow where only a part of the field was clear; the line is smoothed NDVI.
-    Below the axis are marked the days whose numbers a replay has computed, as long as its attempts are on record. What
-    lies behind an open miss is faint: it will be recomputed. The numbers are those of the field's home region.
+    Mean NDVI of each clear day is a dot, hollow where only a part of the field was clear. The line is no observation:
+    it is NDVI smoothed over the last clear views, carried on from day to day.
+
+    Below the axis a low grey mark is a cloudy day, and a high black one a missing day: it has no row yet, or its due
+    scene never came. A day with neither mark nor dot had no overpass, or the swath did not reach the field. Below those
+    are marked the days whose numbers a replay has computed, as long as its attempts are on record. What lies behind an
+    open miss is faint: it will be recomputed. The numbers are those of the field's home region.
 
     \b
     Examples:
@@ -51,18 +55,24 @@ def plot(external_id: str, first: date | None, last: date | None, output: str | 
 def drawn(season: FieldSeason) -> bytes:
     """The PNG of a season."""
     from satcommon.results import Status
-    from satcommon.season_chart import Dots, Line, season_chart
+    from satcommon.season_chart import Dots, Line, Unseen, season_chart
 
     seen = [
         (day, ndvi, status is Status.PARTIAL)
         for day, ndvi, status in zip(season.days, season.ndvi, season.status, strict=True)
         if ndvi is not None
     ]
+    by_status = list(zip(season.days, season.status, strict=True))
+    unseen = Unseen(
+        cloudy=[day for day, status in by_status if status is Status.CLOUDY],
+        missing=sorted([*season.missing, *(day for day, status in by_status if status is Status.NO_SCENE)]),
+    )
     return season_chart(
         f"{season.external_id}, region {season.region}, {season.first} to {season.last}",
-        [Line("smoothed NDVI", season.days, season.smoothed)],
+        [Line("smoothed over the last clear views", season.days, season.smoothed)],
         span=(season.first, season.last),
         dots=Dots([day for day, _, _ in seen], [ndvi for _, ndvi, _ in seen], [partial for _, _, partial in seen]),
+        unseen=unseen,
         recomputed=season.recomputed,
         final_before=season.final_before,
     )
