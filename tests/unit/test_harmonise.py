@@ -1,5 +1,7 @@
 """What a GeoTIFF does not declare, and what is found in its pixels."""
 
+import json
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.unit.geotiffs import (
     COLUMNS,
     GRID,
     NAME,
+    NOW,
     PLACE,
     PLAIN,
     ROWS,
@@ -173,6 +176,33 @@ def test_a_band_that_is_no_mask_is_left_alone(name: str, tmp_path: Path) -> None
     write(tmp_path / NAME, PLAIN | {name: full(0)}, scale=SCALE)
 
     assert (layers_of(tmp_path).classes == PixelClass.CLEAR).all()
+
+
+def test_a_mask_that_an_item_alone_names_is_refused_where_it_is_not_known(tmp_path: Path) -> None:
+    write(tmp_path / NAME, PLAIN | {"": full(0)}, scale=SCALE)
+    bands = [{"name": "red"}, {"name": "nir"}, {"name": "UDM2"}]
+    item = {"properties": {}, "assets": {"all": {"href": f"./{NAME}", "bands": bands}}}
+    (tmp_path / NAME).with_suffix(".json").write_text(json.dumps(item))
+
+    assert "band 'udm2' may tell clouds or missing data" in listed(tmp_path).refused[NAME]
+
+    write(tmp_path / NAME, PLAIN | {"SCL": full(9)}, scale=SCALE)
+    assert (layers_of(tmp_path).classes == PixelClass.CLOUD).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "empty"),
+    [("2022-06-01T101243.tif", True), ("2022-01-24T101243.tif", False), ("2024-03-01T101243.tif", False)],
+)
+def test_a_qa60_of_the_years_in_which_it_was_not_filled_is_refused_without_clouds(
+    name: str, *, empty: bool, tmp_path: Path
+) -> None:
+    write(tmp_path / name, PLAIN | {"QA60": full(0)}, scale=SCALE)
+    source = FolderSource(tmp_path)
+    ((item,),) = source.list(PLACE, date(2022, 1, 1), date(2024, 12, 31), NOW).acquisitions.values()
+
+    with pytest.raises(SceneError, match="its QA60 is 0 throughout") if empty else nullcontext():
+        assert (source.read(PLACE, item).classes == PixelClass.CLEAR).all()
 
 
 def test_an_unknown_mask_does_not_count_beside_a_known_one_or_a_rule_without_it(tmp_path: Path) -> None:

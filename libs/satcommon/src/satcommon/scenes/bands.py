@@ -55,9 +55,10 @@ def read_bands(
     if claims.bands and max(claims.bands) > dataset.count:
         raise SceneError(f"{name}: has {dataset.count} bands; {max(claims.bands)} are stated beside it; correct that")
     found = _descriptions(dataset, name, claims)
+    stated = [claims.of_band(index).name for index in range(1, len(found) + 1)]
     named = [
-        claims.of_band(index).name or (None if claims.names_all else known_name(text, platform))
-        for index, text in enumerate(found, start=1)
+        band if known_name(band) else None if claims.names_all else known_name(text, platform)
+        for band, text in zip(stated, found, strict=True)
     ]
     named = [("nir" if "nir" not in named else None) if band == NARROW_NIR else band for band in named]
     for index, (band, dtype, scale, offset) in enumerate(
@@ -85,7 +86,8 @@ def read_bands(
             f"found {', '.join(map(repr, found)) or 'none'}; {_what_to_do(dataset, name, found, platform)}"
         )
     kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
-    unknown = [] if kind or claims.names_all else [text for text in found if not known_name(text, platform)]
+    unnamed = [] if kind or claims.names_all else [n for n, band in enumerate(named) if band is None]
+    unknown = [text.strip().lower() for n in unnamed for text in (found[n], stated[n] or "")]
     if unlike := [text for text in unknown if looks_like_classes(text)]:
         raise SceneError(
             f"{name}: band {unlike[0]!a} may tell clouds or missing data, and is of no known kind; describe it as one "

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from satcommon.scenes.geotiff import Header
 
 _HIGHEST = 65535
+# Sensed in this time, Sentinel-2's QA60 was not filled by ESA, and Earth Engine has zeros (catalogue of Earth Engine).
+_QA60_EMPTY = date(2022, 1, 25), date(2024, 2, 28)
 _CELL_BYTES = 8  # a cell takes while it is harmonised
 
 
@@ -60,7 +63,7 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
 
     Raises:
         SceneError: where most of a band of floats is too large for what it is said to be, where a mask may be of two
-            conventions, or more memory is needed.
+            conventions or was not filled, or more memory is needed.
     """
     # GDAL decodes whole blocks, and a damaged header can ask for any size.
     _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
@@ -68,6 +71,8 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     data_masks = [header.data_mask] if header.data_mask else []
     if kind == "mask" and _is_of_data(dataset, index, name):
         kind, data_masks = "", [*data_masks, index]
+    if kind == "qa60":
+        _check_qa60(dataset, index, header, name)
     found: Layers | None = None
     for turned in header.turned:
         fit = _copy(turned, grid) or _warp(turned, grid)
@@ -251,6 +256,18 @@ def _is_of_data(dataset: DatasetReader, index: int, name: str) -> bool:
                 "clouds; name the bands in satfields.toml, this one datamask or cloud"
             )
     return high
+
+
+def _check_qa60(dataset: DatasetReader, index: int, header: Header, name: str) -> None:
+    """Refuses a QA60 that shows no cloud at all, of the time in which it was not filled."""
+    first, last = _QA60_EMPTY
+    if not first <= header.sensed_at.date() <= last:
+        return
+    if not any(dataset.read(index, window=window).any() for _, window in dataset.block_windows(index)):
+        raise SceneError(
+            f"{name}: its QA60 is 0 throughout, as that of all scenes from {first} to {last}, for which it was not "
+            "filled; add another mask, as SCL, or name the bands in satfields.toml without it"
+        )
 
 
 def _values(

@@ -16,6 +16,7 @@ from satcommon.errors import SceneError
 from satcommon.scenes import product
 from satcommon.scenes.band_names import known_name
 from satcommon.scenes.claims import FIRST_YEAR, LAST_YEAR, BandClaim, Claims
+from satcommon.scenes.masks import looks_like_classes
 
 _SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
 _OF_BASELINE = re.compile(r"_N\d\d\.\d\d$")
@@ -72,6 +73,8 @@ class _Raster(_Model):
         # What is not finite is no value in any case.
         nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
         name = known_name(self.common_name, platform) or known_name(self.name, platform)
+        if name is None and looks_like_classes((self.name or "").strip().lower()):
+            name = self.name  # of no known kind, which is for the file's reader to say
         return BandClaim(name, self.scale, self.offset, nodata)
 
 
