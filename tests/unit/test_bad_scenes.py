@@ -1,6 +1,7 @@
 """Files that can't be taken: each is one message that tells which, what of it, and what to do; the others are taken."""
 
 import os
+import re
 import resource
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from tests.unit.geotiffs import (
     PLACE,
     PLAIN,
     ROWS,
+    Raster,
     full,
     items,
     layers_of,
@@ -223,6 +225,86 @@ def test_tags_in_another_encoding_that_nobody_reads_do_no_harm(tmp_path: Path) -
     (tmp_path / NAME).write_bytes(content.replace("Müller".encode(), "Müller ".encode("latin-1")))
 
     assert only(tmp_path).platform == "unknown"
+
+
+def ramp(low: float, high: float, dtype: str = "float32") -> Raster:
+    return np.linspace(low, high, ROWS * COLUMNS).reshape(ROWS, COLUMNS).astype(dtype)
+
+
+COUNTS = {"red": ramp(300, 899, "uint16"), "nir": ramp(3000, 4999, "uint16")}
+LAND = {"red": ramp(0.03, 0.09), "nir": ramp(0.3, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("bands", "scale", "offset", "told"),
+    [
+        ({"red": ramp(300, 899), "nir": ramp(3000, 4999)}, 1.0, 0.0, "most values of band red are too large"),
+        ({"red": ramp(0, 899) // 300 * 300, "nir": ramp(0, 4999)}, 1.0, 0.0, "values of band red are too large"),
+        ({"red": ramp(3, 9), "nir": ramp(30, 50)}, 1.0, 0.0, "values of band red are too large"),
+        (
+            {"red": ramp(300, 899, "uint16"), "nir": ramp(3000, 4999, "uint16")},
+            1e-3,
+            0.0,
+            "red is 0.60 and near infrared",
+        ),
+        (COUNTS, 1e-4, -0.1, "have red below 0 and near"),
+        (COUNTS, 1e-4, -0.3, "band red are too small"),
+        (LAND | {"lwir11": full(22.8, "float32")}, 1.0, 0.0, "100% of band lwir11 are no temperature of land or cloud"),
+        (LAND | {"lwir11": ramp(15, 35)}, 1.0, 0.0, "(in the middle 25.0); expected kelvin, 170 to 375"),
+        (LAND | {"lwir11": ramp(-9, 4)}, 1.0, 0.0, "many values of band lwir11 are too small"),
+        (LAND | {"lwir11": ramp(60, 95)}, 1.0, 0.0, "are no temperature of land or cloud"),
+        (LAND | {"lwir11": ramp(2880, 3050)}, 1.0, 0.0, "most values of band lwir11 are too large"),
+        (LAND | {"lwir11": ramp(139, 160)}, 1.0, 0.0, "state them in satfields.toml, as `offset = 273.15`"),
+    ],
+)
+def test_pixels_that_are_not_what_they_are_said_to_be_are_an_error_when_read(
+    bands: dict[str, Raster], scale: float, offset: float, told: str, tmp_path: Path
+) -> None:
+    write(tmp_path / NAME, bands, scale=scale, offset=offset)
+
+    with pytest.raises(SceneError, match=re.escape(told)) as caught:
+        layers_of(tmp_path)
+    assert str(caught.value).startswith(f"{NAME}: ")
+
+
+def test_degrees_celsius_that_are_said_to_be_such_are_kelvin(tmp_path: Path) -> None:
+    write(tmp_path / NAME, LAND | {"lwir11": full(22.8, "float32")}, scale=1.0)
+    (tmp_path / "satfields.toml").write_text(
+        '[[files]]\nmatch = "*"\nbands = { 1 = "red", 2 = "nir", 3 = { name = "lwir11", offset = 273.15 } }\n'
+    )
+
+    assert int(layers_of(tmp_path).bands["lwir11"][0, 0]) == 29595
+
+
+@pytest.mark.parametrize(
+    "land",
+    [
+        pytest.param({"red": ramp(0.7, 1.7), "nir": ramp(0.6, 1.6)}, id="snow and cloud under a low sun"),
+        pytest.param({"red": ramp(-0.03, 0.02), "nir": ramp(-0.04, 0.01)}, id="dark water"),
+        pytest.param({"red": ramp(-0.004, 0.03), "nir": ramp(0.02, 0.2)}, id="shadowed forest"),
+        pytest.param({"red": ramp(0.15, 0.4), "nir": ramp(0.35, 0.6)}, id="haze"),
+        pytest.param({"red": ramp(0.2, 0.5), "nir": ramp(0.25, 0.6)}, id="desert"),
+        pytest.param({"red": ramp(0.01, 0.03), "nir": ramp(0.5, 0.9)}, id="dense vegetation"),
+        pytest.param(LAND | {"lwir11": ramp(190, 340)}, id="cold clouds over hot land"),
+    ],
+)
+def test_what_the_earth_can_look_like_is_taken(land: dict[str, Raster], tmp_path: Path) -> None:
+    write(tmp_path / NAME, land, scale=1.0)
+
+    layers = layers_of(tmp_path)
+
+    assert (layers.classes == PixelClass.CLEAR).all()
+    assert all(values.all() for values in layers.bands.values())
+
+
+def test_fill_that_nothing_declares_is_no_error(tmp_path: Path) -> None:
+    bands = {band: values.copy() for band, values in LAND.items()}
+    for values in bands.values():
+        values[:, :3], values[:, 3:6] = -9999, 20_000
+
+    write(tmp_path / NAME, bands, scale=1.0)
+
+    assert (layers_of(tmp_path).bands["red"] == 0).mean() == 6 / COLUMNS
 
 
 def test_a_file_cut_in_its_pixels_is_an_error_that_names_it(tmp_path: Path) -> None:

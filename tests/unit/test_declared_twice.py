@@ -70,11 +70,11 @@ def test_another_offset_than_the_baseline_s_is_refused(offset: float, tmp_path: 
 
 def test_an_offset_of_a_baseline_that_has_none_is_refused_unless_its_owner_states_it(tmp_path: Path) -> None:
     name = PRODUCT.replace("N0509", "N0209") + ".tif"
-    write(tmp_path / name, offset=-0.1)
+    write(tmp_path / name, {"red": full(1500), "nir": full(4000)}, offset=-0.1)
 
     assert "baseline 02.09 has none, since Sentinel-2 has one from 04.00 on" in listed(tmp_path).refused[name]
     (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\noffset = -0.1\n')
-    assert red_of(tmp_path) == 500
+    assert red_of(tmp_path) == 1500
 
 
 def test_landsat_s_scale_without_its_offset_is_refused(tmp_path: Path) -> None:
@@ -132,9 +132,10 @@ def test_an_offset_that_an_item_says_is_applied_is_not_applied_again(
 
 def test_an_offset_that_is_not_applied_is_applied(tmp_path: Path) -> None:
     properties = {"s2:processing_baseline": "04.00", APPLIED: False}
-    item(write(tmp_path / NAME, scale=1.0), OFFSET, platform="sentinel-2b", **properties)
+    raw = {"red": full(1500), "nir": full(4000)}
+    item(write(tmp_path / NAME, raw, scale=1.0), OFFSET, platform="sentinel-2b", **properties)
 
-    assert red_of(tmp_path) == 500
+    assert red_of(tmp_path) == 1500
 
 
 @pytest.mark.parametrize(

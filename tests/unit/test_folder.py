@@ -33,6 +33,7 @@ from tests.unit.geotiffs import (
     items,
     layers_of,
     listed,
+    unchecked,
     write,
 )
 
@@ -44,9 +45,7 @@ from tests.unit.geotiffs import (
 def test_integers_of_a_ten_thousandth_are_copied_exactly(
     values: NDArray[np.uint16], offset: float, tmp_path: Path
 ) -> None:
-    write(tmp_path / NAME, {"red": values[0], "nir": values[1]}, offset=offset)
-
-    layers = layers_of(tmp_path)
+    layers = unchecked(write(tmp_path / NAME, {"red": values[0], "nir": values[1]}, offset=offset))
 
     expected = values.astype(int) + (0 if offset else 1000)
     expected[values == 0] = 0  # nothing there, in a file that states no nodata value
@@ -74,14 +73,14 @@ def test_a_file_on_the_grids_lattice_keeps_its_cells(shift: tuple[int, int], tmp
 
 def test_every_band_is_found_by_its_name_or_alias(tmp_path: Path) -> None:
     names = ["Thermal", "SWIR2", "B11", " B08", "b04", "Green", "B02", "coastal"]
-    bands = {name: full(1000 + n) for n, name in enumerate(names)}
+    bands = {name: full(1000 + n) for n, name in enumerate(names)} | {"Thermal": full(3000)}
     write(tmp_path / NAME, bands, scale=dict.fromkeys(names, 1e-4) | {"Thermal": 0.1})
 
     layers = layers_of(tmp_path)
 
     assert list(layers.bands) == list(BANDS)
     values = [int(band[0, 0]) for band in layers.bands.values()]
-    assert values == [2006, 2005, 2004, 2003, 2002, 2001, 10_000]
+    assert values == [2006, 2005, 2004, 2003, 2002, 2001, 30_000]
 
 
 @pytest.mark.parametrize(

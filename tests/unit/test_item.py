@@ -90,7 +90,7 @@ def test_baseline_and_tile_are_told(properties: dict[str, str], told: tuple[str,
     ],
 )
 def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[str, Any], tmp_path: Path) -> None:
-    red = full(500)
+    red = full(1500)
     red[0, 0] = 0
     write(tmp_path / NAME, {"red": red, "nir": full(4000)}, scale=1.0)
     assets = {"other": {"href": "other.tif", "raster:bands": [{"scale": 5}]}}
@@ -99,12 +99,12 @@ def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[
 
     layers = FolderSource(tmp_path).read(PLACE, only(tmp_path))
 
-    assert layers.bands["red"][0, :2].tolist() == [0, 500]
+    assert layers.bands["red"][0, :2].tolist() == [0, 1500]
     assert layers.bands["nir"][0, 0] == 4000
 
 
 def test_an_item_stands_above_a_rule_and_a_rule_above_the_file(tmp_path: Path) -> None:
-    write(tmp_path / NAME, offset=0.2, PLATFORM="of the file")
+    write(tmp_path / NAME, {"red": full(1500), "nir": full(4000)}, offset=0.2, PLATFORM="of the file")
     (tmp_path / BESIDE).write_text(stac({"a": {"href": NAME, "raster:bands": [{"offset": -0.1}, {}]}}))
     (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nplatform = "of the rule"\noffset = 0.1\n')
 
@@ -112,7 +112,7 @@ def test_an_item_stands_above_a_rule_and_a_rule_above_the_file(tmp_path: Path) -
     layers = FolderSource(tmp_path).read(PLACE, item)
 
     assert item.platform == "sentinel-2a"
-    assert [int(band[0, 0]) for band in layers.bands.values()] == [500, 4000 + 2000]
+    assert [int(band[0, 0]) for band in layers.bands.values()] == [1500, 4000 + 2000]
     (tmp_path / BESIDE).unlink()
     assert only(tmp_path).platform == "of the rule"
 

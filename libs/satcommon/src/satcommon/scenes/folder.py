@@ -20,6 +20,7 @@ from satcommon.scenes.claims import Claims
 from satcommon.scenes.files import ITEM, MASKS, RASTERS, File, Files, open_files
 from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
+from satcommon.scenes.plausible import check_pixels
 from satcommon.scenes.source import FOLDER, Acquisition, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class FolderSource:
         """The file's pixels on the place's grid; see `harmonise.read_layers`.
 
         Raises:
-            SceneError: where the file is gone, is not the one that was listed, or can't be read.
+            SceneError: where the file is gone, is not the one that was listed, or can't be read, or where its pixels
+                can't be what is said of them.
             StoreError: the bucket can't be reached.
         """
         name, rules = acquisition.item_id, self._mapping()
@@ -200,7 +202,9 @@ class FolderSource:
         if self._digest(name, file, claims) != acquisition.digest:
             raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
         with failing(name, ADVICE), self._files.pixels(name, file, rules.most_bytes) as dataset:
-            return read_layers(dataset, header, place.grid, name, rules.most_bytes)
+            layers = read_layers(dataset, header, place.grid, name, rules.most_bytes)
+        check_pixels(layers, name)
+        return layers
 
     def _acquisition(self, name: str, file: File, header: Header, claims: Claims, now: datetime) -> Acquisition:
         return Acquisition(

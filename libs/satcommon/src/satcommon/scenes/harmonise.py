@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _HIGHEST = 65535
 # Sensed in this time, Sentinel-2's QA60 was not filled by ESA, and Earth Engine has zeros (catalogue of Earth Engine).
 _QA60_EMPTY = date(2022, 1, 25), date(2024, 2, 28)
+_MOST_LOST = 0.2  # of a band's values
 _CELL_BYTES = 8  # a cell takes while it is harmonised
 
 
@@ -291,12 +292,29 @@ def _values(
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is nodata
             values = np.rint(raw * np.float64(factor) + shift)
-    large = valid & (values > _HIGHEST)
-    if raw.dtype.kind == "f" and np.count_nonzero(large) * 2 > np.count_nonzero(valid):
-        # Floats are taken at their word, without a scale, so a file of unscaled numbers must not pass as empty.
-        raise SceneError(
-            f"{name}: most values of band {band} are too large (as {raw[large].max()}, with scale {where.scale} and "
-            f"offset {where.offset}); expected {'kelvin' if band == THERMAL else 'reflectance, 0 to 1'}; set the scale"
-        )
+    _check_range(raw, valid, values, band, where, name)
     valid &= (values > NODATA) & (values <= _HIGHEST)
     return np.where(valid, values, NODATA).astype(np.uint16)
+
+
+def _check_range(
+    raw: NDArray[Any], valid: NDArray[np.bool_], values: NDArray[Any], band: str, where: Band, name: str
+) -> None:
+    """Refuses a band much of which can't be kept: it would pass as not covered, and what is left as numbers.
+
+    One value far below and one far above may be fill that nothing declares. Most of a band of floats may not: floats
+    are taken at their word, without a scale.
+    """
+    known = valid & (raw != 0)
+    lost = known & ((values <= NODATA) | (values > _HIGHEST))
+    if not lost.any():
+        return
+    fill = (raw == raw[lost].min()) | (raw == raw[lost].max())
+    large = raw.dtype.kind == "f" and np.count_nonzero(lost & (values > _HIGHEST)) * 2 > np.count_nonzero(known)
+    if large or np.count_nonzero(lost & ~fill) > _MOST_LOST * np.count_nonzero(known & ~(lost & fill)):
+        raise SceneError(
+            f"{name}: {'most' if large else 'many'} values of band {band} are too "
+            f"{'large' if large or (values[lost & ~fill] > _HIGHEST).any() else 'small'} (as "
+            f"{raw[lost][-1]}, with scale {where.scale:g} and offset {where.offset:g}); expected "
+            f"{'kelvin' if band == THERMAL else 'reflectance, 0 to 1'}; set the scale and offset"
+        )
