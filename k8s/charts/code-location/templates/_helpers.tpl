@@ -81,7 +81,7 @@ are other servers. Nothing where the cluster is not asked (`helm template`). */}
 {{- $context := dict "run_k8s_config" (dict "container_config" $container) -}}
 {{- if .Values.runs.withEnvironment -}}
 {{- $_ := set $context "env_config_maps" (list .Values.settings) -}}
-{{- $_ := set $context "env_secrets" (list .Values.secrets.ledger .Values.secrets.dagster) -}}
+{{- $_ := set $context "env_secrets" (compact (list .Values.secrets.ledger .Values.secrets.dagster)) -}}
 {{- $_ := set $context "volumes" (include "location.volumes" . | fromYamlArray) -}}
 {{- $_ := set $context "volume_mounts" (include "location.mounts" . | fromYamlArray) -}}
 {{- with include "location.env" . }}{{- $_ := set $container "env" (fromYamlArray .) -}}{{- end -}}
@@ -103,5 +103,7 @@ securityContext:
 {{- define "location.envFrom" -}}
 - configMapRef: {name: {{ .Values.settings }}}
 - secretRef: {name: {{ .Values.secrets.ledger }}}
-- secretRef: {name: {{ .Values.secrets.dagster }}}
+{{- with .Values.secrets.dagster }}
+- secretRef: {name: {{ . }}}
+{{- end }}
 {{- end }}

@@ -101,7 +101,9 @@ tolerations:
 {{- define "satfields.ledgerEnvFrom" -}}
 - configMapRef: {name: satfields-settings}
 - secretRef: {name: {{ .Values.secrets.ledger }}}
+{{- if .Values.dagster.enabled }}
 - secretRef: {name: {{ .Values.secrets.dagster }}}
+{{- end }}
 {{- end }}
 
 {{- define "satfields.ledgerMounts" -}}
