@@ -1,16 +1,30 @@
 import json
 import math
+import sqlite3
+import struct
+from contextlib import closing
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
+import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from satcommon.boundaries import checked_bounds, checked_identity, read_fields, read_polygon, read_regions
+from satcommon.boundaries import (
+    checked_bounds,
+    checked_identity,
+    read_field_file,
+    read_fields,
+    read_polygon,
+    read_regions,
+)
 from satcommon.db.fields import NewField
 from satcommon.errors import InputError
 from satcommon.features.columns import Columns
@@ -536,3 +550,183 @@ def test_bounds_that_are_no_rectangle_are_refused(bounds: tuple[float, float, fl
 def test_an_identity_that_would_not_come_back_as_it_went_is_refused(identity: str) -> None:
     with pytest.raises(InputError, match=r"^EXTERNAL_ID: external_id"):
         checked_identity(identity, "EXTERNAL_ID")
+
+
+# --- numbers as identities -------------------------------------------------------------------------------------------
+
+SOUND = shapely.box(15.0, 45.0, 15.1, 45.1)
+LARGE = 1234567890123456789
+
+
+def frame(**columns: Any) -> geopandas.GeoDataFrame:
+    return geopandas.GeoDataFrame(columns | {"planting_d": ["2026-05-01"]}, geometry=[SOUND], crs=4326)
+
+
+@pytest.mark.parametrize("number", [7, 2**53 - 1, 2**53 + 1, LARGE, -LARGE])
+@pytest.mark.parametrize("suffix", [".shp", ".gpkg", ".geojson", ".parquet"])
+def test_a_whole_number_is_an_identity_with_its_digits_as_they_stand(suffix: str, number: int, tmp_path: Path) -> None:
+    file = tmp_path / f"fields{suffix}"
+    data = frame(PARCEL=np.array([number], dtype="int64"))
+    data.to_parquet(file) if suffix == ".parquet" else data.to_file(file)
+
+    (field,) = read_fields(file, columns=Columns(external_id="PARCEL"))
+
+    assert field.external_id == str(number)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".parquet"])
+def test_a_float_is_an_identity_where_it_is_exact(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"fields{suffix}"
+    for number, identity in ((12.0, "12"), (float(2**53 - 1), str(2**53 - 1))):
+        data = frame(PARCEL=[number])
+        data.to_parquet(file) if suffix == ".parquet" else data.to_file(file)
+
+        (field,) = read_fields(file, columns=Columns(external_id="PARCEL"))
+
+        assert field.external_id == identity
+
+
+@pytest.mark.parametrize("number", [float(2**53), float(LARGE), -float(2**60)])
+def test_a_float_that_may_have_lost_digits_is_no_identity(number: float, tmp_path: Path) -> None:
+    file = tmp_path / "fields.parquet"
+    frame(PARCEL=[number]).to_parquet(file)
+
+    with pytest.raises(InputError, match=r"feature 1.*a float, which keeps whole numbers up to 9007199254740991 alone"):
+        read_fields(file, columns=Columns(external_id="PARCEL"))
+
+
+def test_a_narrow_float_loses_digits_sooner(tmp_path: Path) -> None:
+    file = tmp_path / "fields.parquet"
+    frame(PARCEL=np.array([16_777_216], dtype="float32")).to_parquet(file)
+
+    with pytest.raises(InputError, match=r"column 'PARCEL' holds 16777216 as a float, which keeps .* below 16,777,216"):
+        read_fields(file, columns=Columns(external_id="PARCEL"))
+
+
+def test_a_whole_decimal_is_an_identity(tmp_path: Path) -> None:
+    file = tmp_path / "fields.parquet"
+    frame(PARCEL=[Decimal("123456789012345678901.00")]).to_parquet(file)
+
+    (field,) = read_fields(file, columns=Columns(external_id="PARCEL"))
+
+    assert field.external_id == "123456789012345678901"
+
+
+# --- a GeoJSON's own ids ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("own", "identity"), [("parcel-17", "parcel-17"), (17, "17"), (LARGE, str(LARGE))])
+def test_the_id_of_a_feature_itself_is_taken_where_it_is_named(own: Any, identity: str, tmp_path: Path) -> None:
+    plain = feature(planting_date="2026-05-01")
+    file = write(tmp_path, collection(plain | {"id": own}))
+
+    (field,) = read_fields(file, columns=Columns(external_id="id"))
+
+    assert field.external_id == identity
+
+
+def test_a_property_goes_before_the_id_of_the_feature_itself(tmp_path: Path) -> None:
+    file = write(tmp_path, collection(feature(id="mine", planting_date="2026-05-01") | {"id": "its own"}))
+
+    assert read_fields(file, columns=Columns(external_id="id"))[0].external_id == "mine"
+
+
+def test_a_feature_without_the_id_that_others_have_is_named(tmp_path: Path) -> None:
+    file = write(tmp_path, collection(feature(name=None) | {"id": "a"}, feature(name=None)))
+
+    with pytest.raises(InputError, match="feature 2: has neither an external_id nor a name"):
+        read_fields(file, columns=Columns(external_id="id"))
+
+
+def test_without_any_id_there_is_no_such_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no column 'id'"):
+        read_fields(write(tmp_path, collection(feature(name="a"))), columns=Columns(external_id="id"))
+
+
+# --- days ------------------------------------------------------------------------------------------------------------
+
+ZONES = ["", "Z", "+00:00", "+02:00", "+0530", "-05", "-03:30"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])
+def test_midnight_is_a_day_in_whatever_zone_it_is_written(suffix: str, zone: str, tmp_path: Path) -> None:
+    file = tmp_path / f"fields{suffix}"
+    data = geopandas.GeoDataFrame({"name": ["a"], "planting_date": [f"2026-05-01T00:00:00{zone}"]}, geometry=[SOUND])
+    data = data.set_crs(4326)
+    data.to_parquet(file) if suffix == ".parquet" else data.to_file(file)
+
+    assert read_fields(file)[0].planting == date(2026, 5, 1)
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])
+@pytest.mark.parametrize("zone", ["Europe/Ljubljana", "America/Chicago", "UTC"])
+def test_an_instant_of_a_zone_is_the_day_on_which_it_is_midnight_there(suffix: str, zone: str, tmp_path: Path) -> None:
+    file = tmp_path / f"fields{suffix}"
+    midnight = pandas.Timestamp("2026-05-01", tz=zone)
+    data = geopandas.GeoDataFrame({"name": ["a"], "planting_date": [midnight]}, geometry=[SOUND], crs=4326)
+    data.to_parquet(file) if suffix == ".parquet" else data.to_file(file)
+
+    assert read_fields(file)[0].planting == date(2026, 5, 1)
+
+
+@pytest.mark.parametrize("text", ["2026-05-01T22:00:00Z", "2026-05-01T00:00:01+02:00", "2026-05-01T00:00:00 Berlin"])
+def test_an_instant_that_is_no_midnight_is_no_day(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"planting_date .* is no day; expected YYYY-MM-DD"):
+        read_fields(write(tmp_path, collection(feature(name="a", planting_date=text))))
+
+
+# --- curves ----------------------------------------------------------------------------------------------------------
+
+
+def arcs() -> bytes:
+    """A CURVEPOLYGON: a full circle about (15.05, 45.05) as one CIRCULARSTRING of five points."""
+    points = [(15.0, 45.05), (15.05, 45.1), (15.1, 45.05), (15.05, 45.0), (15.0, 45.05)]
+    ring = struct.pack("<BII", 1, 8, len(points)) + b"".join(struct.pack("<dd", *point) for point in points)
+    return struct.pack("<BII", 1, 10, 1) + ring
+
+
+def write_curves(folder: Path) -> Path:
+    """A GeoPackage with a polygon, a circle, and another polygon."""
+    file = folder / "curves.gpkg"
+    shapes = [SOUND, shapely.box(15.2, 45.0, 15.3, 45.1), shapely.box(15.4, 45.0, 15.5, 45.1)]
+    rows = {"name": ["a", "b", "c"], "planting_date": ["2026-05-01"] * 3}
+    geopandas.GeoDataFrame(rows, geometry=shapes, crs=4326).to_file(file, layer="curves", SPATIAL_INDEX="NO")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        head = b"GP\x00\x01" + struct.pack("<i", 4326)
+        connection.execute("UPDATE curves SET geom = ? WHERE name = 'b'", (head + arcs(),))
+    return file
+
+
+def test_curves_of_a_geopackage_are_drawn_as_lines(tmp_path: Path) -> None:
+    a, b, c = read_fields(write_curves(tmp_path))
+
+    assert b.geometry.area == pytest.approx(math.pi * 0.05**2, rel=1e-4)
+    assert a.geometry.equals(SOUND)
+    assert c.geometry.bounds == (15.4, 45.0, 15.5, 45.1)
+
+
+def test_curves_of_a_geoparquet_are_named_and_can_be_left(tmp_path: Path) -> None:
+    file = tmp_path / "fields.parquet"
+    geopandas.GeoDataFrame(
+        {"name": ["a", "b"], "planting_date": ["2026-05-01"] * 2}, geometry=[SOUND] * 2, crs=4326
+    ).to_parquet(file)
+    table = pq.read_table(file)
+    wkb = pa.array([shapely.to_wkb(SOUND), arcs()], pa.binary())
+    pq.write_table(table.set_column(table.column_names.index("geometry"), "geometry", wkb), file)
+
+    with pytest.raises(InputError, match=r'feature 2 \("b"\): the geometry has curves; draw them as lines'):
+        read_fields(file)
+    assert [field.name for field in read_field_file(file, skip_invalid=True).fields] == ["a"]
+
+
+# --- columns that are left -------------------------------------------------------------------------------------------
+
+
+def test_columns_that_nothing_is_taken_from_are_told(tmp_path: Path) -> None:
+    properties = {"name": "a", "crop_code": "115", "landuse": "arable", "owner": "x", "planting_date": "2026-05-01"}
+
+    found = read_field_file(write(tmp_path, collection(feature(**properties))))
+
+    assert found.unused == ["landuse", "owner"]
+    assert found.fields[0].crop_code == "115"

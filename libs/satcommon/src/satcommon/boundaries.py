@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,10 @@ _JOINERS = "\u200c\u200d"  # not printable by themselves, and part of words in s
 _OWN_NAMES = Columns()
 _FIELD_ROLES = ("external_id", "name", "planting_date", "season_end", "crop")
 _PIECE = 5000  # features that are checked at a time
-# Also as GDAL writes an instant at midnight where a format has none, `2016/03/01 00:00:00`; the year comes first.
-_DAY = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00(?::?00)?)?)?")
+_LAST_EXACT = 2**53 - 1  # from the next whole number on a float may stand for several
+# An instant at midnight is a day, in whatever zone it is written: it is the day as its writer saw it. Also as GDAL
+# writes one where a format has none, `2016/03/01 00:00:00`; the year comes first.
+_DAY = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class FieldFile:
         left: what is wrong with the others; empty unless invalid ones were to be left.
         repaired: what was done to polygons.
         remarks: what is odd, and was taken all the same.
+        unused: columns of the file that nothing is taken from.
     """
 
     fields: list[NewField]
     left: list[Problem]
     repaired: list[Problem]
     remarks: list[str]
+    unused: list[str]
 
 
 Step = Callable[[int, int], None]  # how much of the work is done, of how much
@@ -156,7 +161,9 @@ def read_field_file(
         problems.raise_if_any()
     if not fields:
         raise InputError(f"{path}: none of its features can be taken:\n{listed(problems.found)}")
-    return FieldFile(fields, problems.found, repaired, [*_remarks(features), *_doubles(path, fields)])
+    taken = {name for names in roles.of.values() for name in names}
+    unused = [name for name in features.names if name not in taken]
+    return FieldFile(fields, problems.found, repaired, [*_remarks(features), *_doubles(path, fields)], unused)
 
 
 def _polygons(features: Features, positions: range, *, repair: bool) -> Checked:
@@ -401,6 +408,13 @@ def _day(feature: _Feature, what: str) -> date | None:
 def _text(feature: _Feature, what: str, most: int) -> str | None:
     """A text, or a whole number as text; None where there is none."""
     value = feature.value(what)
+    if isinstance(value, float) and value.is_integer() and abs(value) > _LAST_EXACT:
+        raise InputError(
+            f"{feature.where}: {what} is {value:.0f}, a float, which keeps whole numbers up to {_LAST_EXACT} alone: "
+            "digits may be lost; write the column as text or whole numbers"
+        )
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value)
     if isinstance(value, float) and value.is_integer():  # dBase and JavaScript have no other numbers
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):

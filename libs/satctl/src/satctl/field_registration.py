@@ -31,7 +31,11 @@ geometry_option = click.option(
 @click.command(name="import")
 @click.argument("file", type=FILE)
 @layer_option
-@click.option("--id-column", help="Column of the external id.  [default: external_id; `id` of a fiboa GeoParquet]")
+@click.option(
+    "--id-column",
+    help="Column of the external id, or `id` for the features' own of a GeoJSON.  "
+    "[default: external_id; `id` of a fiboa GeoParquet]",
+)
 @click.option("--name-column", help="Column of the name.  [default: name]")
 @click.option("--planted-column", help="Column of the planting day.  [default: planting_date]")
 @click.option("--season-end-column", help="Column of the season's last day.  [default: season_end]")
@@ -70,15 +74,16 @@ def import_(
     FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS. A field has an external id or
     a name, a planting day (YYYY-MM-DD) if it is new, and may have a season's end and a crop. All are taken, or none.
 
-    A field that is there with the same content costs nothing. Another polygon is a correction of the whole season, or
-    a change from a day on (--changed-from). Another planting day or end revises the season; a planting after its end
-    begins one. What that changes of closed days is opened as missed.
+    Columns that nothing is taken from are named. A field that is there with the same content costs nothing. Another
+    polygon is a correction of the whole season, or a change from a day on (--changed-from). Another planting day or end
+    revises the season; a planting after its end begins one. What that changes of closed days is opened as missed.
 
     \b
     Examples:
       satctl fields import fields.geojson
       satctl fields import fields.gpkg --layer parcels --dry-run
       satctl fields import cadastre.zip --id-column PARCEL_NO --planted 2026-04-15 --skip-invalid --repair
+      satctl fields import parcels.geojson --id-column id --crop-column landuse
       satctl fields import split.parquet --changed-from 2026-06-01
     """
     if no_update and (changed_from is not None or new_season):
@@ -105,6 +110,7 @@ def import_(
                 "opened_field_days": caused.opened,
                 "resolved_field_days": caused.resolved,
                 "withdrawn_field_days": caused.withdrawn,
+                "columns_not_used": read.unused,
                 "dry_run": dry_run,
             }
         )
@@ -112,6 +118,8 @@ def import_(
         _say_registered(registered, caused, dry_run)
         for problem in read.repaired:
             say(problem.reason)
+        if read.unused:
+            say(f"{counted(len(read.unused), 'column')} of the file not used: {names(read.unused)}")
     for remark in read.remarks[:_REMARKS]:
         warn(remark)
     if left:

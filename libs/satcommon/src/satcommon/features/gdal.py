@@ -7,20 +7,30 @@ and has drivers that follow references in a file to other files and hosts.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from satcommon.errors import InputError
 from satcommon.features.arrow import features_of
-from satcommon.features.table import Choose, Features
+from satcommon.features.table import Choose, Features, has_curves
 
+_ARC_STEP = "OGR_ARC_STEPSIZE"
 _SPLITS = "!;"  # what pyogrio takes for the end of an archive's name or of a path
 
 
-def read_layer(path: Path, source: str, what: str, layer: str | None, choose: Choose) -> Features:
-    """The features of one layer.
+def read_layer(
+    path: Path,
+    source: str,
+    what: str,
+    layer: str | None,
+    choose: Choose,
+    encoding: str | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Features:
+    """The features of one layer; curves are drawn as lines, a vertex a degree of arc.
 
     Args:
         path: the user's file, for messages.
@@ -28,6 +38,8 @@ def read_layer(path: Path, source: str, what: str, layer: str | None, choose: Ch
         what: the format, for messages.
         layer: by name; None for the only one.
         choose: of the attributes those to be read.
+        encoding: of the text, where the file does not tell GDAL itself.
+        options: of GDAL's driver.
 
     Raises:
         InputError: GDAL can't read it, or the layer has no CRS.
@@ -36,15 +48,35 @@ def read_layer(path: Path, source: str, what: str, layer: str | None, choose: Ch
     from pyogrio.raw import read_arrow
 
     with _explained(path, source, what) as said:
-        names = [str(name) for name in read_info(source, layer=layer)["fields"]]
+        names = [str(name) for name in read_info(source, layer=layer, encoding=encoding)["fields"]]
     chosen = list(choose(names))
     with _explained(path, source, what) as more:
-        meta, table = read_arrow(source, layer=layer, columns=chosen)
+        # Instants as they are written: a local midnight is a day, and would be another one in UTC.
+        meta, table = read_arrow(
+            source, layer=layer, columns=chosen, encoding=encoding, datetime_as_string=True, **options
+        )
     if meta["crs"] is None and table.num_rows:
         raise InputError(f"{path}: the layer has no CRS; assign one (ogr2ogr -a_srs EPSG:...) and try again")
     geometry = meta["geometry_name"] or "wkb_geometry"
     with _explained(path, source, what):
+        if has_curves(table.column(geometry).to_pylist()):
+            table = table.set_column(table.column_names.index(geometry), geometry, [_as_lines(source, layer)])
         return features_of(path, table, names, chosen, geometry, meta["crs"], list(dict.fromkeys([*said, *more])))
+
+
+def _as_lines(source: str, layer: str | None) -> Any:
+    """The geometries of a layer as WKB, curves as lines."""
+    import pyarrow as pa
+    from pyogrio import get_gdal_config_option, set_gdal_config_options
+    from pyogrio.raw import read
+
+    before = get_gdal_config_option(_ARC_STEP)
+    set_gdal_config_options({_ARC_STEP: "1"})  # degrees: a circle of 10 ha is 5 m2 too small; 80 m2 by GDAL's default
+    try:
+        geometries = read(source, layer=layer, columns=[])[2]
+    finally:
+        set_gdal_config_options({_ARC_STEP: before})
+    return pa.array(geometries, pa.binary())
 
 
 def layer_names(path: Path, source: str, what: str) -> list[str]:

@@ -21,6 +21,8 @@ from satcommon.features.table import Choose, Features, Geometries
 from satcommon.memory import without_collector
 from satcommon.problems import shown
 
+_ID = "id"  # a member of the feature itself, beside its properties
+
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:
     """The features of a GeoJSON (RFC 7946, or the older one that names its CRS)."""
@@ -43,7 +45,7 @@ def _read(path: Path, choose: Choose, single: bool) -> Features:
     if not isinstance(features, list) or not features:
         raise InputError(f"{path}: the FeatureCollection has no features; expected at least one")
     strays: dict[int, str] = {}
-    numbers, properties, raw = [], [], []
+    numbers, properties, raw, ids = [], [], [], []
     for number, feature in enumerate(features, 1):
         if not isinstance(feature, dict) or feature.get("type") != "Feature":
             strays[number] = 'expected an object with "type": "Feature"'
@@ -53,8 +55,11 @@ def _read(path: Path, choose: Choose, single: bool) -> Features:
             numbers.append(number)
             properties.append(own)
             raw.append(feature.get("geometry"))
+            ids.append(feature.get(_ID))
     names = list(dict.fromkeys(chain.from_iterable(properties)))
-    columns = {name: [own.get(name) for own in properties] for name in choose(names)}
+    own_ids = _ID not in names and any(value is not None for value in ids)  # a property of that name goes first
+    chosen = choose([*names, _ID] if own_ids else names)
+    columns = {name: ids if own_ids and name == _ID else [own.get(name) for own in properties] for name in chosen}
     crs = _named_crs(path, content.get("crs"))
     del content, features, properties  # the bulk of it is the geometries, which shrink to a tenth now
     geometries, broken = _geometries(raw)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from satcommon.errors import InputError
+from satcommon.features.encoding import encoding_of
 from satcommon.features.gdal import read_layer
 from satcommon.features.table import Choose, Features
 
@@ -20,7 +21,10 @@ _NEEDED = {
     ".shx": "the index",
     ".prj": "the CRS",
 }
-_OPTIONAL = (".cpg",)
+_CPG = ".cpg"
+_OPTIONAL = (_CPG,)
+# dBase's numbers are digits; GDAL makes floats of the wide ones, unless it has seen that whole numbers will do.
+_OPTIONS = {"ADJUST_TYPE": "YES"}
 _MAGIC = (9994).to_bytes(4, "big")
 _WHAT = "Shapefile"
 _PIECE = 2**20
@@ -45,8 +49,11 @@ def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Feature
         raise InputError(f"{path}: a Shapefile has no layers; leave out the layer {layer!r}")
     with path.open("rb") as file:
         _checked_magic(file.read(len(_MAGIC)), path)
-    _siblings(path, (other.name for other in path.absolute().parent.iterdir()), path.name)
-    return read_layer(path, str(path), _WHAT, None, choose)
+    folder = path.absolute().parent
+    siblings = _siblings(path, (other.name for other in folder.iterdir()), path.name)
+    said = [(folder / name).read_bytes() for name in siblings if name.lower().endswith(_CPG)]
+    encoding = encoding_of(path, said[0]) if said else None
+    return read_layer(path, str(path), _WHAT, None, choose, encoding, _OPTIONS)
 
 
 def read_zipped(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
@@ -61,12 +68,15 @@ def read_zipped(path: Path, choose: Choose, layer: str | None, single: bool) -> 
             with archive.open(name) as file:
                 _checked_magic(file.read(len(_MAGIC)), path)
             here = [member for member in members if PurePosixPath(member).parent == PurePosixPath(name).parent]
-            _checked_content(path, archive, [members[m] for m in _siblings(path, here, name)])
+            siblings = _siblings(path, here, name)
+            _checked_content(path, archive, [members[m] for m in siblings])
+            said = [archive.read(member) for member in siblings if member.lower().endswith(_CPG)]
     except _BROKEN as error:
         raise InputError(f"{path}: can't be read as a zip: {error}") from error
     except RuntimeError as error:  # zipfile's, of an encrypted member
         raise InputError(f"{path}: can't be read as a zip: {error}; expected one without a password") from error
-    return read_layer(path, f"/vsizip/{{{path.absolute()}}}/{name}", _WHAT, None, choose)
+    encoding = encoding_of(path, said[0]) if said else None
+    return read_layer(path, f"/vsizip/{{{path.absolute()}}}/{name}", _WHAT, None, choose, encoding, _OPTIONS)
 
 
 def _chosen(path: Path, members: Mapping[str, zipfile.ZipInfo], layer: str | None) -> str:

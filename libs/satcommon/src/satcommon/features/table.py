@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,32 @@ def from_wkb(values: Sequence[bytes | None] | NDArray[np.object_]) -> tuple[Geom
 
     broken = {}
     with np.errstate(invalid="ignore"):  # a signalling NaN among the coordinates
-        geometries = shapely.from_wkb(np.asarray(values, dtype=object), on_invalid="ignore")
+        whole = np.asarray(values, dtype=object)
+        if has_curves(values):
+            whole = np.array([None if _is_curve(value) else value for value in values], dtype=object)
+        geometries = shapely.from_wkb(whole, on_invalid="ignore")
         for i in np.flatnonzero(shapely.is_missing(geometries)).tolist():
             try:
                 shapely.from_wkb(values[i])
+            except NotImplementedError:
+                broken[i] = "the geometry has curves; draw them as lines (ogr2ogr -nlt CONVERT_TO_LINEAR)"
             except (GEOSException, TypeError) as error:
                 broken[i] = f"the geometry is broken: {error}; fix it and try again"
     return geometries, broken
+
+
+def has_curves(values: Iterable[bytes | None]) -> bool:
+    """Whether any geometry, as WKB, is of a kind that GEOS can't read: with arcs, or a surface of patches."""
+    return any(_is_curve(value) for value in values)
+
+
+def _is_curve(wkb: bytes | None) -> bool:
+    if wkb is None or len(wkb) < _WKB_HEAD:
+        return False
+    kind = int.from_bytes(wkb[1:_WKB_HEAD], "little" if wkb[0] == 1 else "big") & ~_EWKB_FLAGS
+    return kind % 1000 in _CURVES  # with heights or measures it is a thousand and some more
+
+
+_WKB_HEAD = 5  # bytes: the order of bytes, and the kind
+_EWKB_FLAGS = 0xE0000000
+_CURVES = range(8, 18)  # CIRCULARSTRING to TRIANGLE, of ISO 19125-2
