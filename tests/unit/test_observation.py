@@ -295,6 +295,18 @@ def test_cloudy_cells_and_cells_of_other_fields_have_no_part_in_a_number(store_f
     assert one == other
 
 
+def test_a_cell_without_a_value_in_one_band_has_no_part_in_that_bands_numbers_alone(store_folder: Path) -> None:
+    swir = np.full((GRID.height, GRID.width), 3000, np.uint16)
+    swir[:, :15] = 0
+
+    row = World(store_folder, classes(), red=1500, nir=5000, swir16=swir).observe(f=FIELD)["f"]
+
+    assert (row["status"], row["observed_fraction"], row["clear_fraction"]) == ("clear", 1, 1)
+    assert row["ndmi_mean"] == pytest.approx((0.4 - 0.2) / (0.4 + 0.2))
+    assert row["swir16_mean"] == pytest.approx(0.2)
+    assert (row["ndvi_mean"], row["red_mean"]) == pytest.approx((0.35 / 0.45, 0.05))
+
+
 def test_bands_and_layers_that_the_scene_lacks_are_null(store_folder: Path) -> None:
     row = World(store_folder, classes()).observe(f=FIELD)["f"]
 
