@@ -348,7 +348,8 @@ def test_a_file_of_which_nothing_can_be_taken_is_an_error_even_so(tmp_path: Path
     with pytest.raises(InputError, match="none of its features can be taken:") as caught:
         read(write(tmp_path, ".gpkg", BOW_TIE, BOW_TIE))
 
-    assert 'feature 2 ("f2"): the polygon is not valid' in str(caught.value)
+    assert 'feature 1 ("f1"): the polygon is not valid' in str(caught.value)
+    assert "the same of 1 more feature: 2" in str(caught.value)
 
 
 def test_a_polygon_is_repaired_where_its_area_stays(tmp_path: Path) -> None:

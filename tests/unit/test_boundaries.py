@@ -433,7 +433,18 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
 
     assert lines[0] == "30 problems; nothing was taken:"
     assert lines[1].startswith(f'{tmp_path}/fields.geojson: feature 2 ("Bad 0"): planting_date "soon"')
-    assert lines[2].startswith(f'{tmp_path}/fields.geojson: feature 2 ("Bad 0"): the polygon is not valid')
+    same = "  the same of 14 more features: 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 4 more"
+    assert lines[2] == same
+    assert lines[3].startswith(f'{tmp_path}/fields.geojson: feature 2 ("Bad 0"): the polygon is not valid')
+    assert lines[4:] == [same]
+
+
+def test_problems_that_differ_are_told_up_to_twenty(tmp_path: Path) -> None:
+    bad = [feature(polygon(OTHER), name=f"Bad {i}", planting_date=f"{i}") for i in range(30)]
+
+    lines = refusal(write(tmp_path, collection(*bad))).splitlines()
+
+    assert lines[0] == "30 problems; nothing was taken:"
     assert len(lines) == 22
     assert lines[-1] == "... and 10 more"
 

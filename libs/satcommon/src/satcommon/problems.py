@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from satcommon.errors import InputError
 
 _SHOWN = 20  # problems that are spelled out; all are counted
+_NUMBERED = 10  # features that are told by number beside the first with the same problem
 _SHOWN_CHARACTERS = 60  # of a value
 
 _Given = ParamSpec("_Given")
@@ -58,11 +60,31 @@ class Problems:
 
 
 def listed(problems: Sequence[Problem]) -> str:
-    """The first 20 problems, a line each, and the count of the rest."""
-    lines = [problem.reason for problem in problems[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"... and {len(problems) - _SHOWN:,} more")
-    return "\n".join(lines)
+    """The first 20 kinds of problem, each told once, and the count of the rest."""
+    lines = told_once([problem.reason for problem in problems])
+    more = [f"... and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    return "\n".join([*lines[:_SHOWN], *more])
+
+
+def told_once(lines: Sequence[str]) -> list[str]:
+    """Lines that differ in their feature alone as one: that of the first, and how many more there are, and which."""
+    alike: dict[str, list[str]] = {}
+    for line in lines:
+        alike.setdefault(_NAMES.sub("", _FEATURE.sub("", line)), []).append(line)
+    return [f"{same[0]}{_others(same[1:])}" for same in alike.values()]
+
+
+_FEATURE = re.compile(r'feature \d+( \("(?:[^"\\]|\\.)*"\))?')
+_NAMES = re.compile("'[^']*'")  # of the feature, again
+
+
+def _others(lines: Sequence[str]) -> str:
+    numbers = [found[0].split()[1] for line in lines if (found := _FEATURE.search(line))]
+    if not numbers:
+        return "" if not lines else f"\n  the same {len(lines):,} more times"
+    rest = f" and {len(numbers) - _NUMBERED:,} more" if len(numbers) > _NUMBERED else ""
+    features = "feature" if len(numbers) == 1 else "features"
+    return f"\n  the same of {len(numbers):,} more {features}: {', '.join(numbers[:_NUMBERED])}{rest}"
 
 
 def shown(value: Any) -> str:

@@ -17,7 +17,7 @@ from satcommon.settings import settings
 from satctl import graphql
 from satctl.home_lock import dagster_url
 from satctl.opening import opened
-from satctl.output import print_json, print_table, progress, say, warn
+from satctl.output import command, print_json, print_table, progress, say, warn
 from satctl.parameters import DAY, json_option, wide_option
 
 if TYPE_CHECKING:
@@ -223,9 +223,10 @@ def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -
     if day >= now.date():
         raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
     if not contract.in_window(day, now):
+        history = command("runs", "launch", contract.HISTORY_JOB, "--region", region, "--until", "DAY")
         raise InputError(
             f"--day {day}: Dagster's window begins on {env.settings.partitions_start} (SATFIELDS_PARTITIONS_START); "
-            f"older days are history's: `satctl runs launch {contract.HISTORY_JOB} --region {region} --until DAY`"
+            f"older days are history's: {history}"
         )
     if not found.monitored_from <= day <= (found.monitored_until or date.max):
         raise InputError(
@@ -233,7 +234,7 @@ def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -
             f"{found.monitored_until or 'further notice'}"
         )
     if not found.active:
-        warn(f"region {region!r} is paused; `satctl regions activate {region}` resumes it")
+        warn(f"region {region!r} is paused; {command('regions', 'activate', region)} resumes it")
     location, kind = {contract.FETCH_JOB: ("ingest", "ingest"), contract.CLOSE_JOB: ("realtime", "realtime")}[job]
     partition = {
         "dagster/partition": str(contract.partition(region, day)),

@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from satctl.checkout import seed_files
 from satctl.home_lock import dagster_url
 from satctl.opening import check_home, is_there
-from satctl.output import counted, names, print_json, print_table, progress
+from satctl.output import command, counted, names, print_json, print_table, progress
 from satctl.parameters import json_option
 
 OLDEST_POSTGRESQL = 13  # the oldest that the tests' SQL is known to suit; older ones get no fixes any more
@@ -403,7 +403,7 @@ def _dagster(patient: Patient) -> Iterator[Finding]:
         elif state is None:
             yield Finding(check, State.FAILED, "is not in Dagster's workspace; add its code server there")
         else:
-            yield Finding(check, State.FAILED, f"{state}; mend that, then `satctl locations reload {name}`")
+            yield Finding(check, State.FAILED, f"{state}; mend that, then {command('locations', 'reload', name)}")
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:

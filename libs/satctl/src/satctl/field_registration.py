@@ -13,7 +13,7 @@ from satcommon.db.fields import NewField, Registered, Update, register_fields
 from satcommon.errors import InputError
 from satcommon.features.columns import Columns
 from satcommon.geometry import validated
-from satcommon.problems import listed
+from satcommon.problems import listed, told_once
 from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
 
@@ -120,7 +120,7 @@ def import_(
             say(problem.reason)
         if read.unused:
             say(f"{counted(len(read.unused), 'column')} of the file not used: {names(read.unused)}")
-    for remark in read.remarks[:_REMARKS]:
+    for remark in told_once(read.remarks)[:_REMARKS]:
         warn(remark)
     if left:
         warn(f"{counted(len(left), 'problem')} of features that were left:\n{listed(left)}")

@@ -16,6 +16,7 @@ from satcommon.db.fields import register_fields
 from satcommon.db.registry import add_region
 from satcommon.errors import InputError
 from satcommon.grid import Bounds, Grid
+from satcommon.problems import told_once
 from satcommon.scenes.simulated import SimulatedSource
 from sqlalchemy import Connection
 
@@ -107,9 +108,8 @@ def add(
       satctl regions add B --file regions.geojson --resolution 30
     """
     new = _given(name, bounds, file, layer)
-    for region in new:
-        if region.warning:
-            warn(region.warning)
+    for warning in told_once([region.warning for region in new if region.warning]):
+        warn(warning)
     if file is not None and name is None and len(new) > MANY and not yes and not dry_run:
         _ask_about(new, file)
     now = datetime.now(UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -297,7 +298,7 @@ def _same_or_refused(one: NewField, change: Change) -> Change:
     if differs:
         raise InputError(
             f"{one.where}: field {one.external_id!r} exists with another {' and '.join(differs)}; "
-            f"a change of a field is a revision: `satctl fields revise {one.external_id} --help`"
+            f"a change of a field is a revision: `satctl fields revise {shlex.quote(one.external_id)} --help`"
         )
     return change
 
