@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from satcommon.environment import Environment
 from satctl import graphql
@@ -127,3 +128,28 @@ def test_no_colour_is_written_where_none_is_wanted(
 def test_a_command_that_is_suggested_can_be_typed() -> None:
     assert command("fields", "show", "north-40") == "`satctl fields show north-40`"
     assert command("regions", "show", NAME) == f"`satctl regions show '{NAME}'`"
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "offered"),
+    [
+        (["regions", "show"], "", ["S"]),
+        (["export"], "S", ["S"]),
+        (["status", "--region"], "", ["S"]),
+        (["fields", "show"], "DE-", ["DE-MV-0815-0", "DE-MV-0815-1", "DE-MV-0815-2"]),
+        (["history"], "%", []),
+        (["fields", "plot"], "=1", ["=1+1"]),
+        (["export", "--field"], "DE-MV-0815-2", ["DE-MV-0815-2"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_the_shell_completes_regions_and_fields(words: list[str], begun: str, offered: list[str], much: None) -> None:
+    complete = ShellComplete(main, {}, "satctl", "_SATCTL_COMPLETE")
+
+    assert [item.value for item in complete.get_completions(words, begun)] == offered
+
+
+def test_the_shell_completes_nothing_where_there_is_no_database() -> None:
+    complete = ShellComplete(main, {}, "satctl", "_SATCTL_COMPLETE")
+
+    assert complete.get_completions(["regions", "show"], "") == []

@@ -13,6 +13,7 @@ from satcommon.db.engine import reading, writing
 from satcommon.errors import InputError
 
 from satctl import graphql
+from satctl.completion import field_ids, region_names
 from satctl.dagster import url_option
 from satctl.opening import opened
 from satctl.output import counted, print_json, print_table, progress, say
@@ -78,8 +79,15 @@ def _causes(counts: dict[str, int]) -> str | None:
 
 
 @click.command()
-@click.argument("region")
-@click.option("--field", "external_ids", multiple=True, metavar="ID", help="Only this field's failures; repeatable.")
+@click.argument("region", shell_complete=region_names)
+@click.option(
+    "--field",
+    "external_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this field's failures; repeatable.",
+    shell_complete=field_ids,
+)
 @click.option("--from", "first", type=DAY, help="First day of the failures to be tried again.")
 @click.option("--to", "last", type=DAY, help="Last day of them.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")

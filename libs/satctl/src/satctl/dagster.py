@@ -15,6 +15,7 @@ from satcommon.errors import InputError, PermanentError
 from satcommon.settings import settings
 
 from satctl import graphql
+from satctl.completion import region_names
 from satctl.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output import command, print_json, print_table, progress, say, warn
@@ -166,7 +167,7 @@ class Launch:
 
 @runs.command()
 @click.argument("job")
-@click.option("--region", required=True, help="Name of the region.")
+@click.option("--region", required=True, help="Name of the region.", shell_complete=region_names)
 @click.option("--day", type=DAY, help="Day of the partition, for fetch_scenes and close_days.")
 @click.option("--until", type=DAY, help="Last day, for history.")
 @click.option("--wait", is_flag=True, help="Wait until it ends; exit code 1 where it failed.")

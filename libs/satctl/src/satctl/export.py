@@ -11,6 +11,7 @@ from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.errors import InputError
 
+from satctl.completion import field_ids, region_names
 from satctl.opening import opened
 from satctl.output import counted, progress
 from satctl.parameters import DAY
@@ -33,8 +34,13 @@ SUFFIXES = {
 
 
 @click.command()
-@click.argument("region", required=False)
-@click.option("--field", metavar="EXTERNAL_ID", help="One field in its home region, instead of a region.")
+@click.argument("region", required=False, shell_complete=region_names)
+@click.option(
+    "--field",
+    metavar="EXTERNAL_ID",
+    help="One field in its home region, instead of a region.",
+    shell_complete=field_ids,
+)
 @click.option("--from", "first", type=DAY, help="First day.  [default: the first closed one; of a field, its planting]")
 @click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]")
 @click.option(

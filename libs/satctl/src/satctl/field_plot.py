@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from satctl.completion import field_ids
 from satctl.opening import opened
 from satctl.output import counted
 from satctl.parameters import DAY
@@ -20,7 +21,7 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 @click.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @click.option("--from", "first", type=DAY, help="First day.  [default: the season's planting]")
 @click.option("--to", "last", type=DAY, help="Last day.  [default: the season's end, else the watermark]")
 @click.option("--output", metavar="FILE", help="Where to write; - is stdout.  [default: EXTERNAL_ID-season.png]")

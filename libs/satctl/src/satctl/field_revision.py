@@ -10,6 +10,7 @@ from satcommon.boundaries import MAX_CROP, checked_text
 from satcommon.db.engine import writing
 from satcommon.db.fields import activate_field, begin_season, field, revise_geometry, revise_season
 
+from satctl.completion import field_ids
 from satctl.field_facts import Backlog, Consequences, facts
 from satctl.field_registration import geometry_option, polygon_of, wkt_option
 from satctl.opening import opened
@@ -18,7 +19,7 @@ from satctl.parameters import DAY
 
 
 @click.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @click.option("--on", "day", type=DAY, help="First day on which it is expected again.  [default: today, UTC]")
 def activate(external_id: str, day: date | None) -> None:
     """Expect a field again, from a day on.
@@ -32,7 +33,7 @@ def activate(external_id: str, day: date | None) -> None:
 
 
 @click.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @click.option("--on", "day", type=DAY, help="First day on which it is not expected.  [default: today, UTC]")
 def deactivate(external_id: str, day: date | None) -> None:
     """Expect a field no longer, from a day on.
@@ -61,7 +62,7 @@ def _activate(external_id: str, day: date | None, *, active: bool) -> None:
 
 
 @click.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @click.option("--correct", is_flag=True, help="The polygon was wrong, since the season's planting.")
 @click.option("--from", "changed_from", type=DAY, help="The polygon is another from this day on.")
 @wkt_option
@@ -116,7 +117,7 @@ def revise(
 
 
 @click.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @click.option("--planted", type=DAY, required=True, help="Planting day of the season that begins.")
 @click.option("--season-end", type=DAY, help="Its last day.  [default: open]")
 @click.option("--crop", help="Crop code.")

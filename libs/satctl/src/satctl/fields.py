@@ -7,6 +7,7 @@ from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.db.fields import field
 
+from satctl.completion import field_ids, region_names
 from satctl.field_facts import FieldFacts, facts, listed
 from satctl.field_plot import plot
 from satctl.field_registration import add, import_
@@ -26,7 +27,7 @@ for _command in (import_, add, revise, plant, activate, deactivate, plot):
 
 
 @fields.command(name="list")
-@click.option("--region", help="Only fields in this region.")
+@click.option("--region", help="Only fields in this region.", shell_complete=region_names)
 @wide_option
 @json_option
 def list_(region: str | None, wide: bool, as_json: bool) -> None:
@@ -68,7 +69,7 @@ def list_(region: str | None, wide: bool, as_json: bool) -> None:
 
 
 @fields.command()
-@click.argument("external_id")
+@click.argument("external_id", shell_complete=field_ids)
 @wide_option
 @json_option
 def show(external_id: str, wide: bool, as_json: bool) -> None:

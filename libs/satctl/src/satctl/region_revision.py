@@ -15,13 +15,14 @@ from satcommon.db.registry import monitor_region, pin_algorithm
 from satcommon.errors import AlgorithmError, InputError
 from sqlalchemy import Connection
 
+from satctl.completion import region_names
 from satctl.opening import opened
 from satctl.output import counted, names, print_json, print_table, say, warn
 from satctl.parameters import DAY, json_option
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @click.option("--from", "first", type=DAY, help="First monitored day.  [default: as it is]")
 @click.option("--until", "last", type=DAY, help="Last monitored day.  [default: as it is]")
 @click.option("--open", "open_end", is_flag=True, help="Monitor without an end.")
@@ -55,7 +56,7 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @click.argument("version")
 @click.option("--dry-run", is_flag=True, help="Tell what would be recomputed; change nothing.")
 def pin(name: str, version: str, dry_run: bool) -> None:

@@ -11,12 +11,13 @@ from satcommon.scenes.folder import FolderSource
 from satcommon.scenes.source import SIMULATED
 from satcommon.settings import absolute_or_bucket
 
+from satctl.completion import region_names
 from satctl.opening import opened
 from satctl.output import counted, say
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @click.option(
     "--set",
     "new",
@@ -57,7 +58,7 @@ def source(name: str, new: str | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
     """Give a region another name; its days, fields and rows stay.
@@ -76,7 +77,7 @@ def rename(name: str, new_name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @click.option("--dry-run", is_flag=True, help="Tell what would be removed; change nothing.")
 def remove(name: str, dry_run: bool) -> None:
     """Remove a region without published rows, with its days, scenes and misses; its name is free again.

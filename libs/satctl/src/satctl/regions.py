@@ -13,6 +13,7 @@ from satcommon.db.registry import activate_region
 from satcommon.grid import Bounds, Grid
 from sqlalchemy import Connection, Row, func, select
 
+from satctl.completion import region_names
 from satctl.grids import described, edges
 from satctl.opening import opened
 from satctl.output import print_facts, print_json, print_table, say
@@ -72,7 +73,7 @@ def list_(wide: bool, as_json: bool) -> None:
 
 
 @regions.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a region.
@@ -92,7 +93,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @regions.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 def activate(name: str) -> None:
     """Resume a region.
 
@@ -104,7 +105,7 @@ def activate(name: str) -> None:
 
 
 @regions.command()
-@click.argument("name")
+@click.argument("name", shell_complete=region_names)
 def deactivate(name: str) -> None:
     """Pause a region.
 

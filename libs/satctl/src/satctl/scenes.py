@@ -10,6 +10,7 @@ from satcommon.db.engine import reading
 from satcommon.errors import InputError, PermanentError, SatfieldsError
 
 from satctl import graphql
+from satctl.completion import region_names
 from satctl.dagster import url_option
 from satctl.opening import opened
 from satctl.output import counted, progress, say, warn
@@ -22,7 +23,7 @@ def scenes() -> None:
 
 
 @scenes.command()
-@click.argument("region")
+@click.argument("region", shell_complete=region_names)
 @click.option("--from", "first", type=DAY, required=True, help="First day.")
 @click.option("--to", "last", type=DAY, required=True, help="Last day.")
 @click.option("--here", is_flag=True, help="Ask in this process, without Dagster.")

@@ -12,6 +12,7 @@ from satcommon.db.engine import reading
 from satcommon.db.models import Region, RegionDay
 from sqlalchemy import Connection, Row, func, select
 
+from satctl.completion import region_names
 from satctl.opening import opened
 from satctl.output import age, counted, print_json, print_table, progress, say, warn
 from satctl.parameters import json_option, wide_option
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
     from satctl.standing import Standing
 
-region_option = click.option("--region", "names", multiple=True, metavar="NAME", help="Only this region; repeatable.")
+region_option = click.option(
+    "--region",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this region; repeatable.",
+    shell_complete=region_names,
+)
 
 
 def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:

@@ -15,6 +15,7 @@ from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Scene, Seas
 from satcommon.errors import InputError
 from sqlalchemy import Connection, Row, select
 
+from satctl.completion import field_ids, region_names
 from satctl.field_day import field_day
 from satctl.opening import opened
 from satctl.output import command, moment, print_facts, print_json, print_table, say
@@ -24,9 +25,11 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 @click.command()
-@click.argument("external_id", metavar="FIELD")
+@click.argument("external_id", metavar="FIELD", shell_complete=field_ids)
 @click.argument("day", type=DAY)
-@click.option("--region", help="Name of the region; the field's home where it is not given.")
+@click.option(
+    "--region", help="Name of the region; the field's home where it is not given.", shell_complete=region_names
+)
 @json_option
 def history(external_id: str, day: date, region: str | None, as_json: bool) -> None:
     """Tell how a field's row of a day came about: inputs, misses, attempts, scenes and revisions.

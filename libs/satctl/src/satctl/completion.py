@@ -1,0 +1,41 @@
+"""What the shell completes: names of regions and ids of fields, as the database has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from satcommon.errors import SatfieldsError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import InstrumentedAttribute
+
+_MOST = 100  # names that are offered; a shell shows no more than a page
+
+
+def region_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The names of regions that begin so; none where the database can't be asked, since a shell has no place to say."""
+    from satcommon.db.models import Region
+
+    return _beginning(Region.name, begun)
+
+
+def field_ids(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The external ids of fields that begin so, likewise."""
+    from satcommon.db.models import Field
+
+    return _beginning(Field.external_id, begun)
+
+
+def _beginning(column: InstrumentedAttribute[str], begun: str) -> list[str]:
+    from satcommon.db.engine import reading
+    from sqlalchemy import select
+
+    from satctl.opening import opened
+
+    statement = select(column).where(column.startswith(begun, autoescape=True)).order_by(column).limit(_MOST)
+    try:
+        with opened() as env, reading(env.engine) as connection:
+            return list(connection.execute(statement).scalars())
+    except SatfieldsError:
+        return []
