@@ -25,6 +25,7 @@ from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.fields import NewField
 from satcommon.deadlines import Deadlines
 from satcommon.grid import Bounds, Grid
+from satcommon.normal_form import DECIMALS
 from satcommon.objects import ObjectStore
 from satcommon.scenes.folder import FolderSource
 from sqlalchemy import Engine
@@ -85,7 +86,10 @@ def write(folder: Path, day: date, random: np.random.Generator) -> File:
 
 
 def irregular_parcels(random: np.random.Generator, count: int) -> geopandas.GeoDataFrame:
-    """Stars of 4 to 11 corners, from a third of a cell to a dozen cells wide, some across the raster's edge."""
+    """Stars of 4 to 11 corners, from a third of a cell to a dozen cells wide, some across the raster's edge.
+
+    Their corners are rounded as the ledger rounds them, so that both ways compute with the same polygons.
+    """
     left, bottom, right, top = RASTER.extent
     shapes = []
     for n in range(count):
@@ -97,7 +101,9 @@ def irregular_parcels(random: np.random.Generator, count: int) -> geopandas.GeoD
     planting = [FIRST + timedelta(days=int(random.choice([-30, 0, 0, 7]))) for _ in range(count)]
     names = [f"parcel-{n:02}" for n in range(count)]
     frame = geopandas.GeoDataFrame({"external_id": names, "planting": planting}, geometry=shapes, crs=UTM)
-    return frame.to_crs(WGS84)
+    frame = frame.to_crs(WGS84)
+    frame.geometry = shapely.transform(frame.geometry.to_numpy(), lambda points: np.round(points, DECIMALS))
+    return frame
 
 
 @pytest.fixture(scope="module")
