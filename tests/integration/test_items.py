@@ -129,7 +129,7 @@ def test_a_late_tile_completes_the_rows_of_the_fields_that_it_shows(farm: Farm) 
     farm.ask()
     after = farm.replay()
 
-    assert told(before["across"]) == ("partial", ["0.0-0.5"], 0)
+    assert told(before["across"]) == ("swath_edge", ["0.0-0.5"], 0)
     assert told(before["right"]) == ("outside_swath", None, None)
     assert told(after["across"]) == ("clear", ["0.0-0.5", "0.5-1.0"], 0)
     assert told(after["right"]) == ("clear", ["0.5-1.0"], 1)

@@ -206,12 +206,12 @@ def test_a_region_is_recomputed_by_the_version_that_it_is_pinned_to(
     before, after = (
         list(csv.DictReader((tmp_path / f"{when}.csv").read_text().splitlines())) for when in ("before", "after")
     )
-    assert [row["algorithm_version"] for row in before] == ["1"] * 4
+    assert [row["algorithm_version"] for row in before] == ["2"] * 4
     assert [row["algorithm_version"] for row in after] == [version] * 4
     assert all(int(a["cell_count"]) < int(b["cell_count"]) for a, b in zip(after, before, strict=True))
     satctl("audit", "--deep")
     assert "nothing was changed" in satctl("regions", "pin", "S", version).stdout
-    satctl("regions", "pin", "S", "1")
+    satctl("regions", "pin", "S", "2")
     drain(closed)
     satctl(*exported, str(tmp_path / "back.csv"))
     assert (tmp_path / "back.csv").read_bytes() == (tmp_path / "before.csv").read_bytes()
@@ -253,7 +253,7 @@ def test_quantiles_come_and_go_with_the_version_and_change_nothing_else(
     shown = next(row for rows in after.values() for row in rows if row["ndvi_quantiles"])
     told = satctl("history", "=1+1", str(shown["day"])).stdout
     assert str(shown["ndvi_quantiles"]) in told
-    satctl("regions", "pin", "S", "1")
+    satctl("regions", "pin", "S", "2")
     drain(closed)
     back = objects(closed)
     assert {day: back[day] for day in before} == before
@@ -294,20 +294,20 @@ def test_versions_are_listed_with_their_rules_and_regions(system: Engine, satctl
     lost = satctl("regions", "algorithms")
     listed_lost = json.loads(satctl("regions", "algorithms", "--json").stdout)
 
-    assert ["1", version] in table
-    assert ["dilate_cells", "0", "2"] in table
-    assert ["quantiles", "none", "0,", "0.25,", "0.5"] in table
-    assert ["regions", "A", "B"] in table
-    assert [(one["version"], one["regions"]) for one in listed] == [("1", ["A"]), (version, ["B"])]
-    assert listed[1]["rules"] == listed[0]["rules"] | {"dilate_cells": 2, "quantiles": [0, 0.25, 0.5]}
+    assert ["1", "2", version] in table
+    assert ["dilate_cells", "0", "0", "2"] in table
+    assert ["quantiles", "none", "none", "0,", "0.25,", "0.5"] in table
+    assert ["regions", "-", "A", "B"] in table
+    assert [(one["version"], one["regions"]) for one in listed] == [("1", []), ("2", ["A"]), (version, ["B"])]
+    assert listed[2]["rules"] == listed[0]["rules"] | {"dilate_cells": 2, "quantiles": [0, 0.25, 0.5]}
     assert f"version '{version}' is not known here; B can't be computed" in lost.stderr
-    assert listed_lost[1] == {"version": version, "rules": None, "regions": ["B"]}
+    assert listed_lost[2] == {"version": version, "rules": None, "regions": ["B"]}
 
 
 def test_a_version_that_nobody_knows_is_wrong_input(system: Engine, satctl: Satctl) -> None:
     satctl("regions", "add", "S", "--bounds", *BOUNDS)
 
-    assert "'egde' is not supported here (known: 1)" in satctl("regions", "pin", "S", "egde", code=2).stderr
+    assert "'egde' is not supported here (known: 1, 2)" in satctl("regions", "pin", "S", "egde", code=2).stderr
 
 
 # --- the source that a region belongs to -----------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_a_swath_edge_leaves_fields_whole_cut_or_outside(make: MakeFarm) -> None
     assert numbers(rows["west"]) == numbers(tidy["west"])
     assert 0.05 < rows["across"]["observed_fraction"] < 0.95
     assert rows["across"]["clear_fraction"] == 1  # of what was observed
-    assert rows["across"]["status"] == "partial"
+    assert rows["across"]["status"] == "swath_edge"
     assert rows["across"]["ndvi_mean"] != tidy["across"]["ndvi_mean"]
     east = rows["east"]
     assert (east["status"], east["observed_fraction"], east["item_ids"]) == ("outside_swath", 0, None)
@@ -195,7 +195,7 @@ def test_a_late_tile_makes_rows_as_if_both_had_come_on_time(make: MakeFarm) -> N
     farm.drain()
 
     on_time = make(quirky(Quirk.TILES, days=f"A/{day}"), IOWA, first, last).add_parts(SHAPES).close()
-    assert [before[name]["status"] for name in SHAPES] == ["clear", "partial", "outside_swath"]
+    assert [before[name]["status"] for name in SHAPES] == ["clear", "swath_edge", "outside_swath"]
     assert causes == {(day, "revised_scene")}
     assert farm.objects() == on_time.objects()
     rows = farm.rows(day)
@@ -255,7 +255,7 @@ def test_snow_hides_a_field_without_being_cloud_and_feeds_no_state(make: MakeFar
     row = make(source, IOWA, snowed_in).add_parts(MIDDLE).close().rows(snowed_in)["middle"]
 
     tidy = make(SimulatedSource(), IOWA, snowed_in).add_parts(MIDDLE).close().rows(snowed_in)["middle"]
-    assert (row["status"], row["observed_fraction"], row["clear_fraction"]) == ("cloudy", 1, 0)
+    assert (row["status"], row["observed_fraction"], row["clear_fraction"]) == ("hidden", 1, 0)
     assert (row["cloud_fraction"], row["shadow_fraction"]) == (0, 0)
     assert row["ndvi_mean"] is None
     assert row["ndvi_smoothed_e4"] is None
@@ -289,7 +289,7 @@ def test_an_undetected_cloud_is_forgotten_after_as_many_clear_views_as_the_kerne
     views, forgotten = 0, 0
     for n in range((last - first).days + 1):
         row, truth = (farm.rows(first + timedelta(days=n))["middle"] for farm in (fooled, tidy))
-        views += row["day"] >= day and row["status"] in ("clear", "partial")
+        views += row["day"] >= day and row["status"] in ("clear", "partial", "swath_edge")
         remembered = 0 < views <= algorithm(CURRENT).kernel_size
         forgotten += views > 0 and not remembered
         assert (row["ndvi_smoothed_e4"] != truth["ndvi_smoothed_e4"]) == remembered
@@ -335,7 +335,7 @@ def test_two_platforms_are_never_mixed_within_a_field(make: MakeFarm, tmp_path: 
     alone = make(replace(farm.source, held=tmp_path), IOWA, day).add_parts(SHAPES).close()
     rows = farm.rows(day)
     # The first platform sees all of "west" and a part of "across"; the second sees more of the region.
-    assert [rows[name]["status"] for name in SHAPES] == ["outside_swath", "partial", "clear"]
+    assert [rows[name]["status"] for name in SHAPES] == ["outside_swath", "swath_edge", "clear"]
     assert [items(rows[name]) for name in SHAPES] == [[], ["_S2"], ["_S2"]]
     assert farm.objects() == alone.objects()
 

@@ -45,13 +45,16 @@ def day(number: int) -> date:
 
 # --- the algorithm -------------------------------------------------------------------------------------------------
 
-OTHER_VERSION = "2"
+OTHER_VERSION = "other"
 
 
 @contextmanager
 def with_other_version() -> Iterator[None]:
-    """Version 2 differs in every kind of rule; its kernel is shorter, so its rows hold states of another shape."""
-    first = algorithms._ALGORITHMS[CURRENT]
+    """It differs in every kind of rule; its kernel is shorter, so its rows hold states of another shape.
+
+    Based on version 1, so that statuses are told by both definitions.
+    """
+    first = algorithms._ALGORITHMS["1"]
     clear = (PixelClass.CLEAR, PixelClass.THIN_CLOUD)
     second = replace(
         first,
@@ -338,7 +341,7 @@ class TrueState:
         if self._planting != planting:
             self._planting, self._clear, self._integral = planting, [], 0
         size = self._rules.kernel_size
-        if observation["status"] in ("clear", "partial") and observation["ndvi_mean"] is not None:
+        if observation["status"] in ("clear", "partial", "swath_edge") and observation["ndvi_mean"] is not None:
             self._clear = [(on.toordinal(), round(observation["ndvi_mean"] * 10_000)), *self._clear][:size]
         smoothed = None
         if self._clear:

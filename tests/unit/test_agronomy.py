@@ -215,5 +215,5 @@ def test_states_that_differ_in_any_component_are_not_equal(component: str) -> No
 
 
 def test_a_version_that_is_not_known_is_refused_with_what_to_do() -> None:
-    with pytest.raises(AlgorithmError, match=r"'99' is not supported here \(known: 1\); .*upgrade"):
+    with pytest.raises(AlgorithmError, match=r"'99' is not supported here \(known: 1, 2\); .*upgrade"):
         algorithm("99")

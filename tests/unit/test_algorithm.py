@@ -35,6 +35,8 @@ def test_version_1_has_the_numbers_that_it_always_had() -> None:
         "whole_cells": None,
         "min_cell_coverage": 0.0,
         "min_cells": 2.0,
+        "statuses": 1,
+        "min_inside": 0.0,
         "min_observed": 0.0,
         "min_clear": 0.3,
         "min_clear_full": 0.9,
@@ -44,8 +46,16 @@ def test_version_1_has_the_numbers_that_it_always_had() -> None:
     }
 
 
+def test_version_2_tells_statuses_by_their_cause_and_is_what_new_regions_get() -> None:
+    first, second = algorithm("1").rules, algorithm("2").rules
+
+    differing = {key: value for key, value in second.items() if value != first[key]}
+    assert differing == {"statuses": 2, "min_inside": 0.5, "min_observed": 0.5}
+    assert CURRENT == "2"
+
+
 def test_without_a_file_the_built_in_versions_are_known() -> None:
-    assert list(algorithms()) == [CURRENT]
+    assert list(algorithms()) == ["1", "2"]
 
 
 def test_a_version_of_the_file_differs_from_its_base_where_it_says_so(file: Path) -> None:
@@ -53,7 +63,7 @@ def test_a_version_of_the_file_differs_from_its_base_where_it_says_so(file: Path
 
     made = algorithm(name)
 
-    assert list(algorithms()) == ["1", name]
+    assert list(algorithms()) == ["1", "2", name]
     assert made.version == name
     differing = {key: value for key, value in made.rules.items() if value != algorithm("1").rules[key]}
     assert differing == {"inward_buffer_m": 10.0, "dilate_cells": 2, "dilate_classes": ["cloud", "shadow"]}
@@ -104,6 +114,7 @@ def test_quantiles_are_asked_for_by_a_version_of_the_file(file: Path) -> None:
         "whole_cells = 0.5",
         "min_cell_coverage = 0.1",
         "min_cells = 3",
+        "min_inside = 0.5",
         "min_observed = 0.5",
         "min_clear = 0.4",
         "min_clear_full = 0.8",
@@ -132,7 +143,9 @@ def test_an_image_without_the_file_refuses_its_versions(file: Path, monkeypatch:
     monkeypatch.delenv("SATFIELDS_ALGORITHMS")
     settings.cache_clear()
 
-    with pytest.raises(AlgorithmError, match=rf"'{name}' is not supported here \(known: 1\); name the file .* by SATF"):
+    with pytest.raises(
+        AlgorithmError, match=rf"'{name}' is not supported here \(known: 1, 2\); name the file .* by SATF"
+    ):
         algorithm(name)
 
 
@@ -186,6 +199,12 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
             r"\[edge\]: shadow can't be in both clear_classes and dilate_classes",
         ),
         ("[edge]\nbased_on = '1'\nmin_clear = 0.95", r"\[edge\]: min_clear 0.95 is more than min_clear_full 0.9"),
+        ("[edge]\nbased_on = '1'\nstatuses = 3", r"\[edge\] statuses = 3: expected less than or equal to 2"),
+        ("[edge]\nbased_on = '1'\nstatuses = 2", r"\[edge\]: min_observed 0.0 is less than min_clear 0.3"),
+        (
+            "[edge]\nbased_on = '2'\nmin_observed = 0.2",
+            r"\[edge\]: min_observed 0.2 is less than min_clear 0.3: .*cloudy",
+        ),
         (
             "[edge]\nbased_on = '1'\ntau = 3",
             r"\[edge\] tau = 3: is no rule; expected based_on and some of clear_classes,",
@@ -194,7 +213,7 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
         ("[edge]\nmin_clear = 0.2", r"\[edge\] based_on = None: expected one of '1'"),
         ("[edge]\nbased_on = 1", r"\[edge\] based_on = 1: expected one of '1'"),
         ("edge = 3", r"\[edge\]: is 3; expected a table"),
-        ("[1]\nbased_on = '1'", r"\[1\]: can't be a version's name; .* none that is built in \(1\)"),
+        ("[1]\nbased_on = '1'", r"\[1\]: can't be a version's name; .* none that is built in \(1, 2\)"),
         ("['a@b']\nbased_on = '1'", r"\[a@b\]: can't be a version's name"),
         ("[edge\n", r"can't be read as TOML: .*line 1"),
     ],

@@ -63,6 +63,9 @@ def test_a_row_is_the_observation_and_the_state_after_the_day() -> None:
     [
         ("clear", True),
         ("partial", True),
+        ("swath_edge", True),
+        ("hidden", False),
+        ("region_edge", False),
         ("cloudy", False),
         ("too_small", False),
         ("outside_swath", False),

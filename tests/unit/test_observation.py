@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pyproj import Transformer
-from satcommon.algorithm import CURRENT, algorithm
+from satcommon import observation
+from satcommon.algorithm import algorithm
 from satcommon.coverage import Coverage, CoverageCache
 from satcommon.errors import SceneError
 from satcommon.geometry import digest
@@ -37,7 +38,7 @@ from satcommon.scenes.source import Acquisition
 from satcommon.scenes.unite import Scene
 from shapely.geometry import box
 
-RULES = algorithm(CURRENT)
+RULES, SECOND = algorithm("1"), algorithm("2")
 GRID = Grid("EPSG:32633", 465_000.0, 5_080_000.0, 10.0, 10.0, 600, 40)  # three tiles of the scene's file
 TO_DEGREES = Transformer.from_crs(GRID.crs, "EPSG:4326", always_xy=True)
 SENSED = datetime(2026, 5, 1, 10, 12, tzinfo=UTC)
@@ -67,7 +68,7 @@ class World:
     """A store with one scene, and fields in cells of its grid."""
 
     def __init__(self, folder: Path, classes: np.ndarray, **bands: np.ndarray | int) -> None:
-        self.store, self.rules = ObjectStore(str(folder)), RULES
+        self.store, self.rules, self.inside = ObjectStore(str(folder)), RULES, 0.75
         self.fields: dict[str, shapely.Geometry] = {}
         self.work = Work()
         bands = bands or {"red": 1500, "nir": 5000}
@@ -101,7 +102,8 @@ class World:
         shapes = {name: placed(shape) for name, shape in cells.items()}
         known = {digest(shape): shapely.to_wkb(shape) for shape in shapes.values()} | {"broken": b"\x01"}
         subjects = [
-            Subject(name, "broken" if name == "broken" else digest(shape), 0.75) for name, shape in shapes.items()
+            Subject(name, "broken" if name == "broken" else digest(shape), self.inside)
+            for name, shape in shapes.items()
         ]
         coverages = CoverageCache(self.store, GRID, self.rules)
         path = raster_path or self.store.raster_path
@@ -177,6 +179,86 @@ def test_a_field_at_the_swaths_edge_tells_what_was_seen_and_how_much_of_that_was
     assert row["status"] == "partial"  # half of the field is clear
     assert row["observed_fraction"] == pytest.approx(0.5, abs=1e-4)
     assert row["clear_fraction"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("observed", "classes_seen", "inside", "status"),
+    [
+        (10, {}, 1.0, "clear"),
+        (10, {CLOUD: 10}, 1.0, "cloudy"),
+        (10, {CLOUD: 5, SHADOW: 3}, 1.0, "cloudy"),
+        (10, {THIN: 8}, 1.0, "cloudy"),
+        (10, {CLOUD: 5, SNOW: 4}, 1.0, "cloudy"),
+        (10, {CLOUD: 6}, 1.0, "partial"),
+        (10, {SNOW: 10}, 1.0, "hidden"),
+        (10, {PixelClass.WATER: 5, CLOUD: 3}, 1.0, "hidden"),
+        (10, {PixelClass.DEFECTIVE: 8}, 1.0, "hidden"),
+        (10, {SNOW: 5}, 1.0, "partial"),
+        (9, {}, 1.0, "clear"),
+        (8, {}, 1.0, "swath_edge"),
+        (5, {}, 1.0, "swath_edge"),
+        (8, {CLOUD: 1}, 1.0, "partial"),
+        (8, {CLOUD: 6}, 1.0, "cloudy"),
+        (4, {}, 1.0, "outside_swath"),
+        (3, {}, 1.0, "outside_swath"),  # clear, all of it: never "cloudy"
+        (1, {CLOUD: 1}, 1.0, "outside_swath"),
+        (0, {}, 1.0, "outside_swath"),
+        (10, {}, 0.5, "clear"),
+        (10, {}, 0.5 - 1e-12, "clear"),  # a half, whatever its last bits
+        (10, {}, 0.499, "region_edge"),
+        (10, {CLOUD: 10}, 0.008, "region_edge"),
+        (0, {}, 0.008, "region_edge"),
+    ],
+)
+def test_by_version_2_a_status_says_what_kept_the_field_from_being_seen(
+    store_folder: Path, observed: int, classes_seen: dict[PixelClass, int], inside: float, status: str
+) -> None:
+    sky = classes(NODATA)
+    seen = [kind for kind, columns in classes_seen.items() for _ in range(columns)]
+    seen += [CLEAR] * (observed - len(seen))
+    sky[:, 100 : 100 + observed] = seen
+    world = World(store_folder, sky)
+    world.rules, world.inside = SECOND, inside
+
+    row = world.observe(f=box(100, 10, 109.9, 20))["f"]
+
+    assert row["status"] == status
+    assert row["inside_fraction"] == inside
+    if status == "cloudy":
+        assert row["cloud_fraction"] + row["shadow_fraction"] >= 0.3
+
+
+def test_by_version_2_a_field_that_is_too_small_is_so_outside_of_the_swath_too(store_folder: Path) -> None:
+    world = World(store_folder, classes(NODATA))
+    world.rules = SECOND
+
+    assert world.observe(f=box(10.2, 10.2, 11.5, 11.5))["f"]["status"] == "too_small"
+
+
+def test_by_version_2_a_field_too_near_to_clouds_is_cloudy(store_folder: Path) -> None:
+    sky = classes()
+    sky[:, 100:] = CLOUD
+    world = World(store_folder, sky)
+    world.rules = replace(SECOND, dilate_cells=10)
+
+    assert world.observe(f=box(91, 10, 99, 20))["f"]["status"] == "cloudy"
+
+
+def test_a_batch_of_many_pieces_has_each_field_s_own_part_in_the_region(
+    store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observation, "_ENTRIES", 5000)
+    world = World(store_folder, classes())
+    world.rules = SECOND
+    shapes = [placed(box(100 * i, 0, 100 * i + 99, 39)) for i in range(6)]
+    subjects = [Subject(f"{i}", digest(shape), 0.3 + 0.1 * i) for i, shape in enumerate(shapes)]
+    known = {digest(shape): shapely.to_wkb(shape) for shape in shapes}
+    coverages = CoverageCache(world.store, GRID, SECOND)
+
+    path = world.store.raster_path
+    seen = observe(world.scene, subjects, coverages, lambda _: known, path, SECOND, world.work)
+
+    assert seen.table["status"].to_pylist() == ["region_edge"] * 2 + ["clear"] * 4
 
 
 def test_clouds_thin_clouds_and_shadow_are_told_apart_from_snow(store_folder: Path) -> None:

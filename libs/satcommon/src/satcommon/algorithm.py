@@ -60,9 +60,13 @@ class Algorithm:
         whole_cells: cells covered at least to this part count whole, all others not at all; None: by covered part.
         min_cell_coverage: cells covered less than this part are left out; at 0 the statistics are exactextract's.
         min_cells: a field with less covered cells in all is too small: its numbers are mixed pixels' and feed no state.
+        statuses: the definitions by which a row's status is told (docs/columns.md): 1 by the clear part of the field
+            alone, 2 by what kept the field from being seen.
+        min_inside: part of the polygon that must lie in the region; below, the field is at the region's edge.
         min_observed: part of the field that the swath must cover; below, the field counts as outside of it.
         min_clear: clear part of the field from which an observation feeds the state (and is at least "partial").
-        min_clear_full: clear part of the field from which a row is "clear".
+        min_clear_full: part from which a row is "clear": by definitions 1 the clear part of the field, by 2 both the
+            clear part of what was observed and the observed part of the field.
         kernel_size: K, the clear observations that smoothed NDVI remembers.
         kernel_tau_days: tau of the kernel's weights exp(-age / tau).
         quantiles: which quantiles of each layer rows bear, as fractions; empty: none.
@@ -76,6 +80,8 @@ class Algorithm:
     whole_cells: Annotated[float, Field(gt=0, le=1, strict=True)] | None
     min_cell_coverage: Fraction
     min_cells: float = Field(ge=0, strict=True)
+    statuses: int = Field(ge=1, le=2, strict=True)
+    min_inside: Fraction
     min_observed: Fraction
     min_clear: Fraction
     min_clear_full: Fraction
@@ -93,6 +99,11 @@ class Algorithm:
             raise ValueError(f"{said} can't be in both clear_classes and dilate_classes")
         if self.min_clear > self.min_clear_full:
             raise ValueError(f"min_clear {self.min_clear} is more than min_clear_full {self.min_clear_full}")
+        if self.statuses == 2 and self.min_observed < self.min_clear:
+            raise ValueError(
+                f"min_observed {self.min_observed} is less than min_clear {self.min_clear}: by statuses 2 a field that "
+                "the swath covers in part, all of it clear, would be cloudy without a cloud"
+            )
         return self
 
     @property
@@ -123,26 +134,28 @@ def _short(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-CURRENT = "1"  # what new regions are pinned to
+CURRENT = "2"  # what new regions are pinned to
 
-_ALGORITHMS = {
-    "1": Algorithm(
-        version="1",
-        clear_classes=(PixelClass.CLEAR,),
-        dilate_cells=0,
-        dilate_classes=(PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW),
-        inward_buffer_m=0.0,
-        whole_cells=None,
-        min_cell_coverage=0.0,
-        min_cells=2.0,
-        min_observed=0.0,
-        min_clear=0.3,
-        min_clear_full=0.9,
-        kernel_size=8,
-        kernel_tau_days=16.0,
-        quantiles=(),
-    )
-}
+_FIRST = Algorithm(
+    version="1",
+    clear_classes=(PixelClass.CLEAR,),
+    dilate_cells=0,
+    dilate_classes=(PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW),
+    inward_buffer_m=0.0,
+    whole_cells=None,
+    min_cell_coverage=0.0,
+    min_cells=2.0,
+    statuses=1,
+    min_inside=0.0,
+    min_observed=0.0,
+    min_clear=0.3,
+    min_clear_full=0.9,
+    kernel_size=8,
+    kernel_tau_days=16.0,
+    quantiles=(),
+)
+_SECOND = replace(_FIRST, version="2", statuses=2, min_inside=0.5, min_observed=0.5)
+_ALGORITHMS = {one.version: one for one in (_FIRST, _SECOND)}
 
 
 def algorithm(version: str) -> Algorithm:

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 
 from satcommon.agronomy import NO_NDVI, State, advance
 from satcommon.algorithm import Algorithm
-from satcommon.results import SCHEMA, Status
+from satcommon.results import SCHEMA, SEEN
 
-_FEEDS_STATE = (Status.CLEAR.value, Status.PARTIAL.value)
 STATE_INPUTS = ["field", "planting_date", "state_days", "state_ndvi_e4", "ndvi_integral_e4", "algorithm_version"]
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -107,7 +106,7 @@ def carry(
         before: their states after the day before, in the same order.
         rules: of the algorithm version.
     """
-    feeds = np.isin(observed["status"].to_numpy(zero_copy_only=False), _FEEDS_STATE)
+    feeds = np.isin(observed["status"].to_numpy(zero_copy_only=False), [status.value for status in SEEN])
     ndvi = observed["ndvi_mean"].to_numpy(zero_copy_only=False).astype(np.float64)
     planting = np.array([p.toordinal() for p in plantings], dtype=np.int32)
     state, smoothed = advance(before, day, planting, np.where(feeds, ndvi, np.nan), rules)

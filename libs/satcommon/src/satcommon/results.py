@@ -29,15 +29,21 @@ QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)  # columns that only
 
 
 class Status(StrEnum):
-    """What a day gave for a field, derived from current inputs alone."""
+    """What a day gave for a field, derived from current inputs alone; docs/columns.md defines each."""
 
     CLEAR = "clear"
     PARTIAL = "partial"
+    SWATH_EDGE = "swath_edge"
     CLOUDY = "cloudy"
+    HIDDEN = "hidden"
     OUTSIDE_SWATH = "outside_swath"
+    REGION_EDGE = "region_edge"
     NO_OVERPASS = "no_overpass"
     NO_SCENE = "no_scene"
     TOO_SMALL = "too_small"
+
+
+SEEN = (Status.CLEAR, Status.PARTIAL, Status.SWATH_EDGE)  # their NDVI feeds the state
 
 
 def _schema() -> pa.Schema:

@@ -17,10 +17,9 @@ from satcommon.db.models import Attempt, Field, ProcessingType, Region, Season
 from satcommon.errors import InputError
 from satcommon.objects import ObjectStore
 from satcommon.published import checked_span, closed_span, published
-from satcommon.results import Status
+from satcommon.results import SEEN, Status
 
 _COLUMNS = ["field", "status", "ndvi_mean", "ndvi_smoothed_e4"]
-_SEEN = (Status.CLEAR, Status.PARTIAL)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def season_of(
         last=there.last,
         days=days,
         status=status,
-        ndvi=[row["ndvi_mean"] if s in _SEEN else None for s, row in zip(status, rows, strict=True)],
+        ndvi=[row["ndvi_mean"] if s in SEEN else None for s, row in zip(status, rows, strict=True)],
         smoothed=[None if (e4 := row["ndvi_smoothed_e4"]) is None else e4 / NDVI_SCALE for row in rows],
         missing=[day for day in expected if day not in set(days)],
         final_before=found.first_miss.get(external_id),

@@ -347,7 +347,7 @@ def _keys(
         if dots is not None and hollow in dots.partial:
             keys.append(_Key(label, dot(hollow=hollow)))
     if unseen is not None and unseen.cloudy:
-        keys.append(_Key("cloudy", mark(CLOUDY)))
+        keys.append(_Key("cloudy or hidden", mark(CLOUDY)))
     if unseen is not None and unseen.missing:
         keys.append(_Key("missing", mark(MISSING)))
     if recomputed:

@@ -29,13 +29,14 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 def plot(external_id: str, first: date | None, last: date | None, output: str | None, force: bool) -> None:
     """Draw a field's season to a PNG.
 
-    Mean NDVI of each clear day is a dot, hollow where only a part of the field was clear. The line is no observation:
+    Mean NDVI of each clear day is a dot, hollow where only a part was seen clear. The line is no observation:
     it is NDVI smoothed over the last clear views, carried on from day to day.
 
-    Below the axis a low grey mark is a cloudy day, and a high black one a missing day: it has no row yet, or its due
-    scene never came. A day with neither mark nor dot had no overpass, or the swath did not reach the field. Below those
-    are marked the days whose numbers a replay has computed, as long as its attempts are on record. What lies behind an
-    open miss is faint: it will be recomputed. The numbers are those of the field's home region.
+    Below the axis a low grey mark is a day under cloud or snow, and a high black one a missing day: it has no row yet,
+    or its due scene never came. A day with neither mark nor dot had no overpass, or the swath did not reach the field,
+    or too little of it lies in the region. Below those are marked the days whose numbers a replay has computed, as long
+    as its attempts are on record. What lies behind an open miss is faint: it will be recomputed. The numbers are those
+    of the field's home region.
 
     \b
     Examples:
@@ -59,13 +60,13 @@ def drawn(season: FieldSeason) -> bytes:
     from satcommon.season_chart import Dots, Line, Unseen, season_chart
 
     seen = [
-        (day, ndvi, status is Status.PARTIAL)
+        (day, ndvi, status is not Status.CLEAR)
         for day, ndvi, status in zip(season.days, season.ndvi, season.status, strict=True)
         if ndvi is not None
     ]
     by_status = list(zip(season.days, season.status, strict=True))
     unseen = Unseen(
-        cloudy=[day for day, status in by_status if status is Status.CLOUDY],
+        cloudy=[day for day, status in by_status if status in (Status.CLOUDY, Status.HIDDEN)],
         missing=sorted([*season.missing, *(day for day, status in by_status if status is Status.NO_SCENE)]),
     )
     return season_chart(
