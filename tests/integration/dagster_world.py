@@ -32,6 +32,7 @@ from dagster import (
 )
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.test_utils import freeze_time
@@ -201,10 +202,6 @@ class World:
             found[record.partition_key or ""] = record.asset_materialization
         return found
 
-    def observed(self, key: AssetKey) -> list[str | None]:
-        """The partitions of an asset that got observations."""
-        return [record.partition_key for record in self.instance.fetch_observations(key, limit=1000).records]
-
     def log(self, run: DagsterRun) -> list[str]:
         """What a run said."""
         return [entry.message for entry in self.instance.all_logs(run.run_id)]
@@ -218,6 +215,21 @@ class World:
             list(execute_sensor_iteration(self._context, _QUIET, None, None))
         self.instance.stop_sensor(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
+
+    def automated(self, sensor: str) -> list[str]:
+        """Let the daemon evaluate a sensor of automation conditions; gives the partitions that it asks for.
+
+        Several are one backfill, which counts as done.
+        """
+        runs = self.tick(sensor).asked
+        for backfill in self.instance.get_backfills():
+            if backfill.status is BulkActionStatus.REQUESTED:
+                assert backfill.asset_backfill_data is not None
+                runs += [
+                    one.partition_key for one in backfill.asset_backfill_data.target_subset.iterate_asset_partitions()
+                ]
+                self.instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+        return sorted(runs)
 
     def tick_until_asked(self, sensor: str, seconds: float = 30.0) -> Tick:
         """Tick until runs are asked for: what comes after a pause is there at once, or never."""
@@ -327,7 +339,12 @@ def _tags_of_dagsters_own() -> Iterator[None]:
 
 @contextmanager
 def world(
-    home: Path, variables: dict[str, str], *, migrated: bool = True, in_this_process: bool = True
+    home: Path,
+    variables: dict[str, str],
+    *,
+    migrated: bool = True,
+    in_this_process: bool = True,
+    further: Path | None = None,
 ) -> Iterator[World]:
     """Three code servers on a ledger in a folder.
 
@@ -336,6 +353,7 @@ def world(
         variables: our settings, by variable without its prefix.
         migrated: the ledger is ready.
         in_this_process: runs are executed here, and over when `launch` returns; else in processes of their own.
+        further: workspace file of code locations besides the three.
     """
     with pytest.MonkeyPatch.context() as patched, ExitStack() as stack:
         set_environment(patched, home, variables)
@@ -348,7 +366,7 @@ def world(
         instance = stack.enter_context(
             instance_for_test({"run_coordinator": _QUEUE}, synchronous_run_launcher=in_this_process)
         )
-        target = WorkspaceFileTarget(paths=[str(WORKSPACE)])
+        target = WorkspaceFileTarget(paths=[str(path) for path in (WORKSPACE, further) if path])
         found = World(stack.enter_context(WorkspaceProcessContext(instance, target)), env)
         found.stop_all()
         yield found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.contract import FIELD_METRICS, HISTORY_JOB, LANE_TAG, SCENES, history_config, partition
-from satcommon.settings import settings
+from satcommon.contract import FIELD_METRICS, FIRST_PARTITION, HISTORY_JOB, LANE_TAG, SCENES, history_config, partition
 from satfields_realtime.jobs import history
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def test_one_run_fills_forty_days_that_nobody_asked_for(world: World) -> None:
 
 
 def test_days_before_dagster_s_window_are_closed_without_partitions(world: World) -> None:
-    start = settings().partitions_start
+    start = FIRST_PARTITION
     world.add_region("old", days=(world.now.date() - start).days + 3)
 
     history.execute_in_process(run_config=history_config("old", start + timedelta(days=1)), instance=world.instance)

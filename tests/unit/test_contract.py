@@ -20,8 +20,10 @@ from satcommon.contract import (
     lane,
     partition,
     requests,
+    window_start,
 )
 from satcommon.db import claims
+from satcommon.settings import Settings
 from sqlalchemy import Engine
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -137,3 +139,12 @@ def _pausing(instance: DagsterInstance, work: Work) -> None:
     (asked,) = requests(instance, [work], NOW)
     tags: dict[str, Any] = dict(asked.tags)
     instance.report_run_failed(create_run_for_test(instance, tags=tags))
+
+
+def test_the_window_of_partitions_moves_in_whole_months_unless_its_start_is_set() -> None:
+    moving, fixed = Settings(partitions_days=60), Settings(partitions_start=date(2026, 3, 1))
+
+    starts = [window_start(moving, day) for day in (date(2026, 6, 1), date(2026, 6, 29), date(2026, 6, 30))]
+
+    assert starts == [date(2026, 4, 1), date(2026, 4, 1), date(2026, 5, 1)]
+    assert window_start(fixed, date(2026, 11, 1)) == date(2026, 3, 1)

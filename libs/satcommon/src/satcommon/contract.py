@@ -6,6 +6,7 @@ do is always read from the ledger, and `requests` turns it into runs, naming the
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -14,11 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import (
     AssetKey,
+    AssetMaterialization,
+    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
     DailyPartitionsDefinition,
+    DataVersion,
     DynamicPartitionsDefinition,
+    MaterializeResult,
+    MetadataValue,
     MultiPartitionKey,
     MultiPartitionsDefinition,
     RunRecord,
@@ -26,14 +32,18 @@ from dagster import (
     RunsFilter,
 )
 
-from satcommon.settings import settings
+from satcommon.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, Row
+
+    from satcommon.db.models import Region
+    from satcommon.environment import Environment
 
 SCENES = AssetKey("scenes")
 FIELD_REGISTRY = AssetKey("field_registry")
 FIELD_METRICS = AssetKey("field_metrics")
+NOT_DUE = "not due"  # the content of a partition of `scenes` for which the source owes nothing
 REPROCESSED_FIELD_METRICS = AssetKey("reprocessed_field_metrics")
 
 LOCATIONS = ("ingest", "realtime", "reprocessing")
@@ -50,6 +60,7 @@ RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
+CONTENT_TAG = "dagster/data_version"  # of a materialization: the digest of the day's rows, or of its scene
 PRIORITY_TAG = "dagster/priority"
 BACKGROUND_TAG = "satfields/background"  # of histories and replays; the instance leaves a slot to the others
 PRIORITIES = {
@@ -72,7 +83,19 @@ UNFINISHED = [
 LOOKED_AT, LOOKS = 1000, 3  # works whose runs are looked up by one query, and how often a tick does that
 
 region_partitions = DynamicPartitionsDefinition(name=REGION)
-day_partitions = DailyPartitionsDefinition(start_date=settings().partitions_start.isoformat())
+
+
+def window_start(chosen: Settings, today: date) -> date:
+    """The first day of Dagster's window of partitions.
+
+    The window moves in whole months: code servers and runs read it when they load, and those that were loaded on other
+    days of a month agree.
+    """
+    return chosen.partitions_start or (today - timedelta(days=chosen.partitions_days)).replace(day=1)
+
+
+FIRST_PARTITION = window_start(settings(), datetime.now(UTC).date())
+day_partitions = DailyPartitionsDefinition(start_date=FIRST_PARTITION.isoformat())
 region_days = MultiPartitionsDefinition({DATE: day_partitions, REGION: region_partitions})
 """Days by regions; keep regions x days below 100,000, or Dagster's own bookkeeping takes seconds (docs/operations)."""
 
@@ -84,7 +107,7 @@ def partition(region: str, day: date) -> MultiPartitionKey:
 
 def in_window(day: date, now: datetime) -> bool:
     """Whether Dagster has a partition for a day: from the window's start to yesterday."""
-    return settings().partitions_start <= day < now.date()
+    return FIRST_PARTITION <= day < now.date()
 
 
 def history_config(region: str, until: date) -> dict[str, Any]:
@@ -102,6 +125,65 @@ def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
     background = {BACKGROUND_TAG: "yes"} if kind in ("history", "rescan", "replay") else {}
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
+
+
+def why_unmonitored(region: Row[tuple[Region]], day: date) -> str | None:
+    """Why nothing is to be done for a region's day, and what to do about it; None where it is monitored."""
+    if day < region.monitored_from:
+        return (
+            f"region {region.name} is monitored from {region.monitored_from}, {day} is before that; to add earlier "
+            f"days: `satctl regions monitor {shlex.quote(region.name)} --from {day}`"
+        )
+    if region.monitored_until is not None and day > region.monitored_until:
+        return (
+            f"region {region.name} is monitored until {region.monitored_until}, {day} is after that; to add later "
+            f"days: `satctl regions monitor {shlex.quote(region.name)} --until {day}`"
+        )
+    return None
+
+
+def left(why: str, **facts: str) -> MaterializeResult[None]:
+    """What a partition without work gives: a materialization that says why.
+
+    A run that materializes nothing counts as failed in a backfill, which then leaves what rests on it undone.
+    """
+    return MaterializeResult(metadata={"left": why, **facts}, data_version=DataVersion("left"))
+
+
+def is_by_hand(run: DagsterRun) -> bool:
+    """Whether a run was started by a person or a backfill, not by a sensor or schedule of ours."""
+    return WORK_TAG not in run.tags
+
+
+def closed_day(env: Environment, region: Row[tuple[Region]], day: date, **facts: str) -> AssetMaterialization:
+    """The materialization of `field_metrics` of a closed day as it now is published.
+
+    Its data version is the digest of the day's content: consumers that go by it see equal content as no update.
+    """
+    from satcommon.day_report import day_report
+
+    told, content = day_report(env, region, day)
+    metadata = told | {"statuses": MetadataValue.json(told["statuses"]), **facts}
+    if "map" in told:
+        metadata["map"] = MetadataValue.md(told["map"])
+    return AssetMaterialization(
+        FIELD_METRICS, partition=partition(region.name, day), metadata=metadata, tags=content_tags(content)
+    )
+
+
+def content_tags(content: str) -> dict[str, str]:
+    """The tags of a materialization, by the digest of its content."""
+    return {CONTENT_TAG: content, "dagster/data_version_is_user_provided": "true"}
+
+
+def reported_content(
+    instance: DagsterInstance, asset: AssetKey, partitions: Sequence[str] | None = None
+) -> dict[str, str]:
+    """The data versions that Dagster was last told of an asset's partitions, by their key, in one query."""
+    tags = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, DagsterEventType.ASSET_MATERIALIZATION, [CONTENT_TAG], asset_partitions=partitions
+    )
+    return {key: found[CONTENT_TAG] for key, found in tags.items() if CONTENT_TAG in found}
 
 
 class Work(NamedTuple):
@@ -228,26 +310,32 @@ def _claimed(engine: Engine, chosen: list[RunRequest]) -> list[RunRequest]:
 
 
 def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:
-    """Fail a location's runs that give no sign of life: the local launcher never tells that a process is gone.
+    """End a location's runs that give no sign of life: the local launcher never tells that a process is gone.
 
     The last sign is the heartbeat in the ledger; for a run that died before its first one, Dagster's last event of it.
+    A run that was being cancelled is cancelled; one that never came to start is left to Dagster's own run monitoring,
+    which knows how long starting may take.
 
     Returns:
-        The ids of the runs that were failed.
+        The ids of the runs that were ended.
     """
     from satcommon.db.heartbeat import heartbeats
     from satcommon.environment import environment
 
     env = environment()
-    started = instance.get_run_records(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
-    records = {r.dagster_run.run_id: r for r in started if _is_of(r.dagster_run, location)}
+    begun = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    found = instance.get_run_records(RunsFilter(statuses=begun))
+    records = {r.dagster_run.run_id: r for r in found if _is_of(r.dagster_run, location)}
     beats = heartbeats(env.engine, list(records))
     oldest = now - timedelta(seconds=env.settings.stale_seconds)
-    dead = [r for run_id, r in records.items() if (beats.get(run_id) or _utc(r.update_timestamp)) < oldest]
-    for record in dead:
-        message = f"no sign of life for {env.settings.stale_seconds:g} s: the run's process is gone"
-        instance.report_run_failed(record.dagster_run, message)
-    return [record.dagster_run.run_id for record in dead]
+    dead = [r.dagster_run for run_id, r in records.items() if (beats.get(run_id) or _utc(r.update_timestamp)) < oldest]
+    message = f"no sign of life for {env.settings.stale_seconds:g} s: the run's process is gone"
+    for run in dead:
+        if run.status is DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, message)
+        else:
+            instance.report_run_failed(run, message)
+    return [run.run_id for run in dead]
 
 
 def _is_of(run: DagsterRun, location: str) -> bool:

@@ -86,7 +86,12 @@ class Settings(BaseSettings):
     rescan_days: int = Field(
         7, ge=1, description="days after which the source is asked anew for days that are older than that"
     )
-    partitions_start: date = Field(date(2025, 1, 1), description="first day of Dagster's window of partitions")
+    partitions_days: int = Field(
+        60, ge=1, description="days of Dagster's window of partitions, which begins with a month and moves"
+    )
+    partitions_start: date | None = Field(
+        None, description="first day of Dagster's window of partitions, in place of the moving one"
+    )
     sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
     stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")

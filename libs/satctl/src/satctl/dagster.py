@@ -226,7 +226,7 @@ def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -
     if not contract.in_window(day, now):
         history = command("runs", "launch", contract.HISTORY_JOB, "--region", region, "--until", "DAY")
         raise InputError(
-            f"--day {day}: Dagster's window begins on {env.settings.partitions_start} (SATFIELDS_PARTITIONS_START); "
+            f"--day {day}: Dagster's window begins on {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS); "
             f"older days are history's: {history}"
         )
     if not found.monitored_from <= day <= (found.monitored_until or date.max):
@@ -255,9 +255,9 @@ def _history(env: Environment, region: str, until: date, now: datetime) -> Launc
         raise InputError(f"--until {until}: the day is not over; expected a day before today, {now.date()} UTC")
     if until < first:
         raise InputError(f"--until {until}: the first open day of region {region!r} is {first}; there is nothing to do")
-    if first < env.settings.partitions_start:
+    if first < contract.FIRST_PARTITION:
         warn(
-            f"days before {env.settings.partitions_start} (SATFIELDS_PARTITIONS_START) are closed and can be exported, "
+            f"days before {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS) are closed and can be exported, "
             "but Dagster's window does not show them"
         )
     config = contract.history_config(region, until)

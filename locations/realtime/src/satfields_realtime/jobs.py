@@ -10,7 +10,10 @@ from satcommon.contract import (
     HISTORY_JOB,
     HISTORY_OP,
     LANE_TAG,
+    NOT_DUE,
     SCENES,
+    closed_day,
+    content_tags,
     in_window,
     lane,
     partition,
@@ -39,8 +42,6 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     from satcommon.environment import environment, utc_now
     from satcommon.scenes.arrival import Answer
 
-    from satfields_realtime.report import day_metadata
-
     env = environment()
     now, until = datetime.now(UTC), date.fromisoformat(config.until)
     with reading(env.engine) as connection:
@@ -55,7 +56,8 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
         for name, why in answer.refused.items():
             context.log.warning("%s: %s was not taken: %s", day, name, why)
         if answer.settled and in_window(day, now):
-            context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day)))
+            tags = content_tags(answer.scene_digest or NOT_DUE)
+            context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day), tags=tags))
 
     def warn(day: date, error: SatfieldsError) -> None:
         answers["refused"] += 1
@@ -69,9 +71,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
             if closed_days % 30 == 1 or day == until:
                 context.log.info("%s is closed (%d days so far, until %s)", day, closed_days, until)
             if in_window(day, now):
-                metadata = day_metadata(env, place, day)
-                event = AssetMaterialization(FIELD_METRICS, partition=partition(place.name, day), metadata=metadata)
-                context.log_event(event)
+                context.log_event(closed_day(env, place, day))
     context.add_output_metadata({"days closed": closed_days, **answers})
 
 

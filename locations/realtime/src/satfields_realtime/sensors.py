@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from dagster import DefaultSensorStatus, EventLogEntry, RunRequest, SensorEvaluationContext, asset_sensor, sensor
+from dagster import (
+    DefaultSensorStatus,
+    DeleteDynamicPartitionsRequest,
+    EventLogEntry,
+    RunRequest,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    asset_sensor,
+    sensor,
+)
 from satcommon.contract import REGION, SCENES, fail_stale_runs, requests
 from satcommon.settings import settings
 
+from satfields_realtime.drift import drift
 from satfields_realtime.jobs import close_days, history
 from satfields_realtime.work import days_to_close
 
 _QUIET = timedelta(seconds=4 * settings().sensor_seconds)  # for the sensor on scenes to have been woken meanwhile
+
+REPORTED_A_TICK = 100  # days and regions, oldest first; the next tick goes on
 
 
 @asset_sensor(
@@ -46,3 +59,18 @@ def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     fail_stale_runs(context.instance, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
     yield from requests(context.instance, days_to_close(known, now, _QUIET), now, environment().engine)
+
+
+@sensor(minimum_interval_seconds=10 * settings().sensor_seconds, default_status=DefaultSensorStatus.RUNNING)
+def unreported_days(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+    """Report days of the ledger that Dagster does not show as they are, and remove partitions of unknown regions."""
+    found = drift(context.instance, datetime.now(UTC))
+    if not found.unreported and not found.strangers:
+        return SkipReason("Dagster shows what the ledger holds")
+    strangers = found.strangers[:REPORTED_A_TICK]
+    if strangers:
+        context.log.warning("no region of these names is registered, their partitions are removed: %s", strangers)
+    return SensorResult(
+        asset_events=found.unreported[:REPORTED_A_TICK],
+        dynamic_partitions_requests=[DeleteDynamicPartitionsRequest(REGION, strangers)] if strangers else [],
+    )

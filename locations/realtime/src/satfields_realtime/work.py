@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.contract import CLOSE_JOB, HISTORY_JOB, Work, history_config, in_turn, in_window, lane, partition
+from satcommon.contract import (
+    CLOSE_JOB,
+    FIRST_PARTITION,
+    HISTORY_JOB,
+    Work,
+    history_config,
+    in_turn,
+    in_window,
+    lane,
+    partition,
+)
 from satcommon.environment import environment
 
 if TYPE_CHECKING:
@@ -36,7 +46,7 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
             if region.name in known_regions and not ledger.answered_since(connection, region.bbox_id, now - quiet_for)
         }
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
-    asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), env.settings.partitions_start)
+    asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 
     def works_of(name: str, days: list[ClosableDay]) -> list[Work]:
         if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):

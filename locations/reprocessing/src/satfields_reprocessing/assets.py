@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from dagster import AssetExecutionContext, AssetObservation, MaterializeResult, MetadataValue, asset
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, asset
 from satcommon.contract import (
     FIELD_METRICS,
     FIELD_REGISTRY,
     LANE_TAG,
     REPROCESSED_FIELD_METRICS,
     SCENES,
+    closed_day,
     in_window,
     lane,
-    partition,
     region_partitions,
 )
 
@@ -30,7 +30,8 @@ from satcommon.contract import (
 def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     """A region's missed field-days, recomputed in day order until the state is the published one again.
 
-    Corrected partitions of `field_metrics` get an observation, so that their history shows the correction.
+    Corrected days are materializations of `field_metrics`, so that what depends on them is updated, and their partition
+    shows the day as it now is.
     """
     from satcommon.db.engine import reading
     from satcommon.db.heartbeat import beating
@@ -71,15 +72,8 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
             context.log.info(
                 "%s %s..%s: %d field-days", place.name, chunk.reading.first, chunk.reading.last, len(found.steps)
             )
-            for day, table in found.tables.items():
-                if in_window(day, now):
-                    context.log_event(
-                        AssetObservation(
-                            FIELD_METRICS,
-                            partition=partition(place.name, day),
-                            metadata={"corrected by run": context.run.run_id, "rows": table.num_rows},
-                        )
-                    )
+            for day in sorted(day for day in found.tables if in_window(day, now)):
+                context.log_event(closed_day(env, place, day, **{"corrected by run": context.run.run_id}))
     with reading(env.engine) as connection:
         left = backlog(connection, place.bbox_id, env.deadlines, datetime.now(UTC))
     yield MaterializeResult(

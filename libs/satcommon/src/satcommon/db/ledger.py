@@ -131,6 +131,12 @@ def answered_days(connection: Connection, first: date, last: date) -> dict[int, 
     return days
 
 
+def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day]:
+    """The days of a span that the ledger knows, of all regions, oldest first."""
+    statement = select(*RegionDay.__table__.columns).where(RegionDay.day.between(first, last))
+    return connection.execute(statement.order_by(RegionDay.day, RegionDay.bbox_id)).all()
+
+
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
     """A region's days of a span that the ledger knows."""
     return {row.day: row for row in connection.execute(_DAYS, {"region": bbox_id, "first": first, "last": last})}

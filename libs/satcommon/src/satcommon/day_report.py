@@ -1,4 +1,4 @@
-"""What a materialization tells of a region's day: counts, fractions, the object's key, and a picture."""
+"""What is told of a region's closed day: counts, fractions, the object's key, and a picture."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import base64
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from dagster import MetadataValue
-
 if TYPE_CHECKING:
-    from satcommon.db.models import Region
-    from satcommon.environment import Environment
     from sqlalchemy import Row
 
+    from satcommon.db.models import Region
+    from satcommon.environment import Environment
 
-def day_metadata(env: Environment, region: Row[tuple[Region]], day: date) -> dict[str, Any]:
-    """The metadata of a closed day, read from what is published."""
+
+def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
+    """The facts of a closed day by name, read from what is published, and the digest of its content.
+
+    `statuses` is a dictionary, `map` is Markdown.
+    """
     import pyarrow.compute as pc
+
     from satcommon import results
     from satcommon.db import ledger
     from satcommon.db.engine import reading
@@ -30,21 +33,20 @@ def day_metadata(env: Environment, region: Row[tuple[Region]], day: date) -> dic
     assert closed.object_key is not None
     store = env.store()
     rows = results.read(store, closed.object_key)
-    statuses = {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()}
-    metadata: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "object key": closed.object_key,
         "rows": rows.num_rows,
         "missed": missed,
         "due": closed.due.value,
         "scene": closed.scene_digest or "none",
-        "statuses": MetadataValue.json(statuses),
+        "statuses": {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()},
     }
     means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
-    metadata |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
+    facts |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
     if closed.scene_digest is not None:
         try:
             png = base64.b64encode(region_map(env.engine, store, region, day)).decode()
-            metadata["map"] = MetadataValue.md(f"![NDVI](data:image/png;base64,{png})")
+            facts["map"] = f"![NDVI](data:image/png;base64,{png})"
         except SatfieldsError as error:  # the day is closed whatever its picture
-            metadata["map"] = f"no picture: {error}"
-    return metadata
+            facts["map"] = f"no picture: {error}"
+    return facts, str(closed.object_digest)

@@ -1,0 +1,94 @@
+"""Where Dagster does not show what the ledger holds: days that were never reported, partitions that are nobody's.
+
+A run that ended between a commit and its report, wiped materializations, a deleted partition: the ledger is right, and
+nothing else would tell Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, RunsFilter
+from satcommon.contract import (
+    FIELD_METRICS,
+    FIRST_PARTITION,
+    LANE_TAG,
+    NOT_DUE,
+    REGION,
+    SCENES,
+    UNFINISHED,
+    content_tags,
+    in_window,
+    partition,
+    reported_content,
+)
+from satcommon.environment import environment
+
+if TYPE_CHECKING:
+    from satcommon.db.ledger import Day
+
+_REGION_TAG = f"dagster/partition/{REGION}"
+
+
+class Drift(NamedTuple):
+    """What Dagster is to be told, the oldest day first, and the region partitions that the ledger does not know."""
+
+    unreported: list[AssetMaterialization]
+    strangers: list[str]
+
+
+def drift(instance: DagsterInstance, now: datetime) -> Drift:
+    """Compare Dagster's window with the ledger, by a fixed number of queries.
+
+    Days of regions with a run under way are left out: what it has committed it is about to report.
+    """
+    from satcommon.db import ledger
+    from satcommon.db.engine import reading
+    from satcommon.db.registry import regions
+
+    partitions = instance.get_dynamic_partitions(REGION)  # first: a region is registered before it has a partition
+    busy = _busy(instance)
+    reported = {key: reported_content(instance, key) for key in (SCENES, FIELD_METRICS)}
+    with reading(environment().engine) as connection:
+        names = {region.bbox_id: region.name for region in regions(connection)}
+        days = ledger.days_of_all(connection, FIRST_PARTITION, now.date())
+    quiet = {bbox_id: name for bbox_id, name in names.items() if name in set(partitions) - busy}
+    shown = [day for day in days if day.bbox_id in quiet and in_window(day.day, now)]
+    unreported = [
+        _event(key, partition(quiet[day.bbox_id], day.day), content, day)
+        for day in shown
+        for key, content in _contents(day)
+        if reported[key].get(partition(quiet[day.bbox_id], day.day)) != content
+    ]
+    return Drift(unreported, sorted(set(partitions) - set(names.values())))
+
+
+def _contents(day: Day) -> Iterator[tuple[AssetKey, str]]:
+    """What the assets' partitions of a day hold, where they hold anything."""
+    from satcommon.scenes.source import Due
+
+    if day.scene_digest is not None or (day.due is Due.NOT_DUE and day.answered_at is not None):
+        yield SCENES, day.scene_digest or NOT_DUE
+    if day.closed_at is not None and day.object_digest is not None:
+        yield FIELD_METRICS, day.object_digest
+
+
+def _event(key: AssetKey, partition_key: str, content: str, day: Day) -> AssetMaterialization:
+    facts: dict[str, str | int | None] = {
+        "reported by": "the comparison with the ledger",
+        "due": day.due.value,
+        "scene": day.scene_digest or "none",
+    }
+    if key == FIELD_METRICS:
+        facts |= {"object key": day.object_key, "rows": day.row_count}
+    return AssetMaterialization(key, partition=partition_key, metadata=facts, tags=content_tags(content))
+
+
+def _busy(instance: DagsterInstance) -> set[str]:
+    """The regions of runs that have begun; those in the queue have committed nothing."""
+    begun = [status for status in UNFINISHED if status.value != "QUEUED"]
+    runs = [record.dagster_run for record in instance.get_run_records(RunsFilter(statuses=begun))]
+    lanes = {run.tags[LANE_TAG].partition(":")[2] for run in runs if LANE_TAG in run.tags}
+    return lanes | {run.tags[_REGION_TAG] for run in runs if _REGION_TAG in run.tags}

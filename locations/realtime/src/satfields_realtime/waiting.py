@@ -1,0 +1,44 @@
+"""What a day waits for that can't be closed yet."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from satcommon.db.models import Region
+    from satcommon.deadlines import Deadlines
+    from sqlalchemy import Connection, Row
+
+
+def what_waits(
+    connection: Connection, region: Row[tuple[Region]], day: date, following: date, deadlines: Deadlines, now: datetime
+) -> str:
+    """Why a monitored day is open, and what is to be done, or when it closes.
+
+    Args:
+        connection: to the ledger.
+        region: of the day.
+        day: that was asked for.
+        following: the day that the region closes next; days close in order.
+        deadlines: the waiting times.
+        now: the present.
+    """
+    from satcommon.closable import closable_days
+    from satcommon.db import ledger
+    from satcommon.db.registry import place
+    from satcommon.expected import ONE_DAY
+
+    if not region.active:
+        name = shlex.quote(region.name)
+        return f"region {region.name} {day}: the region is paused; `satctl regions activate {name}` resumes it"
+    closable = closable_days(connection, region, deadlines, now)
+    waiting = closable[-1].day + ONE_DAY if closable else following
+    row = ledger.region_day(connection, region.bbox_id, waiting)
+    closes = deadlines.closes_at(waiting, place(region).bounds)
+    if row is None or row.answered_at is None:
+        why = f"the source was not asked for {waiting} yet (is ingest running?)"
+    else:
+        why = f"the scene of {waiting} is {row.due.value} and not there yet"
+    return f"region {region.name} {day} is open: {why}; {waiting} closes at {closes:%Y-%m-%d %H:%M} UTC at the latest"
