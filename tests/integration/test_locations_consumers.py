@@ -50,6 +50,7 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
         assert world.automated(sensor) == partitions
         for key in partitions:
             world.materialize(AssetKey(f"{sensor}_report"), key)
+        assert world.automated(sensor) == []
     before = world.materializations(FIELD_METRICS)
 
     with reading(world.env.engine) as connection:

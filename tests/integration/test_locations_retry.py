@@ -44,6 +44,18 @@ def test_a_run_that_still_beats_is_left_alone(world: World, sensor: str) -> None
     assert world.status(alive) is DagsterRunStatus.STARTED
 
 
+def test_a_run_whose_process_died_while_it_was_cancelled_gives_its_lane_back(world: World) -> None:
+    _work_for(world, "due_scenes")
+    (dead,) = world.tick("due_scenes").runs
+    world.kill(dead)
+    world.instance.report_run_canceling(dead)
+
+    (again,) = world.tick_until_asked("due_scenes").runs
+
+    assert world.status(dead) is DagsterRunStatus.CANCELED
+    assert again.tags["dagster/partition"] == dead.tags["dagster/partition"]
+
+
 def test_a_location_leaves_the_dead_runs_of_the_others_to_them(world: World) -> None:
     _work_for(world, "due_scenes")
     (killed,) = world.tick("due_scenes").runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dagster import MetadataValue
+from dagster import DagsterRunStatus, MetadataValue
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import (
     CLOSE_JOB,
@@ -155,6 +155,17 @@ def test_a_new_region_gets_its_partition_and_the_registry_is_published_once(worl
     again = world.tick("registry_changed")
     assert (again.status, again.runs) == (TickStatus.SKIPPED, [])
     assert world.tick("due_scenes").asked == [partition("A", world.yesterday)]
+
+
+def test_fetches_that_wait_for_days_that_a_history_has_fetched_are_taken_off_the_queue(world: World) -> None:
+    world.add_region("A", days=2)
+    asked = {run.tags["dagster/partition"]: run for run in world.tick("due_scenes").runs}
+    world.deliver("A", world.day(2))
+
+    world.tick("due_scenes")
+
+    assert world.status(asked[partition("A", world.day(2))]) is DagsterRunStatus.CANCELED
+    assert world.status(asked[partition("A", world.yesterday)]) is DagsterRunStatus.QUEUED
 
 
 def test_a_region_that_is_paused_is_asked_for_by_nobody(world: World) -> None:

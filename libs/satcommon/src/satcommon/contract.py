@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -307,6 +307,24 @@ def _claimed(engine: Engine, chosen: list[RunRequest]) -> list[RunRequest]:
 
     ours = claim(engine, [str(request.run_key) for request in chosen], utc_now())
     return [request for request in chosen if request.run_key in ours]
+
+
+def cancel_needless(instance: DagsterInstance, job: str, is_needless: Callable[[str], bool]) -> list[str]:
+    """Take runs off the queue whose work was done meanwhile by another run; each would start a process for nothing.
+
+    Args:
+        instance: Dagster's.
+        job: of the runs.
+        is_needless: tells it of a work, by name.
+
+    Returns:
+        The names of the works.
+    """
+    queued = instance.get_run_records(RunsFilter(job_name=job, statuses=[DagsterRunStatus.QUEUED]), limit=UNDER_WAY)
+    needless = [r.dagster_run for r in queued if is_needless(r.dagster_run.tags.get(WORK_TAG, ""))]
+    for run in needless:
+        instance.report_run_canceled(run, "its work was done meanwhile by another run")
+    return [run.tags[WORK_TAG] for run in needless]
 
 
 def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:

@@ -14,10 +14,18 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, RESCAN_JOB, fail_stale_runs, requests
+from satcommon.contract import (
+    FETCH_JOB,
+    REGION,
+    REGISTRY_JOB,
+    RESCAN_JOB,
+    cancel_needless,
+    fail_stale_runs,
+    requests,
+)
 from satcommon.settings import settings
 
-from satfields_ingest.work import older_days_to_ask_for, registry_to_publish, scenes_to_ask_for
+from satfields_ingest.work import is_first_look, older_days_to_ask_for, registry_to_publish, scenes_to_ask_for
 
 LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in ten minutes of ticks
 
@@ -57,7 +65,8 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
 def due_scenes(context: SensorEvaluationContext) -> SensorResult:
     """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new.
 
-    Some regions are compared with the source in each tick; the cursor names the last of them.
+    Some regions are compared with the source in each tick; the cursor names the last of them. Runs that wait in the
+    queue for days that were answered meanwhile, as by a history, are taken off it.
     """
     from satcommon.environment import environment
 
@@ -67,7 +76,10 @@ def due_scenes(context: SensorEvaluationContext) -> SensorResult:
     look = scenes_to_ask_for(known, now, LOOKS_A_TICK, context.cursor)
     for region, trouble in look.troubles.items():
         context.log.warning("region %s could not be compared with the source: %s", region, trouble)
-    runs = list(requests(context.instance, look.works, now, environment().engine))
+    works = list(look.works)
+    wanted = {work.name for work in works}
+    cancel_needless(context.instance, FETCH_JOB, lambda name: is_first_look(name) and name not in wanted)
+    runs = list(requests(context.instance, works, now, environment().engine))
     return SensorResult(run_requests=runs, cursor=look.last)
 
 

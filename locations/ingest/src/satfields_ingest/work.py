@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from satcommon.contract import FIELD_REGISTRY, Work, in_turn, in_window, lane, partition, rescan_config
+from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, Work, in_turn, in_window, lane, partition, rescan_config
 from satcommon.environment import environment
 from satcommon.expected import ONE_DAY
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 REVISION = "registry revision"  # in the registry's census, and so in the metadata of its materializations
+_FIRST_LOOK = "answer"  # ends the name of the work of a day that was never answered, in place of a listing's name
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
         days = [day for n in range(first, until + 1) if (day := date.fromordinal(n)) in new or day not in there]
         return [
             Work(
-                f"fetch:{region.name}:{day}:{new.get(day, 'answer')}",
+                f"fetch:{region.name}:{day}:{new[day] if day in there else _FIRST_LOOK}",
                 lane("ingest", region.name),
                 partition(region.name, day),
             )
@@ -95,6 +96,11 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     todo = {region.name: works for region in active if (works := works_of(region))}
     turns = in_turn(dict(sorted(todo.items(), key=lambda one: str(one[1][0].partition_key))))
     return Look(turns, turn[-1].name if turn else after, refused | troubles)
+
+
+def is_first_look(name: str) -> bool:
+    """Whether a work, by its name, is to ask for a day for the first time."""
+    return name.startswith("fetch:") and name.endswith(f":{_FIRST_LOOK}")
 
 
 def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
@@ -110,7 +116,7 @@ def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
     env = environment()
     older = last_older_day(now, env.settings.lateness_days)
     # Days before Dagster's window have no partition to be fetched by, however recent they are.
-    without_partition = max(older, env.settings.partitions_start - ONE_DAY)
+    without_partition = max(older, FIRST_PARTITION - ONE_DAY)
     with reading(env.engine) as connection:
         unasked = answers.never_asked(connection)
         due = answers.rescans_due(connection, now - timedelta(days=env.settings.rescan_days), older)
