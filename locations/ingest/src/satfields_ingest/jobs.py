@@ -4,7 +4,17 @@ from datetime import date
 
 from dagster import AssetMaterialization, Config, OpExecutionContext, job, op
 from pydantic import Field as Described
-from satcommon.contract import LANE_TAG, RESCAN_JOB, RESCAN_OP, SCENES, in_window, lane, partition
+from satcommon.contract import (
+    LANE_TAG,
+    NOT_DUE,
+    RESCAN_JOB,
+    RESCAN_OP,
+    SCENES,
+    content_tags,
+    in_window,
+    lane,
+    partition,
+)
 from satcommon.errors import PermanentError, RetryableError, SatfieldsError
 
 
@@ -56,7 +66,8 @@ def ask_anew(context: OpExecutionContext, config: RescanConfig) -> None:
             for name, why in answer.refused.items():
                 context.log.warning("%s: %s was not taken: %s", day, name, why)
             if answer.settled and in_window(day, utc_now()):
-                context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day)))
+                tags = content_tags(answer.scene_digest or NOT_DUE)
+                context.log_event(AssetMaterialization(SCENES, partition=partition(place.name, day), tags=tags))
     context.add_output_metadata({"first day": config.first, "last day": config.last, **counts})
     if later:
         raise RetryableError(f"{len(later)} days have no answer yet; the first: {later[0]}")
