@@ -12,12 +12,14 @@ from satcommon.db.fields import NewField
 from satcommon.db.ledger import Backlog
 from satcommon.deadlines import Deadlines
 from satcommon.errors import RetryableError
+from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
 from satcommon.processing import Processor
 from satcommon.replay import replay
 from satcommon.scenes.arrival import Answer, ask
 from satcommon.scenes.asking import ask_anew, last_older_day
 from satcommon.scenes.folder import FolderSource
+from satcommon.scenes.refused import told_day
 from satcommon.scenes.source import Due
 from shapely.geometry import box
 from sqlalchemy import Engine
@@ -191,3 +193,86 @@ def test_an_answer_that_is_asked_for_twice_is_the_same(world: World) -> None:
     again = ask(world.engine, world.store, FolderSource(world.folder), 1, SCENE_DAY, NOW)
 
     assert (first.new, again.new, again.scene_digest) == (True, False, first.scene_digest)
+
+
+# --- what is there and was not taken ---------------------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_no_lack_of_an_overpass_until_it_is_repaired(world: World) -> None:
+    good = write(world.folder / NAME).read_bytes()
+    (world.folder / NAME).write_bytes(good[: len(good) // 3])
+    (world.folder / "notes.tif").write_text("no image, and of no day")
+    world.rescan()
+    world.close()
+
+    world.replay()
+
+    assert [(one.cause, one.first_day, one.last_day) for one in world.backlog()] == [
+        ("late_scene", SCENE_DAY, SCENE_DAY)
+    ]
+    with reading(world.engine) as connection:
+        (told,) = answers.refusals(connection, 1, FIRST, LAST).items()
+    assert (told[0], list(told[1])) == (SCENE_DAY, [NAME])
+    assert "can't be read as a GeoTIFF" in told[1][NAME]
+    assert world.clean()
+    assert world.rescan() == {}  # it is known, and no news
+
+    (world.folder / NAME).write_bytes(good)
+    assert world.rescan() == {SCENE_DAY: True}
+    world.replay()
+    assert (world.backlog(), world.clean()) == ([], True)
+    with reading(world.engine) as connection:
+        assert answers.refusals(connection, 1, FIRST, LAST) == {}
+        assert ledger.current_scene(connection, 1, SCENE_DAY) is not None
+
+
+def test_a_damaged_file_that_goes_away_leaves_a_day_without_overpass(world: World) -> None:
+    (world.folder / NAME).write_bytes(b"II*\0 no more than that")
+    world.rescan()
+    world.close()
+    (world.folder / NAME).unlink()
+
+    assert world.rescan() == {SCENE_DAY: True}
+
+    world.replay()
+    assert (world.backlog(), world.clean()) == ([], True)
+
+
+def test_a_damaged_file_that_comes_after_its_day_was_settled_opens_it(world: World) -> None:
+    world.rescan()
+    world.close()
+    assert world.backlog() == []
+
+    (world.folder / NAME).write_bytes(b"II*\0 no more than that")
+    assert world.rescan() == {SCENE_DAY: True}
+
+    world.replay()
+    assert [(one.cause, one.first_day) for one in world.backlog()] == [("late_scene", SCENE_DAY)]
+    assert world.clean()
+
+
+def test_a_refused_file_of_elsewhere_holds_up_no_day(world: World) -> None:
+    away = Grid(GRID.crs, GRID.left + 50_000, GRID.top, GRID.xres, GRID.yres, GRID.width, GRID.height)
+    write(world.folder / NAME, {"red": full(500)}, grid=away)  # no nir: refused
+    world.rescan()
+
+    with reading(world.engine) as connection:
+        assert answers.refusals(connection, 1, FIRST, LAST) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "longitude", "expected"),
+    [
+        ("2022-06-01T101243.tif", "", 14.0, date(2022, 6, 1)),
+        ("2022-06-01T231243.tif", "", 170.0, date(2022, 6, 2)),
+        ("2022-06-01/scene.tif", "", 14.0, date(2022, 6, 1)),
+        ("2022-06-01.tif", "", 170.0, date(2022, 6, 2)),  # a morning there is the evening before in UTC
+        ("2022-06-01.tif", "", -170.0, date(2022, 6, 1)),
+        ("scene.tif", "2022:06:01 10:00:00", 14.0, date(2022, 6, 1)),
+        ("scene.tif", "", 14.0, None),
+    ],
+)
+def test_a_refused_file_is_of_the_day_that_its_path_or_tag_tells(
+    name: str, tag: str, longitude: float, expected: date | None
+) -> None:
+    assert told_day(name, None, tag, Bounds(longitude - 0.1, 45.0, longitude + 0.1, 45.1)) == expected

@@ -47,6 +47,7 @@ class Report:
     missed: int = 0
     withdrawn: int = 0
     days_never_asked: int = 0  # closed days; all that is expected on them is missed
+    days_refused: int = 0  # closed days of which an acquisition is there and was not taken
     states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
@@ -116,6 +117,7 @@ def _day(
         rows = {}
     scene = stands_for(day)
     report.days_never_asked += scene == NOT_ASKED
+    report.days_refused += day.refused
     for field_id, line in lines.items():
         span = line.at(day.day)
         row = rows.pop(line.external_id, None)

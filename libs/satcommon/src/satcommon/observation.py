@@ -24,7 +24,8 @@ from satcommon.scenes.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SC
 from satcommon.statistics import quantiles, weight_where, weighted, weighted_mean
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
-NOT_ASKED = "not_asked"  # stands for the scene of a day that has no rows yet: nobody knows whether there is one
+# Stand for the scene of a day that has no rows yet: nobody knows whether there is one, or nobody could read it.
+NOT_ASKED, NOT_TAKEN = "not_asked", "not_taken"
 _WITHOUT_SCENE = {NO_OVERPASS: Status.NO_OVERPASS, NO_SCENE: Status.NO_SCENE}
 _ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
 
@@ -94,7 +95,7 @@ def observe(
     """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
 
     Raises:
-        SceneError: the scene's object can't be read, or nobody knows yet whether there is a scene.
+        SceneError: the scene's object can't be read, or nobody knows yet what is in the day's scene.
     """
     coverage, failures = coverages.get([s.geometry_digest for s in subjects], geometries_of)
     if failures:

@@ -22,6 +22,7 @@ from satcommon.db.engine import engine_of, reading, require_current, shown, writ
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
 from satcommon.errors import DatabaseVersionError, SatfieldsError, SettingError, StoreError
+from satcommon.grid import Bounds
 from satcommon.scenes.source import SIMULATED, open_source
 from satcommon.settings import Settings, unknown_variables, valid_settings
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
@@ -41,6 +42,7 @@ DAGSTER_DATABASE = "DAGSTER_POSTGRES_URL"  # a variable of dagster.yaml's, no se
 PROBES = "doctor"  # the store's prefix of what is put there and removed again
 
 # Tables that the user may not read and write, and sequences that it may not draw from.
+_NAMED = 5  # of the files that can't be taken
 _REFUSED = """
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND (
@@ -310,11 +312,16 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
 
     files = open_files(folder)
     found = files.scan()
-    FolderSource(folder, files).check()
+    source = FolderSource(folder, files)
+    source.check()
     refused = [why for why in found.values() if isinstance(why, str)]
+    if not folder.startswith("s3://"):  # of a bucket each header would be a request
+        refused = list(source.survey(Bounds(-180, -90, 180, 90)).refused.values())
     said = f"{folder} (SATFIELDS_SCENE_FOLDER): {counted(len(found) - len(refused), 'file')}"
     if refused:
-        yield Finding("scenes", State.WARNING, f"{said}, and {len(refused):,} that can't be taken: {refused[0]}")
+        more = f"; and {len(refused) - _NAMED:,} more" if len(refused) > _NAMED else ""
+        told = "; ".join(refused[:_NAMED]) + more
+        yield Finding("scenes", State.WARNING, f"{said}, and {len(refused):,} that can't be taken: {told}")
     elif not found:
         yield Finding("scenes", State.WARNING, f"{said}; no day will have a scene until there are some")
     else:

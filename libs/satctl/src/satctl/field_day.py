@@ -14,7 +14,7 @@ from satcommon.db.models import Cause, Field, FieldRevision, Miss, Region, Revis
 from satcommon.db.registry import place
 from satcommon.deadlines import Deadlines
 from satcommon.expected import ONE_DAY
-from satcommon.observation import NOT_ASKED
+from satcommon.observation import NOT_ASKED, NOT_TAKEN
 from satcommon.planning import FIRST_PAUSE, TRIES
 from satcommon.scenes.source import Due, solar_day
 from sqlalchemy import Connection, Row, select
@@ -49,6 +49,7 @@ class Reason(StrEnum):
     DAY_FAILED = "day_failed"
     CAN_BE_CLOSED = "can_be_closed"
     NEVER_ASKED = "never_asked"
+    SCENE_NOT_TAKEN = "scene_not_taken"
     WAITS_FOR_SCENE = "waits_for_scene"
     WAITS_FOR_REPLAY = "waits_for_replay"
     PAUSES_AFTER_FAILURE = "pauses_after_failure"
@@ -173,6 +174,10 @@ def _missed(
     if stands == NOT_ASKED:
         step = f"a replay redoes it once ingest has asked: if that does not, {command('doctor')} tells whether it is up"
         return FieldDay(state, Reason.NEVER_ASKED, f"{why}; the source was never asked for {day}", step)
+    if stands == NOT_TAKEN:
+        refused = "; ".join(answers.refusals(connection, region.bbox_id, day, day)[day].values())
+        step = "a replay redoes it once what is refused is repaired or removed"
+        return FieldDay(state, Reason.SCENE_NOT_TAKEN, f"{why}; a scene is there and was not taken: {refused}", step)
     if answers.waits(stands, day, bounds, deadlines, now):
         gives_up = deadlines.gives_up_at(day, bounds)
         step = "a replay redoes it once the due scene is there, and settles it as no_scene if it never comes"

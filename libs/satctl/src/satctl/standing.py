@@ -60,6 +60,16 @@ class Awaited:
 
 
 @dataclass(frozen=True)
+class NotTaken:
+    """An acquisition that is there for a day and was not taken; without a scene the day is missed."""
+
+    day: date
+    item: str
+    reason: str
+    has_scene: bool
+
+
+@dataclass(frozen=True)
 class Deadline:
     """When the next day closes without its scene."""
 
@@ -98,6 +108,7 @@ class Standing:
             late scene is taken.
         us_late: open days that could be closed now.
         never_asked: days that are over, open or closed, and for which the source was not asked.
+        refused: acquisitions that are there and were not taken, of monitored days.
         failed_days: open days that could not be processed.
         next_deadline: of the first open day that waits.
     """
@@ -118,6 +129,7 @@ class Standing:
     source_late: list[Awaited]
     us_late: list[date]
     never_asked: list[date]
+    refused: list[NotTaken]
     failed_days: list[FailedDay]
     next_deadline: Deadline | None
 
@@ -144,7 +156,9 @@ def standing(
     ]
     awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
     unasked = answers.days_never_asked(connection, region, date.min, date.max)
-    missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked), now)
+    refused = _not_taken(connection, region)
+    without = {one.day for one in refused if not one.has_scene}
+    missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked, without), now)
     return Standing(
         region=region.name,
         active=region.active,
@@ -164,9 +178,21 @@ def standing(
         source_late=[*awaited, *unclosed],
         us_late=closable,
         never_asked=[*unasked, *(day for day in over if day not in told or told[day].answered_at is None)],
+        refused=refused,
         failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(told.items()) if row.tries > 0],
         next_deadline=Deadline(waiting, max(deadlines.closes_at(waiting, bounds), grace)) if waits else None,
     )
+
+
+def _not_taken(connection: Connection, region: Row[tuple[Region]]) -> list[NotTaken]:
+    first, last = region.monitored_from, region.monitored_until or date.max
+    refused = answers.refusals(connection, region.bbox_id, first, last)
+    days = ledger.region_days(connection, region.bbox_id, min(refused), max(refused)) if refused else {}
+    return [
+        NotTaken(day, item, reason, has_scene=days[day].scene_digest is not None)
+        for day, items in refused.items()
+        for item, reason in items.items()
+    ]
 
 
 def _over(region: Row[tuple[Region]], first_open: date, today: date) -> Sequence[date]:

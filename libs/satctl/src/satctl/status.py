@@ -146,6 +146,12 @@ def _print(found: Sequence[Standing], now: datetime, *, wide: bool) -> None:
                 "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
                 "`satctl runs launch history`."
             )
+        if s.refused:
+            warn(
+                f"region {s.region}: {counted(len(s.refused), 'scene')} not taken, of "
+                f"{_days(sorted({one.day for one in s.refused}))}; the first: {s.refused[0].reason}. Repair or remove "
+                "what is refused, and its days are redone by themselves; `satctl status --json` lists all."
+            )
         for failed in s.failed_days:
             warn(f"region {s.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
 
@@ -251,6 +257,9 @@ def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
         if report.days_never_asked:
             days = counted(report.days_never_asked, "closed day")
             say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
+        if report.days_refused:
+            days = counted(report.days_refused, "closed day")
+            say(f"  {report.region}: of {days} a scene is there and was not taken; `satctl status` tells which and why")
         for problem in report.problems:
             say(f"  {problem}")
         if report.problem_count > len(report.problems):

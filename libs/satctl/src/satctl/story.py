@@ -11,7 +11,7 @@ import click
 from satcommon.db import fields as field_registry
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading
-from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Scene, Season
+from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Refusal, Scene, Season
 from satcommon.errors import InputError
 from sqlalchemy import Connection, Row, select
 
@@ -62,7 +62,7 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
         say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
     if row:
         print_facts((name, value) for name, value in row.items() if value is not None)
-    for title in ("misses", "attempts", "scenes", "revisions", "seasons"):
+    for title in ("misses", "attempts", "scenes", "refused_scenes", "revisions", "seasons"):
         if told[title]:
             names = [name.replace("_", " ") for name in told[title][0]]
             print_table(names, [[_short(value) for value in one.values()] for one in told[title]], title)
@@ -130,6 +130,13 @@ def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dic
                 order=Scene.registered_at,
             )
         ],
+        "refused_scenes": rows(
+            Refusal.seen_at.label("seen"),
+            Refusal.item_id.label("item"),
+            Refusal.reason,
+            where=[Refusal.bbox_id == bbox_id, Refusal.day == day],
+            order=Refusal.item_id,
+        ),
         "revisions": rows(
             FieldRevision.known_at.label("known"),
             FieldRevision.kind,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from dagster import AssetExecutionContext, DataVersion, MaterializeResult, MetadataValue, asset
+from dagster import AssetExecutionContext, AssetObservation, DataVersion, MaterializeResult, MetadataValue, asset
 from satcommon.contract import (
     DATE,
     FIELD_REGISTRY,
@@ -66,8 +66,11 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
             raise
         yield left(f"region {place.name} {day}: {error}", answer="can't be read")
         return
-    for name, why in answer.refused.items():
+    for name, why in (answer.refused | answer.unplaced).items():
         context.log.warning("%s was not taken: %s", name, why)
+    if not answer.settled and answer.refused:
+        refused = MetadataValue.json(answer.refused)
+        context.log_event(AssetObservation(SCENES, partition=context.partition_key, metadata={"refused": refused}))
     if not answer.settled:
         why = (
             f"region {place.name} {day}: the scene is {answer.due.value} and not there yet; it is looked for until "

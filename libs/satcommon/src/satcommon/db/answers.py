@@ -1,21 +1,22 @@
 """What the source has answered for a region's day, and what stands for the day's scene in its rows.
 
-A day was never asked for, or it was answered: with a scene, or with none, which is due, not due, or unknown.
+A day was never asked for, or it was answered: with a scene, or with none, which is due, not due, or unknown. Beside
+that stand the acquisitions that are there and were not taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from satcommon.db.ledger import Day
-from satcommon.db.models import Region, RegionDay
+from satcommon.db.models import Refusal, Region, RegionDay
 from satcommon.deadlines import Deadlines
 from satcommon.grid import Bounds
-from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED
+from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.scenes.source import Due
 
 
@@ -26,14 +27,51 @@ def stands_for(day: Day | None) -> str:
         return digest
     if day is None or day.answered_at is None:
         return NOT_ASKED
+    if day.refused:
+        return NOT_TAKEN
     return NO_SCENE if day.due is Due.DUE else NO_OVERPASS
 
 
 def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: datetime) -> bool:
-    """Whether a day has no rows yet: a due scene until the allowed lateness, an answer for ever."""
+    """Whether a day has no rows yet: a due scene waits until the allowed lateness, what nobody knows waits for ever."""
     if stands == NO_SCENE:
         return not deadlines.given_up(day, bounds, now)
-    return stands == NOT_ASKED
+    return stands in (NOT_ASKED, NOT_TAKEN)
+
+
+def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[str, str]]:
+    """What is there for a region's days of a span and was not taken: why, by item."""
+    statement = (
+        select(Refusal.day, Refusal.item_id, Refusal.reason)
+        .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last))
+        .order_by(Refusal.day, Refusal.item_id)
+    )
+    found: dict[date, dict[str, str]] = {}
+    for row in connection.execute(statement):
+        found.setdefault(row.day, {})[row.item_id] = row.reason
+    return found
+
+
+def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str, str], now: datetime) -> bool:
+    """Enter what was not taken of a day, in place of what was entered before; the region's row is locked by the caller.
+
+    Returns:
+        False where it is the same.
+    """
+    before = refusals(connection, bbox_id, day, day).get(day, {})
+    if before == refused:
+        return False
+    gone = [item for item in before if before[item] != refused.get(item)]
+    of_day = (Refusal.bbox_id == bbox_id, Refusal.day == day)
+    connection.execute(delete(Refusal).where(*of_day, Refusal.item_id.in_(gone)))
+    new = [
+        {"bbox_id": bbox_id, "day": day, "item_id": item, "reason": why, "seen_at": now}
+        for item, why in refused.items()
+        if before.get(item) != why
+    ]
+    if new:
+        connection.execute(insert(Refusal), new)
+    return True
 
 
 _CLOSED_UNASKED = (

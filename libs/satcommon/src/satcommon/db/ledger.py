@@ -10,7 +10,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Delete, Row, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Row,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from satcommon.db.batches import for_each, insert_rows, rows_in, upsert
 from satcommon.db.models import (
@@ -19,6 +32,7 @@ from satcommon.db.models import (
     Field,
     Miss,
     ProcessingType,
+    Refusal,
     Region,
     RegionDay,
     RetiredObject,
@@ -39,7 +53,8 @@ _IN_SPAN = (
     RegionDay.day >= bindparam("first"),
     RegionDay.day <= bindparam("last"),
 )
-_DAYS = select(*RegionDay.__table__.columns).where(*_IN_SPAN)
+_REFUSED = exists().where(Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day)
+_DAYS = select(*RegionDay.__table__.columns, _REFUSED.label("refused")).where(*_IN_SPAN)
 _KEYS = select(RegionDay.day, RegionDay.object_key).where(*_IN_SPAN, RegionDay.object_key.is_not(None))
 _SCENES = (
     select(*Scene.__table__.columns)
@@ -138,7 +153,7 @@ def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day
 
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
-    """A region's days of a span that the ledger knows."""
+    """A region's days of a span that the ledger knows; `refused`: something of the day is there and was not taken."""
     return {row.day: row for row in connection.execute(_DAYS, {"region": bbox_id, "first": first, "last": last})}
 
 

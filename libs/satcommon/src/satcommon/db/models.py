@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.scenes.source import Due
 
-SCHEMA_REVISION = "0006"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0007"  # the Alembic revision that this code was written for; a test holds it to the newest one
 
 
 class Cause(StrEnum):
@@ -246,6 +246,18 @@ class Scene(Base):
     observed_fraction: Mapped[float]
     clear_fraction: Mapped[float]
     registered_at: Mapped[datetime]
+
+
+class Refusal(Base):
+    """An acquisition that is there for a region's day and was not taken: damaged, refused, or out of reach."""
+
+    __tablename__ = "refusals"
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    item_id: Mapped[str] = mapped_column(String(300), primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    seen_at: Mapped[datetime]  # when it was first refused for this reason
 
 
 class RegionDay(Base):

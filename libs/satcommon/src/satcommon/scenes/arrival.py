@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
-from satcommon.db import ledger, region_source
+from satcommon.db import answers, ledger, region_source
 from satcommon.db.answers import stands_for
 from satcommon.db.engine import reading, writing
 from satcommon.db.expectations import timelines
@@ -24,15 +25,16 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
 from satcommon.db.registry import place
-from satcommon.errors import RetryableError, SceneError
+from satcommon.errors import RetryableError
 from satcommon.objects import ObjectStore
-from satcommon.observation import NO_SCENE, NOT_ASKED
+from satcommon.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.scenes import cog
 from satcommon.scenes.layers import PixelClass
 from satcommon.scenes.source import Acquisition, Due, Place, SceneSource
 from satcommon.scenes.unite import Scene as UnitedScene
-from satcommon.scenes.unite import piecewise, unite
+from satcommon.scenes.unite import UnreadableDayError, piecewise, unite
 
+_Known = tuple[str | None, Due | None, datetime | None, dict[str, str]]
 _TRIES = 3  # of asking, while other runs register other answers
 
 
@@ -46,7 +48,8 @@ class Answer:
         object_key: of the scene.
         items: the acquisitions it was united from.
         fractions: of the region: observed and clear; empty where there is no scene.
-        refused: what could not be taken, by name, and why.
+        refused: what is there for the day and was not taken, by name, and why.
+        unplaced: what the source can't take and tells no day of, likewise.
         new: the ledger changed by it.
     """
 
@@ -56,40 +59,42 @@ class Answer:
     items: tuple[str, ...]
     fractions: dict[str, float]
     refused: dict[str, str]
+    unplaced: dict[str, str]
     new: bool
 
     @property
     def settled(self) -> bool:
         """Whether the source said all that it has to say: a scene, or that none is due."""
-        return self.scene_digest is not None or self.due is Due.NOT_DUE
+        return self.scene_digest is not None or (self.due is Due.NOT_DUE and not self.refused)
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a source said of a region's day: a scene of it is stored, and nothing registered.
 
-    `before` is what the ledger knew of the day: listing, due answer, and when it was answered.
+    `before` is what the ledger knew of the day: listing, due answer, when it was answered, and what was not taken.
     """
 
     bbox_id: int
     collection: str
     day: date
     now: datetime
-    before: tuple[str | None, Due | None, datetime | None]
+    before: _Known
     due: Due
     acquisitions: Sequence[Acquisition]
     refused: dict[str, str]
+    unplaced: dict[str, str]
     scene: UnitedScene | None
     key: str
-    unreadable: SceneError | None
+    unreadable: UnreadableDayError | None
 
 
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
     """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
 
     Raises:
-        SceneError: there are acquisitions, and none of them can be read. What the source owes is registered all the
-            same, so that the day closes at its deadline.
+        UnreadableDayError: there are acquisitions, and none of them can be read. That is registered all the same, so
+            that the day closes at its deadline, with its fields missed until one can be read.
         RetryableError: what may be of the day is being written, or other runs registered other answers again and again.
         SettingError: the region belongs to another source.
     """
@@ -121,24 +126,26 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     if listing.unsettled and not acquisitions:
         names = ", ".join(listing.unsettled[:3])
         raise RetryableError(f"{where.name} {day}: {names} was being written a moment ago; ask again in a minute")
-    refused = dict(listing.refused)
+    refused = dict(listing.refused_on.get(day, {}))
+    placed = {name for names in listing.refused_on.values() for name in names}
+    unplaced = {name: why for name, why in listing.refused.items() if name not in placed}
     scene: UnitedScene | None = None
-    unreadable: SceneError | None = None
+    unreadable: UnreadableDayError | None = None
     key = ""
     if acquisitions and _name(acquisitions) != before[0]:
         try:
             scene = unite(source, where, acquisitions)
-        except SceneError as error:
+        except UnreadableDayError as error:
             unreadable = error
+            refused |= error.refused
     if scene is not None:
         refused |= scene.refused
         # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
     due = source.due(where, day)
-    if unreadable and due is Due.UNKNOWN:
-        due = Due.DUE  # what can't be read was taken: the day waits for it, in sight
-    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, refused, scene, key, unreadable)
+    told = (refused, unplaced, scene, key, unreadable)
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *told)
 
 
 def enter(engine: Engine, asked: Asked) -> Answer | None:
@@ -154,7 +161,7 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
             listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
             _record(connection, bbox_id, asked.collection, day, asked.acquisitions, scene, asked.key, asked.now)
         digest = scene.digest if scene else None
-        new = register(connection, bbox_id, day, asked.due, digest, asked.now, listing=listing)
+        new = register(connection, bbox_id, day, asked.due, digest, asked.now, listing, asked.refused)
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
         due=asked.due,
@@ -163,13 +170,15 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
         items=tuple(json.loads(current.item_ids)) if current else (),
         fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
         refused=asked.refused,
+        unplaced=asked.unplaced,
         new=new,
     )
 
 
-def _known(connection: Connection, bbox_id: int, day: date) -> tuple[str | None, Due | None, datetime | None]:
+def _known(connection: Connection, bbox_id: int, day: date) -> _Known:
     row = ledger.region_day(connection, bbox_id, day)
-    return (row.listing, row.due, row.answered_at) if row else (None, None, None)
+    refused = answers.refusals(connection, bbox_id, day, day).get(day, {})
+    return (row.listing, row.due, row.answered_at, refused) if row else (None, None, None, refused)
 
 
 def news(
@@ -177,22 +186,29 @@ def news(
 ) -> dict[date, str]:
     """The days of a span for which the source says something else than the ledger has, and a name of what it says.
 
-    Those are the days that were never asked for, that have other acquisitions, or of which the calendar says otherwise.
+    Those are the days that were never asked for, that have other acquisitions, of which the calendar says otherwise, or
+    of which something else can't be taken.
     """
     listing = source.list(where, first, last, now)
     calendar = source.calendar(where, first, last)
     with reading(engine) as connection:
         days = ledger.region_days(connection, bbox_id, first, last)
+        refused = answers.refusals(connection, bbox_id, first, last)
     found: dict[date, str] = {}
     for day, due in calendar.items():
-        known, items = days.get(day), listing.acquisitions.get(day)
+        known, items = days.get(day), listing.acquisitions.get(day, [])
         name = _name(items) if items else None
+        # What is listed and could not be read stays news by its name; here it is what was not even listed.
+        listed = {item.item_id for item in items}
+        unlisted = {item: why for item, why in refused.get(day, {}).items() if item not in listed}
         if known is None or known.answered_at is None:
             found[day] = name[:12] if name else "answer"
         elif name is not None and known.listing != name:
             found[day] = name[:12]
         elif known.due is not due:
             found[day] = due.value
+        elif unlisted != (now_refused := listing.refused_on.get(day, {})):
+            found[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
     return found
 
 
@@ -268,11 +284,12 @@ def register(
     scene_digest: str | None,
     now: datetime,
     listing: str | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> bool:
     """Enter a day's answer; on a closed day, open as missed what another answer changes.
 
     A scene stays where the source answers later that it has none: what was delivered is not undone. `listing` names
-    what the answer rests on, so that the same is no news.
+    what the answer rests on, so that the same is no news; `refused` is what was not taken of the day, and why, by item.
 
     Returns:
         False where the answer is the one that was there.
@@ -282,13 +299,15 @@ def register(
     was = before.scene_digest if before else None
     scene_digest = scene_digest or was
     listing = listing or (before.listing if before else None)
-    if before is not None and (before.due, was) == (due, scene_digest) and before.answered_at is not None:
+    others = answers.refuse(connection, bbox_id, day, refused, now)
+    same = before is not None and (before.due, was) == (due, scene_digest) and not others
+    if before is not None and before.answered_at is not None and same:
         ledger.set_day(connection, bbox_id, day, listing=listing)
         return False
     ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
     old, new = stands_for(before), stands_for(ledger.region_day(connection, bbox_id, day))
     if before is not None and before.closed_at is not None and old != new:
-        late = old == NOT_ASKED or (old == NO_SCENE and scene_digest)
+        late = old in (NOT_ASKED, NOT_TAKEN) or new == NOT_TAKEN or (old == NO_SCENE and scene_digest)
         cause = Cause.LATE_SCENE if late else Cause.REVISED_SCENE
         expected = [t.field_id for t in timelines(connection, bbox_id).values() if t.at(day)]
         ledger.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)

@@ -25,6 +25,7 @@ MASKS = (".msk", ".MSK")  # what GDAL calls a mask beside a raster, after the wh
 _MASKS_OF_RASTERS = tuple(raster + MASKS[0] for raster in RASTERS)
 MOST_TEXT_BYTES = 4_000_000  # of a file that is no raster
 
+_FOUND = "lost+found"  # a file system's own, which none but root may list
 _LAST_SECOND = 4_102_444_800  # of the year 2099: a file system may hold times that no datetime does
 
 
@@ -133,7 +134,7 @@ class FolderFiles:
             parent, within = pending.pop()
             try:
                 with os.scandir(parent) as listed:
-                    entries = [entry for entry in listed if not entry.name.startswith(".")]
+                    entries = [entry for entry in listed if not entry.name.startswith(".") and entry.name != _FOUND]
             except OSError as error:
                 found[within] = f"{within}: can't be listed ({error.strerror}); let this process read the folder"
                 continue

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ from satcommon.scenes.files import ITEM, MASKS, RASTERS, File, Files, open_files
 from satcommon.scenes.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.scenes.harmonise import read_layers
 from satcommon.scenes.plausible import check_pixels
+from satcommon.scenes.refused import Glance, glance, told_day
 from satcommon.scenes.source import FOLDER, Acquisition, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
@@ -147,7 +149,9 @@ class FolderSource:
         A file that is still being written, or what stands beside it, is not there yet. A file is published when its
         item says so, else at its time of modification, but never after `now`: what is there is published.
         What can't be taken is refused under its name, whatever its day; so is every file that lies elsewhere, where
-        no file at all lies over the place.
+        no file at all lies over the place. Where a refused file tells its day, by its item, its name or its tags, and
+        does not tell that it lies elsewhere, it is refused on that day; a folder that can't be listed, and whose name
+        tells no day, is so on each day.
 
         Raises:
             SettingError: if there is no such folder, or its `satfields.toml` is wrong.
@@ -158,6 +162,7 @@ class FolderSource:
         if beside and not beside.settled(now, rules.settle_seconds):
             return Listing({}, unsettled=(mapping.NAME,))
         refused = {name: why for name, why in found.items() if isinstance(why, str) and not name.lower().endswith(ITEM)}
+        refused_on: dict[date, dict[str, str]] = defaultdict(dict)
         acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
         elsewhere: dict[str, str] = {}
         unsettled: list[str] = []
@@ -179,7 +184,40 @@ class FolderSource:
                     acquisitions[day].append(self._acquisition(name, _file(found, name), header, claims, now))
             except SceneError as error:
                 refused[name] = str(error)
-        return Listing(dict(acquisitions), refused if somewhere else refused | elsewhere, tuple(unsettled))
+        for name, why in refused.items():
+            for day in self._days_of_refused(name, found, rules, place, first, last):
+                refused_on[day][name] = why
+        shown = refused if somewhere else refused | elsewhere
+        return Listing(dict(acquisitions), shown, tuple(unsettled), dict(refused_on))
+
+    def _days_of_refused(
+        self, name: str, found: dict[str, File | str], rules: Mapping, place: Place, first: date, last: date
+    ) -> Sequence[date]:
+        """The days on which what can't be taken is missing; none where nothing tells one, or it lies elsewhere."""
+        sensed, seen = None, Glance()
+        if not name.endswith("/"):
+            with suppress(SceneError):
+                sensed = self._claims(name, found, rules)[0].sensed_at
+            with suppress(SceneError):
+                seen = self._glance(name, _file(found, name))
+        if not seen.may_lie_over(place.bounds):
+            return ()
+        day = told_day(name, sensed, seen.tag, place.bounds)
+        if day is None and name.endswith("/"):
+            return [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
+        return [day] if day else ()
+
+    def _glance(self, name: str, file: File) -> Glance:
+        def look() -> Glance:
+            try:
+                with failing(name, ADVICE), self._files.header(name, file) as dataset:
+                    return glance(dataset)
+            except SceneError as error:
+                if isinstance(error.__cause__, PermissionError):
+                    raise  # who lets this process read the file leaves its version as it is
+                return Glance()
+
+        return self._keep("glance", name, file.version, look)
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
         """The file's pixels on the place's grid; see `harmonise.read_layers`.

@@ -221,6 +221,15 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
     return header
 
 
+def raster_bounds(dataset: DatasetReader) -> Bounds | None:
+    """Where an open file lies, in WGS 84; None where it does not say.
+
+    Raises:
+        SceneError: where it says what can't be.
+    """
+    return _extent(dataset, dataset.name)[1] if dataset.crs else None
+
+
 def sensing_time(product: Product, tag: str, name: str) -> datetime:
     """When a file was sensed, UTC: what its name tells, else TIFFTAG_DATETIME; a date alone takes its time from there.
 

@@ -83,12 +83,15 @@ def to_milliseconds(time: datetime) -> datetime:
 class Listing:
     """What a source has for a span of days: the acquisitions of each solar day, and what can't be taken, by name.
 
+    `refused_on` tells of what can't be taken the day, where anything tells that; a place that may hold acquisitions of
+    any day and can't be looked into is refused on each day of the span.
     `unsettled` names what is being written, and may be of one of the days: without it, nothing there is no answer.
     """
 
     acquisitions: dict[date, list[Acquisition]]
     refused: dict[str, str] = field(default_factory=dict)
     unsettled: tuple[str, ...] = ()
+    refused_on: dict[date, dict[str, str]] = field(default_factory=dict)
 
 
 class SceneSource(Protocol):

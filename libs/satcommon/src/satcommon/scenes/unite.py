@@ -66,7 +66,7 @@ def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]
     Holds one acquisition, the layout so far, and with a second platform the better layout before it.
 
     Raises:
-        SceneError: if there are acquisitions, and none can be read; the message tells why for each.
+        UnreadableDayError: if there are acquisitions, and none can be read; the message tells why for each.
     """
     candidates = set(acquisitions)
     refused: dict[str, str] = {}
@@ -83,8 +83,16 @@ def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]
         digest = _digest(place.grid, items, layers, layout.providers)
         return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers)
     if refused:
-        raise SceneError("; ".join(refused[name] for name in sorted(refused)))
+        raise UnreadableDayError(dict(sorted(refused.items())))
     return None
+
+
+class UnreadableDayError(SceneError):
+    """None of a day's acquisitions can be read; `refused` tells why, by item id."""
+
+    def __init__(self, refused: dict[str, str]) -> None:
+        super().__init__("; ".join(refused.values()))
+        self.refused = refused
 
 
 class _UnreadableError(SceneError):
