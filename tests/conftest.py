@@ -45,6 +45,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """No setting of the developer's own reaches a test, nor one test's another; scenes are simulated, by name."""
     for name in [name for name in os.environ if name.startswith((PREFIX, "AWS_"))]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it for its workers: tables would be narrow there
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
     monkeypatch.setenv(f"{PREFIX}SCENE_SOURCE", "simulated")
     settings.cache_clear()
