@@ -188,6 +188,16 @@ def test_a_home_that_is_a_file_is_one_message(
     )
 
 
+def test_who_migrates_a_database_elsewhere_needs_no_home(
+    tmp_path: Path, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SATFIELDS_HOME", f"{tmp_path}/file")
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+
+    satctl("db", "upgrade")
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A folder that nobody may write to, root neither."""
