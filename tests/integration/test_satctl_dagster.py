@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from dagster import DagsterInstance
+from satcommon import contract
 from satcommon.contract import LANE_TAG, REGION
 from satcommon.settings import settings
 from satctl.laptop import free_port, stop, wait_for
@@ -102,7 +103,11 @@ def test_an_address_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_run_that_could_only_fail_is_not_launched(arguments: list[str], message: str, registered: None) -> None:
+def test_a_run_that_could_only_fail_is_not_launched(
+    arguments: list[str], message: str, registered: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "FIRST_PARTITION", date(2025, 1, 1))  # the window of a process is fixed at its start
+
     assert message in run("runs", "launch", *arguments, "--url", "http://127.0.0.1:1", code=2).stderr
 
 

@@ -195,7 +195,7 @@ def test_text_of_an_unknown_encoding_asks_for_a_cpg(tmp_path: Path) -> None:
     frame([box(0, 0, 1, 1)]).to_file(tmp_path / "f.shp", encoding="CP1250")
     (tmp_path / "f.cpg").write_text("klingon")
 
-    assert "its text is no UTF-8" in refusal(tmp_path / "f.shp")
+    assert 'its .cpg names the encoding "klingon", which is not known here' in refusal(tmp_path / "f.shp")
 
 
 @pytest.mark.parametrize("write", [as_shapefile, as_zip], ids=lambda write: write.__name__)
