@@ -126,6 +126,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SATFIELDS_")}
     environment |= {"SATFIELDS_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    environment["SATFIELDS_SCENE_SOURCE"] = "simulated"
     command = [sys.executable, "-m", "dagster_webserver", "-w", str(folder / "workspace.yaml"), "-p", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
