@@ -8,23 +8,27 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import rasterio
+from rasterio.warp import transform as warp
+from satcommon import results
 from satcommon.audit import audit
 from satcommon.closing import Closer
 from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import reading, writing
-from satcommon.db.models import Region
+from satcommon.db.models import Attempt, Cause, Region
 from satcommon.deadlines import Deadlines
 from satcommon.errors import ObjectMissingError, RetryableError, SceneError, StoreError
 from satcommon.grid import Bounds, Grid
 from satcommon.objects import ObjectStore
 from satcommon.processing import Processor
+from satcommon.reading import read
 from satcommon.replay import replay
 from satcommon.scenes.arrival import ask, news
 from satcommon.scenes.layers import Layers
 from satcommon.scenes.simulated import SimulatedSource
 from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
 from shapely.geometry import box
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
 FIRST, NOW = date(2026, 5, 1), datetime(2026, 6, 20, tzinfo=UTC)
@@ -274,3 +278,88 @@ def _reopen_all_but_the_first(farm: Farm) -> None:
     with writing(farm.engine) as connection:
         connection.execute(delete(Miss))
         connection.execute(delete(RegionDay).where(RegionDay.day > FIRST))
+
+
+# --- a field's own trouble -----------------------------------------------------------------------------------------
+
+LARGE = Bounds(14.0, 45.0, 14.2, 45.1)
+
+
+@pytest.fixture
+def tiled(sqlite_engine: Engine, tmp_path: Path) -> Farm:
+    """Three fields on tiles of their own, of two days' scenes."""
+    grid = Grid.utm(LARGE, 20.0)
+    place = Place("A", LARGE, grid)
+    with writing(sqlite_engine) as connection:
+        registry.add_region(connection, "A", LARGE, grid, FIRST, None, "1", NOW - timedelta(days=9))
+        shapes = [box(west, 45.05, west + 0.005, 45.053) for west in (14.02, 14.1, 14.18)]
+        new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
+        fields.register_fields(connection, new, NOW)
+    farm = Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), place)
+    for n in range(2):
+        farm.source.deliver(place, day(n), f"item {n}")
+        farm.ask(n)
+    return farm
+
+
+def spoil_the_tile_under(farm: Farm, n: int, longitude: float) -> None:
+    """Overwrite the tile of a scene in which the middle of the region at a longitude lies."""
+    with reading(farm.engine) as connection:
+        path = farm.store.raster_path(ledger.current_scene(connection, 1, day(n)).object_key)
+    with rasterio.open(path) as scene:
+        ((x, y),) = zip(*warp("EPSG:4326", scene.crs, [longitude], [45.0515]), strict=True)
+        row, column = scene.index(x, y)
+        height, width = scene.block_shapes[0]
+        row, column = row // height, column // width
+        offset = int(scene.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1))
+        size = scene.block_size(1, row, column)
+    with Path(str(path)).open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\xff" * size)
+
+
+def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
+    spoil_the_tile_under(tiled, 0, 14.1025)
+    with reading(tiled.engine) as connection:
+        inputs = read(connection, 1, day(0), DEADLINES, NOW)
+    assert inputs is not None
+
+    assert tiled.close(day(1)) == [day(0), day(1)]
+
+    assert tiled.missed() == [(2, 0)]
+    assert tiled.problems() == []
+    with reading(tiled.engine) as connection:
+        (miss,) = ledger.misses(connection, 1, date.min, date.max)
+        tried = connection.execute(select(Attempt.field_id, Attempt.error_code).where(Attempt.day == day(0))).all()
+    assert miss.cause is Cause.PROCESSING_ERROR
+    assert {field_id: error is None for field_id, error in tried} == {1: True, 2: False, 3: True}
+    [error] = [error for _, error in tried if error]
+    assert "can't be read" in error
+    rows = results.decode(tiled.store.get(tiled.key(0)))
+    alone = replace(inputs, fields=(inputs.fields[0], inputs.fields[2]))
+    assert rows.equals(Processor(tiled.engine, tiled.store).compute(alone).rows)
+
+
+def test_a_spoilt_tile_fails_the_fields_on_it_alone_in_a_replay(tiled: Farm) -> None:
+    tiled.close(day(1))
+    spoil_the_tile_under(tiled, 1, 14.1025)
+    with writing(tiled.engine) as connection:
+        registry.pin_algorithm(connection, "A", "2", NOW)
+
+    tiled.replay()
+
+    assert tiled.missed() == [(2, 1)]
+    assert tiled.problems() == []
+
+
+def test_what_no_field_can_help_is_the_day_s_trouble(tiled: Farm) -> None:
+    with reading(tiled.engine) as connection:
+        scene = ledger.current_scene(connection, 1, day(0))
+    Path(str(tiled.store.raster_path(scene.object_key))).write_bytes(b"II*\0 no more than that")
+
+    for _ in range(2):
+        with pytest.raises(SceneError):
+            tiled.close()
+    assert tiled.close(day(1)) == [day(0), day(1)]
+
+    assert tiled.missed() == [(f, 0) for f in (1, 2, 3)]

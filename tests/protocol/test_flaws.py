@@ -5,13 +5,20 @@ A test fails where the library has the flaw; `check` compares with what is true 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
 import pytest
 from farm import MIDDLE, WEST, causes, realtime, replay, settle
 from runs import Ask
+from satcommon import processing
 from satcommon.algorithm import CURRENT
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.errors import RetryableError
+from satcommon.observation import Observed, SceneInput, Subject
 from satcommon.planning import backlog
 from satcommon.scenes.source import Due
 from truth import DEADLINES, OTHER_VERSION, THE_END, day
@@ -519,6 +526,55 @@ def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_red
     with reading(farm.engine) as connection:
         assert not backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
     farm.processor.unreadable = frozenset()
+    settle(farm)
+
+
+@contextmanager
+def failing_on(name: str, on: date) -> Iterator[None]:
+    """What is computed of a field on a day goes wrong, whichever others it is computed with."""
+    original = processing.observe
+
+    def observe(scene: SceneInput, subjects: Sequence[Subject], *others: Any) -> Observed:
+        if scene.object_key and f"{on:%Y/%m/%d}" in scene.object_key and name in [s.external_id for s in subjects]:
+            raise ValueError(f"{name} can't be computed")
+        return original(scene, subjects, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processing, "observe", observe)
+        yield
+
+
+def test_a_field_that_fails_in_a_close_is_missed_and_the_others_are_done(farm: World) -> None:
+    with failing_on("f2", day(4)):
+        assert realtime(farm).finish() == "CLOSED"
+
+    assert causes(farm, "f2") == {4: "processing_error"}
+    assert causes(farm, "f1") == {}
+    farm.check()
+    settle(farm)
+
+
+def test_a_field_that_fails_in_a_replay_is_missed_and_the_others_are_done(farm: World) -> None:
+    farm.arrives(WEST, day(2), "other")
+    with failing_on("f2", day(2)):
+        farm.replay(WEST)
+
+        assert causes(farm, "f2") == {2: "revised_scene"}
+        assert causes(farm, "f1") == {}
+        farm.check()
+    farm.mend()
+    settle(farm)
+
+
+def test_all_fields_of_a_day_that_fail_in_a_replay_hold_up_no_other_day(farm: World) -> None:
+    for on in (2, 3):
+        farm.arrives(WEST, day(on), "other")
+    with failing_on("f1", day(2)), failing_on("f2", day(2)):
+        farm.replay(WEST)
+
+        assert causes(farm, "f1") == causes(farm, "f2") == {2: "revised_scene"}
+        farm.check()
+    farm.mend()
     settle(farm)
 
 

@@ -1,10 +1,13 @@
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import geopandas
 import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 import shapely
 from exactextract import exact_extract
@@ -369,12 +372,25 @@ def test_writers_that_join_packs_at_the_same_time_lose_nothing(store: ObjectStor
     assert same(found, Coverage.of(cover(list(registry.known.values()), GRID, RULES)))
 
 
-def test_a_spoilt_pack_is_computed_again(store: ObjectStore) -> None:
+def beyond_the_grid(pack: bytes) -> bytes:
+    """The pack with each cell of another number, that no raster of the grid has."""
+    table = pa.ipc.open_file(pack).read_all()
+    cells = pa.array([[GRID.width * GRID.height + 1, *steps[1:]] for steps in table["cells"].to_pylist()])
+    moved = table.set_column(1, "cells", cells.cast(table["cells"].type))
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, moved.schema) as writer:
+        writer.write_table(moved)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("spoil", [lambda _: b"ARROW1 and nothing else", beyond_the_grid])
+def test_a_spoilt_pack_is_computed_again(spoil: Callable[[bytes], bytes], store: ObjectStore) -> None:
     registry = Registry(INSIDE)
     first, _ = cache_of(store).get(registry.digests, registry)
     for key in store.list(f"coverage/{GRID.digest}/min0/"):
+        spoilt = spoil(store.get(key))
         store.delete(key)
-        store.put(key, b"ARROW1 and nothing else")
+        store.put(key, spoilt)
 
     again, failed = cache_of(store).get(registry.digests, registry)
 

@@ -68,6 +68,10 @@ class Coverage:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def fits(self, grid: Grid) -> bool:
+        """Whether all cells are cells of a grid."""
+        return not len(self.cells) or bool(self.cells.min() >= 0 and self.cells.max() < grid.width * grid.height)
+
     @cached_property
     def weights(self) -> Weights:
         """The weights of the cells."""
@@ -257,7 +261,11 @@ class CoverageCache:
             digests, coverage = _decoded(self._store.get(key))
         except ObjectMissingError:
             return False
-        except (pa.ArrowInvalid, OSError, KeyError):  # spoilt: it is no truth, and computed again
+        except (pa.ArrowInvalid, OSError, KeyError):
+            fits = False
+        else:
+            fits = coverage.fits(self.grid)
+        if not fits:  # spoilt: it is no truth, and computed again
             self._packs[key] = 0
             return True
         self._packs[key] = len(coverage)
@@ -278,7 +286,7 @@ class CoverageCache:
         own = set(digests)
         for key in joined:
             with suppress(ObjectMissingError, pa.ArrowInvalid, OSError, KeyError):
-                own |= set(_decoded(self._store.get(key))[0])
+                own |= self._at.keys() & set(_decoded(self._store.get(key))[0])
         everything = sorted(own, key=self._at.__getitem__)
         key = f"{self._prefix}{uuid.uuid4().hex}.arrow"
         self._store.put(key, _encoded(everything, self._taken(np.array([self._at[digest] for digest in everything]))))

@@ -46,3 +46,8 @@ class SceneError(PermanentError):
 
 class AlgorithmError(PermanentError):
     """The region is pinned to an algorithm version that this image does not support."""
+
+
+def told(error: Exception) -> str:
+    """What an error says to people: ours tell all that is needed, others need their type."""
+    return str(error) if isinstance(error, SatfieldsError) else f"{type(error).__name__}: {error}"

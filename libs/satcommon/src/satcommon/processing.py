@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from satcommon import results
 from satcommon.agronomy import State
 from satcommon.algorithm import Algorithm, algorithm
+from satcommon.apart import apart
 from satcommon.carrying import STATE_INPUTS, States, carry, states_before
 from satcommon.coverage import CoverageCache
 from satcommon.db import ledger
@@ -26,7 +27,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.db.registry import revision
 from satcommon.deadlines import Deadlines
-from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError
+from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, told
 from satcommon.expected import ONE_DAY
 from satcommon.objects import ObjectStore
 from satcommon.observation import Observed, SceneInput, Subject, Work, observe
@@ -119,18 +120,34 @@ class Processor:
     def observe(
         self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: Work
     ) -> Observed:
-        """Observe fields in a scene, with their coverage from the cache."""
+        """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
+
+        Raises:
+            Exception: what fails without any field, or with each of them.
+        """
         name = f"{place.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
             self._coverages[name] = CoverageCache(self.store, place.grid, rules)
         cache = self._coverages[name]
+
+        def seen(some: Sequence[Subject]) -> Observed:
+            return observe(scene, some, cache, self._geometries, self.store.raster_path, rules, work)
+
         try:
-            return observe(scene, subjects, cache, self._geometries, self.store.raster_path, rules, work)
-        except SceneError:
-            # GDAL tells a store that is out of reach from a spoilt file by its words at best; the store itself by type.
-            if scene.object_key is not None and self.store.exists(scene.object_key):
-                self.store.get(scene.object_key)
+            return seen(subjects)
+        except (RetryableError, AlgorithmError):
             raise
+        except Exception as error:
+            if isinstance(error, SceneError) and scene.object_key is not None and self.store.exists(scene.object_key):
+                # GDAL tells a store out of reach from a spoilt file by its words at best; the store itself by type.
+                self.store.get(scene.object_key)
+            seen([])
+            parts, failed = apart(subjects, seen)
+            if not parts:
+                raise
+        alone = {subject.external_id: why for subject, why in failed.items()}
+        found = pa.concat_tables([part.table for part in parts]).combine_chunks()
+        return Observed(found, alone | {f: why for part in parts for f, why in part.failed.items()})
 
     def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
         def at(day: date, names: list[str]) -> States | None:
@@ -299,4 +316,4 @@ def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Compute
         tries = ledger.record_failure(connection, inputs.bbox_id, inputs.day, f"{type(error).__name__}: {error}")
     if tries < TRIES:
         raise error
-    return Computed(results.empty(), {f.external_id: str(error) for f in inputs.fields})
+    return Computed(results.empty(), {f.external_id: told(error) for f in inputs.fields})

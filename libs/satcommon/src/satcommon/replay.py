@@ -25,7 +25,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, Region
 from satcommon.db.registry import place
 from satcommon.deadlines import Deadlines
-from satcommon.errors import ObjectMissingError, PermanentError, RetryableError, SceneError
+from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, told
 from satcommon.expected import ONE_DAY, Timeline
 from satcommon.observation import OBSERVED, Subject, Work
 from satcommon.planning import backlog
@@ -278,8 +278,10 @@ def _observations(
     if anew:
         try:
             seen = processor.observe(inputs.place, scene, list(anew.values()), rules, done.work)
-        except SceneError as error:
-            return kept.sort_by("field"), {f: str(error) for f in anew}
+        except (RetryableError, AlgorithmError):
+            raise
+        except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
+            return kept.sort_by("field"), {f: told(error) for f in anew}
         kept = pa.concat_tables([kept, seen.table])
         failed = {f: seen.failed[s.external_id] for f, s in anew.items() if s.external_id in seen.failed}
     return kept.sort_by("field"), failed

@@ -1,0 +1,39 @@
+"""Work on many at once that failed, done again without those that fail alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from satcommon.errors import AlgorithmError, RetryableError, told
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def apart(items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> tuple[list[Result], dict[Item, str]]:
+    """Work on ever smaller parts of items, until those that fail are alone: some 2 log2 n calls for each of those.
+
+    Returns:
+        What was made of parts that hold all other items, in their order; and why each of the rest failed.
+
+    Raises:
+        RetryableError: a store or database can't be reached, which is no item's trouble.
+        AlgorithmError: the version is not supported here, likewise.
+    """
+    done: list[Result] = []
+    failed: dict[Item, str] = {}
+    todo = [items]
+    while todo:
+        some = todo.pop()
+        half = len(some) // 2
+        try:
+            done.append(work(some))
+        except (RetryableError, AlgorithmError):
+            raise
+        except Exception as error:  # noqa: BLE001  # recorded for the one item; the others go on
+            if half:
+                todo += [some[half:], some[:half]]
+            else:
+                failed[some[0]] = told(error)
+    return done, failed
