@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from satcommon.environment import Environment
+from satcommon.objects import ObjectStore
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import BOUNDS, INSIDE, Satctl, triangle
@@ -286,3 +287,34 @@ def test_a_deactivation_withdraws_and_is_said_once(closed: Environment, satctl: 
 
     assert first == "field =1+1 is inactive from 2025-06-03 on; field-days: 0 opened as missed, 2 to be withdrawn\n"
     assert again == "field =1+1 is inactive already; nothing was changed\n"
+
+
+def test_fields_come_straight_from_a_bucket(system: Engine, tmp_path: Path, s3_url: str, satctl: Satctl) -> None:
+    content = Path(write_fields(tmp_path, ("a", "2025-05-01", triangle(-94.2, 40.4)))).read_bytes()
+    ObjectStore(s3_url).put("2025/north # 40.geojson", content)
+
+    done = satctl("fields", "import", f"{s3_url}/2025/north # 40.geojson")
+    one = satctl("fields", "add", "b", "--planted", "2025-05-01", "--geometry", f"{s3_url}/2025/north # 40.geojson")
+
+    assert done.stdout == "created 1 field: a\n"
+    assert one.stdout == "created 1 field: b\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "message"),
+    [
+        ("{bucket}/none.gpkg", 2, "there is no such object"),
+        ("{bucket}/folder/", 2, "names no file of a bucket; expected s3://bucket/path/fields.gpkg"),
+        ("{bucket}/fields.shp", 2, "put it into the bucket as one zip"),
+        ("s3://nowhere/fields.gpkg", 1, "make the bucket"),
+    ],
+)
+def test_what_is_not_in_the_bucket_is_told(
+    url: str, code: int, message: str, system: Engine, s3_url: str, satctl: Satctl
+) -> None:
+    named = url.format(bucket=s3_url)
+
+    said = satctl("fields", "import", named, code=code)
+
+    assert f"error: {named}" in said.stderr
+    assert message in said.stderr

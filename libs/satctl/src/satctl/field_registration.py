@@ -71,8 +71,9 @@ def import_(
 ) -> None:
     """Register the fields of a file, and revise those that are there.
 
-    FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS. A field has an external id or
-    a name, a planting day (YYYY-MM-DD) if it is new, and may have a season's end and a crop. All are taken, or none.
+    FILE is GeoJSON, GeoPackage, a Shapefile (.shp, or zipped) or GeoParquet, in any CRS; or s3://bucket/path of one,
+    read with the usual AWS variables. A field has an external id or a name, a planting day (YYYY-MM-DD) if it is new,
+    and may have a season's end and a crop. All are taken, or none.
 
     Columns that nothing is taken from are named. A field that is there with the same content costs nothing. Another
     polygon is a correction of the whole season, or a change from a day on (--changed-from). Another planting day or end
@@ -85,6 +86,7 @@ def import_(
       satctl fields import cadastre.zip --id-column PARCEL_NO --planted 2026-04-15 --skip-invalid --repair
       satctl fields import parcels.geojson --id-column id --crop-column landuse
       satctl fields import split.parquet --changed-from 2026-06-01
+      satctl fields import s3://parcels/2026/fields.parquet
     """
     if no_update and (changed_from is not None or new_season):
         raise click.UsageError("--changed-from and --new-season are of updates: leave out --no-update")
