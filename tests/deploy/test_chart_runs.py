@@ -250,6 +250,19 @@ def test_a_tag_can_not_take_the_limits_away_from_below_the_ceiling() -> None:
     assert limits["defaultRequest"].keys() == {"cpu", "memory"}
 
 
+def test_no_device_is_given_but_by_the_values() -> None:
+    def held(**values: Any) -> Any:
+        return only(platform(values=values), "ResourceQuota", "satfields-devices")["spec"]["hard"]
+
+    assert set(held().values()) == {0}
+    assert held()["requests.nvidia.com/gpu"] == 0
+    given = held(devices={"nvidia.com/gpu": 2, "amd.com/gpu": None, "example.com/fpga": 0})
+    assert (given["requests.nvidia.com/gpu"], given["requests.example.com/fpga"]) == (2, 0)
+    assert "requests.amd.com/gpu" not in given
+    with pytest.raises(ValueError, match="devices"):
+        platform(values={"devices": {"gpu": 1}})
+
+
 def test_runs_give_way_to_everything_else() -> None:
     found = platform()
     (made,) = of_kind(found, "PriorityClass").values()
