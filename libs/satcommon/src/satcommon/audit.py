@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from satcommon import results
 from satcommon.db import ledger
-from satcommon.db.answers import stands_for
+from satcommon.db.answers import refusals, stands_for
 from satcommon.db.engine import reading
 from satcommon.db.expectations import timelines
 from satcommon.db.membership import found_in, rectangles
@@ -48,6 +48,8 @@ class Report:
     withdrawn: int = 0
     days_never_asked: int = 0  # closed days; all that is expected on them is missed
     days_refused: int = 0  # closed days of which an acquisition is there and was not taken
+    provisional: int = 0  # settled ones of these days: of the scene as it is without what was not taken
+    refused: dict[str, dict[str, str]] = field(default_factory=dict)  # what was not taken of the first of them, and why
     states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
@@ -92,6 +94,8 @@ def audit(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], progre
         first = min(region.monitored_from, closed[0])
         if (last - first).days + 1 != len(closed):
             report.problem(f"{region.name}: days between {first} and {last} are not closed")
+        refused = refusals(connection, region.bbox_id, closed[0], last)
+        report.refused = {str(day): items for day, items in list(refused.items())[:_SHOWN]}
         for day in closed:
             _day(store, region, days[day], lines, misses.pop(day, set()), withdrawn, report)
             progress()
@@ -142,6 +146,7 @@ def _day(
             report.missed += 1
         elif current:
             report.settled += 1
+            report.provisional += day.refused
         else:
             report.lost.append((field_id, day.day))
             if day.day in report.unreadable:

@@ -163,7 +163,8 @@ def closed_day(env: Environment, region: Row[tuple[Region]], day: date, **facts:
     from satcommon.day_report import day_report
 
     told, content = day_report(env, region, day)
-    metadata = told | {"statuses": MetadataValue.json(told["statuses"]), **facts}
+    dictionaries = {name: MetadataValue.json(told[name]) for name in ("statuses", "refused") if name in told}
+    metadata = told | dictionaries | facts
     if "map" in told:
         metadata["map"] = MetadataValue.md(told["map"])
     return AssetMaterialization(

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and the digest of its content.
 
-    `statuses` is a dictionary, `map` is Markdown.
+    `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.
     """
     import pyarrow.compute as pc
 
     from satcommon import results
-    from satcommon.db import ledger
+    from satcommon.db import answers, ledger
     from satcommon.db.engine import reading
     from satcommon.errors import SatfieldsError
     from satcommon.region_map import region_map
 
     with reading(env.engine) as connection:
         closed = ledger.region_day(connection, region.bbox_id, day)
+        refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
         missed = len(ledger.misses(connection, region.bbox_id, day, day))
     assert closed is not None
     assert closed.object_key is not None
@@ -41,6 +42,8 @@ def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple
         "scene": closed.scene_digest or "none",
         "statuses": {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()},
     }
+    if refused:
+        facts["refused"] = refused
     means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
     facts |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
     if closed.scene_digest is not None:

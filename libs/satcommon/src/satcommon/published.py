@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, Row, func, select
 
 from satcommon import results
-from satcommon.db import ledger
+from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
 from satcommon.errors import InputError
 from satcommon.objects import ObjectStore
@@ -23,15 +24,25 @@ class Published:
 
     Args:
         keys: of the days' objects, in day order.
-        first_miss: each field's first open miss, by external id; what lies before it is final.
+        first_miss: each field's first open miss, by external id.
+        refused: days, ascending, of which something is there and was not taken.
         withdrawn: fields whose row of a day waits to be taken out, since nobody expects it any more.
         field: the only field whose rows are given; None for all.
     """
 
     keys: Mapping[date, str]
     first_miss: Mapping[str, date]
+    refused: Sequence[date]
     withdrawn: Mapping[date, set[str]]
     field: str | None
+
+    def is_final(self, field: str, planting: date, day: date) -> bool:
+        """Whether a row stays as it is, as far as is known: no open miss lies on its day or before, and of no day since
+        planting something is there that was not taken.
+        """
+        following = bisect_left(self.refused, planting)
+        taken = following == len(self.refused) or self.refused[following] > day
+        return taken and day < self.first_miss.get(field, date.max)
 
     def rows(self, store: ObjectStore, day: date, columns: list[str] | None = None) -> pa.Table:
         """The expected rows of a day, by field; `columns` have `field` among them."""
@@ -60,6 +71,7 @@ def published(
     return Published(
         keys=dict(sorted(ledger.published_keys(connection, region.bbox_id, first, last).items())),
         first_miss={row.external_id: row.day for row in connection.execute(opened)},
+        refused=list(answers.refusals(connection, region.bbox_id, date.min, last)),
         withdrawn=withdrawn,
         field=None if field is None else field.external_id,
     )

@@ -19,7 +19,7 @@ from satcommon.objects import ObjectStore
 from satcommon.published import checked_span, closed_span, published
 from satcommon.results import SEEN, Status
 
-_COLUMNS = ["field", "status", "ndvi_mean", "ndvi_smoothed_e4"]
+_COLUMNS = ["field", "planting_date", "status", "ndvi_mean", "ndvi_smoothed_e4"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FieldSeason:
         ndvi: mean over the clear cells of each row; None where none of the field was seen clear.
         smoothed: after each day; None before the first clear observation.
         missing: closed days on which the field is expected, and that have no row.
-        final_before: the field's first open miss; None where all is final.
+        final_before: the first day that is missed, or whose row is not final; None where all is final.
         recomputed: days whose row a replay has written, as far as the attempts on record tell.
     """
 
@@ -113,6 +113,9 @@ def season_of(
             days.append(day)
             rows.append(row)
     status = [Status(row["status"]) for row in rows]
+    plantings = zip(days, [row["planting_date"] for row in rows], strict=True)
+    not_final = [day for day, planting in plantings if not found.is_final(external_id, planting, day)]
+    missed = found.first_miss.get(external_id)
     return FieldSeason(
         external_id=external_id,
         region=there.region.name,
@@ -123,7 +126,7 @@ def season_of(
         ndvi=[row["ndvi_mean"] if s in SEEN else None for s, row in zip(status, rows, strict=True)],
         smoothed=[None if (e4 := row["ndvi_smoothed_e4"]) is None else e4 / NDVI_SCALE for row in rows],
         missing=[day for day in expected if day not in set(days)],
-        final_before=found.first_miss.get(external_id),
+        final_before=min([*not_final, *([missed] if missed else [])], default=None),
         recomputed=[day for day in days if day in replayed],
     )
 

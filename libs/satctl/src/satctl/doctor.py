@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from uuid import uuid4
 import click
 from pydantic import ValidationError
 from satcommon.boundaries import read_regions
-from satcommon.db import attempts, registry
+from satcommon.db import answers, attempts, registry
 from satcommon.db.engine import engine_of, reading, require_current, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
@@ -275,6 +275,24 @@ def _algorithms(patient: Patient) -> Iterator[Finding]:
         yield Finding("algorithms", State.OK, f"{said} (known: {names(list(known))})")
 
 
+def _not_taken(patient: Patient) -> Iterator[Finding]:
+    """What ingest was refused, by the ledger: pixels of any source, too, that no look at its files tells of."""
+    well = True
+    with reading(patient.engine) as connection:
+        for region in registry.regions(connection, active=True):
+            first, last = region.monitored_from, region.monitored_until or date.max
+            found = answers.refusals(connection, region.bbox_id, first, last)
+            reasons = [f"{day}: {why}" for day, items in found.items() for why in items.values()]
+            if reasons:
+                well = False
+                more = f"; and {len(reasons) - _NAMED:,} more" if len(reasons) > _NAMED else ""
+                said = f"region {region.name}: {counted(len(reasons), 'scene')} there and not taken: "
+                step = "; repair or remove what is refused, and its days are redone by themselves"
+                yield Finding("not taken", State.WARNING, said + "; ".join(reasons[:_NAMED]) + more + step)
+    if well:
+        yield Finding("not taken", State.OK, "no monitored day has a scene that is there and was not taken")
+
+
 # --- the rest ------------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +483,7 @@ _CHECKS = (
     _Check("store", _store),
     _Check("scenes", _scenes),
     _Check("sources", _sources, needs="schema"),
+    _Check("not taken", _not_taken, needs="schema"),
     _Check("dagster database", _dagster_database),
     _Check("dagster", _dagster),
     _Check("disk", _disk),

@@ -172,7 +172,7 @@ def _of_day(found: Published, store: ObjectStore, day: date, polygons: _Polygons
     """A day's rows with the columns that are not stored."""
     from satctl.row_columns import completed, readable
 
-    table = readable(completed(found.rows(store, day), day, found.first_miss))
+    table = readable(completed(found.rows(store, day), day, found))
     if polygons is not None:
         table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
     return table

@@ -26,6 +26,7 @@ class State(StrEnum):
     """How a field-day stands."""
 
     SETTLED = "settled"  # a row that stands
+    PROVISIONAL = "provisional"  # a row that stands, of a day of which something else is there and was not taken
     TO_BE_REDONE = "to_be_redone"  # a row, and an open miss
     TO_BE_WITHDRAWN = "to_be_withdrawn"  # a row of a field-day that is no longer expected
     MISSED = "missed"  # no row, and an open miss
@@ -49,6 +50,7 @@ class Reason(StrEnum):
     DAY_FAILED = "day_failed"
     CAN_BE_CLOSED = "can_be_closed"
     NEVER_ASKED = "never_asked"
+    SCENE_PARTLY_TAKEN = "scene_partly_taken"
     SCENE_NOT_TAKEN = "scene_not_taken"
     WAITS_FOR_SCENE = "waits_for_scene"
     WAITS_FOR_REPLAY = "waits_for_replay"
@@ -99,6 +101,12 @@ def field_day(
     )
     if miss is not None:
         return _missed(connection, field, region, miss, deadlines, now, has_row=has_row)
+    refused = answers.refusals(connection, region.bbox_id, day, day).get(day, {})
+    if has_row and refused:
+        reasons = "; ".join(refused.values())
+        why = f"the row is of the day's scene; beside that something is there and was not taken: {reasons}"
+        step = "a replay redoes it once what is refused is repaired; once it is removed, the row is final"
+        return FieldDay(State.PROVISIONAL, Reason.SCENE_PARTLY_TAKEN, why, step)
     if has_row:
         return FieldDay(State.SETTLED, Reason.ROW_IS_CURRENT, "the row is of the inputs as they are known now")
     watermark = ledger.watermark(connection, region.bbox_id)

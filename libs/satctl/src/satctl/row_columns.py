@@ -6,13 +6,15 @@ Rows are stored with days as ordinals and with a list as text; whoever reads the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from satcommon.published import Published
 
 _EPOCH = pa.scalar(date(1970, 1, 1).toordinal(), pa.int32())
 _READABLE = {"item_ids": pa.list_(pa.string()), "state_days": pa.list_(pa.date32())}
@@ -43,9 +45,10 @@ def readable_row(table: pa.Table) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def completed(table: pa.Table, day: date, first_miss: Mapping[str, date]) -> pa.Table:
+def completed(table: pa.Table, day: date, found: Published) -> pa.Table:
     """A day's rows with `final` and `state_as_of`, as `satctl export` tells them."""
-    final = [day < first_miss.get(name, date.max) for name in table["field"].to_pylist()]
+    rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
+    final = [found.is_final(name, planting, day) for name, planting in rows]
     as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
     return table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
 

@@ -61,7 +61,10 @@ class Awaited:
 
 @dataclass(frozen=True)
 class NotTaken:
-    """An acquisition that is there for a day and was not taken; without a scene the day is missed."""
+    """An acquisition that is there for a day and was not taken.
+
+    Without a scene the day is missed; with one, its rows are of that one, and not final.
+    """
 
     day: date
     item: str
@@ -97,7 +100,7 @@ class Standing:
         monitored_until: last monitored day; None where it is open.
         algorithm_version: that it is pinned to.
         watermark: last closed day.
-        final_through: last day up to which nothing of the region is to be redone.
+        final_through: last day up to which nothing of the region is to be redone, and nothing there was not taken.
         lag_days: monitored days that are over and not closed.
         expected_on: the watermark, else the first monitored day.
         expected_fields: fields expected on that day.
@@ -159,6 +162,7 @@ def standing(
     refused = _not_taken(connection, region)
     without = {one.day for one in refused if not one.has_scene}
     missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked, without), now)
+    not_final = [*(one.first_day for one in missed), *(one.day for one in refused)]
     return Standing(
         region=region.name,
         active=region.active,
@@ -166,7 +170,7 @@ def standing(
         monitored_until=region.monitored_until,
         algorithm_version=region.algorithm_version,
         watermark=last,
-        final_through=min([last, *(one.first_day - ONE_DAY for one in missed)]) if last else None,
+        final_through=min([last, *(day - ONE_DAY for day in not_final)]) if last else None,
         lag_days=len(over),
         expected_on=expected_on,
         expected_fields=sum(t.at(expected_on) is not None for t in timelines(connection, region.bbox_id).values()),

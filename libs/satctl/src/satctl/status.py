@@ -150,7 +150,8 @@ def _print(found: Sequence[Standing], now: datetime, *, wide: bool) -> None:
             warn(
                 f"region {s.region}: {counted(len(s.refused), 'scene')} not taken, of "
                 f"{_days(sorted({one.day for one in s.refused}))}; the first: {s.refused[0].reason}. Repair or remove "
-                "what is refused, and its days are redone by themselves; `satctl status --json` lists all."
+                "what is refused, and its days are redone by themselves; until then none from the "
+                "first of them on is final. `satctl status --json` lists all."
             )
         for failed in s.failed_days:
             warn(f"region {s.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
@@ -259,7 +260,13 @@ def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
             say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
         if report.days_refused:
             days = counted(report.days_refused, "closed day")
-            say(f"  {report.region}: of {days} a scene is there and was not taken; `satctl status` tells which and why")
+            say(
+                f"  {report.region}: of {days} a scene is there and was not taken; "
+                f"{counted(report.provisional, 'settled field-day')} of them may change:"
+            )
+            for day, items in report.refused.items():
+                for why in items.values():
+                    say(f"    {day}: {why}")
         for problem in report.problems:
             say(f"  {problem}")
         if report.problem_count > len(report.problems):

@@ -198,16 +198,14 @@ def news(
     for day, due in calendar.items():
         known, items = days.get(day), listing.acquisitions.get(day, [])
         name = _name(items) if items else None
-        # What is listed and could not be read stays news by its name; here it is what was not even listed.
-        listed = {item.item_id for item in items}
-        unlisted = {item: why for item, why in refused.get(day, {}).items() if item not in listed}
         if known is None or known.answered_at is None:
             found[day] = name[:12] if name else "answer"
         elif name is not None and known.listing != name:
             found[day] = name[:12]
         elif known.due is not due:
             found[day] = due.value
-        elif unlisted != (now_refused := listing.refused_on.get(day, {})):
+        # Of what is listed all was taken: what could not be read is no part of a listing that was answered.
+        elif refused.get(day, {}) != (now_refused := listing.refused_on.get(day, {})):
             found[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
     return found
 
