@@ -81,10 +81,32 @@ def test_the_log_before_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     log = tmp_path / "dagster.log"
     log.write_text("before")
 
-    with laptop._fresh(log) as file:
-        file.write(b"now")
+    with laptop.plain(log) as output:
+        output.write(b"now")
 
     assert (log.read_text(), (tmp_path / "dagster.log.1").read_text()) == ("now", "before")
+
+
+def test_the_log_has_no_colours_and_is_written_line_by_line(tmp_path: Path) -> None:
+    log = tmp_path / "dagster.log"
+    code = """
+import logging, sys
+from dagster._utils.log import configure_loggers
+configure_loggers()  # as Dagster's servers do
+logging.getLogger("dagster").error("red at a terminal: %s", "\xe9")
+sys.stdin.read()
+"""
+    with (
+        laptop.plain(log) as output,
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=output, stderr=output) as process,
+    ):
+        written = laptop.wait_for(lambda: "red at a terminal: \xe9\n" in log.read_text(), 30, pause=0.1)
+        assert process.stdin is not None
+        process.stdin.close()
+
+    assert written, log.read_text()
+    assert " - ERROR - " in log.read_text()
+    assert "\x1b" not in log.read_text()
 
 
 # --- Dagster's configuration ---------------------------------------------------------------------------------------

@@ -215,6 +215,27 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
         say(f"it ended as {run.status}" + (f" after {run.seconds:.0f} s" if run.seconds is not None else ""))
 
 
+@runs.command()
+@click.argument("run")
+@url_option
+def end(run: str, url: str) -> None:
+    """End a run that `satctl runs list` shows, by the first part of its id: one whose process is gone, too.
+
+    Its work is asked for again. A living process is asked to end, and its run counts as cancelled at once.
+
+    \b
+    Examples:
+      satctl runs end 36db8b7c
+    """
+    found = graphql.runs(url, 1000, [*graphql.IN_PROGRESS, _QUEUED])
+    matching = [one for one in found if one.run_id.startswith(run)]
+    if len(matching) != 1:
+        trouble = "there is no such run that has not ended" if not matching else f"{len(matching)} runs begin so"
+        raise InputError(f"run {run!r}: {trouble}; expected the first part of an id of {command('runs', 'list')}")
+    graphql.end(url, matching[0].run_id)
+    say(f"ended {matching[0].job}, run {matching[0].run_id}")
+
+
 def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -> Launch:
     """A run of one region's day; Dagster takes a partition that is not there, and fails later."""
     from satcommon import contract

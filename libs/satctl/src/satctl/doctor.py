@@ -21,7 +21,7 @@ from satcommon.db import answers, attempts, registry
 from satcommon.db.engine import engine_of, reading, require_current, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
-from satcommon.errors import DatabaseVersionError, SatfieldsError, SettingError, StoreError
+from satcommon.errors import DatabaseVersionError, RetryableError, SatfieldsError, SettingError, StoreError
 from satcommon.grid import Bounds
 from satcommon.scenes.source import SIMULATED, open_source
 from satcommon.settings import Settings, unknown_variables, valid_settings
@@ -431,6 +431,24 @@ def _dagster(patient: Patient) -> Iterator[Finding]:
             yield Finding(check, State.FAILED, f"{state}; mend that, then {command('locations', 'reload', name)}")
 
 
+def _runs(patient: Patient) -> Iterator[Finding]:
+    """Runs that a power cut left without a process, and a queue that they keep from moving."""
+    from satctl.stuck_runs import runs_report
+
+    try:
+        report = runs_report(dagster_url(patient.settings), patient.engine, patient.settings, now())
+    except RetryableError as error:
+        yield Finding("runs", State.NOT_CHECKED, str(error))
+        return
+    if report.standstill:
+        yield Finding("runs", State.FAILED, report.standstill)
+    for one in report.silent:
+        yield Finding("runs", State.FAILED if one.is_overdue(now()) else State.WARNING, one.told(now()))
+    if not report.standstill and not report.silent:
+        said = f"{report.in_progress:,} in progress, none of them silent; {report.queued:,} in the queue"
+        yield Finding("runs", State.OK, said)
+
+
 def _disk(patient: Patient) -> Iterator[Finding]:
     home, store = patient.settings.home, patient.settings.store
     folders = [("disk", "SATFIELDS_HOME", home)]
@@ -486,5 +504,6 @@ _CHECKS = (
     _Check("not taken", _not_taken, needs="schema"),
     _Check("dagster database", _dagster_database),
     _Check("dagster", _dagster),
+    _Check("runs", _runs, needs="schema"),
     _Check("disk", _disk),
 )

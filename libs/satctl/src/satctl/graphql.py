@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 from satcommon.errors import InputError, PermanentError, RetryableError
 
 REPOSITORY = "__repository__"  # Dagster's name for what a location's definitions hold
+ANSWER_SECONDS = 20
 LOADED, LOADING = "RepositoryLocation", "loading"  # states of a location; any other is its error
+
+IN_PROGRESS = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")  # statuses of runs that are neither queued nor over
 
 _LOCATIONS = """
 query Locations {
@@ -43,7 +46,7 @@ mutation Reload($name: String!) {
 """
 
 _RUN = """
-runId jobName status creationTime startTime endTime
+runId jobName status creationTime updateTime startTime endTime
 repositoryOrigin { repositoryLocationName }
 tags { key value }
 """
@@ -57,6 +60,30 @@ query Runs($filter: RunsFilter, $limit: Int) {{
     ... on PythonError {{ message }}
   }}
 }}
+"""
+
+_UNFINISHED = f"""
+query Unfinished($progress: RunsFilter, $queued: RunsFilter) {{
+  progress: runsOrError(filter: $progress, limit: 1000) {{ ... on Runs {{ results {{ {_RUN} }} }} }}
+  queued: runsOrError(filter: $queued, limit: 1000) {{ ... on Runs {{ count results {{ creationTime }} }} }}
+  instance {{
+    info
+    runQueueConfig {{ maxConcurrentRuns }}
+    daemonHealth {{ daemonStatus(daemonType: "QUEUED_RUN_COORDINATOR") {{ lastHeartbeatTime }} }}
+  }}
+}}
+"""
+
+_END = """
+mutation End($run: String!) {
+  terminateRun(runId: $run, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) {
+    __typename
+    ... on TerminateRunFailure { message }
+    ... on RunNotFoundError { message }
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
 """
 
 _LAUNCH = """
@@ -74,8 +101,10 @@ mutation Launch($params: ExecutionParams!) {
 """
 
 
-def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Run a query against a webserver.
+def execute(
+    url: str, query: str, variables: dict[str, Any] | None = None, seconds: int = ANSWER_SECONDS
+) -> dict[str, Any]:
+    """Run a query against a webserver, which has so many seconds to answer.
 
     Raises:
         RetryableError: it does not answer.
@@ -86,7 +115,7 @@ def execute(url: str, query: str, variables: dict[str, Any] | None = None) -> di
     from requests.exceptions import RequestException
 
     logging.getLogger("gql.transport.requests").setLevel(logging.WARNING)  # it logs every query and answer
-    transport = RequestsHTTPTransport(f"{url.rstrip('/')}/graphql", timeout=20)
+    transport = RequestsHTTPTransport(f"{url.rstrip('/')}/graphql", timeout=seconds)
     try:
         return dict(Client(transport=transport).execute(GraphQLRequest(query, variable_values=variables)))
     except (RequestException, TransportError, OSError) as error:
@@ -142,6 +171,7 @@ class Run:
     location: str | None
     status: str
     created_at: datetime | None
+    updated_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     tags: dict[str, str]
@@ -158,19 +188,73 @@ def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[
     found = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
     if found["__typename"] != "Runs":
         raise PermanentError(f"Dagster at {public(url)} lists no runs: {_said(found)}")
-    return [
-        Run(
-            run_id=run["runId"],
-            job=run["jobName"],
-            location=(run["repositoryOrigin"] or {}).get("repositoryLocationName"),
-            status=run["status"],
-            created_at=_instant(run["creationTime"]),
-            started_at=_instant(run["startTime"]),
-            ended_at=_instant(run["endTime"]),
-            tags={tag["key"]: tag["value"] for tag in run["tags"]},
-        )
-        for run in found["results"]
-    ]
+    return [_run(one) for one in found["results"]]
+
+
+def _run(found: Mapping[str, Any]) -> Run:
+    return Run(
+        run_id=found["runId"],
+        job=found["jobName"],
+        location=(found["repositoryOrigin"] or {}).get("repositoryLocationName"),
+        status=found["status"],
+        created_at=_instant(found["creationTime"]),
+        updated_at=_instant(found["updateTime"]),
+        started_at=_instant(found["startTime"]),
+        ended_at=_instant(found["endTime"]),
+        tags={tag["key"]: tag["value"] for tag in found["tags"]},
+    )
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What Dagster has under way, and by which rules.
+
+    Args:
+        in_progress: runs that are not queued any more, or not yet.
+        queued: how many wait.
+        queued_since: of the one that waits longest; of the newest thousand, where there are more.
+        slots: runs at a time; None without a limit.
+        daemon_beat: the last sign of life of the daemon that starts what is queued.
+        configuration: of Dagster's instance, as YAML.
+    """
+
+    in_progress: list[Run]
+    queued: int
+    queued_since: datetime | None
+    slots: int | None
+    daemon_beat: datetime | None
+    configuration: str | None
+
+
+def unfinished(url: str, seconds: int = ANSWER_SECONDS) -> Unfinished:
+    """The runs that have not ended, in one query.
+
+    Raises:
+        RetryableError: Dagster does not answer within so many seconds.
+    """
+    variables = {"progress": {"statuses": list(IN_PROGRESS)}, "queued": {"statuses": ["QUEUED"]}}
+    found = execute(url, _UNFINISHED, variables, seconds)
+    queued, instance = found["queued"], found["instance"]
+    slots = (instance["runQueueConfig"] or {}).get("maxConcurrentRuns", -1)
+    return Unfinished(
+        in_progress=[_run(one) for one in found["progress"]["results"]],
+        queued=queued["count"],
+        queued_since=_instant(min((one["creationTime"] for one in queued["results"]), default=None)),
+        slots=slots if slots >= 0 else None,  # -1: without a limit
+        daemon_beat=_instant(instance["daemonHealth"]["daemonStatus"]["lastHeartbeatTime"]),
+        configuration=instance["info"],
+    )
+
+
+def end(url: str, run_id: str) -> None:
+    """Cancel a run, whether its process answers or not.
+
+    Raises:
+        PermanentError: Dagster refused it.
+    """
+    found = execute(url, _END, {"run": run_id})["terminateRun"]
+    if found["__typename"] != "TerminateRunSuccess":
+        raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_said(found)}")
 
 
 def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:

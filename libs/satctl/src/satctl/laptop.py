@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,7 @@ from satctl.dagster_home import dagster_home
 START_SECONDS = 90.0  # for three code servers and the webserver to answer, on a busy machine
 STOP_SECONDS = 5.0  # for `dagster dev` to end its children, before they are killed: no run minds that
 _PR_SET_PDEATHSIG = 1
+_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 def check_port(port: int) -> None:
@@ -47,7 +50,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(home: Path, port: int, log: Path | None, environment: Mapping[str, str]) -> Iterator[str]:
+def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
     """Run `dagster dev` while the block runs; gives its URL once all three locations are loaded.
 
     Whatever ends the block, or this process, ends Dagster's processes too.
@@ -60,13 +63,12 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end by a supervisor, end as for Ctrl-C
     url = f"http://localhost:{port}"
     arguments = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace()), "--port", str(port)]
-    output = _fresh(log) if log else None
-    try:
+    with plain(log) as output:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
             [*arguments, "--host", "127.0.0.1", "--log-level", "warning"],
             env={**os.environ, **environment, "DAGSTER_HOME": str(dagster_home(home))},
             stdout=output,
-            stderr=subprocess.STDOUT if output else None,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_as_of_a_terminal,
         )
@@ -75,16 +77,33 @@ def running(home: Path, port: int, log: Path | None, environment: Mapping[str, s
             yield url
         finally:
             stop(process)
-    finally:
-        if output:
-            output.close()
 
 
-def _fresh(log: Path) -> IO[bytes]:
-    """The log, empty; the one before it is kept beside it."""
+@contextmanager
+def plain(log: Path) -> Iterator[IO[bytes]]:
+    """Where processes write what is to be in a log, while the block runs: it is kept there without colours.
+
+    Dagster's servers colour their lines whatever they write to, and no variable keeps them from it. The log begins
+    empty; the one before it is kept beside it.
+    """
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
-    return log.open("wb")
+    kept = log.open("wb")
+    reads, writes = os.pipe()
+
+    def copy() -> None:
+        with os.fdopen(reads, "rb") as lines, kept as file:
+            for line in lines:
+                file.write(_COLOURS.sub(b"", line))
+                file.flush()
+
+    copying = threading.Thread(target=copy, name="log", daemon=True)
+    copying.start()
+    try:
+        with os.fdopen(writes, "wb", buffering=0) as output:
+            yield output
+    finally:
+        copying.join(1.0)  # a process that left the group may hold the pipe open; the log does without its last words
 
 
 def workspace() -> Path:
@@ -115,10 +134,10 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait_until_loaded(url: str, process: subprocess.Popen[bytes], log: Path | None) -> None:
+def _wait_until_loaded(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     from satctl.graphql import location_states
 
-    where = f"; its log is {log}" if log else ""
+    where = f"; its log is {log}"
 
     def loaded() -> bool:
         if process.poll() is not None:

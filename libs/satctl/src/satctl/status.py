@@ -10,17 +10,23 @@ import click
 from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.db.models import Region, RegionDay
+from satcommon.errors import RetryableError
 from sqlalchemy import Connection, Row, func, select
 
 from satctl.completion import region_names
+from satctl.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output import age, counted, print_json, print_table, progress, say, warn
 from satctl.parameters import json_option, wide_option
 
 if TYPE_CHECKING:
     from satcommon.audit import Report
+    from satcommon.environment import Environment
 
     from satctl.standing import Standing
+    from satctl.stuck_runs import RunsReport
+
+_PATIENCE_SECONDS = 5  # with Dagster, whose runs are not what is asked about first
 
 region_option = click.option(
     "--region",
@@ -46,7 +52,8 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
     """Show what is closed, missed and waited for.
 
     "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
-    are not. Deadlines are those of this process's settings; the daemon's and the runs' may be others.
+    are not. Deadlines are those of this process's settings; the daemon's and the runs' may be others. Of Dagster's
+    runs, those without a sign of life are told, and a queue that does not move.
 
     \b
     Examples:
@@ -59,18 +66,41 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
     now = datetime.now(UTC)
     with opened() as env, reading(env.engine) as connection:
         found = [standing(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)]
+        runs = _runs(env, now)
     if as_json:
-        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": found})
+        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": found, "runs": runs})
         return
     if not found:
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
     _print(found, now, wide=wide)
+    _tell(runs, now)
     waits = env.deadlines
     say(
         f"deadlines by this process's settings: {waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
         f"late scenes for {counted(waits.lateness_days, 'day')} (SATFIELDS_LATENESS_DAYS)"
     )
+
+
+def _runs(env: Environment, now: datetime) -> RunsReport:
+    """How Dagster's runs stand; where it is out of reach, that it is: the rest is the ledger's alone."""
+    from satctl.stuck_runs import RunsReport, runs_report
+
+    try:
+        return runs_report(dagster_url(env.settings), env.engine, env.settings, now, _PATIENCE_SECONDS)
+    except RetryableError as error:
+        return RunsReport(unknown=str(error))
+
+
+def _tell(runs: RunsReport, now: datetime) -> None:
+    if runs.unknown:
+        say(f"runs: nothing is known of them; {runs.unknown}")
+        return
+    say(f"runs: {runs.in_progress:,} in progress, {runs.queued:,} in the queue")
+    if runs.standstill:
+        warn(runs.standstill)
+    for one in runs.silent:
+        warn(one.told(now))
 
 
 def _print(found: Sequence[Standing], now: datetime, *, wide: bool) -> None:
