@@ -22,11 +22,10 @@ from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.source import Acquisition, Place
 from shapely.geometry import mapping
-from truth import DAYS, DELIVERIES, POLYGONS, REGIONS, START, THE_END, Satellite, day, with_other_version
+from truth import DAYS, POLYGONS, READABLE, REGIONS, START, THE_END, Satellite, day, with_other_version
 from world import Laboratory, World
 
 MOST_FIELDS = 3  # of a process, or one more: the truth of each field is told again, one at a time
-_DELIVERED = [name for name in DELIVERIES if name != "none"]
 
 
 class SharedSatellite(Satellite):
@@ -166,7 +165,7 @@ class Member:
             (r, day(n)) for i, r in enumerate(REGIONS) for n in range(1, DAYS + 1) if (i + n) % self.of == self.number
         ]
         if own:
-            self.satellite.deliver(*self.chance.choice(own), self.chance.choice(_DELIVERED))
+            self.satellite.deliver(*self.chance.choice(own), self.chance.choice(READABLE))
 
     def ask(self) -> None:
         region = self.chance.choice(REGIONS)

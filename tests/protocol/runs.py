@@ -184,7 +184,7 @@ class Ask:
                 world.engine, world.store, world.satellite, world.bbox_id(self.region), self.day, world.now
             )
         elif enter(world.engine, self.asked):
-            world.heard(self.region, self.day, self.asked.due, self.scene)
+            world.heard(self.region, self.day, self.asked.due, self.scene, refused=bool(self.asked.refused))
             self.ended = "ANSWERED"
         else:
             self.asked = None

@@ -78,6 +78,14 @@ class Story(RuleBasedStateMachine):
         self.world.arrives(region, on, delivery)
         self.changed = True
 
+    @rule(region=regions, on=days, asked=st.booleans())
+    def stray_file_comes_or_goes(self, region, on, asked) -> None:
+        """It can't be taken, and tells the day; ingest hears of it at once, or whenever it asks."""
+        self.world.satellite.strays ^= {(region, on)}
+        if asked:
+            self.world.ask(region, on)
+        self.changed = True
+
     @rule(region=regions, on=days, due=st.sampled_from(Due))
     def due_answer_is_revised(self, region, on, due) -> None:
         self.world.owe(region, on, due)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -21,15 +21,16 @@ from satcommon import results
 from satcommon.algorithm import CURRENT
 from satcommon.coverage import CoverageCache
 from satcommon.deadlines import Deadlines
+from satcommon.errors import SceneError
 from satcommon.geometry import area_ha, digest, overlaps
 from satcommon.grid import Bounds, Grid
 from satcommon.normal_form import normal
 from satcommon.objects import ObjectStore
-from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, SceneInput, Subject, Work, observe
+from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN, SceneInput, Subject, Work, observe
 from satcommon.scenes import cog
 from satcommon.scenes.layers import BANDS, Layers, PixelClass
 from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
-from satcommon.scenes.unite import unite
+from satcommon.scenes.unite import UnreadableDayError, unite
 
 FIRST_DAY = date(2026, 4, 1)
 DAYS = 8
@@ -136,8 +137,16 @@ DELIVERIES = {
     "replaced": (("2", "b"),),  # a newer baseline instead of the old one
     "western tile": (("1", "w"),),
     "both tiles": (("1", "w"), ("1", "e")),
+    "damaged": (("1", "x"),),
+    "a damaged tile": (("1", "w"), ("1", "ex")),
 }
-"""What a source has for a day: items as (baseline, version of the pixels); versions w and e are tiles of a pass."""
+"""What a source has for a day: items as (baseline, version of the pixels); versions w and e are tiles of a pass.
+
+Those of versions x and ex are there, and can't be read.
+"""
+
+REPAIRED = {"damaged": "first", "a damaged tile": "both tiles"}
+READABLE = tuple(name for name in DELIVERIES if name not in ("none", *REPAIRED))
 
 _layers: dict[tuple[str, date, str], Layers] = {}
 
@@ -181,6 +190,7 @@ class Satellite:
     def __init__(self) -> None:
         self.calendar: dict[tuple[str, date], Due] = {}
         self.deliveries: dict[tuple[str, date], str] = {}
+        self.strays: set[tuple[str, date]] = set()  # files that are no imagery, and tell a region's day
 
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
@@ -192,17 +202,24 @@ class Satellite:
 
     def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # likewise
         days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
-        return Listing({d: items for d in days if (items := self._items(place, d))})
+        strays = {d: {"stray.tif": f"stray.tif: is none, {d}"} for d in days if (place.name, d) in self.strays}
+        return Listing({d: items for d in days if (items := self._items(place, d))}, refused_on=strays)
 
     def read(self, place: Place, acquisition: Acquisition) -> Layers:
         on, version = acquisition.digest.split("/")
+        if version.endswith("x"):
+            raise SceneError(f"{acquisition.item_id}: is damaged")
         return pixels(place, date.fromisoformat(on), version)
+
+    def refuses(self, region: str, on: date) -> bool:
+        """Whether something of a day is there and can't be taken."""
+        return self.deliveries.get((region, on)) in REPAIRED or (region, on) in self.strays
 
     def _items(self, place: Place, on: date) -> list[Acquisition]:
         items = []
         for baseline, version in DELIVERIES[self.deliveries.get((place.name, on), "none")]:
-            tile = version if version in ("w", "e") else ""
-            sensed = datetime.combine(on, time(16, 48 + (version == "e")), UTC)
+            tile = version[0] if version[0] in ("w", "e") else ""
+            sensed = datetime.combine(on, time(16, 48 + (tile == "e")), UTC)
             name = f"{place.name}-{on}-{baseline}{tile}"
             items.append(Acquisition(name, f"{on}/{version}", "test", f"{on}", tile, baseline, sensed, sensed))
         return items
@@ -244,11 +261,13 @@ class RegionFacts:
     version: str = CURRENT
     scenes: dict[date, SceneInput] = field(default_factory=dict)  # as the ledger was told
     due: dict[date, Due] = field(default_factory=dict)
+    refused: set[date] = field(default_factory=set)
 
     def scene(self, on: date) -> SceneInput:
         if on not in self.due:
             return SceneInput(NOT_ASKED)
         nothing = NO_SCENE if self.due[on] is Due.DUE else NO_OVERPASS
+        nothing = NOT_TAKEN if on in self.refused else nothing
         return self.scenes.get(on, SceneInput(nothing))
 
 
@@ -282,8 +301,9 @@ class Oracle:
         """The scene that a source's delivery makes, in a file of its own."""
         key = (region, on, satellite.deliveries.get((region, on), "none"))
         if key not in self._scenes:
-            place = PLACES[region]
-            united = unite(satellite, place, satellite._items(place, on))
+            place, united = PLACES[region], None
+            with suppress(UnreadableDayError):
+                united = unite(satellite, place, satellite._items(place, on))
             if united is None:
                 self._scenes[key] = None
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -27,11 +27,12 @@ from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
 from satcommon.objects import ObjectStore
-from satcommon.observation import NOT_ASKED, SceneInput
+from satcommon.observation import NOT_ASKED, NOT_TAKEN, SceneInput
 from satcommon.planning import backlog
 from satcommon.processing import Processor
 from satcommon.scenes.arrival import ask
 from satcommon.scenes.source import Due, Place
+from satcommon.scenes.unite import UnreadableDayError
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, make_url, select
 from truth import (
     DAYS,
@@ -41,6 +42,7 @@ from truth import (
     PLACES,
     POLYGONS,
     REGIONS,
+    REPAIRED,
     START,
     FieldFacts,
     Oracle,
@@ -273,13 +275,16 @@ class World:
 
     def ask(self, region: str, on: date) -> None:
         scene = self.laboratory.oracle.scene(self.satellite, region, on)
-        ask(self.engine, self.store, self.satellite, self.bbox_id(region), on, self.now)
-        self.heard(region, on, self.satellite.due(PLACES[region], on), scene)
+        with suppress(UnreadableDayError):  # which is registered all the same
+            ask(self.engine, self.store, self.satellite, self.bbox_id(region), on, self.now)
+        refused = self.satellite.refuses(region, on)
+        self.heard(region, on, self.satellite.due(PLACES[region], on), scene, refused=refused)
 
-    def heard(self, region: str, on: date, due: Due, scene: SceneInput | None) -> None:
+    def heard(self, region: str, on: date, due: Due, scene: SceneInput | None, *, refused: bool = False) -> None:
         """Keep as a fact what the ledger was told of a day."""
         facts = self.regions[region]
         facts.due[on] = due
+        facts.refused = facts.refused | {on} if refused else facts.refused - {on}
         if scene is not None:
             facts.scenes[on] = scene
 
@@ -353,7 +358,7 @@ class World:
             states = {name: states.get(name) or TrueState(facts.version) for name in expected}
             found[on] = {}
             for name, polygon in expected.items():
-                if facts.scene(on).digest == NOT_ASKED:
+                if facts.scene(on).digest in (NOT_ASKED, NOT_TAKEN):
                     found[on][name] = {}  # no row of the day is true
                     continue
                 seen = self.laboratory.oracle.observation(region, facts.scene(on), name, polygon, facts.version)
@@ -413,8 +418,11 @@ class World:
             self.processor.unreadable ^= {scene.digest}
 
     def mend(self) -> None:
-        """Every file can be read again, and what failed is to be tried at once."""
+        """Every file can be read again or is gone, and what failed is to be tried at once."""
         self.processor.unreadable = frozenset()
+        self.satellite.strays.clear()
+        for place, delivery in self.satellite.deliveries.items():
+            self.satellite.deliveries[place] = REPAIRED.get(delivery, delivery)
         for region in REGIONS:
             with writing(self.engine) as connection:
                 ledger.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
@@ -449,9 +457,10 @@ class World:
         for n in range((last - first).days + 1):
             on = first + timedelta(days=n)
             scene = self.laboratory.oracle.scene(self.satellite, region, on)
-            heard = on in facts.due and (facts.due[on], facts.scenes.get(on)) == (
+            heard = on in facts.due and (facts.due[on], facts.scenes.get(on), on in facts.refused) == (
                 self.satellite.due(PLACES[region], on),
                 scene or facts.scenes.get(on),
+                self.satellite.refuses(region, on),
             )
             if not heard:
                 self.ask(region, on)

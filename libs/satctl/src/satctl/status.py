@@ -290,10 +290,10 @@ def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
             say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
         if report.days_refused:
             days = counted(report.days_refused, "closed day")
-            say(
-                f"  {report.region}: of {days} a scene is there and was not taken; "
-                f"{counted(report.provisional, 'settled field-day')} of them may change:"
+            change = (
+                f"; {counted(report.provisional, 'settled field-day')} of them may change" if report.provisional else ""
             )
+            say(f"  {report.region}: of {days} a scene is there and was not taken{change}:")
             for day, items in report.refused.items():
                 for why in items.values():
                     say(f"    {day}: {why}")
