@@ -182,6 +182,20 @@ def test_a_process_started_in_the_background_ends_when_it_is_asked() -> None:
     assert time.monotonic() - started < laptop.STOP_SECONDS
 
 
+def test_what_does_not_end_when_it_is_asked_is_killed_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert laptop.STOP_SECONDS < 4
+    monkeypatch.setattr(laptop, "STOP_SECONDS", 0.2)
+    code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+
+    laptop.stop(process)
+    process.stdout.close()
+
+    assert process.returncode == -signal.SIGKILL
+
+
 # --- homes that can't be used --------------------------------------------------------------------------------------
 
 COMMANDS = [
