@@ -100,12 +100,13 @@ nightly: ## what CI samples, at its full size: an hour or two
 	$(MAKE) bench
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores
+bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks
 	$(bin)/python benchmarks/region_day.py
 	$(bin)/python benchmarks/late_field.py
 	$(bin)/python benchmarks/coverage.py
 	$(bin)/python benchmarks/import_fields.py
 	$(bin)/python benchmarks/stores.py
+	$(bin)/python benchmarks/sensors.py
 
 .PHONY: bench-quick
 bench-quick: install ## that the benchmarks run, in a minute; its figures tell nothing
@@ -113,6 +114,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/late_field.py --fields 100 --days 5 10 --size 1098
 	$(bin)/python benchmarks/coverage.py --fields 500 --regions 20
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
+	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
 
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does

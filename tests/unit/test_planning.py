@@ -9,7 +9,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, Scene
 from satcommon.deadlines import Deadlines
 from satcommon.grid import Bounds, Grid
-from satcommon.planning import FIRST_PAUSE, TRIES, Backlog, backlog, plan
+from satcommon.planning import FIRST_PAUSE, TRIES, Backlog, backlog, backlogs, plan
 from satcommon.scenes.source import Due
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine, insert
@@ -45,7 +45,10 @@ def miss(connection: Connection, field_id: int, n: int, cause: Cause = Cause.LAT
 
 
 def found(connection: Connection, now: datetime = NOW) -> Backlog:
-    return backlog(connection, A, WAITS, now)
+    """The backlog of the region; whether it is work, all regions' backlogs tell alike."""
+    told = backlog(connection, A, WAITS, now)
+    assert set(backlogs(connection, WAITS, now)) == ({"A"} if told.first_day is not None else set())
+    return told
 
 
 def scene(connection: Connection, n: int) -> None:
@@ -113,14 +116,17 @@ def test_a_miss_that_failed_waits_twice_as_long_each_time_and_for_ever_after_the
 
 def test_the_name_of_a_backlog_is_of_its_work_alone(connection: Connection) -> None:
     miss(connection, 1, 3)
-    name = found(connection).name
+    name = backlogs(connection, WAITS, NOW)
     ledger.set_day(connection, A, day(5), due=Due.DUE)
     miss(connection, 1, 5, Cause.LATE_SCENE)  # waits
 
-    assert found(connection, NOW + timedelta(hours=5)).name == name
+    assert backlogs(connection, WAITS, NOW + timedelta(hours=5)) == name
 
     miss(connection, 2, 3)
-    assert found(connection).name != name
+    more = backlogs(connection, WAITS, NOW)
+    assert more != name
+    ledger.withdraw(connection, A, [(2, day(1))], NOW)
+    assert backlogs(connection, WAITS, NOW) not in (name, more)
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------

@@ -6,10 +6,11 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from satcommon.db import answers, ledger
+from satcommon.db import answers, ledger, registry
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Region
 from satcommon.db.registry import place
@@ -37,12 +38,6 @@ class Backlog:
     withdrawals: frozenset[tuple[int, date]]
 
     @property
-    def name(self) -> str:
-        """Names what is to be worked on: another backlog, another name."""
-        told = repr((sorted((f, str(day), c.value) for (f, day), c in self.misses.items()), sorted(self.withdrawals)))
-        return hashlib.sha256(told.encode()).hexdigest()[:12]
-
-    @property
     def first_day(self) -> date | None:
         """The earliest day with work."""
         return min((day for _, day in [*self.misses, *self.withdrawals]), default=None)
@@ -61,12 +56,36 @@ def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dat
     work: dict[tuple[int, date], Cause] = {}
     waiting: dict[tuple[int, date], Cause] = {}
     for miss in misses:
-        paused = miss.attempts > 0 and (
-            miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1)
-        )
-        chosen = waiting if paused or waits.get(miss.date_missed, False) else work
+        chosen = waiting if _pauses(miss, now) or waits.get(miss.date_missed, False) else work
         chosen[miss.field_id, miss.date_missed] = miss.cause
     return Backlog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
+
+
+def _pauses(miss: Row[Any], now: datetime) -> bool:
+    """Whether an open miss failed, and is not to be tried yet or ever again."""
+    if miss.attempts == 0:
+        return False
+    return bool(miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1))
+
+
+def backlogs(connection: Connection, deadlines: Deadlines, now: datetime) -> dict[str, str]:
+    """The regions with a backlog that can be worked on now, and a name of it: what is added to it gives another.
+
+    Three queries, however many regions there are; the database counts what is alike. `backlog` tells the same of one
+    region, in full.
+    """
+    regions = {region.bbox_id: region for region in registry.regions(connection)}
+    work: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for alike in ledger.misses_of_all(connection):
+        day, bounds = alike.due_day, place(regions[alike.bbox_id]).bounds
+        if not _pauses(alike, now) and (day is None or deadlines.given_up(day, bounds, now)):
+            work[alike.bbox_id].append((alike.cause.value, int(alike.field_days), int(alike.ids)))
+    for withdrawn in ledger.withdrawals_of_all(connection):
+        work[withdrawn.bbox_id].append(("withdrawn", *map(str, withdrawn)))
+    return {
+        regions[bbox_id].name: hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()[:12]
+        for bbox_id, parts in work.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -33,18 +33,12 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
     """
-    from satcommon.closable import closable_days
+    from satcommon.closable import closable_days_of_all
     from satcommon.db import ledger
     from satcommon.db.engine import reading
     from satcommon.db.registry import regions
 
-    env = environment()
-    with reading(env.engine) as connection:
-        closable = {
-            region.name: closable_days(connection, region, env.deadlines, now)
-            for region in regions(connection, active=True)
-            if region.name in known_regions and not ledger.answered_since(connection, region.bbox_id, now - quiet_for)
-        }
+    env, known = environment(), set(known_regions)
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 
@@ -64,4 +58,9 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
             if one.ready and in_window(one.day, now)
         ]
 
-    yield from in_turn({name: works_of(name, days) for name, days in closable.items()})
+    with reading(env.engine) as connection:
+        answered = ledger.answered_since(connection, now - quiet_for)
+        active = [r for r in regions(connection, active=True) if r.name in known and r.bbox_id not in answered]
+        closable = closable_days_of_all(connection, active, env.deadlines, now)
+        todo = {name: works_of(name, days) for name, days in closable}
+    yield from in_turn(dict(sorted(todo.items())))

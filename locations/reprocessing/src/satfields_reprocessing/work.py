@@ -12,14 +12,10 @@ from satcommon.environment import environment
 def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
     from satcommon.db.engine import reading
-    from satcommon.db.registry import regions
-    from satcommon.planning import backlog
+    from satcommon.planning import backlogs
 
-    env = environment()
+    env, known = environment(), set(known_regions)
     with reading(env.engine) as connection:
-        for region in regions(connection):
-            if region.name not in known_regions:
-                continue
-            todo = backlog(connection, region.bbox_id, env.deadlines, now)
-            if todo.first_day is not None:
-                yield Work(f"replay:{region.name}:{todo.name}", lane("replay", region.name), region.name)
+        found = backlogs(connection, env.deadlines, now)
+    for region in sorted(known & found.keys()):
+        yield Work(f"replay:{region}:{found[region]}", lane("replay", region), region)

@@ -25,13 +25,11 @@ def claim(engine: Engine, names: Collection[str], now: datetime) -> set[str]:
     """Claim names; gives those that nobody has claimed within the last two minutes."""
     if not names:
         return set()
-    claimed = set()
+    named = {hashlib.sha256(name.encode()).hexdigest(): name for name in names}
+    same = {"lane": _LANE, "started_at": now, "heartbeat_at": now}
     with writing(engine) as connection:
         expired = now - timedelta(seconds=CLAIM_SECONDS)
         connection.execute(delete(Run).where(Run.lane == _LANE, Run.heartbeat_at < expired))
-        for name in sorted(names):  # in one order: two transactions can't wait for each other
-            key = hashlib.sha256(name.encode()).hexdigest()
-            row = upsert(connection)(Run).values(run_id=key, lane=_LANE, started_at=now, heartbeat_at=now)
-            if connection.execute(row.on_conflict_do_nothing().returning(Run.run_id)).first() is not None:
-                claimed.add(name)
-    return claimed
+        rows = [{"run_id": key, **same} for key in sorted(named)]  # in one order: two can't wait for each other
+        new = upsert(connection)(Run).values(rows).on_conflict_do_nothing().returning(Run.run_id)
+        return {named[key] for key in connection.execute(new).scalars()}

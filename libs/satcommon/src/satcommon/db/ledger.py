@@ -6,8 +6,9 @@ locked where they write what is published or missed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Row,
     Update,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -40,8 +42,10 @@ from satcommon.db.models import (
     Withdrawal,
     open_misses_only,
 )
+from satcommon.scenes.source import Due
 
 Day = Row[tuple[RegionDay]]
+OpenDay = Row[tuple[int, date, Due, str | None, bool]]  # with the columns of _OPEN_DAYS
 
 # What every step asks for is built once: building a statement takes longer than SQLite takes to run it.
 _REGION = select(*Region.__table__.columns).where(Region.bbox_id == bindparam("region"))
@@ -55,6 +59,17 @@ _IN_SPAN = (
 )
 _REFUSED = exists().where(Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day)
 _DAYS = select(*RegionDay.__table__.columns, _REFUSED.label("refused")).where(*_IN_SPAN)
+_OPEN_DAYS = (
+    select(
+        RegionDay.bbox_id,
+        RegionDay.day,
+        RegionDay.due,
+        RegionDay.scene_digest,
+        RegionDay.answered_at.is_not(None).label("answered"),  # an instant takes longer to read than all the rest
+    )
+    .where(RegionDay.closed_at.is_(None))
+    .order_by(RegionDay.bbox_id)
+)
 _KEYS = select(RegionDay.day, RegionDay.object_key).where(*_IN_SPAN, RegionDay.object_key.is_not(None))
 _SCENES = (
     select(*Scene.__table__.columns)
@@ -128,11 +143,22 @@ def region_day(connection: Connection, bbox_id: int, day: date) -> Day | None:
     return region_days(connection, bbox_id, day, day).get(day)
 
 
-def answered_since(connection: Connection, bbox_id: int, since: datetime) -> bool:
-    """Whether the source's answer for any day of the region was entered or changed after an instant."""
-    statement = select(func.max(RegionDay.answered_at)).where(RegionDay.bbox_id == bbox_id)
-    last = connection.execute(statement).scalar()
-    return last is not None and last > since
+def watermarks(connection: Connection) -> dict[int, date]:
+    """The last closed day of each region that has one, by its id."""
+    statement = select(RegionDay.bbox_id, func.max(RegionDay.day)).where(RegionDay.closed_at.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(statement.group_by(RegionDay.bbox_id))}
+
+
+def open_days(connection: Connection, bbox_id: int | None = None) -> Iterator[tuple[int, dict[date, OpenDay]]]:
+    """The days that the ledger knows and that are not closed, of one region or of all, by its id: one after another."""
+    statement = _OPEN_DAYS if bbox_id is None else _OPEN_DAYS.where(RegionDay.bbox_id == bbox_id)
+    for found, rows in groupby(connection.execute(statement), key=lambda row: row.bbox_id):
+        yield found, {row.day: row for row in rows}
+
+
+def answered_since(connection: Connection, since: datetime) -> set[int]:
+    """The ids of the regions for which the source's answer of any day was entered or changed after an instant."""
+    return set(connection.execute(select(RegionDay.bbox_id).where(RegionDay.answered_at > since)).scalars())
 
 
 def answered_days(connection: Connection, first: date, last: date) -> dict[int, set[date]]:
@@ -284,6 +310,23 @@ def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Seq
     return connection.execute(_MISSES, {"region": bbox_id, "first": first, "last": last}).all()
 
 
+def misses_of_all(connection: Connection) -> Iterable[Row[Any]]:
+    """The open misses of all regions on days that do not wait for ever, those of a region that are alike as one row.
+
+    Columns: `bbox_id`, `cause`, `attempts`, `tried_at`, how many they are (`field_days`), the sum of their `ids`, and
+    `due_day`: theirs, where its scene is due and not there; null elsewhere, where no miss waits for its day.
+    """
+    has_scene = RegionDay.scene_digest.is_not(None)
+    due_day = case((~has_scene & (RegionDay.due == Due.DUE), RegionDay.day)).label("due_day")
+    alike = (Miss.bbox_id, Miss.cause, Miss.attempts, Miss.tried_at, due_day)
+    return connection.execute(
+        select(*alike, func.count().label("field_days"), func.sum(Miss.id).label("ids"))
+        .outerjoin(RegionDay, (RegionDay.bbox_id == Miss.bbox_id) & (RegionDay.day == Miss.date_missed))
+        .where(~Miss.processed, RegionDay.day.is_(None) | has_scene | (RegionDay.answered_at.is_not(None) & ~_REFUSED))
+        .group_by(*alike)
+    )
+
+
 class Backlog(NamedTuple):
     """The open misses of a region of one cause."""
 
@@ -325,6 +368,17 @@ def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -
     """The rows (field id, day) that are to be taken out, of a span of days."""
     rows = connection.execute(_WITHDRAWALS, {"region": bbox_id, "first": first, "last": last})
     return {(row.field_id, row.day) for row in rows}
+
+
+def withdrawals_of_all(connection: Connection) -> Iterable[Row[Any]]:
+    """How many rows are to be taken out of each region (`field_days`), and what tells them from others."""
+    told = (
+        func.count().label("field_days"),
+        func.sum(Withdrawal.field_id),
+        func.min(Withdrawal.day),
+        func.max(Withdrawal.day),
+    )
+    return connection.execute(select(Withdrawal.bbox_id, *told).group_by(Withdrawal.bbox_id))
 
 
 def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:
