@@ -28,16 +28,18 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    RunsFilter,
     instance_for_test,
 )
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.execution.backfill import BulkActionStatus
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule, RemoteSensor
 from dagster._core.scheduler.instigation import InstigatorTick, TickStatus
 from dagster._core.test_utils import freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from satcommon.algorithm import CURRENT
@@ -211,7 +213,7 @@ class World:
         found = self._named(sensor, [s for r in self._repositories() for s in r.get_sensors()])
         assert isinstance(found, RemoteSensor)
         self.instance.start_sensor(found)
-        with patch("dagster._daemon.sensor.is_under_min_interval", return_value=False), _tags_of_dagsters_own():
+        with patch("dagster._daemon.sensor.is_under_min_interval", return_value=False), _warnings_of_dagsters_own():
             list(execute_sensor_iteration(self._context, _QUIET, None, None))
         self.instance.stop_sensor(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
@@ -244,14 +246,14 @@ class World:
         assert isinstance(found, RemoteSchedule)
         with freeze_time(at - timedelta(minutes=1)):
             self.instance.start_schedule(found)
-        with freeze_time(at), _tags_of_dagsters_own():
+        with freeze_time(at), _warnings_of_dagsters_own():
             list(launch_scheduled_runs(self._context, _QUIET, at, {}))
         self.instance.stop_schedule(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
 
     def launch(self, run: DagsterRun) -> None:
         """Start what was asked for, as the daemon does with what is first in its queue."""
-        with _tags_of_dagsters_own():
+        with _warnings_of_dagsters_own():
             self.instance.launch_run(run.run_id, self._context.create_request_context())
 
     def execute(self, *runs: DagsterRun) -> None:
@@ -259,6 +261,34 @@ class World:
         for run in runs:
             self.launch(run)
             assert self.status(run) is DagsterRunStatus.SUCCESS, self._failure(run)
+
+    def backfill(self, keys: Sequence[AssetKey], partitions: Sequence[str]) -> BulkActionStatus:
+        """Let the daemon do a backfill as the UI asks for it, its runs as they are queued; gives how it ended."""
+        with _warnings_of_dagsters_own():
+            asked = PartitionBackfill.from_asset_partitions(
+                backfill_id="by-hand",
+                asset_graph=self.asset_graph,
+                partition_names=partitions,
+                asset_selection=keys,
+                backfill_timestamp=datetime.now(UTC).timestamp(),
+                tags={},
+                dynamic_partitions_store=self.instance,
+                all_partitions=False,
+                title=None,
+                description=None,
+                run_config=None,
+            )
+        self.instance.add_backfill(asked)
+        while True:
+            with _warnings_of_dagsters_own():
+                errors = [error for error in execute_backfill_iteration(self._context, _QUIET) if error]
+            assert errors == []
+            found = self.instance.get_backfill(asked.backfill_id)
+            assert found is not None
+            if found.status in BULK_ACTION_TERMINAL_STATUSES:
+                return found.status
+            for run in reversed(self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))):
+                self.launch(run)
 
     def kill(self, run: DagsterRun, age: timedelta = timedelta(hours=1)) -> None:
         """Leave a run as a SIGKILL leaves it: started, with a heartbeat of so long ago and no end."""
@@ -330,9 +360,10 @@ class World:
 
 
 @contextmanager
-def _tags_of_dagsters_own() -> Iterator[None]:
-    """Dagster's daemon warns of the tags that Dagster itself gives to runs of two dimensions of partitions."""
+def _warnings_of_dagsters_own() -> Iterator[None]:
+    """Dagster's daemon warns of what Dagster itself does: of its tags of runs of two dimensions, of its selections."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Function `AssetSelection.sources` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", r"Non-compliant tag keys like \['dagster/partition/", DeprecationWarning)
         yield
 

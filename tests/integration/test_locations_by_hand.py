@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from dagster import AssetKey, DagsterRunStatus, ExecuteInProcessResult, materialize
-from satcommon.contract import FIELD_METRICS, REGION, SCENES, partition
+from dagster import AssetKey, AssetMaterialization, DagsterRunStatus, ExecuteInProcessResult, materialize
+from dagster._core.execution.backfill import BulkActionStatus
+from satcommon.contract import FIELD_METRICS, REGION, SCENES, WORK_TAG, partition
 from satcommon.db import ledger
-from satcommon.db.engine import reading
+from satcommon.db.engine import reading, writing
+from satcommon.db.models import Region
+from satcommon.environment import environment
+from satcommon.errors import SettingError
+from satcommon.settings import settings
 from satfields_ingest.assets import scenes
 from satfields_realtime.assets import field_metrics
+from sqlalchemy import update
 
 if TYPE_CHECKING:
     from datetime import date
@@ -84,6 +91,53 @@ def test_days_in_any_order_are_all_done_that_can_be(world: World) -> None:
     assert set(done) == {partition("A", world.day(ago)) for ago in range(1, 6)}
 
 
+def test_a_backfill_over_any_days_ends_well_with_what_can_be_done_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_region("A", days=3)
+    monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", json.dumps({f"A/{world.yesterday}": 500}))
+    settings.cache_clear()
+    environment.cache_clear()
+    partitions = [partition("A", world.day(ago)) for ago in (2, 5, 1, 4, 3)]
+
+    ended = world.backfill([SCENES, FIELD_METRICS], partitions)
+
+    assert ended is BulkActionStatus.COMPLETED_SUCCESS
+    assert world.watermark("A") == world.day(2)
+    scenes_of, metrics_of = (world.materializations(key) for key in (SCENES, FIELD_METRICS))
+    assert set(scenes_of) == set(metrics_of) == set(partitions)
+    for ago in (5, 4):
+        for told in (scenes_of, metrics_of):
+            why = f"region A is monitored from {world.day(3)}, {world.day(ago)} is before that; "
+            assert _left(told[partition("A", world.day(ago))]).startswith(why)
+    late = f"region A {world.yesterday}"
+    assert _left(scenes_of[partitions[2]]).startswith(f"{late}: the scene is due and not there yet; it is looked for ")
+    assert _left(metrics_of[partitions[2]]).startswith(f"{late} is open: the scene of {world.yesterday} is due and not")
+    for ago in (3, 2):
+        assert scenes_of[partition("A", world.day(ago))].metadata["answer"].value == "scene"
+        assert "object key" in metrics_of[partition("A", world.day(ago))].metadata
+
+
+def test_a_region_of_another_source_says_so_with_both_and_the_remedy(world: World) -> None:
+    world.add_region("A b", days=1)
+    with writing(world.env.engine) as connection:
+        connection.execute(update(Region).values(scene_source="folder /elsewhere"))
+    why = (
+        "region A b: belongs to the source 'folder /elsewhere', and the settings name 'simulated'; set "
+        "SATFIELDS_SCENE_SOURCE and SATFIELDS_SCENE_FOLDER to the region's own, or register a region with another name "
+        "for the other source"
+    )
+
+    assert _by_hand(world, scenes, "A b", world.yesterday) == why
+
+    by_sensor = partition("A b", world.yesterday)
+    with pytest.raises(SettingError, match="folder /elsewhere") as refused:
+        materialize([scenes], partition_key=by_sensor, instance=world.instance, tags={WORK_TAG: "fetch"})
+    assert str(refused.value) == why
+    with reading(world.env.engine) as connection:
+        assert ledger.region_days(connection, world.region_id("A b"), world.yesterday, world.yesterday) == {}
+
+
 def test_days_that_were_left_are_reported_as_soon_as_they_close(world: World) -> None:
     world.add_region("A", days=2)
     assert _by_hand(world, field_metrics, "A", world.day(2))
@@ -106,5 +160,9 @@ def _by_hand(world: World, asset: object, region: str, day: date) -> str | None:
     assert run is not None
     assert run.status is DagsterRunStatus.SUCCESS
     key = asset.key  # type: ignore[attr-defined]
-    left = world.materializations(key)[partition(region, day)].metadata.get("left")
-    return None if left is None else str(left.value)
+    told = world.materializations(key)[partition(region, day)]
+    return _left(told) if "left" in told.metadata else None
+
+
+def _left(told: AssetMaterialization) -> str:
+    return str(told.metadata["left"].value)

@@ -36,6 +36,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     """
     from satcommon.db.engine import reading
     from satcommon.db.heartbeat import beating
+    from satcommon.db.region_source import refusal
     from satcommon.db.registry import region
     from satcommon.environment import environment
     from satcommon.errors import InputError, SceneError
@@ -57,10 +58,15 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         context.log.info(why)
         yield left(why, answer="not asked")
         return
+    source = env.source()
+    if by_hand and (why := refusal(place, source.identity)):
+        context.log.warning(why)
+        yield left(why, answer="not asked")
+        return
     lane_name = lane("ingest", place.name)[LANE_TAG]
     try:
         with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-            answer = ask(env.engine, env.store(), env.source(), place.bbox_id, day, datetime.now(UTC))
+            answer = ask(env.engine, env.store(), source, place.bbox_id, day, datetime.now(UTC))
     except SceneError as error:
         if not by_hand:
             raise
