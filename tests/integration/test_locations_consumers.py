@@ -19,19 +19,30 @@ if TYPE_CHECKING:
 
 DAYS = 15
 SENSORS = ("eager", "updated")
+VARIABLES = {"DEADLINE_HOURS": "60"}
+
+
+@pytest.fixture(scope="module")
+def served_consumers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The three locations, and a fourth that consumes their days: started once, since each takes seconds."""
+    from tests.integration.dagster_world import world
+
+    folder = tmp_path_factory.mktemp("consumed")
+    workspace = folder / "workspace.yaml"
+    location = Path(__file__).with_name("consuming_location.py")
+    workspace.write_text(f"load_from:\n  - python_file: {{relative_path: {location}, location_name: consuming}}\n")
+    with world(folder / "home", VARIABLES, further=workspace) as found:
+        yield found
 
 
 @pytest.fixture
-def consumed_world(tmp_path: Path, clean_environment: None) -> Iterator[World]:
-    """The three locations, and a fourth that consumes their days."""
-    from tests.integration.dagster_world import world
+def consumed_world(served_consumers: World, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The four locations, with nothing in them."""
+    from tests.integration.dagster_world import set_environment
 
-    (tmp_path / "home").mkdir()
-    workspace = tmp_path / "workspace.yaml"
-    location = Path(__file__).with_name("consuming_location.py")
-    workspace.write_text(f"load_from:\n  - python_file: {{relative_path: {location}, location_name: consuming}}\n")
-    with world(tmp_path / "home", {"DEADLINE_HOURS": "60"}, further=workspace) as found:
-        yield found
+    set_environment(monkeypatch, served_consumers.env.settings.home, VARIABLES)
+    served_consumers.reset()
+    return served_consumers
 
 
 def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(consumed_world: World) -> None:
