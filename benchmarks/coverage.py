@@ -20,10 +20,10 @@ import geopandas
 import numpy as np
 import shapely
 import world as worlds
-from satcommon.algorithm import CURRENT, algorithm
-from satcommon.coverage import CoverageCache, cover
-from satcommon.geometry import areas_ha, overlaps
-from satcommon.grid import Bounds
+from satcommon.geo.geometry import areas_ha, overlaps
+from satcommon.geo.grid import Bounds
+from satcommon.stats.algorithm import CURRENT, algorithm
+from satcommon.stats.coverage import CoverageCache, cover
 
 REPEATS = 5
 RULES = algorithm(CURRENT)

@@ -22,11 +22,11 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import shapely
-from satcommon.algorithm import CURRENT
 from satcommon.db.engine import open_engine, writing
 from satcommon.db.registry import add_region
-from satcommon.grid import Bounds, Grid
-from satctl.migrations import upgrade
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.stats.algorithm import CURRENT
+from satctl.local.migrations import upgrade
 
 VERTICES = 20
 WEST, SOUTH, WIDTH, HEIGHT = 5.0, 42.0, 25, 20  # of the regions, each a degree wide and half a degree high

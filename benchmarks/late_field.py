@@ -15,13 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import world as worlds
-from satcommon.closing import Closer
 from satcommon.db.engine import reading, writing
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.ledger import published_keys
-from satcommon.observation import Work
-from satcommon.processing import Processor
-from satcommon.replay import replay
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import replay
+from satcommon.stats.observation import Work
 
 SCENES = 4  # of six bands, each of 770 MB for a whole tile
 

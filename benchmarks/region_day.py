@@ -64,8 +64,8 @@ QUICK = {"300 fields": Case(1098, 300, 1.0, (*_ALL, *_MEMORY))}
 def measure(who: str, folder: Path, repeats: int) -> None:
     """Do it, and print seconds, the peak of memory and what else is told as JSON."""
     import world as worlds
-    from satcommon import processing  # noqa: F401  # what a run imports before its work
-    from satcommon.scenes import cog  # noqa: F401
+    from satcommon.pipeline import close_day  # noqa: F401  # what a run imports before its work
+    from satcommon.raster import cog  # noqa: F401
 
     here = worlds.load(folder)
     scene = sorted((folder / "store" / "scenes").rglob("*.tif"))[0]
@@ -84,21 +84,22 @@ def measure(who: str, folder: Path, repeats: int) -> None:
 
 def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
     import world as worlds
-    from satcommon import observation, processing
-    from satcommon.coverage import CoverageCache
     from satcommon.db.engine import open_engine, reading
-    from satcommon.reading import read
+    from satcommon.pipeline import close_day
+    from satcommon.pipeline.inputs import read
+    from satcommon.stats import observation
+    from satcommon.stats.coverage import CoverageCache
 
     parts: dict[str, float] = defaultdict(float)
     _timed(CoverageCache, "get", "coverage", parts)
     _timed(observation, "_gathered", "read and gather", parts)
     _timed(observation, "_told", "statistics", parts)
-    _timed(processing, "carry", "state", parts)
+    _timed(close_day, "carry", "state", parts)
 
     def work(room: Path) -> dict[str, Any]:
         shutil.copyfile(here.folder / "ledger.db", room / "ledger.db")
         engine = open_engine(f"sqlite:///{room / 'ledger.db'}")
-        processor = processing.Processor(engine, here.store)
+        processor = close_day.Processor(engine, here.store)
         parts.clear()
         scene_bytes = 0
         started = time.perf_counter()
@@ -111,8 +112,8 @@ def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
             with _clock("write", parts):
                 put = processor.put(inputs, computed)
             with _clock("ledger", parts):
-                done = processing.commit(engine, inputs, computed, put, worlds.DEADLINES, "bench", worlds.NOW)
-            assert done is processing.Outcome.CLOSED
+                done = close_day.commit(engine, inputs, computed, put, worlds.DEADLINES, "bench", worlds.NOW)
+            assert done is close_day.Outcome.CLOSED
             scene_bytes += computed.work.scene_bytes
         seconds = time.perf_counter() - started
         engine.dispose()
@@ -146,7 +147,7 @@ def _decode(threads: int) -> Callable[[Any, Path], Callable[[Path], dict[str, An
         import numpy as np
         import rasterio
         from rasterio.windows import Window
-        from satcommon.scenes.cog import SceneReader
+        from satcommon.raster.cog import SceneReader
 
         coverage = here.coverage()
         with SceneReader(scene) as reader:
@@ -237,7 +238,7 @@ def _memory(strategy: str | None) -> Callable[[Any, Path], Callable[[Path], dict
         import rasterio
         from exactextract import exact_extract
         from exactextract.raster import NumPyRasterSource
-        from satcommon.statistics import weighted
+        from satcommon.stats.statistics import weighted
 
         with rasterio.open(scene) as dataset:
             rasters = {band: dataset.read(n) for n, band in enumerate(here.bands, 1)}

@@ -25,20 +25,20 @@ from unittest.mock import patch
 import shapely
 from dagster import DagsterInstance, RunsFilter
 from dagster._core.test_utils import create_run_for_test
-from satcommon.algorithm import CURRENT
-from satcommon.closable import closable_days
 from satcommon.contract import ASKED_A_TICK, REGION, WORK_TAG, Work, requests
 from satcommon.db.batches import insert_rows
 from satcommon.db.engine import engine_of, reading, writing
 from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
 from satcommon.db.registry import regions
 from satcommon.environment import environment
-from satcommon.grid import Bounds, Grid
-from satcommon.planning import backlog
-from satcommon.scenes.source import Due
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.ready_days import closable_days
 from satcommon.settings import settings
-from satctl.migrations import upgrade
-from satctl.servers import cluster_stores
+from satcommon.sources.source import Due
+from satcommon.stats.algorithm import CURRENT
+from satctl.local.migrations import upgrade
+from satctl.local.servers import cluster_stores
 from satfields_ingest.sensors import LOOKS_A_TICK
 from satfields_ingest.work import older_days_to_ask_for, scenes_to_ask_for
 from satfields_realtime.work import days_to_close

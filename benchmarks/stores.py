@@ -28,20 +28,20 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import shapely
-from satcommon.algorithm import CURRENT
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.registry import add_region
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor, commit
-from satcommon.reading import read
-from satcommon.replay import replay
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.simulated import SimulatedSource
-from satctl.migrations import upgrade
-from satctl.servers import cluster_stores
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor, commit
+from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.inputs import read
+from satcommon.pipeline.replay import replay
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.stats.algorithm import CURRENT
+from satcommon.storage.object_store import ObjectStore
+from satctl.local.migrations import upgrade
+from satctl.local.servers import cluster_stores
 
 BOUNDS = Bounds(-95.0, 40.0, -94.0, 41.0)
 FIRST = date(2025, 5, 1)

@@ -19,22 +19,22 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
-from satcommon.algorithm import CURRENT, algorithm
-from satcommon.coverage import Coverage, CoverageCache
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.expectations import geometries, timelines
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.ledger import current_scene
 from satcommon.db.models import Scene
 from satcommon.db.registry import add_region
-from satcommon.deadlines import Deadlines
-from satcommon.geometry import projected
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.scenes.arrival import ask, register
-from satcommon.scenes.layers import REFLECTIVE, Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
-from satctl.migrations import upgrade
+from satcommon.geo.geometry import projected
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.ingest_day import ask, register
+from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
+from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.stats.algorithm import CURRENT, algorithm
+from satcommon.stats.coverage import Coverage, CoverageCache
+from satcommon.storage.object_store import ObjectStore
+from satctl.local.migrations import upgrade
 from sqlalchemy import Engine, insert
 
 FIRST = date(2026, 5, 1)

@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 from satcommon.db.engine import open_engine
 from satcommon.settings import PREFIX, settings
-from satctl import migrations
+from satctl.local import migrations
 from sqlalchemy import Engine, make_url
 
 KINDS = ("sqlite", "postgresql")

@@ -15,7 +15,7 @@ from satcommon.db.attempts import partitions
 from satcommon.db.engine import engine_of, open_engine, writing
 from satcommon.db.models import Base, UtcDateTime
 from satcommon.settings import settings
-from satctl.migrations import LOCK_KEY
+from satctl.local.migrations import LOCK_KEY
 from sqlalchemy import Connection, Engine, Enum, func, select, text
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from satcommon.closing import Closer
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
+from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
 from satctl.main import main
 from satctl.opening import opened

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from satctl.laptop import free_port, wait_for
+from satctl.local.laptop import free_port, wait_for
 
 from tests.e2e.conftest import Demo
 

@@ -17,8 +17,8 @@ import geopandas
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from satcommon.boundaries import read_field_file
 from satcommon.errors import InputError
+from satcommon.vector.boundaries import read_field_file
 from shapely.geometry import MultiPolygon, Polygon, box
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from satcommon.errors import SceneError, SettingError
-from satcommon.grid import Grid
-from satcommon.scenes.folder import FolderSource
+from satcommon.geo.grid import Grid
+from satcommon.sources.folder import FolderSource
 
 from tests.unit.geotiffs import COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, ROWS, full, write
 

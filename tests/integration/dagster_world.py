@@ -42,17 +42,17 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
-from satcommon.algorithm import CURRENT
 from satcommon.contract import REGION, SCENES, partition
 from satcommon.db import ledger, models, registry
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment, environment
-from satcommon.grid import Bounds, Grid
-from satcommon.scenes.arrival import ask, register
-from satcommon.scenes.source import Due
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.ingest_day import ask, register
 from satcommon.settings import PREFIX, settings
-from satctl import migrations
+from satcommon.sources.source import Due
+from satcommon.stats.algorithm import CURRENT
+from satctl.local import migrations
 from sqlalchemy import delete, insert, update
 
 with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from satctl.servers import BUCKET, s3_endpoint
+from satctl.local.servers import BUCKET, s3_endpoint
 
 URL = f"s3://{BUCKET}/prefix"
 _POLICIES = {"owner": ["s3:*"], "reader": ["s3:GetObject", "s3:ListBucket"]}

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 from click.testing import CliRunner, Result
-from satcommon.closing import Closer
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
 from satcommon.environment import Environment
+from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
 from satctl.main import main
 from sqlalchemy import Engine

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from satcommon.closing import Closer
 from satcommon.db import ledger
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment
 from satcommon.errors import DatabaseUnavailableError, StoreError
-from satcommon.objects import ObjectStore
+from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
-from satctl.laptop import free_port
+from satcommon.storage.object_store import ObjectStore
+from satctl.local.laptop import free_port
 from shapely.geometry import box
 from sqlalchemy import Engine, event
 

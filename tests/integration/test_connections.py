@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from satcommon.closing import Closer
 from satcommon.db import fields, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import writing
 from satcommon.db.models import Attempt, Miss
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.replay import replay
-from satcommon.scenes.simulated import SimulatedSource
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import replay
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine, select, text
 
@@ -82,11 +82,11 @@ def test_the_query_for_open_misses_is_one_that_their_index_answers(engine: Engin
 def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from satcommon import collector
+    from satcommon.audit import garbage
     from satcommon.db import ledger
     from satcommon.db.models import ProcessingType
 
-    monkeypatch.setattr(collector, "_ATTEMPTS", 2)
+    monkeypatch.setattr(garbage, "_ATTEMPTS", 2)
     with writing(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), FIRST, None, "1", NOW)
     register(engine, "f")
@@ -96,7 +96,7 @@ def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
             ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, f"run{n}", at, at)
 
     before = NOW - timedelta(days=1)
-    assert collector.old_attempts(engine, before) == 4
-    assert collector.remove_attempts(engine, before, NOW) == 4
+    assert garbage.old_attempts(engine, before) == 4
+    assert garbage.remove_attempts(engine, before, NOW) == 4
     with writing(engine) as connection:
         assert sorted(connection.execute(select(Attempt.run_id)).scalars()) == ["run0", "run1"]

@@ -17,9 +17,9 @@ import pytest
 from satcommon.db import attempts
 from satcommon.db.engine import writing
 from satcommon.settings import settings
-from satctl import doctor
-from satctl.graphql import location_states
-from satctl.laptop import free_port, stop, wait_for
+from satctl.commands import doctor
+from satctl.dagster_api.graphql import location_states
+from satctl.local.laptop import free_port, stop, wait_for
 from sqlalchemy import Engine, text
 
 from tests.integration.conftest import PASSWORD

@@ -17,17 +17,17 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Transformer
 from rasterio.warp import transform_bounds
-from satcommon import results
-from satcommon.audit import audit
-from satcommon.closing import Closer
+from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.fields import NewField
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.normal_form import DECIMALS
-from satcommon.objects import ObjectStore
-from satcommon.scenes.folder import FolderSource
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.normal_form import DECIMALS
+from satcommon.pipeline.close_region import Closer
+from satcommon.sources.folder import FolderSource
+from satcommon.stats import result_rows
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
 FIRST, DAYS = date(2016, 4, 1), 40
@@ -133,7 +133,7 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     assert [one.inputs.day for one in closed] == days
     with reading(engine) as connection:
         keys = ledger.published_keys(connection, 1, days[0], days[-1])
-    yield History(engine, store, files, parcels, {day: results.read(store, keys[day]) for day in days})
+    yield History(engine, store, files, parcels, {day: result_rows.read(store, keys[day]) for day in days})
     engine.dispose()
 
 

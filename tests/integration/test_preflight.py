@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from satcommon.algorithm import CURRENT
 from satcommon.db.engine import open_engine, writing
 from satcommon.db.models import Region
 from satcommon.db.registry import add_region
-from satcommon.grid import Bounds, Grid
-from satctl import migrations
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.stats.algorithm import CURRENT
+from satctl.local import migrations
 from sqlalchemy import update
 
 

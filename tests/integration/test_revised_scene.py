@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from satcommon import results
-from satcommon.algorithm import CURRENT, algorithm
-from satcommon.closing import Closer
 from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import reading, writing
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.replay import replay
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.layers import Layers, PixelClass
-from satcommon.scenes.simulated import SimulatedSource
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.replay import replay
+from satcommon.raster.layers import Layers, PixelClass
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import CURRENT, algorithm
+from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine
 
@@ -99,7 +99,7 @@ def test_a_revised_scene_replays_the_field_that_it_changes_and_its_kernel_forget
 def _rows(engine: Engine, store: ObjectStore, n: int) -> dict[str, dict[str, Any]]:
     with reading(engine) as connection:
         key = ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
-    return {row["field"]: row for row in results.read(store, key).to_pylist()}
+    return {row["field"]: row for row in result_rows.read(store, key).to_pylist()}
 
 
 def _ids(engine: Engine) -> dict[str, int]:

@@ -16,7 +16,7 @@ from dagster import DagsterInstance
 from satcommon import contract
 from satcommon.contract import LANE_TAG, REGION
 from satcommon.settings import settings
-from satctl.laptop import free_port, stop, wait_for
+from satctl.local.laptop import free_port, stop, wait_for
 from satctl.main import main
 
 Satctl = Callable[..., Result]

@@ -17,19 +17,19 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from satcommon import results
 from satcommon.db import ledger
 from satcommon.db.engine import reading
 from satcommon.environment import Environment
 from satcommon.errors import StoreError
-from satcommon.processing import Processor
-from satcommon.replay import replay
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.replay import replay
 from satcommon.settings import settings
-from satctl.writers import open_writer
+from satcommon.stats import result_rows
+from satctl.output.writers import open_writer
 
 from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl, close
 
-LISTS = ("item_ids", "state_days", "state_ndvi_e4", *results.QUANTILES)
+LISTS = ("item_ids", "state_days", "state_ndvi_e4", *result_rows.QUANTILES)
 LATER = INSIDE.replace("40.5", "40.55")
 SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json")
 Export = Callable[..., Path]
@@ -55,7 +55,7 @@ def published(env: Environment) -> Rows:
     """The rows of the objects, of the days on which the field is expected."""
     with reading(env.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, LAST - timedelta(days=1))
-    return [readable(row) for day in sorted(keys) for row in results.read(env.store(), keys[day]).to_pylist()]
+    return [readable(row) for day in sorted(keys) for row in result_rows.read(env.store(), keys[day]).to_pylist()]
 
 
 def readable(row: dict[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def test_what_is_read_back_is_what_is_published(kind: str, closed: Environment, 
     rows = READERS[kind](exported(f"rows.{kind}"))
 
     expected = without_empty(with_columns(published(closed), [True, True, False]))
-    assert len(expected[0]) < len(results.SCHEMA)
+    assert len(expected[0]) < len(result_rows.SCHEMA)
     if kind == "csv":
         expected = [row | {"field": "'=1+1"} for row in expected]
     assert rows == expected
@@ -181,9 +181,9 @@ def test_rows_with_quantiles_are_written_beside_those_of_objects_without_the_col
     rows = READERS[kind](file)
     with reading(closed.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, date.max)
-    tables = [results.read(closed.store(), key) for _, key in sorted(keys.items())]
+    tables = [result_rows.read(closed.store(), key) for _, key in sorted(keys.items())]
     expected = [readable(row) for table in tables for row in table.to_pylist()]
-    assert [{name: row[name] for name in results.SCHEMA.names if name != "field"} for row in rows] == [
+    assert [{name: row[name] for name in result_rows.SCHEMA.names if name != "field"} for row in rows] == [
         {name: value for name, value in row.items() if name != "field"} for row in expected
     ]
     has = [row["ndvi_quantiles"] is not None for row in rows]
@@ -214,7 +214,7 @@ def test_an_export_without_rows_has_the_columns(kind: str, closed: Environment, 
 
     assert READERS[kind](file) == []
     if kind == "csv":
-        assert file.read_text().count(",") == len(results.SCHEMA) + 1
+        assert file.read_text().count(",") == len(result_rows.SCHEMA) + 1
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -239,8 +239,8 @@ def test_columns_that_are_empty_in_every_row_are_written_when_asked_for(kind: st
         return set(READERS[kind](file)[0])
 
     assert columns(few) < columns(all_of_them)
-    assert columns(all_of_them) == {*results.SCHEMA.names, "final", "state_as_of"}
-    assert columns(all_of_them) - columns(few) >= set(results.QUANTILES)
+    assert columns(all_of_them) == {*result_rows.SCHEMA.names, "final", "state_as_of"}
+    assert columns(all_of_them) - columns(few) >= set(result_rows.QUANTILES)
 
 
 def test_the_days_of_an_export_are_those_that_have_a_row(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ HARMLESS = ["a=1", "1-1", "", "'a", "é"]
 
 
 def test_no_text_column_of_a_csv_holds_a_formula_and_nothing_else_is_touched(tmp_path: Path) -> None:
-    schema = results.SCHEMA.append(pa.field("more", pa.string()))
+    schema = result_rows.SCHEMA.append(pa.field("more", pa.string()))
     texts = [*FORMULAS, *HARMLESS, None]
     columns = [texts if pa.types.is_string(field.type) else [None] * len(texts) for field in schema]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from satcommon.environment import Environment
-from satcommon.objects import ObjectStore
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import BOUNDS, INSIDE, Satctl, triangle

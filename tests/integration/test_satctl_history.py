@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from satcommon import results
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Miss
 from satcommon.environment import Environment
 from satcommon.settings import settings
+from satcommon.stats import result_rows
 from sqlalchemy import Engine, update
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl
@@ -276,7 +276,7 @@ def test_json_has_one_style(command: list[str], closed: Environment, satctl: Sat
 def test_numbers_are_those_of_the_published_row(closed: Environment, satctl: Satctl) -> None:
     with reading(closed.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, LAST)
-    rows = [results.read(closed.store(), key).to_pylist()[0] for key in keys.values()]
+    rows = [result_rows.read(closed.store(), key).to_pylist()[0] for key in keys.values()]
     row = next(row for row in rows if row["ndvi_mean"] is not None)
 
     found = told(satctl, "=1+1", row["day"])["row"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from satcommon.environment import Environment
-from satcommon.processing import Processor
-from satcommon.replay import replay
-from satcommon.season import season_of
-from satctl.field_plot import file_name
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.replay import replay
+from satcommon.views.season import season_of
+from satctl.commands.fields_plot import file_name
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import INSIDE, Satctl

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from satcommon.closing import Closer
 from satcommon.contract import closed_day
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
 from satcommon.environment import Environment
-from satcommon.processing import Processor
-from satcommon.replay import replay
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import replay
 from satcommon.settings import settings
 from sqlalchemy import Engine
 

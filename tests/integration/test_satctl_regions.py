@@ -12,17 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from affine import Affine
-from satcommon import results
-from satcommon.algorithm import resolved
 from satcommon.db import ledger
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.errors import AlgorithmError, SettingError
-from satcommon.grid import Bounds
-from satcommon.processing import Processor
-from satcommon.replay import replay
+from satcommon.geo.grid import Bounds
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.replay import replay
 from satcommon.settings import settings
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import resolved
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl, close, triangle
@@ -229,21 +229,21 @@ def test_quantiles_come_and_go_with_the_version_and_change_nothing_else(
 ) -> None:
     versions.write_text("[spread]\nbased_on = '1'\nquantiles = [0, 0.5, 1]\n")
     before = objects(closed)
-    assert not set(results.QUANTILES) & {name for data in before.values() for name in columns(data)}
+    assert not set(result_rows.QUANTILES) & {name for data in before.values() for name in columns(data)}
 
     satctl("regions", "pin", "S", "spread")
     close(closed, LAST + timedelta(days=1))
     satctl("audit", "--deep")  # objects with the columns and without
     drain(closed)
     satctl("audit", "--deep")
-    after = {day: results.decode(data).to_pylist() for day, data in objects(closed).items()}
+    after = {day: result_rows.decode(data).to_pylist() for day, data in objects(closed).items()}
 
     seen = 0
     for day, data in before.items():
-        for old, new in zip(results.decode(data).to_pylist(), after[day], strict=True):
+        for old, new in zip(result_rows.decode(data).to_pylist(), after[day], strict=True):
             changed = {name for name in new if new[name] != old[name]}
-            assert changed <= {*results.QUANTILES, "algorithm_version"}
-            for layer in results.LAYERS:
+            assert changed <= {*result_rows.QUANTILES, "algorithm_version"}
+            for layer in result_rows.LAYERS:
                 assert (new[f"{layer}_quantiles"] is None) == (new[f"{layer}_mean"] is None)
                 if found := new[f"{layer}_quantiles"]:
                     seen += 1

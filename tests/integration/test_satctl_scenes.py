@@ -2,7 +2,7 @@ import pytest
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
 from satcommon.environment import Environment
-from satcommon.reading import days_between
+from satcommon.pipeline.inputs import days_between
 
 from tests.integration.satctl_world import FIRST, LAST, Satctl
 

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from satcommon.closing import Closer
 from satcommon.db import ledger
 from satcommon.db.engine import reading, writing
 from satcommon.db.registry import region
 from satcommon.environment import Environment
+from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
 from sqlalchemy import Engine
 

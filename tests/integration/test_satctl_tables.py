@@ -9,10 +9,10 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from satcommon.environment import Environment
-from satctl import graphql
-from satctl.graphql import Run
+from satctl.dagster_api import graphql
+from satctl.dagster_api.graphql import Run
 from satctl.main import main
-from satctl.output import command, print_table
+from satctl.output.tables import command, print_table
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import FIRST, INSIDE, Satctl

@@ -16,16 +16,16 @@ from dagster import DagsterInstance
 from satcommon.environment import Environment
 from satcommon.errors import SettingError
 from satcommon.settings import settings
-from satctl import laptop
-from satctl.dagster_home import FILE, dagster_home, is_own
-from satctl.home_lock import dagster_url, locked_home
+from satctl.local import laptop
+from satctl.local.dagster_home import FILE, dagster_home, is_own
+from satctl.local.home_lock import dagster_url, locked_home
 
 from tests.integration.satctl_world import Satctl
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from satctl.home_lock import locked_home
+from satctl.local.home_lock import locked_home
 with locked_home(Path(sys.argv[1]), 3999):
     print("held", flush=True)
     time.sleep(60)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from satcommon.closing import Closer
 from satcommon.db.engine import reading
 from satcommon.db.registry import region
 from satcommon.errors import InputError
-from satcommon.processing import Processor
-from satcommon.replay import replay
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import replay
 from satcommon.settings import settings
+from satctl.local.servers import cluster_stores
 from satctl.opening import opened
-from satctl.servers import cluster_stores
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl

@@ -23,7 +23,7 @@ from satcommon.contract import lane
 from satcommon.db import models
 from satcommon.db.engine import writing
 from satcommon.settings import settings
-from satctl.laptop import wait_for
+from satctl.local.laptop import wait_for
 from sqlalchemy import Engine, insert, text
 
 from tests.integration.satctl_world import Satctl

@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 import rasterio
 from rasterio.warp import transform as warp
-from satcommon import results
-from satcommon.audit import audit
-from satcommon.closing import Closer
+from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import reading, writing
 from satcommon.db.models import Attempt, Cause, Region
-from satcommon.deadlines import Deadlines
 from satcommon.errors import ObjectMissingError, RetryableError, SceneError, StoreError
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.reading import read
-from satcommon.replay import replay
-from satcommon.scenes.arrival import ask, news
-from satcommon.scenes.layers import Layers
-from satcommon.scenes.simulated import SimulatedSource
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.ingest_day import ask, news
+from satcommon.pipeline.inputs import read
+from satcommon.pipeline.replay import replay
+from satcommon.raster.layers import Layers
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.stats import result_rows
+from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine, select, update
 
@@ -335,7 +335,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
     assert {field_id: error is None for field_id, error in tried} == {1: True, 2: False, 3: True}
     [error] = [error for _, error in tried if error]
     assert "can't be read" in error
-    rows = results.decode(tiled.store.get(tiled.key(0)))
+    rows = result_rows.decode(tiled.store.get(tiled.key(0)))
     alone = replace(inputs, fields=(inputs.fields[0], inputs.fields[2]))
     assert rows.equals(Processor(tiled.engine, tiled.store).compute(alone).rows)
 

@@ -16,22 +16,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
-from satcommon import results
-from satcommon.algorithm import CURRENT, algorithm
-from satcommon.audit import audit
-from satcommon.closing import Closer
+from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, reading, writing
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.replay import replay
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.layers import PixelClass
-from satcommon.scenes.quirks import Quirk
-from satcommon.scenes.simulated import SimulatedSource
-from satcommon.scenes.source import Place, solar_day
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.replay import replay
+from satcommon.raster.layers import PixelClass
+from satcommon.sources.scenarios import Quirk
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.sources.source import Place, solar_day
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import CURRENT, algorithm
+from satcommon.storage.object_store import ObjectStore
 from shapely import Polygon, box, transform
 from sqlalchemy import Engine
 
@@ -121,7 +121,7 @@ class Farm:
             return ledger.published_keys(connection, 1, self.first, self.last)
 
     def rows(self, day: date) -> dict[str, dict[str, Any]]:
-        return {row["field"]: row for row in results.read(self.store, self.published()[day]).to_pylist()}
+        return {row["field"]: row for row in result_rows.read(self.store, self.published()[day]).to_pylist()}
 
     def objects(self) -> dict[date, bytes]:
         return {day: self.store.get(key) for day, key in self.published().items()}

@@ -15,12 +15,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from satcommon.boundaries import read_field_file
 from satcommon.db import fields
 from satcommon.db.engine import open_engine, writing
 from satcommon.errors import DatabaseUnavailableError, RetryableError
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.source import Acquisition, Place
+from satcommon.pipeline.ingest_day import ask
+from satcommon.sources.source import Acquisition, Place
+from satcommon.vector.boundaries import read_field_file
 from shapely.geometry import mapping
 from truth import DAYS, POLYGONS, READABLE, REGIONS, START, THE_END, Satellite, day, with_other_version
 from world import Laboratory, World

@@ -17,11 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import open_engine, writing
 from satcommon.db.models import Attempt, Field, FieldRevision, Membership, Miss, Scene, Season
-from satcommon.objects import ObjectStore
+from satcommon.stats.algorithm import CURRENT
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine, select
 from truth import OTHER_VERSION, POLYGONS, REGIONS, THE_END, day, with_other_version
 from world import Laboratory, World

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from satcommon import processing, replay
-from satcommon.closable import closable_days
 from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.errors import SceneError
-from satcommon.observation import SceneInput
-from satcommon.processing import Outcome
-from satcommon.reading import read
-from satcommon.scenes.arrival import enter, fetch
+from satcommon.pipeline import close_day, replay
+from satcommon.pipeline.close_day import Outcome
+from satcommon.pipeline.ingest_day import enter, fetch
+from satcommon.pipeline.inputs import read
+from satcommon.pipeline.ready_days import closable_days
+from satcommon.stats.observation import SceneInput
 from truth import DEADLINES
 from world import World
 
@@ -64,12 +64,12 @@ class Realtime:
             self.computed = self.world.processor.compute(self.inputs)
         except SceneError as error:
             try:
-                self.computed = processing._count_failure(self.world.engine, self.inputs, error)
+                self.computed = close_day._count_failure(self.world.engine, self.inputs, error)
             except SceneError:
                 self.ended = "failed"
 
     def _commit(self) -> None:
-        outcome = processing.commit(
+        outcome = close_day.commit(
             self.world.engine,
             self.inputs,
             self.computed,
@@ -77,10 +77,10 @@ class Realtime:
             DEADLINES,
             "realtime",
             self.world.now,
-            last_try=self.attempt == processing.TRIES,
+            last_try=self.attempt == close_day.TRIES,
         )
         if outcome is Outcome.START_AGAIN:
-            assert self.attempt < processing.TRIES, "the last try did not close the day"
+            assert self.attempt < close_day.TRIES, "the last try did not close the day"
             self.attempt += 1
             self.inputs = self.computed = self.stored = None
             return

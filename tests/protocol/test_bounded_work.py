@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-import satcommon.reading
+import satcommon.pipeline.inputs
 import shapely
 from runs import Replay
-from satcommon import coverage
-from satcommon.algorithm import CURRENT
 from satcommon.db import fields
 from satcommon.db.engine import reading, writing
-from satcommon.observation import Work
-from satcommon.planning import plan
-from satcommon.processing import Processor
+from satcommon.pipeline.backlog import plan
+from satcommon.pipeline.close_day import Processor
+from satcommon.stats import coverage
+from satcommon.stats.algorithm import CURRENT
+from satcommon.stats.observation import Work
 from truth import DEADLINES, OTHER_VERSION, REGIONS, day, rectangle
 from world import Laboratory, World
 
@@ -134,7 +134,7 @@ def test_the_days_of_a_history_read_fields_once_where_the_registry_stands(
         raise AssertionError("the fields were read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(satcommon.reading, "timelines", never)
+        patch.setattr(satcommon.pipeline.inputs, "timelines", never)
         world.close(WEST)
     world.register("f1", 0, day(CLOSED + 2))
     world.arrives(WEST, day(CLOSED + 2), "first")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from crowd import SharedSatellite, retold, work
-from satcommon.audit import audit
-from satcommon.deep_audit import check_states
+from satcommon.audit.audit import audit
+from satcommon.audit.deep_audit import check_states
 from truth import REGIONS, THE_END
 from world import Laboratory, World, same_results
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from farm import MIDDLE, WEST, causes, realtime, replay, settle
 from runs import Ask
-from satcommon import processing
-from satcommon.algorithm import CURRENT
 from satcommon.db import ledger, registry
 from satcommon.db.engine import reading, writing
 from satcommon.errors import RetryableError
-from satcommon.observation import Observed, SceneInput, Subject
-from satcommon.planning import backlog
-from satcommon.scenes.source import Due
+from satcommon.pipeline import close_day
+from satcommon.pipeline.backlog import backlog
+from satcommon.sources.source import Due
+from satcommon.stats.algorithm import CURRENT
+from satcommon.stats.observation import Observed, SceneInput, Subject
 from truth import DEADLINES, OTHER_VERSION, THE_END, day
 from world import FailingProcessor, World
 
@@ -532,7 +532,7 @@ def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_red
 @contextmanager
 def failing_on(name: str, on: date) -> Iterator[None]:
     """What is computed of a field on a day goes wrong, whichever others it is computed with."""
-    original = processing.observe
+    original = close_day.observe
 
     def observe(scene: SceneInput, subjects: Sequence[Subject], *others: Any) -> Observed:
         if scene.object_key and f"{on:%Y/%m/%d}" in scene.object_key and name in [s.external_id for s in subjects]:
@@ -540,7 +540,7 @@ def failing_on(name: str, on: date) -> Iterator[None]:
         return original(scene, subjects, *others)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processing, "observe", observe)
+        patch.setattr(close_day, "observe", observe)
         yield
 
 

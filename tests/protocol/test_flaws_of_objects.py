@@ -12,7 +12,7 @@ from satcommon.db.engine import reading, writing
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, RetiredObject
 from satcommon.errors import ObjectMissingError
-from satcommon.processing import MAX_OBJECT_AGE
+from satcommon.pipeline.close_day import MAX_OBJECT_AGE
 from sqlalchemy import select
 from truth import day
 from world import World

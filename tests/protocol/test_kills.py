@@ -21,7 +21,7 @@ from kills import Stores
 from satcommon.db import fields
 from satcommon.db.engine import writing
 from satcommon.errors import RetryableError
-from satcommon.objects import ObjectStore
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 from truth import POLYGONS, REGIONS, THE_END, day
 from world import Laboratory, World, fast_folder, same_results

@@ -25,9 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from runs import Ask, Realtime, Replay, Run
-from satcommon.algorithm import CURRENT
 from satcommon.errors import RetryableError, SceneError
-from satcommon.scenes.source import Due
+from satcommon.sources.source import Due
+from satcommon.stats.algorithm import CURRENT
 from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, THE_END, day
 from world import Laboratory, World, same_results
 

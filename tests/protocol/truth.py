@@ -16,21 +16,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import shapely
-from satcommon import algorithm as algorithms
-from satcommon import results
-from satcommon.algorithm import CURRENT
-from satcommon.coverage import CoverageCache
-from satcommon.deadlines import Deadlines
+from satcommon.db.deadlines import Deadlines
 from satcommon.errors import SceneError
-from satcommon.geometry import area_ha, digest, overlaps
-from satcommon.grid import Bounds, Grid
-from satcommon.normal_form import normal
-from satcommon.objects import ObjectStore
-from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN, SceneInput, Subject, Work, observe
-from satcommon.scenes import cog
-from satcommon.scenes.layers import BANDS, Layers, PixelClass
-from satcommon.scenes.source import Acquisition, Due, Listing, Place, calendar_by_day
-from satcommon.scenes.unite import UnreadableDayError, unite
+from satcommon.geo.geometry import area_ha, digest, overlaps
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.normal_form import normal
+from satcommon.raster import cog
+from satcommon.raster.layers import BANDS, Layers, PixelClass
+from satcommon.sources.mosaic import UnreadableDayError, unite
+from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.stats import algorithm as algorithms
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import CURRENT
+from satcommon.stats.coverage import CoverageCache
+from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN, SceneInput, Subject, Work, observe
+from satcommon.storage.object_store import ObjectStore
 
 FIRST_DAY = date(2026, 4, 1)
 DAYS = 8
@@ -327,9 +327,9 @@ class Oracle:
         """The rows of an object, by field; objects never change: each is read once, and the same bytes decoded once."""
         if key not in self._rows:
             data = self._store.get(key)
-            name = results.digest(data)
+            name = result_rows.digest(data)
             if name not in self._rows:
-                self._rows[name] = {row["field"]: row for row in results.decode(data).to_pylist()}
+                self._rows[name] = {row["field"]: row for row in result_rows.decode(data).to_pylist()}
             self._rows[key] = self._rows[name]
         return self._rows[key]
 
@@ -337,8 +337,8 @@ class Oracle:
         """The digest of the object that holds these rows, and no more; the same rows are encoded once."""
         told = repr(sorted(rows.items()))
         if told not in self._digests:
-            table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema=results.SCHEMA)
-            self._digests[told] = results.digest(results.encode(table))
+            table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema=result_rows.SCHEMA)
+            self._digests[told] = result_rows.digest(result_rows.encode(table))
         return self._digests[told]
 
     def forget(self) -> None:

@@ -18,21 +18,21 @@ from typing import Any
 from uuid import uuid4
 
 import shapely
-from satcommon import replay
-from satcommon.algorithm import CURRENT
-from satcommon.audit import audit
-from satcommon.closing import Closer
+from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
 from satcommon.db.engine import open_engine, reading, writing
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
-from satcommon.objects import ObjectStore
-from satcommon.observation import NOT_ASKED, NOT_TAKEN, SceneInput
-from satcommon.planning import backlog
-from satcommon.processing import Processor
-from satcommon.scenes.arrival import ask
-from satcommon.scenes.source import Due, Place
-from satcommon.scenes.unite import UnreadableDayError
+from satcommon.pipeline import replay
+from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.ingest_day import ask
+from satcommon.sources.mosaic import UnreadableDayError
+from satcommon.sources.source import Due, Place
+from satcommon.stats.algorithm import CURRENT
+from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN, SceneInput
+from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, make_url, select
 from truth import (
     DAYS,

@@ -7,13 +7,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
-from satcommon.grid import Bounds, Grid
-from satcommon.scenes.claims import Claims
-from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.geotiff import open_geotiff, read_header
-from satcommon.scenes.harmonise import read_layers
-from satcommon.scenes.layers import Layers
-from satcommon.scenes.source import Acquisition, Listing, Place
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.raster.declared import Claims
+from satcommon.raster.geotiff import open_geotiff, read_header
+from satcommon.raster.harmonise import read_layers
+from satcommon.raster.layers import Layers
+from satcommon.sources.folder import FolderSource
+from satcommon.sources.source import Acquisition, Listing, Place
 
 ROWS, COLUMNS = 12, 15
 GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pyarrow as pa
 from PIL import Image
-from satcommon.closing import Closer
 from satcommon.db import fields, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import writing
 from satcommon.db.fields import NewField
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.processing import Processor
-from satcommon.replay import PICTURED_FIELDS, Computed, replay
-from satcommon.scenes.simulated import SimulatedSource
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import PICTURED_FIELDS, Computed, replay
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.storage.object_store import ObjectStore
 from satfields_reprocessing.report import FIELDS, Changes
 from shapely.geometry import box
 from sqlalchemy import Engine

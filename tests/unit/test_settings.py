@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from satcommon.errors import SettingError
-from satcommon.scenes.quirks import Quirk
-from satcommon.scenes.source import open_source
 from satcommon.settings import PREFIX, Settings, settings, unknown_variables
+from satcommon.sources.scenarios import Quirk
+from satcommon.sources.source import open_source
 
 
 def test_without_variables_everything_lies_in_the_home_folder(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def closed_day(env: Environment, region: Row[tuple[Region]], day: date, **facts:
 
     Its data version is the digest of the day's content: consumers that go by it see equal content as no update.
     """
-    from satcommon.day_report import day_report
+    from satcommon.views.day_report import day_report
 
     told, content = day_report(env, region, day)
     dictionaries = {name: MetadataValue.json(told[name]) for name in ("statuses", "refused") if name in told}

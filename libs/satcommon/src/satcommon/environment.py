@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import engine_of, require_current
-from satcommon.deadlines import Deadlines
 from satcommon.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from satcommon.objects import ObjectStore
-    from satcommon.scenes.source import SceneSource
+    from satcommon.sources.source import SceneSource
+    from satcommon.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Environment:
         Raises:
             SettingError, StoreError: it can't be used.
         """
-        from satcommon.objects import ObjectStore
+        from satcommon.storage.object_store import ObjectStore
 
         return ObjectStore(self.settings.store, self.settings.store_timeout_seconds)
 
@@ -46,7 +46,7 @@ class Environment:
 
     @cached_property
     def _source(self) -> SceneSource:
-        from satcommon.scenes.source import open_source
+        from satcommon.sources.source import open_source
 
         return open_source(self.settings)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from satcommon.algorithm import algorithm
 from satcommon.db import registry
 from satcommon.db.engine import reading
 from satcommon.environment import environment
 from satcommon.errors import AlgorithmError, SatfieldsError
+from satcommon.stats.algorithm import algorithm
 
 
 def check() -> str:

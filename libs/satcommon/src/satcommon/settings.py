@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
-from satcommon.scenes.quirks import Quirk
+from satcommon.sources.scenarios import Quirk
 
 PREFIX = "SATFIELDS_"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from satcommon import s3
 from satcommon.errors import InputError, StoreError
+from satcommon.storage import s3
 
 _WHAT = "FILE"  # as `satctl --help` names the argument
 

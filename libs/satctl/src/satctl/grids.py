@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from satcommon.boundaries import NewRegion
 from satcommon.errors import InputError
-from satcommon.grid import Bounds, Grid
-from satcommon.scenes.folder import FolderSource
-from satcommon.scenes.source import SceneSource
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.sources.folder import FolderSource
+from satcommon.sources.source import SceneSource
+from satcommon.vector.boundaries import NewRegion
 
-from satctl.output import counted, warn
+from satctl.output.tables import counted, warn
 
 MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
 UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; what lies beyond wants a grid of its source

@@ -10,22 +10,22 @@ from satcommon.errors import InputError, SatfieldsError, SettingError
 
 # Each command's module and its line in `satctl --help`, which so needs none of the libraries behind them.
 COMMANDS = {
-    "db": ("satctl.db", "Migrate and check the database."),
-    "regions": ("satctl.regions", "Register and show regions."),
-    "fields": ("satctl.fields", "Register, revise and show fields."),
-    "scenes": ("satctl.scenes", "Ask the source of imagery anew."),
-    "status": ("satctl.status", "Show what is closed, missed and waited for."),
-    "audit": ("satctl.status", "Check that no field-day is lost."),
-    "plan": ("satctl.backlog", "Show what draining the backlog costs."),
-    "reprocess": ("satctl.backlog", "Drain a region's backlog now."),
-    "history": ("satctl.story", "Tell how one number came about."),
-    "doctor": ("satctl.doctor", "Check each setting against the world."),
-    "gc": ("satctl.backlog", "Remove objects that no key names."),
-    "export": ("satctl.export", "Write a region's or a field's rows to a file."),
-    "locations": ("satctl.dagster", "List and reload Dagster's code locations."),
-    "runs": ("satctl.dagster", "List and launch Dagster runs."),
-    "up": ("satctl.up", "Run everything on this machine."),
-    "demo": ("satctl.demo", "Show late data put right, in about two minutes."),
+    "db": ("satctl.commands.db", "Migrate and check the database."),
+    "regions": ("satctl.commands.regions", "Register and show regions."),
+    "fields": ("satctl.commands.fields", "Register, revise and show fields."),
+    "scenes": ("satctl.commands.scenes", "Ask the source of imagery anew."),
+    "status": ("satctl.commands.status", "Show what is closed, missed and waited for."),
+    "audit": ("satctl.commands.status", "Check that no field-day is lost."),
+    "plan": ("satctl.commands.backlog", "Show what draining the backlog costs."),
+    "reprocess": ("satctl.commands.backlog", "Drain a region's backlog now."),
+    "history": ("satctl.commands.history", "Tell how one number came about."),
+    "doctor": ("satctl.commands.doctor", "Check each setting against the world."),
+    "gc": ("satctl.commands.backlog", "Remove objects that no key names."),
+    "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
+    "locations": ("satctl.commands.runs", "List and reload Dagster's code locations."),
+    "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
+    "up": ("satctl.commands.up", "Run everything on this machine."),
+    "demo": ("satctl.commands.demo", "Show late data put right, in about two minutes."),
 }
 FAILED, WRONG_INPUT = 1, 2  # exit codes; click's own for wrong usage is 2 too
 
@@ -39,7 +39,7 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
         """Write the message."""
-        from satctl.output import coloured  # here: completion and `--help` need no library of tables
+        from satctl.output.tables import coloured  # here: completion and `--help` need no library of tables
 
         click.echo(f"{coloured('error:', 'red')} {self.message}", err=True)
 

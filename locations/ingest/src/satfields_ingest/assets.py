@@ -40,7 +40,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     from satcommon.db.registry import region
     from satcommon.environment import environment
     from satcommon.errors import InputError, SceneError
-    from satcommon.scenes.arrival import ask
+    from satcommon.pipeline.ingest_day import ask
 
     env = environment()
     key = context.partition_key.keys_by_dimension

@@ -34,7 +34,7 @@ def ask_anew(context: OpExecutionContext, config: RescanConfig) -> None:
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
-    from satcommon.scenes.asking import ask_anew as ask_days
+    from satcommon.pipeline.rescan import ask_anew as ask_days
 
     env = environment()
     first, last = date.fromisoformat(config.first), date.fromisoformat(config.last)

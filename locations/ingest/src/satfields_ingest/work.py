@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
 from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, Work, in_turn, in_window, lane, partition, rescan_config
+from satcommon.db.expected import ONE_DAY
 from satcommon.environment import environment
-from satcommon.expected import ONE_DAY
 
 if TYPE_CHECKING:
     from satcommon.db.models import Region
@@ -53,7 +53,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     from satcommon.db.region_source import refusal
     from satcommon.db.registry import place, regions
     from satcommon.errors import SatfieldsError, SettingError
-    from satcommon.scenes.arrival import news
+    from satcommon.pipeline.ingest_day import news
 
     env = environment()
     last = now.date() - ONE_DAY
@@ -111,7 +111,7 @@ def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
     """
     from satcommon.db import answers
     from satcommon.db.engine import reading
-    from satcommon.scenes.asking import last_older_day
+    from satcommon.pipeline.rescan import last_older_day
 
     env = environment()
     older = last_older_day(now, env.settings.lateness_days)

@@ -61,14 +61,14 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
     before, where a run was killed after it had closed that and before it could say so. A run started by hand, or by a
     backfill, says of a day that can't be closed what it waits for, and succeeds.
     """
-    from satcommon.closing import Closer
     from satcommon.db import ledger
     from satcommon.db.engine import reading
+    from satcommon.db.expected import ONE_DAY
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
     from satcommon.errors import InputError
-    from satcommon.expected import ONE_DAY
+    from satcommon.pipeline.close_region import Closer
 
     from satfields_realtime.waiting import what_waits
 

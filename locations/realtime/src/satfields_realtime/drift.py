@@ -67,7 +67,7 @@ def drift(instance: DagsterInstance, now: datetime) -> Drift:
 
 def _contents(day: Day) -> Iterator[tuple[AssetKey, str]]:
     """What the assets' partitions of a day hold, where they hold anything."""
-    from satcommon.scenes.source import Due
+    from satcommon.sources.source import Due
 
     if day.scene_digest is not None or (day.due is Due.NOT_DUE and day.answered_at is not None):
         yield SCENES, day.scene_digest or NOT_DUE

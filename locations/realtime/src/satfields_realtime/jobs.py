@@ -35,12 +35,12 @@ class HistoryConfig(Config):
 @op(name=HISTORY_OP, tags={"dagster/kind": "parquet"})
 def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     """Fetch and close day after day, oldest first. Bulk history is one run: Dagster needs no partition for its days."""
-    from satcommon.closing import Closer
     from satcommon.db.engine import reading
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
-    from satcommon.scenes.arrival import Answer
+    from satcommon.pipeline.close_region import Closer
+    from satcommon.pipeline.ingest_day import Answer
 
     env = environment()
     now, until = datetime.now(UTC), date.fromisoformat(config.until)

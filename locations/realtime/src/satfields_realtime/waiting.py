@@ -7,8 +7,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from satcommon.db.deadlines import Deadlines
     from satcommon.db.models import Region
-    from satcommon.deadlines import Deadlines
     from sqlalchemy import Connection, Row
 
 
@@ -25,10 +25,10 @@ def what_waits(
         deadlines: the waiting times.
         now: the present.
     """
-    from satcommon.closable import closable_days
     from satcommon.db import ledger
+    from satcommon.db.expected import ONE_DAY
     from satcommon.db.registry import place
-    from satcommon.expected import ONE_DAY
+    from satcommon.pipeline.ready_days import closable_days
 
     if not region.active:
         name = shlex.quote(region.name)

@@ -20,7 +20,7 @@ from satcommon.contract import (
 from satcommon.environment import environment
 
 if TYPE_CHECKING:
-    from satcommon.closable import ClosableDay
+    from satcommon.pipeline.ready_days import ClosableDay
 
 FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
 _ONE_DAY = timedelta(days=1)
@@ -33,10 +33,10 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
     """
-    from satcommon.closable import closable_days_of_all
     from satcommon.db import ledger
     from satcommon.db.engine import reading
     from satcommon.db.registry import regions
+    from satcommon.pipeline.ready_days import closable_days_of_all
 
     env, known = environment(), set(known_regions)
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.

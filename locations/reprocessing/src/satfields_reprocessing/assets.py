@@ -37,9 +37,9 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
-    from satcommon.planning import backlog, plan
-    from satcommon.processing import Processor
-    from satcommon.replay import replay
+    from satcommon.pipeline.backlog import backlog, plan
+    from satcommon.pipeline.close_day import Processor
+    from satcommon.pipeline.replay import replay
 
     from satfields_reprocessing.report import Changes
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster import MetadataValue
 
 if TYPE_CHECKING:
-    from satcommon.replay import Computed
+    from satcommon.pipeline.replay import Computed
 
 FIELDS = 50  # of a run, among which the picture's is chosen: a replay may concern all of a region's
 
@@ -63,7 +63,7 @@ class Changes:
             return {"before and after": f"no picture: {type(error).__name__}: {error}"}
 
     def _metadata(self, region: str) -> dict[str, Any]:
-        from satcommon.season_chart import Line, season_chart
+        from satcommon.views.season_chart import Line, season_chart
 
         changed = {name: sum(day.changed for day in days.values()) for name, days in self._fields.items()}
         name = min(changed, key=lambda one: (-changed[one], one), default="")
@@ -85,7 +85,7 @@ class Changes:
 
 
 def _ndvi(row: dict[str, Any]) -> float | None:
-    from satcommon.agronomy import NDVI_SCALE
+    from satcommon.stats.field_state import NDVI_SCALE
 
     e4 = row["ndvi_smoothed_e4"]
     return None if e4 is None else e4 / NDVI_SCALE

@@ -12,7 +12,7 @@ from satcommon.environment import environment
 def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
     from satcommon.db.engine import reading
-    from satcommon.planning import backlogs
+    from satcommon.pipeline.backlog import backlogs
 
     env, known = environment(), set(known_regions)
     with reading(env.engine) as connection:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.ledger import Day
 from satcommon.db.models import Refusal, Region, RegionDay
-from satcommon.deadlines import Deadlines
-from satcommon.grid import Bounds
-from satcommon.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN
-from satcommon.scenes.source import Due
+from satcommon.geo.grid import Bounds
+from satcommon.sources.source import Due
+from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN
 
 
 def stands_for(day: Day | None) -> str:

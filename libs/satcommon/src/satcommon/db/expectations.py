@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Row, Select, select
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
+from satcommon.db.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
-from satcommon.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.memory import without_collector
 
 

@@ -30,8 +30,8 @@ from satcommon.db.revising import (
     seasons_of,
 )
 from satcommon.errors import InputError
-from satcommon.geometry import Overlap, digest, digests, same_place
-from satcommon.normal_form import normal
+from satcommon.geo.geometry import Overlap, digest, digests, same_place
+from satcommon.geo.normal_form import normal
 from satcommon.problems import Problem, Problems
 
 _PIECE = 5000  # fields that are written between two steps of progress

@@ -42,7 +42,7 @@ from satcommon.db.models import (
     Withdrawal,
     open_misses_only,
 )
-from satcommon.scenes.source import Due
+from satcommon.sources.source import Due
 
 Day = Row[tuple[RegionDay]]
 OpenDay = Row[tuple[int, date, Due, str | None, bool]]  # with the columns of _OPEN_DAYS

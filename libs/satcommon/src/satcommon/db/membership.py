@@ -11,8 +11,8 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from satcommon.db.batches import rows_in
 from satcommon.db.models import FieldRevision, Membership, Region
-from satcommon.geometry import Overlap, overlaps
-from satcommon.grid import Bounds
+from satcommon.geo.geometry import Overlap, overlaps
+from satcommon.geo.grid import Bounds
 
 
 def rectangles(connection: Connection) -> dict[int, Bounds]:

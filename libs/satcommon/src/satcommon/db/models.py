@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from satcommon.scenes.source import Due
+from satcommon.sources.source import Due
 
 SCHEMA_REVISION = "0007"  # the Alembic revision that this code was written for; a test holds it to the newest one
 

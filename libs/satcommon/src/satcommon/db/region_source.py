@@ -12,10 +12,10 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import writing
 from satcommon.db.models import Acquisition, Region
 from satcommon.errors import InputError, SettingError
-from satcommon.scenes.source import FOLDER
+from satcommon.sources.source import FOLDER
 
 if TYPE_CHECKING:
-    from satcommon.scenes.source import SceneSource
+    from satcommon.sources.source import SceneSource
 
 _log = logging.getLogger(__name__)
 

@@ -12,15 +12,15 @@ from functools import lru_cache
 import shapely
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from satcommon import results
-from satcommon.algorithm import algorithm
 from satcommon.db import ledger, membership
 from satcommon.db.expectations import expectations_change, miss_closed_days
 from satcommon.db.models import Cause, Field, FieldRevision, Region, Registry, Season
 from satcommon.errors import InputError
-from satcommon.grid import Bounds, Grid
-from satcommon.objects import ObjectStore
-from satcommon.scenes.source import Place
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.sources.source import Place
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import algorithm
+from satcommon.storage.object_store import ObjectStore
 
 MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
 
@@ -199,8 +199,8 @@ def monitor_region(
         connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(values))
         first = ledger.first_closed_day(connection, found.bbox_id)
         if first is not None and monitored_from < first:
-            data = results.encode(results.empty())
-            key = results.new_key(found.bbox_id, monitored_from, data)
+            data = result_rows.encode(result_rows.empty())
+            key = result_rows.new_key(found.bbox_id, monitored_from, data)
             store.put(key, data)
             for n in range((first - monitored_from).days):
                 day = monitored_from + timedelta(days=n)
@@ -209,7 +209,7 @@ def monitor_region(
                     found.bbox_id,
                     day,
                     object_key=key,
-                    object_digest=results.digest(data),
+                    object_digest=result_rows.digest(data),
                     row_count=0,
                     closed_at=now,
                 )

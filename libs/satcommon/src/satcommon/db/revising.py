@@ -17,7 +17,7 @@ from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
 from satcommon.errors import InputError
-from satcommon.geometry import digests
+from satcommon.geo.geometry import digests
 
 ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
 Seasons = Sequence[Row[tuple[Season]]]

@@ -1,0 +1,1 @@
+"""The audit and what it leads to: repair, and the collection of garbage."""

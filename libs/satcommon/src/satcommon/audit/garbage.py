@@ -1,0 +1,71 @@
+"""Collecting rubbish: objects that no key names, a day after they were put or their key moved away; old attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, delete, func, select
+
+from satcommon.db import attempts
+from satcommon.db.batches import batches
+from satcommon.db.engine import reading, writing
+from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
+from satcommon.storage.object_store import ObjectStore
+
+KEPT_FOR = timedelta(days=1)  # longer than any run may wait between its put and its commit
+_ATTEMPTS = 10_000  # removed in one transaction, so that nobody waits for it
+
+
+def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
+    """The keys that can be removed: of results and scenes that nothing names, long enough ago.
+
+    A run that is still under way has put its object within `KEPT_FOR`; a reader that read a key has it for as long.
+    """
+    stored = {**store.put_times("results/"), **store.put_times("scenes/")}
+    with reading(engine) as connection:
+        named = set(connection.execute(select(RegionDay.object_key).where(RegionDay.object_key.is_not(None))).scalars())
+        named |= set(connection.execute(select(Scene.object_key)).scalars())
+        retired = {
+            row.object_key: row.retired_at for row in connection.execute(select(*RetiredObject.__table__.columns))
+        }
+    return sorted(
+        key
+        for key, put_at in stored.items()
+        if key not in named and now - max(put_at, retired.get(key, put_at)) >= KEPT_FOR
+    )
+
+
+def collect(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
+    """Remove objects that `rubbish` named; `progress` is called for each."""
+    for key in keys:
+        store.delete(key)
+        progress()
+    with writing(engine) as connection:
+        for batch in batches(keys):
+            connection.execute(delete(RetiredObject).where(RetiredObject.object_key.in_(batch)))
+
+
+def old_attempts(engine: Engine, before: datetime) -> int:
+    """How many attempts were written before an instant."""
+    with reading(engine) as connection:
+        statement = select(func.count()).select_from(Attempt).where(Attempt.created_at < before)
+        return connection.execute(statement).scalar_one()
+
+
+def remove_attempts(engine: Engine, before: datetime, now: datetime) -> int:
+    """Remove the attempts that were written before an instant; gives how many there were.
+
+    Months that are over go whole, other attempts some at a time. The months to come are made, too.
+    """
+    removed = attempts.drop_months(engine, before)
+    old = Attempt.created_at < before
+    oldest = select(Attempt.attempt_id).where(old).order_by(Attempt.created_at).limit(_ATTEMPTS)
+    while True:
+        with writing(engine) as connection:
+            found = connection.execute(delete(Attempt).where(old, Attempt.attempt_id.in_(oldest))).rowcount
+        removed += found
+        if found < _ATTEMPTS:
+            break
+    attempts.make_months(engine, now)
+    return removed

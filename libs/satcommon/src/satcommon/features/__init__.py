@@ -1,1 +1,0 @@
-"""Files of boundaries: one module a format, all of which give the same `Features`."""

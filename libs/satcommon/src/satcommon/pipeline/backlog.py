@@ -1,0 +1,152 @@
+"""What of a region's backlog is work now, and what it will cost: told before it is done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from satcommon.db import answers, ledger, registry
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.expectations import timelines
+from satcommon.db.models import Cause, Region
+from satcommon.db.registry import place
+
+TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
+FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
+# Of misses on days that were closed without a row for the field.
+_WITHOUT_ROW = (Cause.LATE_FIELD, Cause.LATE_REGION, Cause.LATE_SCENE, Cause.PROCESSING_ERROR)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """A region's open misses and withdrawals, as (field id, day).
+
+    Args:
+        misses: that can be worked on, with their causes.
+        waiting: whose day was never asked for, whose due scene is neither there nor past the allowed lateness, or that
+            failed and are not to be tried yet or ever again.
+        withdrawals: rows to be taken out.
+    """
+
+    misses: dict[tuple[int, date], Cause]
+    waiting: dict[tuple[int, date], Cause]
+    withdrawals: frozenset[tuple[int, date]]
+
+    @property
+    def first_day(self) -> date | None:
+        """The earliest day with work."""
+        return min((day for _, day in [*self.misses, *self.withdrawals]), default=None)
+
+
+def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Backlog:
+    """What is open for a region, told apart by whether it can be worked on now."""
+    misses = ledger.misses(connection, bbox_id, date.min, date.max)
+    region = ledger.region(connection, bbox_id)
+    bounds = place(region).bounds
+    waits: dict[date, bool] = {}
+    if misses:
+        days = ledger.region_days(connection, bbox_id, misses[0].date_missed, misses[-1].date_missed)
+        for day, row in days.items():
+            waits[day] = answers.waits(answers.stands_for(row), day, bounds, deadlines, now)
+    work: dict[tuple[int, date], Cause] = {}
+    waiting: dict[tuple[int, date], Cause] = {}
+    for miss in misses:
+        chosen = waiting if _pauses(miss, now) or waits.get(miss.date_missed, False) else work
+        chosen[miss.field_id, miss.date_missed] = miss.cause
+    return Backlog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
+
+
+def _pauses(miss: Row[Any], now: datetime) -> bool:
+    """Whether an open miss failed, and is not to be tried yet or ever again."""
+    if miss.attempts == 0:
+        return False
+    return bool(miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1))
+
+
+def backlogs(connection: Connection, deadlines: Deadlines, now: datetime) -> dict[str, str]:
+    """The regions with a backlog that can be worked on now, and a name of it: what is added to it gives another.
+
+    Three queries, however many regions there are; the database counts what is alike. `backlog` tells the same of one
+    region, in full.
+    """
+    regions = {region.bbox_id: region for region in registry.regions(connection)}
+    work: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for alike in ledger.misses_of_all(connection):
+        day, bounds = alike.due_day, place(regions[alike.bbox_id]).bounds
+        if not _pauses(alike, now) and (day is None or deadlines.given_up(day, bounds, now)):
+            work[alike.bbox_id].append((alike.cause.value, int(alike.field_days), int(alike.ids)))
+    for withdrawn in ledger.withdrawals_of_all(connection):
+        work[withdrawn.bbox_id].append(("withdrawn", *map(str, withdrawn)))
+    return {
+        regions[bbox_id].name: hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()[:12]
+        for bbox_id, parts in work.items()
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What draining a region's backlog costs.
+
+    Counted are field-days: `missed` by cause, `waiting` ones that are no work yet, `steps_at_most` steps of state (each
+    field from its first miss to the watermark or the end of what is expected; it stops early where its state is the
+    published one again), `scenes_at_most` scenes of which windows are read, `days_at_most` objects rewritten; beside
+    them `steps_of_all`, what reprocessing the whole region over the same days would take.
+    """
+
+    region: str
+    missed: dict[str, int]
+    waiting: dict[str, int]
+    withdrawals: int
+    fields: int
+    first_day: date | None
+    last_day: date | None
+    steps_at_most: int
+    scenes_at_most: int
+    days_at_most: int
+    steps_of_all: int
+
+
+def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Plan:
+    """The plan of a region's backlog; nothing is changed."""
+    name = connection.execute(select(Region.name).where(Region.bbox_id == bbox_id)).scalar_one()
+    todo = backlog(connection, bbox_id, deadlines, now)
+    first_miss: dict[int, date] = {}
+    for field_id, day in todo.misses:
+        first_miss[field_id] = min(day, first_miss.get(field_id, day))
+    last = ledger.watermark(connection, bbox_id)
+    steps, touched_ordinals = 0, {day.toordinal() for _, day in todo.withdrawals}
+    if first_miss and last is not None:
+        for field_id, line in timelines(connection, bbox_id, first_miss).items():
+            for span in line.spans:
+                first, end = max(span.first, first_miss[field_id]), min(span.last, last)
+                steps += max(0, (end - first).days + 1)
+                touched_ordinals.update(range(first.toordinal(), end.toordinal() + 1))
+    touched = {date.fromordinal(ordinal) for ordinal in touched_ordinals}
+    missed_days = {day for (_, day), cause in todo.misses.items() if cause is not Cause.CARRY}
+    scenes = 0
+    if missed_days:
+        days = ledger.region_days(connection, bbox_id, min(missed_days), max(missed_days))
+        scenes = sum(row.scene_digest is not None for day, row in days.items() if day in missed_days)
+    without_row = sum(cause in _WITHOUT_ROW for cause in todo.misses.values())
+    counted: tuple[dict[str, int], dict[str, int]] = (defaultdict(int), defaultdict(int))
+    for found, causes in zip(counted, (todo.misses, todo.waiting), strict=True):
+        for cause in causes.values():
+            found[cause.value] += 1
+    return Plan(
+        name,
+        dict(counted[0]),
+        dict(counted[1]),
+        len(todo.withdrawals),
+        len(first_miss),
+        min(touched, default=None),
+        max(touched, default=None),
+        steps,
+        scenes,
+        len(touched),
+        (ledger.published_rows(connection, bbox_id, min(touched), max(touched)) + without_row) if touched else 0,
+    )

@@ -1,0 +1,319 @@
+"""One region's day in realtime, as explicit steps: read (in `reading`), compute, put, commit.
+
+Nothing that a run does is published before its commit, which compares everything that was read with what holds under
+the region's lock. So a run can be killed at any instruction, run again, or run twice at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import Enum, auto
+
+import pyarrow as pa
+from sqlalchemy import Engine
+
+from satcommon.db import ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import geometries
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Cause, ProcessingType
+from satcommon.db.registry import revision
+from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, told
+from satcommon.pipeline.apart import apart
+from satcommon.pipeline.inputs import DayInputs, Expected, Reading, day_inputs, expected_fields, read
+from satcommon.sources.source import Place
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import Algorithm, algorithm
+from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
+from satcommon.stats.coverage import CoverageCache
+from satcommon.stats.field_state import State
+from satcommon.stats.observation import Observed, SceneInput, Subject, Work, observe
+from satcommon.storage.object_store import ObjectStore
+
+TRIES = 3  # after so many, a day closes all the same
+MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; the collector waits longer than that
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The rows of a day, not yet anywhere."""
+
+    rows: pa.Table
+    failed: dict[str, str] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
+class Put:
+    """An object that no key names yet."""
+
+    key: str
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A day that this run closed."""
+
+    inputs: Reading
+    computed: Computed
+    put: Put
+
+
+class Outcome(Enum):
+    """What a commit did."""
+
+    CLOSED = auto()
+    CLOSED_BY_ANOTHER = auto()
+    START_AGAIN = auto()
+
+
+class Processor:
+    """Computes days of a region, keeping its coverage in memory from one day to the next."""
+
+    def __init__(self, engine: Engine, store: ObjectStore, clock: Callable[[], datetime] | None = None) -> None:
+        """`clock` tells the time of effects (puts, commits); without one they bear the run's own `now`."""
+        self._engine, self.store, self._clock = engine, store, clock
+        self._coverages: dict[str, CoverageCache] = {}
+
+    def now(self, otherwise: datetime) -> datetime:
+        """The time of an effect."""
+        return self._clock() if self._clock else otherwise
+
+    def compute(self, inputs: Reading) -> Computed:
+        """Step 2: observations, and the state carried on from the rows before.
+
+        A day that waits for its scene has no rows: its fields are missed.
+
+        Raises:
+            AlgorithmError: the region's version is not supported here.
+            SceneError: the scene's object can't be read.
+            ObjectMissingError: an object of the days before was collected meanwhile; read again.
+        """
+        rules = algorithm(inputs.inputs.version)
+        if inputs.inputs.waits or not inputs.fields:
+            return Computed(result_rows.empty())
+        work = Work()
+        observed = self.observe(inputs.place, inputs.inputs.scene, [f.subject for f in inputs.fields], rules, work)
+        fields = [f for f in inputs.fields if f.external_id not in observed.failed]
+        before = self._states_before(inputs, fields, rules)
+        plantings = [f.span.planting for f in fields]
+        rows, _ = carry(inputs.place.name, inputs.day, observed.table, plantings, before, rules)
+        return Computed(rows, observed.failed, work)
+
+    def put(self, inputs: Reading, computed: Computed) -> Put:
+        """Step 3: the rows become an object that no key names yet."""
+        return self.put_rows(inputs.bbox_id, inputs.day, computed.rows, inputs.now)
+
+    def put_rows(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> Put:
+        """Store rows under a key never used before."""
+        data = result_rows.encode(rows)
+        key = result_rows.new_key(bbox_id, day, data)
+        self.store.put(key, data)
+        return Put(key, result_rows.digest(data), self.now(now))
+
+    def observe(
+        self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: Work
+    ) -> Observed:
+        """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
+
+        Raises:
+            Exception: what fails without any field, or with each of them.
+        """
+        name = f"{place.grid.digest}/{rules.coverage_rule}"
+        if name not in self._coverages:
+            self._coverages[name] = CoverageCache(self.store, place.grid, rules)
+        cache = self._coverages[name]
+
+        def seen(some: Sequence[Subject]) -> Observed:
+            return observe(scene, some, cache, self._geometries, self.store.raster_path, rules, work)
+
+        try:
+            return seen(subjects)
+        except (RetryableError, AlgorithmError):
+            raise
+        except Exception as error:
+            if isinstance(error, SceneError) and scene.object_key is not None and self.store.exists(scene.object_key):
+                # GDAL tells a store out of reach from a spoilt file by its words at best; the store itself by type.
+                self.store.get(scene.object_key)
+            seen([])
+            parts, failed = apart(subjects, seen)
+            if not parts:
+                raise
+        alone = {subject.external_id: why for subject, why in failed.items()}
+        found = pa.concat_tables([part.table for part in parts]).combine_chunks()
+        return Observed(found, alone | {f: why for part in parts for f, why in part.failed.items()})
+
+    def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
+        def at(day: date, names: list[str]) -> States | None:
+            key = inputs.earlier_keys.get(day)
+            if key is None:
+                return None
+            try:
+                return States.of(result_rows.only(result_rows.read(self.store, key, STATE_INPUTS), names), rules)
+            except (ObjectMissingError, pa.ArrowInvalid):
+                if day == inputs.day - ONE_DAY:
+                    raise
+                return States.of(result_rows.empty(), rules)  # looked for only where the day after it is missed
+
+        return states_before([(f.external_id, f.carried_from) for f in fields], inputs.day, at, rules)
+
+    def _geometries(self, digests: list[str]) -> Mapping[str, bytes]:
+        with reading(self._engine) as connection:
+            return geometries(connection, digests)
+
+
+def commit(
+    engine: Engine,
+    inputs: Reading,
+    computed: Computed,
+    put: Put,
+    deadlines: Deadlines,
+    run_id: str,
+    now: datetime,
+    *,
+    last_try: bool = False,
+) -> Outcome:
+    """Step 4: publish, in one transaction, if what was read still holds.
+
+    Args:
+        engine: of the ledger.
+        inputs: what was read.
+        computed: the rows.
+        put: their object.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present.
+        last_try: close all the same where the inputs of the day changed, with every field missed.
+    """
+    with writing(engine) as connection:
+        region = ledger.lock_region(connection, inputs.bbox_id)
+        due_day = ledger.next_day(connection, region)
+        if due_day > inputs.day:
+            return Outcome.CLOSED_BY_ANOTHER
+        if due_day < inputs.day:
+            # Monitored from an earlier day meanwhile; whoever asks again begins there.
+            raise RetryableError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
+        current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
+        if now - put.at > MAX_OBJECT_AGE or (current != inputs.inputs and not last_try):
+            return Outcome.START_AGAIN
+        # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
+        same = revision(connection) == inputs.registry
+        fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
+        present = set(computed.rows["field"].to_pylist())
+        ledger.open_misses(connection, inputs.bbox_id, _misses(inputs, computed, current, fields, present), now)
+        if not same:
+            expected = {f.field_id for f in fields}
+            gone = [f.field_id for f in inputs.fields if f.external_id in present and f.field_id not in expected]
+            ledger.withdraw(connection, inputs.bbox_id, [(field_id, inputs.day) for field_id in gone], now)
+        if not inputs.inputs.waits:
+            errors = {f.field_id: computed.failed.get(f.external_id) for f in inputs.fields}
+            ledger.record_attempts(
+                connection, inputs.bbox_id, inputs.day, errors, ProcessingType.REALTIME, run_id, inputs.now, now
+            )
+        ledger.set_day(
+            connection,
+            inputs.bbox_id,
+            inputs.day,
+            due=current.due,
+            object_key=put.key,
+            object_digest=put.digest,
+            row_count=computed.rows.num_rows,
+            closed_at=now,
+        )
+        return Outcome.CLOSED
+
+
+def _misses(
+    inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected], present: Set[str]
+) -> list[OpenMiss]:
+    """What the rows lack of the fields that are expected under the lock."""
+    if fields is inputs.fields and current == inputs.inputs and not current.waits:  # nearly always
+        fields = [f for f in fields if f.external_id not in present]
+    was = {f.field_id: f for f in inputs.fields} if fields else {}
+    found = []
+    for one in fields:
+        cause = _cause(inputs, computed, current, was.get(one.field_id), one, present)
+        if cause is not None:
+            digest = f"{current.scene.digest[:40]} {one.span.geometry_digest[:20]}"
+            found.append(OpenMiss(one.field_id, inputs.day, cause, cause.value if cause is Cause.CARRY else digest))
+    return found
+
+
+def _cause(
+    inputs: Reading, computed: Computed, current: DayInputs, was: Expected | None, one: Expected, present: Set[str]
+) -> Cause | None:
+    """Why a field's row is not what it should be under the lock; None where it is."""
+    if current.waits:
+        return Cause.LATE_SCENE
+    if was is None:
+        return Cause.LATE_FIELD
+    if was is not one and was.digest != one.digest:
+        return Cause.REVISED_FIELD
+    if one.external_id not in present:
+        return Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
+    if current == inputs.inputs:
+        return None
+    if current.version != inputs.inputs.version:
+        return Cause.REVISED_ALGORITHM
+    if current.scene != inputs.inputs.scene:
+        return Cause.REVISED_SCENE
+    return Cause.CARRY  # the day before is another: the observation stands
+
+
+def close_day(
+    processor: Processor, engine: Engine, bbox_id: int, day: date, deadlines: Deadlines, run_id: str, now: datetime
+) -> Closed | None:
+    """Close one day, starting again where its inputs change meanwhile.
+
+    Returns:
+        What was closed; None where another run has closed the day.
+
+    Raises:
+        SatfieldsError: the day can't be processed; it is counted, and after three such tries the day closes all the
+            same with its fields missed. Retryable errors are not counted.
+    """
+    for attempt in range(1, TRIES + 1):
+        with reading(engine) as connection:
+            inputs = read(connection, bbox_id, day, deadlines, now)
+        if inputs is None:
+            return None
+        try:
+            computed = processor.compute(inputs)
+        except AlgorithmError:
+            raise
+        except RetryableError as error:
+            if not isinstance(error, ObjectMissingError):
+                raise
+            if attempt < TRIES:
+                continue  # collected meanwhile: its key has moved
+            computed = _count_failure(engine, inputs, error)
+        except Exception as error:  # noqa: BLE001  # recorded in the ledger, and raised while tries are left
+            computed = _count_failure(engine, inputs, error)
+        put = processor.put(inputs, computed)
+        ended = processor.now(now)
+        outcome = commit(engine, inputs, computed, put, deadlines, run_id, ended, last_try=attempt == TRIES)
+        if outcome is Outcome.CLOSED:
+            return Closed(inputs, computed, put)
+        if outcome is Outcome.CLOSED_BY_ANOTHER:
+            return None
+    raise RetryableError(f"region {bbox_id} {day}: it took longer than {MAX_OBJECT_AGE} from put to commit")
+
+
+def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Computed:
+    """Count a day that could not be processed; after the last try it has no rows, and all its fields failed.
+
+    Raises:
+        Exception: the error, where more tries are left.
+    """
+    with writing(engine) as connection:
+        ledger.lock_region(connection, inputs.bbox_id)
+        tries = ledger.record_failure(connection, inputs.bbox_id, inputs.day, f"{type(error).__name__}: {error}")
+    if tries < TRIES:
+        raise error
+    return Computed(result_rows.empty(), {f.external_id: told(error) for f in inputs.fields})

@@ -1,0 +1,84 @@
+"""Closing a region's days in order, and filling its history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Engine
+
+from satcommon.db import ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.engine import reading
+from satcommon.errors import SceneError
+from satcommon.pipeline.close_day import Closed, Processor, close_day
+from satcommon.pipeline.ingest_day import Answer, ask
+from satcommon.pipeline.ready_days import closable_days
+from satcommon.sources.source import SceneSource
+from satcommon.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class Closer:
+    """Closes days of one region, for one run.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present, by which days close.
+        clock: tells the time of effects; without one they bear `now`.
+    """
+
+    engine: Engine
+    store: ObjectStore
+    bbox_id: int
+    deadlines: Deadlines
+    run_id: str
+    now: datetime
+    clock: Callable[[], datetime] | None = None
+
+    def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
+        """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
+        processor = processor or Processor(self.engine, self.store, self.clock)
+        with reading(self.engine) as connection:
+            region = ledger.region(connection, self.bbox_id)
+            if not region.active:
+                return
+            days = [one.day for one in closable_days(connection, region, self.deadlines, self.now) if one.day <= day]
+        for one in days:
+            closed = close_day(processor, self.engine, self.bbox_id, one, self.deadlines, self.run_id, self.now)
+            if closed is not None:
+                yield closed
+
+    def history(
+        self,
+        source: SceneSource,
+        until: date,
+        on_answer: Callable[[date, Answer], None],
+        on_trouble: Callable[[date, SceneError], None] = lambda _day, _error: None,
+    ) -> Iterator[Closed]:
+        """Ask for and close day after day, from the first open day until `until`, in this one run.
+
+        Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.
+        """
+        processor = Processor(self.engine, self.store, self.clock)
+        with reading(self.engine) as connection:
+            region = ledger.region(connection, self.bbox_id)
+            day = ledger.next_day(connection, region)
+        until = min(until, region.monitored_until or date.max)
+        while day <= until:
+            try:
+                asked_at = self.clock() if self.clock else self.now
+                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, asked_at))
+            except SceneError as error:
+                on_trouble(day, error)  # the day closes without its scene at its deadline
+            yield from self.through(day, processor)
+            with reading(self.engine) as connection:
+                following = ledger.next_day(connection, region)
+            if following <= day:
+                return
+            day = following

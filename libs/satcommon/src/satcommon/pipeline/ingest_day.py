@@ -1,0 +1,312 @@
+"""A day's answer: ask the source, unite what it has into a scene, store and register it.
+
+What changes of a closed day is opened as missed in the same transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, insert, select
+
+from satcommon.db import answers, ledger, region_source
+from satcommon.db.answers import stands_for
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import timelines
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Acquisition as AcquisitionRow
+from satcommon.db.models import Cause, Scene
+from satcommon.db.registry import place
+from satcommon.errors import RetryableError
+from satcommon.raster import cog
+from satcommon.raster.layers import PixelClass
+from satcommon.sources.mosaic import Scene as UnitedScene
+from satcommon.sources.mosaic import UnreadableDayError, piecewise, unite
+from satcommon.sources.source import Acquisition, Due, Place, SceneSource
+from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
+from satcommon.storage.object_store import ObjectStore
+
+_Known = tuple[str | None, Due | None, datetime | None, dict[str, str]]
+_TRIES = 3  # of asking, while other runs register other answers
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source answered for a day, as it now stands in the ledger.
+
+    Args:
+        due: whether imagery is owed.
+        scene_digest: of the day's scene; None where there is none (yet).
+        object_key: of the scene.
+        items: the acquisitions it was united from.
+        fractions: of the region: observed and clear; empty where there is no scene.
+        refused: what is there for the day and was not taken, by name, and why.
+        unplaced: what the source can't take and tells no day of, likewise.
+        new: the ledger changed by it.
+    """
+
+    due: Due
+    scene_digest: str | None
+    object_key: str | None
+    items: tuple[str, ...]
+    fractions: dict[str, float]
+    refused: dict[str, str]
+    unplaced: dict[str, str]
+    new: bool
+
+    @property
+    def settled(self) -> bool:
+        """Whether the source said all that it has to say: a scene, or that none is due."""
+        return self.scene_digest is not None or (self.due is Due.NOT_DUE and not self.refused)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a source said of a region's day: a scene of it is stored, and nothing registered.
+
+    `before` is what the ledger knew of the day: listing, due answer, when it was answered, and what was not taken.
+    """
+
+    bbox_id: int
+    collection: str
+    day: date
+    now: datetime
+    before: _Known
+    due: Due
+    acquisitions: Sequence[Acquisition]
+    refused: dict[str, str]
+    unplaced: dict[str, str]
+    scene: UnitedScene | None
+    key: str
+    unreadable: UnreadableDayError | None
+
+
+def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
+    """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
+
+    Raises:
+        UnreadableDayError: there are acquisitions, and none of them can be read. That is registered all the same, so
+            that the day closes at its deadline, with its fields missed until one can be read.
+        RetryableError: what may be of the day is being written, or other runs registered other answers again and again.
+        SettingError: the region belongs to another source.
+    """
+    for _ in range(_TRIES):
+        asked = fetch(engine, store, source, bbox_id, day, now)
+        answer = enter(engine, asked)
+        if answer is None:
+            continue
+        if asked.unreadable:
+            raise asked.unreadable
+        return answer
+    raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
+
+
+def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
+    """Ask, and store the scene where the listing is news.
+
+    Raises:
+        RetryableError: there is nothing, and what may be of the day is being written.
+        SettingError: the region belongs to another source.
+    """
+    with reading(engine) as connection:
+        region = ledger.region(connection, bbox_id)
+        before = _known(connection, bbox_id, day)
+    region_source.require(engine, region, source)
+    where = place(region)
+    listing = source.list(where, day, day, now)
+    acquisitions = listing.acquisitions.get(day, [])
+    if listing.unsettled and not acquisitions:
+        names = ", ".join(listing.unsettled[:3])
+        raise RetryableError(f"{where.name} {day}: {names} was being written a moment ago; ask again in a minute")
+    refused = dict(listing.refused_on.get(day, {}))
+    placed = {name for names in listing.refused_on.values() for name in names}
+    unplaced = {name: why for name, why in listing.refused.items() if name not in placed}
+    scene: UnitedScene | None = None
+    unreadable: UnreadableDayError | None = None
+    key = ""
+    if acquisitions and _name(acquisitions) != before[0]:
+        try:
+            scene = unite(source, where, acquisitions)
+        except UnreadableDayError as error:
+            unreadable = error
+            refused |= error.refused
+    if scene is not None:
+        refused |= scene.refused
+        # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
+        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
+        store.put(key, cog.encode(scene, where.grid, day))
+    due = source.due(where, day)
+    told = (refused, unplaced, scene, key, unreadable)
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *told)
+
+
+def enter(engine: Engine, asked: Asked) -> Answer | None:
+    """Register what was said; None where another run has registered another answer since it was asked for."""
+    bbox_id, day, scene = asked.bbox_id, asked.day, asked.scene
+    with writing(engine) as connection:
+        ledger.lock_region(connection, bbox_id)
+        if _known(connection, bbox_id, day) != asked.before:
+            return None
+        listing = asked.before[0]
+        if scene is not None:
+            # What could not be read is no part of the listing that was answered: it stays news, and is read again.
+            listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
+            _record(connection, bbox_id, asked.collection, day, asked.acquisitions, scene, asked.key, asked.now)
+        digest = scene.digest if scene else None
+        new = register(connection, bbox_id, day, asked.due, digest, asked.now, listing, asked.refused)
+        current = ledger.current_scene(connection, bbox_id, day)
+    return Answer(
+        due=asked.due,
+        scene_digest=current.digest if current else None,
+        object_key=current.object_key if current else None,
+        items=tuple(json.loads(current.item_ids)) if current else (),
+        fractions={"observed": current.observed_fraction, "clear": current.clear_fraction} if current else {},
+        refused=asked.refused,
+        unplaced=asked.unplaced,
+        new=new,
+    )
+
+
+def _known(connection: Connection, bbox_id: int, day: date) -> _Known:
+    row = ledger.region_day(connection, bbox_id, day)
+    refused = answers.refusals(connection, bbox_id, day, day).get(day, {})
+    return (row.listing, row.due, row.answered_at, refused) if row else (None, None, None, refused)
+
+
+def news(
+    engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
+) -> dict[date, str]:
+    """The days of a span for which the source says something else than the ledger has, and a name of what it says.
+
+    Those are the days that were never asked for, that have other acquisitions, of which the calendar says otherwise, or
+    of which something else can't be taken.
+    """
+    listing = source.list(where, first, last, now)
+    calendar = source.calendar(where, first, last)
+    with reading(engine) as connection:
+        days = ledger.region_days(connection, bbox_id, first, last)
+        refused = answers.refusals(connection, bbox_id, first, last)
+    found: dict[date, str] = {}
+    for day, due in calendar.items():
+        known, items = days.get(day), listing.acquisitions.get(day, [])
+        name = _name(items) if items else None
+        if known is None or known.answered_at is None:
+            found[day] = name[:12] if name else "answer"
+        elif name is not None and known.listing != name:
+            found[day] = name[:12]
+        elif known.due is not due:
+            found[day] = due.value
+        # Of what is listed all was taken: what could not be read is no part of a listing that was answered.
+        elif refused.get(day, {}) != (now_refused := listing.refused_on.get(day, {})):
+            found[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
+    return found
+
+
+def _name(acquisitions: Sequence[Acquisition]) -> str:
+    """Names a day's listing: the set of its items with their content, and newer rules by which they are read."""
+    items: list[Any] = sorted((a.item_id, a.digest, *([a.reading] if a.reading else [])) for a in acquisitions)
+    if piecewise(acquisitions):
+        items.append("mosaic")  # before, one item of a pass and tile was taken, and the others left
+    return hashlib.sha256(json.dumps(items).encode()).hexdigest()
+
+
+def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[str, str]]:
+    statement = select(AcquisitionRow.item_id, AcquisitionRow.digest).where(
+        AcquisitionRow.bbox_id == bbox_id, AcquisitionRow.day == day
+    )
+    return {(row.item_id, row.digest) for row in connection.execute(statement)}
+
+
+def _record(
+    connection: Connection,
+    bbox_id: int,
+    collection: str,
+    day: date,
+    acquisitions: Sequence[Acquisition],
+    scene: UnitedScene,
+    key: str,
+    now: datetime,
+) -> None:
+    known = _registered(connection, bbox_id, day)
+    rows = [
+        {
+            "bbox_id": bbox_id,
+            "item_id": a.item_id,
+            "digest": a.digest,
+            "collection": collection,
+            "day": day,
+            "platform": a.platform,
+            "overpass": a.overpass,
+            "tile": a.tile,
+            "baseline": a.baseline,
+            "sensed_at": a.sensed_at,
+            "published_at": a.published_at,
+            "seen_at": now,
+        }
+        for a in acquisitions
+        if (a.item_id, a.digest) not in known
+    ]
+    if rows:
+        connection.execute(insert(AcquisitionRow), rows)
+    there = select(Scene.digest).where(Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
+    if connection.execute(there).first() is None:
+        classes = scene.layers.classes
+        connection.execute(
+            insert(Scene).values(
+                bbox_id=bbox_id,
+                day=day,
+                digest=scene.digest,
+                object_key=key,
+                item_ids=json.dumps([a.item_id for a in scene.items]),
+                sensed_at=scene.items[0].sensed_at,
+                observed_fraction=float(np.mean(classes != PixelClass.NODATA)),
+                clear_fraction=float(np.mean(classes == PixelClass.CLEAR)),
+                registered_at=now,
+            )
+        )
+
+
+def register(
+    connection: Connection,
+    bbox_id: int,
+    day: date,
+    due: Due,
+    scene_digest: str | None,
+    now: datetime,
+    listing: str | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Enter a day's answer; on a closed day, open as missed what another answer changes.
+
+    A scene stays where the source answers later that it has none: what was delivered is not undone. `listing` names
+    what the answer rests on, so that the same is no news; `refused` is what was not taken of the day, and why, by item.
+
+    Returns:
+        False where the answer is the one that was there.
+    """
+    ledger.lock_region(connection, bbox_id)
+    before = ledger.region_day(connection, bbox_id, day)
+    was = before.scene_digest if before else None
+    scene_digest = scene_digest or was
+    listing = listing or (before.listing if before else None)
+    others = answers.refuse(connection, bbox_id, day, refused, now)
+    same = before is not None and (before.due, was) == (due, scene_digest) and not others
+    if before is not None and before.answered_at is not None and same:
+        ledger.set_day(connection, bbox_id, day, listing=listing)
+        return False
+    ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
+    old, new = stands_for(before), stands_for(ledger.region_day(connection, bbox_id, day))
+    if before is not None and before.closed_at is not None and old != new:
+        late = old in (NOT_ASKED, NOT_TAKEN) or new == NOT_TAKEN or (old == NO_SCENE and scene_digest)
+        cause = Cause.LATE_SCENE if late else Cause.REVISED_SCENE
+        expected = [t.field_id for t in timelines(connection, bbox_id).values() if t.at(day)]
+        ledger.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)
+    return True

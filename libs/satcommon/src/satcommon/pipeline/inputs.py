@@ -1,0 +1,160 @@
+"""What a region's day is computed from, read from one snapshot: the first step of every run.
+
+Objects are opened through the keys that are read here, never looked up again; the commit compares with what holds then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+from weakref import ReferenceType, ref
+
+from sqlalchemy import Connection, Engine, Row
+
+from satcommon.db import answers, ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.expectations import timelines
+from satcommon.db.expected import ONE_DAY, Span, Timeline
+from satcommon.db.models import Region
+from satcommon.db.registry import place, revision
+from satcommon.memory import without_collector
+from satcommon.sources.source import Due, Place
+from satcommon.stats.observation import SceneInput, Subject
+
+
+class Expected(NamedTuple):
+    """A field that is expected on a day."""
+
+    line: Timeline
+    span: Span
+    day: date
+
+    @property
+    def field_id(self) -> int:
+        """Its number in the ledger."""
+        return self.line.field_id
+
+    @property
+    def external_id(self) -> str:
+        """Its identity."""
+        return self.line.external_id
+
+    @property
+    def digest(self) -> str:
+        """Names all that its row depends on in the registry; asked for where the registry has changed."""
+        return self.line.digest(self.day)
+
+    @property
+    def carried_from(self) -> date:
+        """The first day whose state reaches this one."""
+        return self.line.carried_from(self.day)
+
+    @property
+    def subject(self) -> Subject:
+        """The field as an observation needs it."""
+        return Subject(self.line.external_id, self.span.geometry_digest, self.span.inside_fraction)
+
+
+@dataclass(frozen=True)
+class DayInputs:
+    """What a day is computed from, besides its fields and the day before."""
+
+    due: Due
+    scene: SceneInput
+    waits: bool  # no rows yet: never asked for, or due and neither there nor past the allowed lateness
+    version: str
+    previous_key: str | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was read for a day, from one snapshot."""
+
+    bbox_id: int
+    place: Place
+    day: date
+    now: datetime
+    inputs: DayInputs
+    fields: tuple[Expected, ...]
+    earlier_keys: dict[date, str]  # of the days before, latest first
+    registry: int  # its revision, that `fields` are of
+
+
+def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
+    """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already."""
+    region = ledger.region(connection, bbox_id)
+    here = ledger.region_day(connection, bbox_id, day)
+    if here is not None and here.closed_at is not None:
+        return None
+    registry = revision(connection)
+    fields = _expected(_latest.of(connection, bbox_id, registry), day)
+    earliest = min((f.carried_from for f in fields), default=day)
+    keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
+    inputs = day_inputs(connection, region, day, deadlines, now)
+    latest_first = dict(sorted(keys.items(), reverse=True))
+    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, registry)
+
+
+def day_inputs(
+    connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
+) -> DayInputs:
+    """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
+    return span_inputs(connection, region, day, day, deadlines, now)[day]
+
+
+def span_inputs(
+    connection: Connection, region: Row[tuple[Region]], first: date, last: date, deadlines: Deadlines, now: datetime
+) -> dict[date, DayInputs]:
+    """What holds for each day of a span, asked for at once."""
+    days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)
+    scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
+    bounds = place(region).bounds
+    inputs: dict[date, DayInputs] = {}
+    for day in days_between(first, last):
+        here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
+        due = here.due if here else Due.UNKNOWN
+        scene = SceneInput(answers.stands_for(here), found.object_key if found else None)
+        waits = answers.waits(scene.digest, day, bounds, deadlines, now)
+        key = before.object_key if before else None
+        inputs[day] = DayInputs(due, scene, waits, region.algorithm_version, key)
+    return inputs
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """The days of a span, both ends among them."""
+    return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
+
+
+def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:
+    """The fields that are expected on a day, by external id."""
+    return _expected(_by_name(connection, bbox_id), day)
+
+
+@without_collector()
+def _expected(lines: Sequence[Timeline], day: date) -> tuple[Expected, ...]:
+    return tuple([Expected(line, span, day) for line in lines if (span := line.at(day)) is not None])
+
+
+def _by_name(connection: Connection, bbox_id: int) -> list[Timeline]:
+    return sorted(timelines(connection, bbox_id).values(), key=lambda line: line.external_id)
+
+
+class _Latest:
+    """The timelines of the region that was read last: while the registry's revision is the same, so are they.
+
+    A history reads them for every day. Of reading transactions only: a revision that a writer sees may be rolled back.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[ReferenceType[Engine], int, int], list[Timeline]] | None = None
+
+    def of(self, connection: Connection, bbox_id: int, registry: int) -> list[Timeline]:
+        asked, known = (ref(connection.engine), bbox_id, registry), self._known
+        if known is None or known[0] != asked:
+            self._known = known = (asked, _by_name(connection, bbox_id))  # at once: other threads read, too
+        return known[1]
+
+
+_latest = _Latest()

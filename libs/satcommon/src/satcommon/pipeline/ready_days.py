@@ -1,0 +1,91 @@
+"""Which of a region's days can be closed: in order, without gaps, never waiting for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from itertools import chain
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Row
+
+from satcommon.db import ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.models import Region
+from satcommon.db.registry import place
+from satcommon.sources.source import Due
+
+
+class ClosableDay(NamedTuple):
+    """An open day that can be closed now.
+
+    Args:
+        day: the day.
+        ready: by itself: its scene is there, it is not due, or its deadline has passed. Else it closes because a later
+            day's scene is there, and the run of that day closes it.
+        scene_digest: of its scene.
+        answered: whether the source was asked for it.
+    """
+
+    day: date
+    ready: bool
+    scene_digest: str | None
+    answered: bool = True
+
+
+def closable_days(
+    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, now: datetime
+) -> list[ClosableDay]:
+    """The open days that can be closed now, in order, up to the first that can't.
+
+    A day for which the source was never asked is waited for, since nobody knows whether it has a scene: until its
+    deadline, or as long after the region's registration, so that a region registered with a past is not closed empty.
+    """
+    days = dict(ledger.open_days(connection, region.bbox_id))
+    return _closable(region, ledger.next_day(connection, region), days.get(region.bbox_id, {}), deadlines, now)
+
+
+def closable_days_of_all(
+    connection: Connection, regions: Iterable[Row[tuple[Region]]], deadlines: Deadlines, now: datetime
+) -> Iterator[tuple[str, list[ClosableDay]]]:
+    """What `closable_days` tells of each region, by its name, in no order: two queries, however many regions there are.
+
+    One region at a time, since a thousand of them may have more open days than should be held at once.
+    """
+    watermarks = ledger.watermarks(connection)
+    chosen = {region.bbox_id: region for region in regions}
+    without = (
+        (bbox_id, dict[date, ledger.OpenDay]()) for bbox_id in list(chosen)
+    )  # an open day; those left at the end
+    for bbox_id, days in chain(ledger.open_days(connection), without):
+        if region := chosen.pop(bbox_id, None):
+            last = watermarks.get(bbox_id)
+            first = region.monitored_from if last is None else last + ONE_DAY
+            yield region.name, _closable(region, first, days, deadlines, now)
+
+
+def _closable(
+    region: Row[tuple[Region]], first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
+) -> list[ClosableDay]:
+    bounds = place(region).bounds
+    passed = deadlines.last_passed(bounds, now)
+    grace_is_over = now >= region.created_at + timedelta(hours=deadlines.deadline_hours)
+    newest = max((day for day, row in days.items() if row.scene_digest is not None), default=date.min)
+    last = min(max(passed, *days, date.min), region.monitored_until or date.max)
+    found: list[ClosableDay] = []
+    day = first
+    while day <= last:
+        row = days.get(day)
+        scene = row.scene_digest if row else None
+        answered = row is not None and row.answered
+        if row is None or not answered:
+            ready = closable = day <= passed and grace_is_over
+        else:
+            ready = scene is not None or row.due is Due.NOT_DUE or day <= passed
+            closable = ready or (row.due is Due.DUE and day < newest)
+        if not closable:
+            break
+        found.append(ClosableDay(day, ready, scene, answered))
+        day += ONE_DAY
+    return found

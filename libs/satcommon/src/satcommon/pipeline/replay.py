@@ -1,0 +1,387 @@
+"""Replay: recomputing fields in day order from a miss on, in chunks of days, by the same steps as realtime.
+
+A chunk is read from one snapshot, computed, put, and committed in one transaction that starts again on any difference.
+Observations are taken from the published rows where their digests are the current ones, whatever the cause of a miss
+says; the state goes on until it is the published one again, and then on at the field's next open miss. Where a field
+has come neither there nor to the watermark at a chunk's end, a `carry` miss on the next day keeps the rest on the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, Row
+
+from satcommon.db import ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.engine import reading, writing
+from satcommon.db.expectations import timelines
+from satcommon.db.expected import ONE_DAY, Timeline
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Cause, ProcessingType, Region
+from satcommon.db.registry import place
+from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, told
+from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.close_day import MAX_OBJECT_AGE, Processor, Put
+from satcommon.pipeline.inputs import DayInputs, days_between, expected_fields, span_inputs
+from satcommon.sources.source import Place
+from satcommon.stats import result_rows
+from satcommon.stats.algorithm import Algorithm, algorithm
+from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
+from satcommon.stats.observation import OBSERVED, Subject, Work
+
+CHUNK_DAYS = 30  # progress is committed after so many days
+CHUNK_FIELD_DAYS = 50_000  # or after fewer, so that a commit holds the region's lock for seconds at most
+PICTURED_FIELDS = 50  # of a chunk, whose rows before and after are kept for a report
+_RESTARTS = 5  # of one chunk in a row; then the run ends, and the work is asked for again
+
+
+@dataclass(frozen=True)
+class View:
+    """What a chunk's commit compares: everything that its rows depend on."""
+
+    days: dict[date, DayInputs]  # of the chunk; each with the key of the day before
+    keys: dict[date, str]  # of the chunk's objects and of the day before
+    digests: dict[int, str]  # of the own fields in the registry, by field id
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was read for a chunk, from one snapshot."""
+
+    bbox_id: int
+    place: Place
+    first: date
+    last: date
+    now: datetime
+    version: str
+    view: View
+    fields: dict[int, Timeline]  # the chunk's own
+    misses: dict[tuple[int, date], str]  # the own fields' open ones in the chunk, with the digest that opened them
+    waiting: frozenset[tuple[int, date]]  # those of them that are no work now
+    withdrawn: frozenset[tuple[int, date]]
+    withdrawn_names: dict[int, str]
+    earlier_keys: dict[date, str]
+
+
+@dataclass
+class Computed:
+    """A chunk's outcome, not yet anywhere."""
+
+    tables: dict[date, pa.Table] = field(default_factory=dict)  # of the days whose rows changed
+    steps: list[tuple[int, date]] = field(default_factory=list)  # field-days computed
+    failed: dict[tuple[int, date], str] = field(default_factory=dict)
+    spoilt: list[date] = field(default_factory=list)  # days whose published object can't be read
+    unfinished: list[int] = field(default_factory=list)  # fields to be carried on after the chunk
+    changed_rows: int = 0
+    observed: int = 0
+    reused: int = 0
+    work: Work = field(default_factory=Work)
+    pictured: dict[date, tuple[pa.Table, pa.Table]] = field(default_factory=dict)  # a few fields' rows before and after
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A chunk that was committed."""
+
+    reading: Reading
+    computed: Computed
+
+
+def replay(
+    processor: Processor, engine: Engine, bbox_id: int, deadlines: Deadlines, run_id: str, now: datetime
+) -> Iterator[Replayed]:
+    """Drain the workable backlog of a region, oldest day first; gives each chunk after its commit.
+
+    Raises:
+        AlgorithmError: the region's version is not supported here.
+        RetryableError: a chunk's inputs changed again and again, or a store or database could not be reached.
+    """
+    restarts = 0
+    while True:
+        with reading(engine) as connection:
+            inputs = read(connection, bbox_id, deadlines, now)
+        if inputs is None:
+            return
+        try:
+            computed = compute(processor, inputs, forgiving=restarts == _RESTARTS)
+            if not (computed.steps or computed.failed or inputs.withdrawn):
+                raise PermanentError(
+                    f"{inputs.place.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
+                )
+            puts = put(processor, inputs, computed)
+            committed = commit(engine, inputs, computed, puts, deadlines, run_id, processor.now(now))
+        except ObjectMissingError:
+            committed = False
+        if committed:
+            restarts = 0
+            yield Replayed(inputs, computed)
+            continue
+        restarts += 1
+        if restarts > _RESTARTS:
+            raise RetryableError(f"{inputs.place.name} {inputs.first}: the inputs changed {restarts} times in a row")
+
+
+# --- read ----------------------------------------------------------------------------------------------------------
+
+
+def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Reading | None:
+    """Step 1: the first chunk that holds work, with every field that has work in it; None where there is none."""
+    todo = backlog(connection, bbox_id, deadlines, now)
+    first, closed = todo.first_day, ledger.watermark(connection, bbox_id)
+    if first is None or closed is None:
+        return None
+    last = min(first + timedelta(days=CHUNK_DAYS - 1), closed)
+    own = {field_id for field_id, day in todo.misses if day <= last}
+    last = min(last, first + timedelta(days=max(1, CHUNK_FIELD_DAYS // max(1, len(own))) - 1))
+    own = {field_id for field_id, day in todo.misses if day <= last}
+    lines = timelines(connection, bbox_id, own)
+    opened = {
+        (m.field_id, m.date_missed): m.digest
+        for m in ledger.misses(connection, bbox_id, first, last)
+        if m.field_id in own
+    }
+    withdrawn = frozenset(w for w in todo.withdrawals if w[1] <= last)
+    region = ledger.region(connection, bbox_id)
+    started = min((line.carried_from(day) for line in lines.values() if (day := line.next(first))), default=first)
+    return Reading(
+        bbox_id=bbox_id,
+        place=place(region),
+        first=first,
+        last=last,
+        now=now,
+        version=region.algorithm_version,
+        view=view(connection, region, first, last, own, deadlines, now),
+        fields=lines,
+        misses=opened,
+        waiting=frozenset(key for key in opened if key not in todo.misses),
+        withdrawn=withdrawn,
+        withdrawn_names=ledger.external_ids(connection, {field_id for field_id, _ in withdrawn}),
+        earlier_keys=ledger.published_keys(connection, bbox_id, started, first - ONE_DAY),
+    )
+
+
+def view(
+    connection: Connection,
+    region: Row[tuple[Region]],
+    first: date,
+    last: date,
+    own: Collection[int],
+    deadlines: Deadlines,
+    now: datetime,
+) -> View:
+    """What holds for a chunk now."""
+    lines = timelines(connection, region.bbox_id, own)
+    return View(
+        days=span_inputs(connection, region, first, last, deadlines, now),
+        keys=ledger.published_keys(connection, region.bbox_id, first - ONE_DAY, last),
+        digests={field_id: line.digest(last) for field_id, line in lines.items()},
+    )
+
+
+# --- compute -------------------------------------------------------------------------------------------------------
+
+
+def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -> Computed:
+    """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are copied.
+
+    A published object that is spoilt counts as one without rows, and so does, to the `forgiving`, one that is gone: its
+    other fields are missed, so that one bad object holds up nobody.
+
+    Raises:
+        AlgorithmError: the region's version is not supported here.
+        ObjectMissingError: an object was collected meanwhile; read again.
+    """
+    rules = algorithm(inputs.version)
+    done = Computed()
+    pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
+    active: set[int] = set()  # fields whose state is on its way
+    states: dict[date, States] = {}
+    for day in days_between(inputs.first, inputs.last):
+        active = {f for f in active if (line := inputs.fields[f]).at(day) and line.carried_from(day) < day}
+        active |= {f for f, missed in inputs.misses if missed == day and inputs.fields[f].at(day)}
+        active -= {f for f, missed in inputs.waiting if missed == day}
+        gone = [inputs.withdrawn_names[f] for f, listed in inputs.withdrawn if listed == day]
+        if not active and not gone:
+            continue
+        published = _published(processor, inputs.view.keys[day], forgiving)
+        if published is None:
+            done.spoilt.append(day)
+            published = result_rows.empty()
+        own = sorted(active, key=lambda f: inputs.fields[f].external_id)
+        observed, failed = _observations(processor, inputs, day, own, published, rules, done)
+        for f in failed:
+            done.failed[f, day] = failed[f]
+        own = [f for f in own if f not in failed]
+        names = [inputs.fields[f].external_id for f in own]
+        rows, states[day] = _carried(processor, inputs, day, own, observed, states, rules, forgiving)
+        rows_before = result_rows.only(published, names)
+        done.pictured[day] = (result_rows.only(rows_before, pictured), result_rows.only(rows, pictured))
+        before = States.of(rows_before, rules)
+        same = before.gather(names, rules).equals(states[day].state)
+        # No state after a day is the initial one, which is what a field without a published row is compared with.
+        stopped = {f for f, equal in zip(own, same, strict=True) if equal}
+        active = {f for f in own if f not in stopped}
+        done.steps += [(f, day) for f in own]
+        changed = result_rows.changed_rows(result_rows.only(published, [*names, *gone]), rows)
+        if changed or day in done.spoilt:
+            done.tables[day] = pa.concat_tables([result_rows.without(published, [*names, *gone]), rows])
+            done.changed_rows += changed
+    done.unfinished = sorted(active)
+    return done
+
+
+def _published(processor: Processor, key: str, forgiving: bool) -> pa.Table | None:
+    """The rows under a published key; None where the object can't be read."""
+    try:
+        return result_rows.read(processor.store, key)
+    except pa.ArrowInvalid:
+        return None
+    except ObjectMissingError:
+        if forgiving:
+            return None
+        raise
+
+
+def _observations(
+    processor: Processor,
+    inputs: Reading,
+    day: date,
+    own: Sequence[int],
+    published: pa.Table,
+    rules: Algorithm,
+    done: Computed,
+) -> tuple[pa.Table, dict[int, str]]:
+    """The observations of fields, by external id: the published ones where their digests are current, else anew."""
+    scene = inputs.view.days[day].scene
+    subjects: dict[int, Subject] = {}
+    for f in own:
+        span = inputs.fields[f].at(day)
+        assert span is not None
+        subjects[f] = Subject(inputs.fields[f].external_id, span.geometry_digest, span.inside_fraction)
+    current = result_rows.only(published, [s.external_id for s in subjects.values()]).select(OBSERVED.names)
+    digests = {
+        row["field"]: (row["scene_digest"], row["geometry_digest"], row["algorithm_version"])
+        for row in current.select(["field", "scene_digest", "geometry_digest", "algorithm_version"]).to_pylist()
+    }
+    stands = [
+        f for f, s in subjects.items() if digests.get(s.external_id) == (scene.digest, s.geometry_digest, rules.version)
+    ]
+    kept = result_rows.only(current, [subjects[f].external_id for f in stands])
+    anew = {f: s for f, s in subjects.items() if f not in set(stands)}
+    done.reused += len(stands)
+    done.observed += len(anew)
+    failed: dict[int, str] = {}
+    if anew:
+        try:
+            seen = processor.observe(inputs.place, scene, list(anew.values()), rules, done.work)
+        except (RetryableError, AlgorithmError):
+            raise
+        except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
+            return kept.sort_by("field"), {f: told(error) for f in anew}
+        kept = pa.concat_tables([kept, seen.table])
+        failed = {f: seen.failed[s.external_id] for f, s in anew.items() if s.external_id in seen.failed}
+    return kept.sort_by("field"), failed
+
+
+def _carried(
+    processor: Processor,
+    inputs: Reading,
+    day: date,
+    own: Sequence[int],
+    observed: pa.Table,
+    states: Mapping[date, States],
+    rules: Algorithm,
+    forgiving: bool,
+) -> tuple[pa.Table, States]:
+    """The rows of the own fields, carried on from the chunk's own states or from the rows of the days before."""
+
+    def at(earlier: date, names: list[str]) -> States | None:
+        computed = states.get(earlier)
+        if computed is not None and all(name in computed.fields for name in names):
+            return computed
+        key = inputs.view.keys.get(earlier) or inputs.earlier_keys.get(earlier)
+        if key is None:
+            return None
+        rows = _published(processor, key, forgiving)
+        if rows is None:
+            return States.of(result_rows.empty(), rules) if computed is None else computed
+        there = States.of(result_rows.only(rows.select(STATE_INPUTS), names), rules)
+        return there if computed is None else computed.over(there)
+
+    wanted = [(inputs.fields[f].external_id, inputs.fields[f].carried_from(day)) for f in own]
+    before = states_before(wanted, day, at, rules)
+    plantings = [span.planting for f in own if (span := inputs.fields[f].at(day))]
+    return carry(inputs.place.name, day, observed, plantings, before, rules)
+
+
+# --- put, commit ---------------------------------------------------------------------------------------------------
+
+
+def put(processor: Processor, inputs: Reading, computed: Computed) -> dict[date, Put]:
+    """Step 3: each day whose rows changed becomes an object that no key names yet."""
+    return {day: processor.put_rows(inputs.bbox_id, day, rows, inputs.now) for day, rows in computed.tables.items()}
+
+
+def commit(
+    engine: Engine,
+    inputs: Reading,
+    computed: Computed,
+    puts: Mapping[date, Put],
+    deadlines: Deadlines,
+    run_id: str,
+    now: datetime,
+) -> bool:
+    """Step 4: publish the chunk, in one transaction; False where anything that was read has changed."""
+    own = set(inputs.fields)
+    with writing(engine) as connection:
+        region = ledger.lock_region(connection, inputs.bbox_id)
+        current = view(connection, region, inputs.first, inputs.last, own, deadlines, inputs.now)
+        too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())
+        # A row that is expected again may have been found unchanged meanwhile, under the same key: it stays.
+        stay = inputs.withdrawn - ledger.withdrawals(connection, inputs.bbox_id, inputs.first, inputs.last)
+        if too_old or stay or region.algorithm_version != inputs.version or current != inputs.view:
+            return False
+        ledger.retire(connection, [inputs.view.keys[day] for day in puts], now)
+        for day, one in puts.items():
+            ledger.set_day(
+                connection,
+                inputs.bbox_id,
+                day,
+                object_key=one.key,
+                object_digest=one.digest,
+                row_count=computed.tables[day].num_rows,
+            )
+        resolved = [(f, day, inputs.misses[f, day]) for f, day in computed.steps if (f, day) in inputs.misses]
+        ledger.resolve_opened(connection, inputs.bbox_id, resolved, now)
+        ledger.cross_off(connection, inputs.bbox_id, inputs.withdrawn)
+        # The watermark may have moved meanwhile: what lies beyond the chunk stays on the list.
+        following = inputs.last + ONE_DAY
+        closed = ledger.watermark(connection, inputs.bbox_id)
+        assert closed is not None
+        lines = timelines(connection, inputs.bbox_id, computed.unfinished) if following <= closed else {}
+        on = [f for f, line in lines.items() if line.at(following) and line.carried_from(following) < following]
+        carried = [OpenMiss(f, following, Cause.CARRY, Cause.CARRY.value) for f in on]
+        failing = [
+            OpenMiss(f, day, Cause.PROCESSING_ERROR, f"error {message}"[:64])
+            for (f, day), message in computed.failed.items()
+            if (f, day) not in inputs.misses
+        ]
+        lost = [
+            OpenMiss(f.field_id, day, Cause.PROCESSING_ERROR, "spoilt object")
+            for day in computed.spoilt
+            for f in expected_fields(connection, inputs.bbox_id, day)
+            if (f.field_id, day) not in computed.steps
+        ]
+        ledger.open_misses(connection, inputs.bbox_id, [*carried, *failing, *lost], now)
+        ledger.count_failures(connection, inputs.bbox_id, list(computed.failed), now)
+        for day in sorted({day for _, day in computed.steps} | {day for _, day in computed.failed}):
+            errors: dict[int, str | None] = {f: None for f, d in computed.steps if d == day}
+            errors |= {f: message for (f, d), message in computed.failed.items() if d == day}
+            ledger.record_attempts(
+                connection, inputs.bbox_id, day, errors, ProcessingType.REPROCESSING, run_id, inputs.now, now
+            )
+    return True

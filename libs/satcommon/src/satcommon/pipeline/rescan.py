@@ -1,0 +1,88 @@
+"""Asking a source anew for days of the past, in one run: those never asked for, and those that it tells otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from satcommon.db import answers, ledger, region_source
+from satcommon.db.engine import reading, writing
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.registry import place
+from satcommon.errors import RetryableError, SceneError, StoreError
+from satcommon.pipeline.ingest_day import Answer, ask, news
+from satcommon.sources.source import SceneSource
+from satcommon.storage.object_store import ObjectStore
+
+_LISTED_DAYS = 366  # that are listed at a time
+
+
+def ask_anew(
+    engine: Engine,
+    store: ObjectStore,
+    source: SceneSource,
+    bbox_id: int,
+    first: date,
+    last: date,
+    clock: Callable[[], datetime],
+    lateness_days: int,
+    *,
+    only_never_asked: bool = False,
+) -> Iterator[tuple[date, Answer | SceneError | RetryableError]]:
+    """Ask for the days of a span whose answer is not the ledger's, oldest first; gives each with what came of it.
+
+    Days are compared by their acquisitions, their calendar answer, and what can't be taken. Days that are not monitored
+    or not over are left out. What changes on a closed day is missed, whatever its age, and replayed.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes.
+        source: to be asked.
+        bbox_id: the region.
+        first: day of the span.
+        last: day of the span.
+        clock: tells the present.
+        lateness_days: for which days are asked for anew all the time; a run over all days before is noted in the
+            ledger, so that the next one is asked for in time.
+        only_never_asked: leave out days that have an answer.
+
+    Raises:
+        StoreError: a store can't be reached; the days before stay as they were answered.
+        SettingError: the region belongs to another source.
+    """
+    began = clock()
+    with reading(engine) as connection:
+        region = ledger.region(connection, bbox_id)
+    region_source.require(engine, region, source)
+    where = place(region)
+    start = max(first, region.monitored_from)
+    last = min(last, region.monitored_until or last, began.date() - ONE_DAY)
+    of_all = region.monitored_from, min(last_older_day(began, lateness_days), region.monitored_until or date.max)
+    complete = not only_never_asked and first <= of_all[0] and of_all[1] <= last
+    while start <= last:
+        end = min(last, start + timedelta(days=_LISTED_DAYS - 1))
+        for day in sorted(news(engine, source, bbox_id, where, start, end, clock())):
+            with reading(engine) as connection:
+                row = ledger.region_day(connection, bbox_id, day)
+            if only_never_asked and row is not None and row.answered_at is not None:
+                continue
+            try:
+                yield day, ask(engine, store, source, bbox_id, day, clock())
+            except StoreError:
+                raise
+            except RetryableError as error:
+                complete = False
+                yield day, error
+            except SceneError as error:
+                yield day, error
+        start = end + ONE_DAY
+    if complete:
+        with writing(engine) as connection:
+            answers.note_rescan(connection, bbox_id, began)
+
+
+def last_older_day(now: datetime, lateness_days: int) -> date:
+    """The last day that is before the allowed lateness; later ones are asked for anew all the time."""
+    return now.date() - timedelta(days=lateness_days + 2)

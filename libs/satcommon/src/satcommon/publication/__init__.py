@@ -1,0 +1,1 @@
+"""The published rows and how they are read."""

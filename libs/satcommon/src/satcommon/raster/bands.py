@@ -1,0 +1,152 @@
+"""Which band of a GeoTIFF is which, and how its values are to be taken."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio.enums import MaskFlags
+
+from satcommon.errors import SceneError
+from satcommon.raster.band_names import NARROW_NIR, known_name
+from satcommon.raster.declared import BandClaim, Claims
+from satcommon.raster.layers import BANDS, REFLECTIVE
+from satcommon.raster.masks import CLASS_NAMES, DATA_MASK, looks_like_classes
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin.
+
+    A `nodata` value stands for the one that the file states, if any. `masked`: the file's own nodata value or mask
+    counts. Where neither is, or NaN alone, a 0 is nothing: `zero_is_nothing`.
+    """
+
+    index: int
+    scale: float
+    offset: float
+    nodata: float | None = None
+    masked: bool = False
+    zero_is_nothing: bool = True
+
+
+def read_bands(
+    dataset: DatasetReader, name: str, claims: Claims, platform: str
+) -> tuple[dict[str, Band], tuple[str, int] | None, int | None]:
+    """The bands of an open file by name, the kind and number of the class band, and the number of the data mask.
+
+    Args:
+        dataset: the file.
+        name: its path, for messages.
+        claims: what is stated beside it.
+        platform: of the file; a band's number means another band to another sensor.
+
+    Raises:
+        SceneError: red or near infrared is not told, a band twice, or with values that can be no reflectance.
+    """
+    bands: dict[str, Band] = {}
+    classes: dict[str, int] = {}
+    if claims.bands and max(claims.bands) > dataset.count:
+        raise SceneError(f"{name}: has {dataset.count} bands; {max(claims.bands)} are stated beside it; correct that")
+    found = _descriptions(dataset, name, claims)
+    stated = [claims.of_band(index).name for index in range(1, len(found) + 1)]
+    named = [
+        band if known_name(band) else None if claims.names_all else known_name(text, platform)
+        for band, text in zip(stated, found, strict=True)
+    ]
+    named = [("nir" if "nir" not in named else None) if band == NARROW_NIR else band for band in named]
+    for index, (band, dtype, scale, offset) in enumerate(
+        zip(named, dataset.dtypes, dataset.scales, dataset.offsets, strict=True), start=1
+    ):
+        claim = claims.of_band(index)
+        if band == "fmask" and PurePosixPath(name).name.upper().startswith("HLS."):
+            band = "hls_fmask"
+        if band in (*CLASS_NAMES, DATA_MASK):
+            classes.setdefault(band, index)
+        elif band is not None:
+            if band in bands:
+                raise SceneError(
+                    f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise"
+                )
+            usual = BandClaim(None, scale, offset)
+            every = claims.every if band in REFLECTIVE else BandClaim(nodata=claims.every.nodata)
+            claim = claim.over(every)
+            claim = claim.over(usual)
+            bands[band] = _band(dataset, index, claim)
+            _check_values(bands[band], band, dtype, name)
+    if missing := {"red", "nir"} - bands.keys():
+        raise SceneError(
+            f"{name}: no band is described as {' or '.join(sorted(missing))}; "
+            f"found {', '.join(map(repr, found)) or 'none'}; {_what_to_do(dataset, name, found, platform)}"
+        )
+    kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
+    unnamed = [] if kind or claims.names_all else [n for n, band in enumerate(named) if band is None]
+    unknown = [text.strip().lower() for n in unnamed for text in (found[n], stated[n] or "")]
+    if unlike := [text for text in unknown if looks_like_classes(text)]:
+        raise SceneError(
+            f"{name}: band {unlike[0]!a} may tell clouds or missing data, and is of no known kind; describe it as one "
+            f"of {', '.join((*CLASS_NAMES, DATA_MASK))}, or name the bands in satfields.toml, without this one where "
+            "it tells neither"
+        )
+    named_bands = {band: bands[band] for band in BANDS if band in bands}
+    return named_bands, (kind, classes[kind]) if kind else None, classes.get(DATA_MASK)
+
+
+def _band(dataset: DatasetReader, index: int, claim: BandClaim) -> Band:
+    """A band with all that is said of it. An alpha band is no mask: four bands of bytes have one by default."""
+    assert claim.scale is not None
+    assert claim.offset is not None
+    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if claim.nodata is not None else set())
+    kept = set(dataset.mask_flag_enums[index - 1]) - ignored
+    stated = dataset.nodatavals[index - 1]
+    # NaN is no value in any case, and what many writers state without a thought.
+    says_nothing = MaskFlags.nodata in kept and stated is not None and math.isnan(stated)
+    zero_is_nothing = claim.nodata is None and (not kept or says_nothing)
+    return Band(index, claim.scale, claim.offset, claim.nodata, bool(kept), zero_is_nothing)
+
+
+def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
+    """Refuses a scale and an offset with which no value, or each, would be a reflectance or a temperature."""
+    has = f"{name}: band {which} is {dtype} with scale {band.scale:g} and offset {band.offset:g}"
+    if not math.isfinite(band.scale * band.offset) or band.scale <= 0 or "complex" in dtype:
+        raise SceneError(f"{has}; expected numbers, the scale above 0")
+    reflective, whole = which in REFLECTIVE, "float" not in dtype
+    means = f"value * scale + offset = {'reflectance' if reflective else 'kelvin'}"
+    if whole and band.scale == 1:
+        raise SceneError(f"{has}; set its scale and offset, so that {means}")
+    coarsest, least, shift = (0.1, 0.1, 1.0) if reflective else (10.0, 150.0, 1000.0)
+    if abs(band.offset) > shift:
+        hint = "; an offset of -1000 before scaling is -0.1" if reflective else ""
+        raise SceneError(f"{has}, which is far off; set them so that {means}{hint}")
+    if whole and (band.scale > coarsest or np.iinfo(dtype).max * band.scale + band.offset < least):
+        raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
+
+
+def _descriptions(dataset: DatasetReader, name: str, claims: Claims) -> list[str]:
+    try:
+        return [(text or "").strip().lower() for text in dataset.descriptions]
+    except UnicodeDecodeError as error:
+        if claims.names_all:
+            return [""] * dataset.count
+        raise SceneError(
+            f"{name}: its bands' descriptions are not written in UTF-8 ({error}); write them anew, or name the bands "
+            "by their numbers under [files.bands] in satfields.toml"
+        ) from error
+
+
+def _what_to_do(dataset: DatasetReader, name: str, found: list[str], platform: str) -> str:
+    stem = PurePosixPath(name).stem
+    endings = [stem[cut:] for cut in range(len(stem)) if cut == 0 or stem[cut - 1] in "._-"]
+    if dataset.count == 1 and any(known_name(text, platform) for text in [*found, *endings]):
+        return (
+            "the file holds one band, as archives keep them; put the bands of a pass and tile into one file, as "
+            "`gdalbuildvrt -separate all.vrt RED.tif NIR.tif` and `gdal_translate all.vrt 2016-01-07T101243.tif`, and "
+            "state the bands' names, scale and offset in satfields.toml"
+        )
+    return f"set the bands' descriptions to some of {', '.join(BANDS)}, or name the bands in satfields.toml"

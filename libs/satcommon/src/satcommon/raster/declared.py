@@ -1,0 +1,106 @@
+"""What is stated of a file beside it, by its STAC item or by `satfields.toml`; it stands above the file's own words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+
+from satcommon.raster.band_names import NARROW_NIR
+from satcommon.raster.product import Level, Tier
+
+_OF_CONTENT = ("platform", "baseline", "overpass", "tile", "sensed_at", "every", "names_all")  # and `bands`
+
+FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: what is far from them is a damaged value
+
+
+@dataclass(frozen=True)
+class BandClaim:
+    """What is stated of a band; None where nothing is.
+
+    Args:
+        name: of `BANDS` or `CLASS_NAMES`, `DATA_MASK` or `NARROW_NIR`.
+        scale: value * scale + offset = reflectance or kelvin.
+        offset: see `scale`.
+        nodata: finite; replaces the nodata value that the file states, not its mask.
+    """
+
+    name: str | None = None
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+
+    def over(self, other: BandClaim) -> BandClaim:
+        """These claims, and where there is none the other's."""
+        return BandClaim(**asdict(other) | {key: value for key, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What is stated of a file; empty where nothing is.
+
+    Args:
+        bands: by number, from 1.
+        every: scale and offset of all reflective bands, nodata of all but class bands, where `bands` states none.
+        names_all: a band without a name here has none; else its description counts.
+        published_at: is no part of the digest, since it says nothing of the content; nor is what follows, which says
+            only whether the file is taken, and which of several counts.
+        other_baselines: of Sentinel-2, that the item's id and product name tell.
+        level: of processing.
+        tier: of Landsat.
+        processed_at: UTC.
+        offset_applied: whether the values have Sentinel-2's offset in them already (`boa_offset_applied`).
+        ruled_offsets: that `satfields.toml` states, by number of the band, 0 for all: its owner's word.
+    """
+
+    platform: str = ""
+    baseline: str = ""
+    overpass: str = ""
+    tile: str = ""
+    sensed_at: datetime | None = None
+    published_at: datetime | None = None
+    bands: Mapping[int, BandClaim] = field(default_factory=dict)
+    every: BandClaim = BandClaim()
+    names_all: bool = False
+    other_baselines: tuple[str, ...] = ()
+    level: Level | None = None
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
+    offset_applied: bool | None = None
+    ruled_offsets: Mapping[int, float] = field(default_factory=dict)
+
+    def over(self, other: Claims) -> Claims:
+        """These claims, and where there is none the other's."""
+        bands = {n: self.of_band(n).over(other.of_band(n)) for n in sorted(self.bands.keys() | other.bands.keys())}
+        stated = {
+            key: getattr(other, key) if getattr(self, key) == default else getattr(self, key)
+            for key, default in asdict(Claims()).items()
+        }
+        return Claims(**stated | {"bands": bands, "every": self.every.over(other.every)})
+
+    def ruled(self, number: int, offset: float) -> bool:
+        """Whether `satfields.toml` states just this offset of a band."""
+        stated = self.ruled_offsets.get(number, self.ruled_offsets.get(0))
+        return stated is not None and abs(stated - offset) < 1e-9
+
+    def of_band(self, number: int) -> BandClaim:
+        """What is stated of the band with a number."""
+        return self.bands.get(number, BandClaim())
+
+    def upon(self, content: str) -> str:
+        """A digest of these claims and of a content with a digest: that one, where nothing is claimed."""
+        return hashlib.sha256(f"{content} {self.digest}".encode()).hexdigest() if self.digest else content
+
+    @property
+    def digest(self) -> str:
+        """Names what is stated of the content; empty where nothing is."""
+        # A narrow near infrared is no band where there is another, as in most items: their digests stay as they were.
+        bands = {n: replace(band, name=None) if band.name == NARROW_NIR else band for n, band in self.bands.items()}
+        content = replace(Claims(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
+        if content == Claims():
+            return ""
+        stated = asdict(content)
+        told = {key: stated[key] for key in (*_OF_CONTENT, "bands", "published_at")}
+        return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()

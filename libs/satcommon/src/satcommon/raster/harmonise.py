@@ -1,0 +1,320 @@
+"""The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
+
+A file on the grid's own lattice is copied cell by cell. Anything else is warped: bilinear for bands (over what is not
+nodata), nearest for classes, which are codes and have no in-between. GDAL places a cell to an eighth of a source cell,
+and not alike on another window, so a region is always warped whole. The method bears the version that `unite.VERSION`
+puts into every scene's digest: raise that where this module gives other pixels of the same file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.warp import reproject, transform_bounds
+from rasterio.windows import Window
+
+from satcommon.errors import SceneError
+from satcommon.raster.geotiff import ALIGNED
+from satcommon.raster.layers import (
+    NODATA,
+    REFLECTANCE_OFFSET,
+    REFLECTANCE_SCALE,
+    REFLECTIVE,
+    TEMPERATURE_SCALE,
+    THERMAL,
+    Layers,
+    PixelClass,
+)
+from satcommon.raster.masks import translate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+    from satcommon.geo.grid import Grid
+    from satcommon.raster.bands import Band
+    from satcommon.raster.geotiff import Header
+
+_HIGHEST = 65535
+# Sensed in this time, Sentinel-2's QA60 was not filled by ESA, and Earth Engine has zeros (catalogue of Earth Engine).
+_QA60_EMPTY = date(2022, 1, 25), date(2024, 2, 28)
+_MOST_LOST = 0.2  # of a band's values
+_CELL_BYTES = 8  # a cell takes while it is harmonised
+
+
+def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, most_bytes: int) -> Layers:
+    """The file's bands and classes on a grid, shape (grid.height, grid.width).
+
+    - A cell is nodata in a band where the file says so (nodata value, mask), where the value is not finite, or where it
+      is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. A band that states no nodata
+      value is nodata where it is 0.
+    - A cell is nodata in all bands where a data mask says so, where all reflective bands are 0, whatever is stated, and
+      in integer files that state no nodata value where red and near infrared are 0, as in Sentinel-2's.
+    - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
+      Without a class band, all else is CLEAR. A code that its kind does not know is DEFECTIVE, never clear.
+    - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
+    - Memory besides the result: one band of the window at a time, of at most `most_bytes`.
+
+    Raises:
+        SceneError: where most of a band of floats is too large for what it is said to be, where a mask may be of two
+            conventions or was not filled, or more memory is needed.
+    """
+    # GDAL decodes whole blocks, and a damaged header can ask for any size.
+    _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
+    kind, index = header.classes or ("", 0)
+    data_masks = [header.data_mask] if header.data_mask else []
+    if kind == "mask" and _is_of_data(dataset, index, name):
+        kind, data_masks = "", [*data_masks, index]
+    if kind == "qa60":
+        _check_qa60(dataset, index, header, name)
+    found: Layers | None = None
+    for turned in header.turned:
+        fit = _copy(turned, grid) or _warp(turned, grid)
+        _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
+        if fit.window.width > 0 and fit.window.height > 0:
+            piece = _piece(dataset, turned, fit, kind, index, data_masks, name)
+            found = piece if found is None else _filled(found, piece)
+    if found is None:
+        shape = (grid.height, grid.width)
+        return Layers({band: np.zeros(shape, np.uint16) for band in header.bands}, np.zeros(shape, np.uint8))
+    return found
+
+
+def _piece(
+    dataset: DatasetReader, header: Header, fit: _Copy | _Warp, kind: str, index: int, data_masks: list[int], name: str
+) -> Layers:
+    """What lies under the grid, where the header's longitudes are of the grid's turn.
+
+    Args:
+        dataset: the file.
+        header: its header.
+        fit: takes its window onto the grid.
+        kind: of `CLASS_NAMES`, of the class band; empty where there is none.
+        index: of the class band.
+        data_masks: numbers of bands that are 0 where there is nothing.
+        name: for messages.
+    """
+    blank = _blank(dataset, header, fit.window)
+    for number in data_masks:
+        blank |= ~(dataset.read(number, window=fit.window) > 0)
+    bands = {
+        band: fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
+        for band, where in header.bands.items()
+    }
+    if kind:
+        classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
+    else:
+        classes = np.full((fit.grid.height, fit.grid.width), PixelClass.CLEAR, np.uint8)
+    classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
+    for values in bands.values():
+        values[classes == PixelClass.NODATA] = NODATA
+    return Layers(bands, classes)
+
+
+def _filled(first: Layers, other: Layers) -> Layers:
+    """The first, and the other where the first has nothing."""
+    free = first.classes == PixelClass.NODATA
+    bands = {band: np.where(free, other.bands[band], values) for band, values in first.bands.items()}
+    return Layers(bands, np.where(free, other.classes, first.classes))
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """Takes the cells of a window of the file to where they lie on the grid; `rows` and `columns` give their order."""
+
+    window: Window
+    row: int
+    column: int
+    grid: Grid
+    rows: slice
+    columns: slice
+
+    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The same values, 0 around."""
+        values = values[self.rows, self.columns]
+        there = np.zeros((self.grid.height, self.grid.width), values.dtype)
+        there[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
+        return there
+
+    bilinear = nearest
+
+
+@dataclass(frozen=True)
+class _Warp:
+    """Resamples a window of the file onto the grid."""
+
+    window: Window
+    transform: Affine
+    crs: CRS
+    grid: Grid
+
+    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the nearest cells, 0 around."""
+        return self._onto_grid(values, Resampling.nearest)
+
+    def bilinear(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Interpolated between the cells that are not 0; 0 where there is none."""
+        known = values.astype(np.float32)
+        known[values == NODATA] = np.nan
+        there: NDArray[np.float32] = self._onto_grid(known, Resampling.bilinear)
+        return np.nan_to_num(np.rint(there)).astype(np.uint16)
+
+    def _onto_grid(self, values: NDArray[Any], resampling: Resampling) -> NDArray[Any]:
+        nothing = np.nan if values.dtype == np.float32 else 0
+        there = np.full((self.grid.height, self.grid.width), nothing, values.dtype)
+        reproject(
+            values,
+            there,
+            src_transform=self.transform,
+            src_crs=self.crs,
+            src_nodata=nothing,
+            dst_transform=self.grid.transform,
+            dst_crs=self.grid.crs,
+            dst_nodata=nothing,
+            resampling=resampling,
+        )
+        return there
+
+
+def _copy(header: Header, grid: Grid) -> _Copy | None:
+    """The copy, where the file lies on the grid's lattice."""
+    own = header.grid
+    if own is None or CRS.from_user_input(grid.crs) != header.crs:
+        return None
+    column, row = (own.left - grid.left) / grid.xres, (grid.top - own.top) / grid.yres
+    drift = max(abs(own.xres / grid.xres - 1) * own.width, abs(own.yres / grid.yres - 1) * own.height)
+    if max(abs(column - round(column)), abs(row - round(row)), drift) > ALIGNED:
+        return None
+    column, row = round(column), round(row)
+    left, top = max(0, column), max(0, row)
+    right, bottom = min(grid.width, column + own.width), min(grid.height, row + own.height)
+    width, height = max(0, right - left), max(0, bottom - top)
+    mirrored, south_up = header.transform.a < 0, header.transform.e > 0
+    window = Window(
+        own.width - (left - column) - width if mirrored else left - column,
+        own.height - (top - row) - height if south_up else top - row,
+        width,
+        height,
+    )
+    forwards, backwards = slice(None), slice(None, None, -1)
+    return _Copy(window, top, left, grid, backwards if south_up else forwards, backwards if mirrored else forwards)
+
+
+def _warp(header: Header, grid: Grid) -> _Warp:
+    """The warp, from the window of the file around the grid."""
+    left, bottom, right, top = transform_bounds(grid.crs, header.crs, *grid.extent, densify_pts=101)
+    to_cells = ~header.transform
+    corners = [to_cells @ corner for corner in ((left, bottom), (left, top), (right, bottom), (right, top))]
+    (first_column, last_column), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners, strict=True))
+    # Bilinear weights reach one cell, of the coarser raster, beyond the grid.
+    reach_x = 2 + 2 * math.ceil((last_column - first_column) / grid.width)
+    reach_y = 2 + 2 * math.ceil((last_row - first_row) / grid.height)
+    column, row = max(0, math.floor(first_column) - reach_x), max(0, math.floor(first_row) - reach_y)
+    width = max(0, min(header.width, math.ceil(last_column) + reach_x) - column)
+    height = max(0, min(header.height, math.ceil(last_row) + reach_y) - row)
+    window = Window(column, row, width, height)
+    return _Warp(window, header.transform @ Affine.translation(column, row), header.crs, grid)
+
+
+def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
+    if cells * _CELL_BYTES > most_bytes:
+        raise SceneError(
+            f"{name}: {cells:,} cells lie {where}; at most {most_bytes // _CELL_BYTES:,} are held at once; "
+            "write it in tiles on the region's grid, or raise most_megabytes in satfields.toml"
+        )
+
+
+def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_]:
+    """Where zeros say that the file holds nothing at all."""
+    pair = [header.bands[band] for band in ("red", "nir")]
+    whole = all(band.zero_is_nothing and "float" not in dataset.dtypes[band.index - 1] for band in pair)
+    told = pair if whole else [header.bands[band] for band in REFLECTIVE if band in header.bands]
+    blank: NDArray[np.bool_] = dataset.read(told[0].index, window=window) == 0
+    for band in told[1:]:
+        if not blank.any():
+            break
+        blank &= dataset.read(band.index, window=window) == 0
+    return blank
+
+
+def _is_of_data(dataset: DatasetReader, index: int, name: str) -> bool:
+    """Whether a band described as mask is one by GDAL's convention, 255 where there is data; told by the whole band."""
+    high = low = False
+    for _, window in dataset.block_windows(index):
+        values = dataset.read(index, window=window)
+        high |= bool((values == 255).any())
+        low |= bool(((values > 0) & (values < 255)).any())
+        if high and low:
+            raise SceneError(
+                f"{name}: the band mask holds 255, as where there is data, and lower values, as where there are "
+                "clouds; name the bands in satfields.toml, this one datamask or cloud"
+            )
+    return high
+
+
+def _check_qa60(dataset: DatasetReader, index: int, header: Header, name: str) -> None:
+    """Refuses a QA60 that shows no cloud at all, of the time in which it was not filled."""
+    first, last = _QA60_EMPTY
+    if not first <= header.sensed_at.date() <= last:
+        return
+    if not any(dataset.read(index, window=window).any() for _, window in dataset.block_windows(index)):
+        raise SceneError(
+            f"{name}: its QA60 is 0 throughout, as that of all scenes from {first} to {last}, for which it was not "
+            "filled; add another mask, as SCL, or name the bands in satfields.toml without it"
+        )
+
+
+def _values(
+    dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_], name: str
+) -> NDArray[np.uint16]:
+    """A window of a band, harmonised; 0 where it has nothing."""
+    raw = dataset.read(where.index, window=window)
+    valid = np.isfinite(raw)
+    if where.nodata is not None:
+        valid &= raw != where.nodata
+    if where.masked:
+        valid &= dataset.read_masks(where.index, window=window) != 0
+    valid &= ~blank
+    if where.zero_is_nothing:
+        valid &= raw != 0
+    unit, zero = (TEMPERATURE_SCALE, 0.0) if band == THERMAL else (REFLECTANCE_SCALE, REFLECTANCE_OFFSET)
+    factor, shift = where.scale / unit, (where.offset - zero) / unit
+    values: NDArray[Any]
+    if raw.dtype.kind in "iu" and abs(factor - 1) < 1e-9 and abs(shift - round(shift)) < 1e-6:
+        values = raw.astype(np.int64) + round(shift)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is nodata
+            values = np.rint(raw * np.float64(factor) + shift)
+    _check_range(raw, valid, values, band, where, name)
+    valid &= (values > NODATA) & (values <= _HIGHEST)
+    return np.where(valid, values, NODATA).astype(np.uint16)
+
+
+def _check_range(
+    raw: NDArray[Any], valid: NDArray[np.bool_], values: NDArray[Any], band: str, where: Band, name: str
+) -> None:
+    """Refuses a band much of which can't be kept: it would pass as not covered, and what is left as numbers.
+
+    One value far below and one far above may be fill that nothing declares. Most of a band of floats may not: floats
+    are taken at their word, without a scale.
+    """
+    known = valid & (raw != 0)
+    lost = known & ((values <= NODATA) | (values > _HIGHEST))
+    if not lost.any():
+        return
+    fill = (raw == raw[lost].min()) | (raw == raw[lost].max())
+    large = raw.dtype.kind == "f" and np.count_nonzero(lost & (values > _HIGHEST)) * 2 > np.count_nonzero(known)
+    if large or np.count_nonzero(lost & ~fill) > _MOST_LOST * np.count_nonzero(known & ~(lost & fill)):
+        raise SceneError(
+            f"{name}: {'most' if large else 'many'} values of band {band} are too "
+            f"{'large' if large or (values[lost & ~fill] > _HIGHEST).any() else 'small'} (as "
+            f"{raw[lost][-1]}, with scale {where.scale:g} and offset {where.offset:g}); expected "
+            f"{'kelvin' if band == THERMAL else 'reflectance, 0 to 1'}; set the scale and offset"
+        )

@@ -1,1 +1,0 @@
-"""Sources of scenes, and the scene: what a region has of a collection for one day."""

@@ -1,0 +1,1 @@
+"""Sources of scenes, and how a day's acquisitions become one scene."""

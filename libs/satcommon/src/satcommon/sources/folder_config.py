@@ -1,0 +1,174 @@
+"""The file `satfields.toml` in a folder of scenes: what its files don't say themselves, when scenes are due, limits."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from satcommon.errors import SettingError
+from satcommon.raster.band_names import NARROW_NIR, known_name
+from satcommon.raster.declared import BandClaim, Claims
+from satcommon.raster.layers import BANDS
+from satcommon.raster.masks import CLASS_NAMES, DATA_MASK
+
+NAME = "satfields.toml"
+
+
+def _name(text: str) -> str:
+    name = known_name(text)
+    if name is None:
+        raise ValueError(f"is no band; expected one of {', '.join((*BANDS, *CLASS_NAMES, DATA_MASK))}")
+    return "nir" if name == NARROW_NIR else name
+
+
+def _plain(text: str) -> str:
+    if not text.isprintable() or not text.strip():
+        raise ValueError("can't be shown; write printable letters")
+    return text.strip()
+
+
+def _inside(text: str) -> str:
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts or not text.isprintable() or not path.name:
+        raise ValueError("must lie in the folder of the scenes; write its path from there")
+    return text
+
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Short = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Band(_Model):
+    """What one band is, and how its values are to be taken."""
+
+    name: Annotated[str, AfterValidator(_name)]
+    scale: _Scale | None = None
+    offset: _Number | None = None
+    nodata: _Number | None = None
+
+
+def _as_band(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class FileRule(_Model):
+    """What is stated of the files that a pattern matches: `scale` and the like of all bands that state none.
+
+    Where `bands` are given, others have no name, whatever their descriptions. `scale` and `offset` of the rule are of
+    reflective bands, `nodata` of all but class bands.
+    """
+
+    match: Annotated[str, Field(min_length=1, max_length=1000)]
+    platform: _Short | None = None
+    scale: _Scale | None = None
+    offset: _Number | None = None
+    nodata: _Number | None = None
+    bands: dict[Annotated[int, Field(strict=False, ge=1, le=65535)], Annotated[Band, BeforeValidator(_as_band)]] = {}
+
+    @model_validator(mode="after")
+    def _each_band_once(self) -> FileRule:
+        seen: dict[str, int] = {}
+        for number, band in self.bands.items():
+            if band.name in seen:
+                raise ValueError(f"bands {seen[band.name]} and {number} are both {band.name}; name each once")
+            seen[band.name] = number
+        return self
+
+    def claims(self) -> Claims:
+        """The rule as claims."""
+        offsets = {0: self.offset} | {number: band.offset for number, band in self.bands.items()}
+        return Claims(
+            platform=self.platform or "",
+            bands={number: BandClaim(**band.model_dump()) for number, band in self.bands.items()},
+            every=BandClaim(None, self.scale, self.offset, self.nodata),
+            names_all=bool(self.bands),
+            ruled_offsets={n: offset for n, offset in offsets.items() if offset is not None},
+        )
+
+
+class Cycle(_Model):
+    """Days that repeat: `first_day` plus each of `offsets` (one for each relative orbit), every `cycle_days`."""
+
+    cycle_days: Annotated[int, Field(ge=1, le=1000)]
+    first_day: date
+    offsets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=1000)] = [0]
+
+    @model_validator(mode="after")
+    def _offsets_lie_in_the_cycle(self) -> Cycle:
+        if max(self.offsets) >= self.cycle_days:
+            raise ValueError(
+                f"offsets: {max(self.offsets)} lies past the cycle; expected days from 0 to {self.cycle_days - 1}"
+            )
+        return self
+
+
+class Mapping(_Model):
+    """The whole file.
+
+    Args:
+        settle_seconds: a file that was modified within this time counts as being written.
+        most_megabytes: of memory for a file: as it comes from a bucket, and for one band of it under a region.
+        calendar: days on which scenes are due.
+        calendar_file: the same, day by day; see `due_days`.
+        files: the first rule whose pattern matches a file's path counts; ``*`` matches ``/`` as well.
+    """
+
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 10.0
+    most_megabytes: Annotated[int, Field(gt=0, le=1_000_000)] = 2000
+    calendar: Cycle | None = None
+    calendar_file: Annotated[str, AfterValidator(_inside)] | None = None
+    files: list[FileRule] = []
+
+    @model_validator(mode="after")
+    def _one_calendar(self) -> Mapping:
+        if self.calendar and self.calendar_file:
+            raise ValueError("calendar and calendar_file are both given; keep one")
+        return self
+
+    @property
+    def most_bytes(self) -> int:
+        """`most_megabytes` in bytes."""
+        return self.most_megabytes * 10**6
+
+    def claims(self, name: str) -> Claims:
+        """What is stated of the file with a path in the folder."""
+        return next((rule.claims() for rule in self.files if fnmatchcase(name, rule.match)), Claims())
+
+
+def parse(content: bytes, where: str) -> Mapping:
+    """The file, from its bytes.
+
+    Args:
+        content: TOML.
+        where: its path, for messages.
+
+    Raises:
+        SettingError: naming the file and each key that is wrong, its value and what was expected.
+    """
+    try:
+        return Mapping.model_validate(tomllib.loads(content.decode()))
+    except ValidationError as error:
+        raise SettingError("; ".join(_told(where, one) for one in error.errors())) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested without end
+        raise SettingError(f"{where}: is no TOML ({error}); correct it") from error
+
+
+def _told(where: str, error: Any) -> str:
+    key = ""
+    for part in error["loc"]:
+        key += f"[{part}]" if isinstance(part, int) and key == "files" else f".{part}" if key else str(part)
+    message = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return f"{where}: {message}"
+    value = "" if isinstance(error["input"], dict | list) else f" = {error['input']!r:.100}"
+    return f"{where}: {key}{value}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,221 @@
+"""A day's acquisitions united into one scene: a pure function of their set, whatever the order in which they came.
+
+1. Reflectance of the top of the atmosphere counts only where a platform has none of the surface: the two are never
+   mixed. Of the items of one pass and tile, the one of the higher tier is the better one, then of the highest
+   processing baseline, then that was processed last, then the later time of sensing, then the greater item id.
+   The best one lies on top, and the others fill what it leaves open: one pass may come as split granules or strips.
+2. Passes are laid in the order of their sensing, within a pass first the best item of each tile, those of the highest
+   baseline first, then by name; then the others, the better ones first. The first to have a cell provides it, in all
+   bands; later ones fill what is still nodata.
+3. Platforms are never mixed: each is laid out alone, and the one that covers more cells is the scene; the one that
+   sensed first, where they cover the same.
+4. An item that can't be read counts as if it were not there, but is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from satcommon.errors import SceneError
+from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
+from satcommon.raster.product import Tier
+from satcommon.sources.source import Acquisition, Place, SceneSource
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from satcommon.geo.grid import Grid
+
+_Baseline = tuple[int, tuple[int, ...], str]
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a region has of a collection for one day.
+
+    Args:
+        layers: on the region's grid; bands that any of the items has, 0 where the one that provides a cell has it not.
+        items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
+        digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
+        refused: why items could not be read, by item id.
+        providers: the number in `items`, from 1, of the one that provides each cell, 0 where none does, uint16 of shape
+            (rows, columns); None where there is one item.
+    """
+
+    layers: Layers
+    items: tuple[Acquisition, ...]
+    digest: str
+    refused: dict[str, str] = field(default_factory=dict)
+    providers: NDArray[np.uint16] | None = None
+
+
+def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]) -> Scene | None:
+    """The scene of a day's acquisitions; None if there are none.
+
+    Holds one acquisition, the layout so far, and with a second platform the better layout before it.
+
+    Raises:
+        UnreadableDayError: if there are acquisitions, and none can be read; the message tells why for each.
+    """
+    candidates = set(acquisitions)
+    refused: dict[str, str] = {}
+    while candidates:
+        try:
+            layout = _best_platform(source, place, candidates)
+        except _UnreadableError as error:
+            # Rare enough to begin anew: so what is left gives what it would give alone.
+            candidates.remove(error.acquisition)
+            refused[error.acquisition.item_id] = str(error)
+            continue
+        layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
+        items = tuple(layout.items)
+        digest = _digest(place.grid, items, layers, layout.providers)
+        return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers)
+    if refused:
+        raise UnreadableDayError(dict(sorted(refused.items())))
+    return None
+
+
+class UnreadableDayError(SceneError):
+    """None of a day's acquisitions can be read; `refused` tells why, by item id."""
+
+    def __init__(self, refused: dict[str, str]) -> None:
+        super().__init__("; ".join(refused.values()))
+        self.refused = refused
+
+
+class _UnreadableError(SceneError):
+    def __init__(self, acquisition: Acquisition, message: str) -> None:
+        super().__init__(message)
+        self.acquisition = acquisition
+
+
+@dataclass
+class _Layout:
+    """Cells laid so far; `items` are those that provided some, or a first one that has none.
+
+    `providers` is as in `Scene`.
+    """
+
+    bands: dict[str, NDArray[np.uint16]]
+    classes: NDArray[np.uint8]
+    items: list[Acquisition]
+    providers: NDArray[np.uint16] | None = None
+
+    @property
+    def covered(self) -> int:
+        return int(np.count_nonzero(self.classes))
+
+    def fill(self, item: Acquisition, layers: Layers) -> None:
+        """Let an item provide the cells that are still nodata."""
+        free = (self.classes == PixelClass.NODATA) & (layers.classes != PixelClass.NODATA)
+        if not free.any():
+            return
+        if not self.covered:
+            self.bands, self.items = {}, []
+        nothing = np.zeros_like(self.classes, np.uint16)
+        for band in self.bands.keys() | layers.bands.keys():
+            self.bands[band] = np.where(free, layers.bands.get(band, nothing), self.bands.get(band, nothing))
+        self.items.append(item)
+        if len(self.items) > 1:
+            before = self.classes != PixelClass.NODATA if self.providers is None else self.providers
+            self.providers = np.where(free, len(self.items), before).astype(np.uint16)
+        self.classes = np.where(free, layers.classes, self.classes)
+
+
+def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
+    platforms = {item.platform for item in candidates}
+    by_platform = [
+        _ordered(_of_best_level([item for item in candidates if item.platform == platform])) for platform in platforms
+    ]
+    best: _Layout | None = None
+    for items in sorted(by_platform, key=lambda items: (min(item.sensed_at for item in items), items[0].platform)):
+        layout = _lay(source, place, items)
+        if best is None or layout.covered > best.covered:
+            best = layout
+    assert best is not None
+    return best
+
+
+def piecewise(acquisitions: Iterable[Acquisition]) -> bool:
+    """Whether several items are of one platform, pass and tile, so that one may fill what another leaves open."""
+    pieces = [(item.platform, *_piece(item)) for item in acquisitions]
+    return len(set(pieces)) < len(pieces)
+
+
+def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout:
+    """All items are read, even where the first cover everything: one that can't be read must not go unnoticed."""
+    layout: _Layout | None = None
+    for item in items:
+        try:
+            layers = source.read(place, item)
+        except SceneError as error:
+            raise _UnreadableError(item, str(error)) from error
+        if layout is None:
+            layout = _Layout(dict(layers.bands), layers.classes, [item])
+        else:
+            layout.fill(item, layers)
+    assert layout is not None
+    return layout
+
+
+def _ordered(items: list[Acquisition]) -> list[Acquisition]:
+    """The items of a platform in the order in which they are laid (rules 1 and 2)."""
+    best: list[Acquisition] = []
+    others: list[Acquisition] = []
+    for _, group in groupby(sorted(items, key=_piece), key=_piece):
+        first, *rest = sorted(group, key=_rank, reverse=True)
+        best.append(first)
+        others += rest
+    sensed = {item.overpass: item.sensed_at for item in sorted(best, key=lambda item: item.sensed_at, reverse=True)}
+    best.sort(key=lambda item: item.tile)
+    best.sort(key=_baseline, reverse=True)
+    others.sort(key=lambda item: item.tile)
+    others.sort(key=_rank, reverse=True)
+    return sorted([*best, *others], key=lambda item: (sensed[item.overpass], item.overpass))
+
+
+def _of_best_level(items: list[Acquisition]) -> list[Acquisition]:
+    best = max(item.level for item in items)
+    return [item for item in items if item.level == best]
+
+
+def _rank(item: Acquisition) -> tuple[Tier, _Baseline, datetime, datetime, str]:
+    """Sorts the items of one pass and tile, the best one last."""
+    return item.tier, _baseline(item), item.processed_at or _NEVER, item.sensed_at, item.item_id
+
+
+def _piece(item: Acquisition) -> tuple[str, str]:
+    return item.overpass, item.tile
+
+
+def _baseline(item: Acquisition) -> _Baseline:
+    """Sorts baselines: none, then words by their letters, then dotted numbers by their values, as 2.9 before 02.14."""
+    parts = item.baseline.split(".")
+    if all(part.isascii() and part.isdigit() for part in parts):
+        return 2, tuple(map(int, parts)), ""
+    return (1 if item.baseline else 0), (), item.baseline
+
+
+def _digest(grid: Grid, items: tuple[Acquisition, ...], layers: Layers, providers: NDArray[np.uint16] | None) -> str:
+    content: list[Any] = [VERSION, grid.to_json(), [[item.item_id, item.digest] for item in items], list(layers.bands)]
+    digest = hashlib.sha256(json.dumps(content).encode())
+    for band in layers.bands.values():
+        digest.update(np.ascontiguousarray(band, "<u2").tobytes())
+    digest.update(CLASSES.encode())
+    digest.update(np.ascontiguousarray(layers.classes, np.uint8).tobytes())
+    if providers is not None:
+        digest.update(ITEM.encode())
+        digest.update(np.ascontiguousarray(providers, "<u2").tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,73 @@
+"""Layers as they are read after they went through a file of their own, on another grid or with another offset.
+
+A simulated item that a real archive would deliver so is written and read as a folder's files are, by the same code, so
+that what is tested with it is what is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio.io import MemoryFile
+
+from satcommon.raster.declared import Claims
+from satcommon.raster.geotiff import open_geotiff, read_header
+from satcommon.raster.harmonise import read_layers
+from satcommon.raster.layers import (
+    CLASSES,
+    NODATA,
+    REFLECTANCE_OFFSET,
+    REFLECTANCE_SCALE,
+    TEMPERATURE_SCALE,
+    THERMAL,
+    Layers,
+)
+
+if TYPE_CHECKING:
+    from satcommon.geo.grid import Grid
+
+_NO_LIMIT = sys.maxsize  # the layers are in memory already
+
+
+def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: datetime, offset: float) -> Layers:
+    """The layers on a grid after they were delivered on another.
+
+    Args:
+        layers: on `own`.
+        own: grid of the file.
+        onto: grid that they are read on; see `harmonise.read_layers`.
+        name: of the item, for messages.
+        sensed_at: goes into the file.
+        offset: of reflectance in the file, which can't hold less than that plus 0.0001.
+
+    Raises:
+        SceneError: where the file can't be taken.
+    """
+    shift = round((REFLECTANCE_OFFSET - offset) / REFLECTANCE_SCALE)
+    names = (*layers.bands, CLASSES)
+    scales, offsets = {THERMAL: TEMPERATURE_SCALE, CLASSES: 1.0}, {THERMAL: 0.0, CLASSES: 0.0}
+    raw = [
+        band if band_name == THERMAL else np.where(band == NODATA, NODATA, np.maximum(band.astype(np.int32) + shift, 1))
+        for band_name, band in layers.bands.items()
+    ]
+    with MemoryFile(ext=".tif") as memory:
+        with memory.open(
+            driver="GTiff",
+            width=own.width,
+            height=own.height,
+            count=len(names),
+            dtype="uint16",
+            crs=own.crs,
+            transform=own.transform,
+            nodata=NODATA,
+        ) as dataset:
+            dataset.write(np.stack([*raw, layers.classes]).astype(np.uint16))
+            dataset.descriptions = names
+            dataset.scales = tuple(scales.get(one, REFLECTANCE_SCALE) for one in names)
+            dataset.offsets = tuple(offsets.get(one, offset) for one in names)
+            dataset.update_tags(TIFFTAG_DATETIME=f"{sensed_at:%Y:%m:%d %H:%M:%S}")
+        with open_geotiff(memory.name) as dataset:
+            return read_layers(dataset, read_header(dataset, name, Claims()), onto, name, _NO_LIMIT)

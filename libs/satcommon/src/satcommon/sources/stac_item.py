@@ -1,0 +1,169 @@
+"""What a STAC item, a JSON file of the same stem beside a GeoTIFF, states of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from satcommon.errors import SceneError
+from satcommon.raster import product
+from satcommon.raster.band_names import known_name
+from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, BandClaim, Claims
+from satcommon.raster.masks import looks_like_classes
+
+_SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
+_OF_BASELINE = re.compile(r"_N\d\d\.\d\d$")
+
+
+def _near(time: datetime) -> datetime:
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        raise ValueError(f"{time.year} is no year of a satellite's")
+    return time.astimezone(UTC)
+
+
+_Time = Annotated[AwareDatetime, AfterValidator(_near)]
+_Number = float | Annotated[str, Field(pattern="^(nan|inf|-inf)$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Properties(_Model):
+    datetime: _Time | None = None
+    start_datetime: _Time | None = None
+    end_datetime: _Time | None = None
+    platform: str | None = None
+    baseline: str | None = Field(None, alias="s2:processing_baseline")
+    version: str | None = Field(None, alias="processing:version")
+    datatake: str | None = Field(None, alias="s2:datatake_id")
+    grid: str | None = Field(None, alias="grid:code")
+    tile: str | None = Field(None, alias="s2:tile_id")
+    published: _Time | None = None
+    created: _Time | None = None
+    product_uri: str | None = Field(None, alias="s2:product_uri")
+    product_type: str | None = Field(None, alias="s2:product_type")
+    level: str | None = Field(None, alias="processing:level")
+    correction: str | None = Field(None, alias="landsat:correction")
+    tier: str | None = Field(None, alias="landsat:collection_category")
+    generated: _Time | None = Field(None, alias="s2:generation_time")
+    processed: _Time | None = Field(None, alias="processing:datetime")
+    offset_applied: bool | None = Field(
+        None, validation_alias=AliasChoices("earthsearch:boa_offset_applied", "boa_offset_applied")
+    )
+
+
+class _Raster(_Model):
+    """A band of `raster:bands` or `bands`, or what an asset says of all its bands."""
+
+    name: str | None = None
+    common_name: str | None = Field(None, validation_alias=AliasChoices("eo:common_name", "common_name"))
+    scale: float | None = Field(None, validation_alias=AliasChoices("raster:scale", "scale"))
+    offset: float | None = Field(None, validation_alias=AliasChoices("raster:offset", "offset"))
+    nodata: _Number | None = None
+
+    def claim(self, platform: str = "") -> BandClaim:
+        # What is not finite is no value in any case.
+        nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
+        name = known_name(self.common_name, platform) or known_name(self.name, platform)
+        if name is None and looks_like_classes((self.name or "").strip().lower()):
+            name = self.name  # of no known kind, which is for the file's reader to say
+        return BandClaim(name, self.scale, self.offset, nodata)
+
+
+class _Asset(_Raster):
+    href: str
+    bands: list[_Raster] = []
+    raster_bands: list[_Raster] = Field([], alias="raster:bands")
+    eo_bands: list[_Raster] = Field([], alias="eo:bands")
+
+
+class _Item(_Model):
+    id: str = ""
+    properties: _Properties
+    assets: dict[str, _Asset] = {}
+
+
+def parse(content: bytes, where: str, file: str) -> Claims:
+    """What an item states of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
+
+    Bands are those of the asset whose ``href`` ends in the GeoTIFF's name, in their order. Two deliveries of a pass
+    must get the same pass and tile: so the datatake is taken without its baseline, and of a tile its MGRS square.
+
+    Args:
+        content: JSON.
+        where: the item's path, for messages.
+        file: name of the GeoTIFF.
+
+    Raises:
+        SceneError: naming the file and each key that is wrong.
+    """
+    try:
+        item = _Item.model_validate_json(content)
+    except ValidationError as error:
+        told = (f"{ascii('.'.join(map(str, one['loc'])))[1:-1] or 'the whole'}: {one['msg']}" for one in error.errors())
+        raise SceneError(f"{where}: is no STAC item ({'; '.join(told)}); correct or remove it") from error
+    stated = item.properties
+    asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
+    tile = stated.grid or stated.tile or ""
+    square = _SQUARE.search(tile)
+    names = [product.read(name) for name in (stated.product_uri or "", item.id)]
+    platform = stated.platform or product.read(file).platform
+    claims = Claims(
+        platform=stated.platform or "",
+        baseline=stated.baseline or stated.version or "",
+        overpass=_OF_BASELINE.sub("", stated.datatake or ""),
+        tile=f"T{square[1]:0>5}" if square else tile,
+        sensed_at=_sensed(stated),
+        published_at=stated.published or stated.created,
+        bands=_bands(asset, platform) if asset else {},
+        every=replace(asset.claim(), name=None) if asset else BandClaim(),
+        other_baselines=tuple(dict.fromkeys(baseline for told in names for baseline in told.baselines)),
+        level=_level(stated),
+        tier=product.tier_of(stated.tier or ""),
+        processed_at=stated.processed or stated.generated,
+        offset_applied=stated.offset_applied,
+    )
+    return _without_offset(claims) if claims.offset_applied else claims
+
+
+def _without_offset(claims: Claims) -> Claims:
+    """Where the offset is in the values already, an item that states it for them states it for others: it is 0."""
+    bands = {n: replace(band, offset=band.offset and 0.0) for n, band in claims.bands.items()}
+    return replace(claims, bands=bands, every=replace(claims.every, offset=claims.every.offset and 0.0))
+
+
+def _level(stated: _Properties) -> product.Level | None:
+    told = (stated.product_type, stated.level, stated.correction)
+    return next((level for text in told if text and (level := product.level_of(text)) is not None), None)
+
+
+def _sensed(stated: _Properties) -> datetime | None:
+    """The nominal time, else the middle of the span."""
+    if stated.datetime:
+        return stated.datetime
+    if stated.start_datetime and stated.end_datetime:
+        return stated.start_datetime + (stated.end_datetime - stated.start_datetime) / 2
+    return None
+
+
+def _file_of(href: str) -> str:
+    try:
+        return PurePosixPath(unquote(urlsplit(href).path)).name
+    except ValueError:  # no URL, so not of this file
+        return ""
+
+
+def _bands(asset: _Asset, platform: str) -> dict[int, BandClaim]:
+    bands: dict[int, BandClaim] = {}
+    for told in (asset.eo_bands, asset.raster_bands, asset.bands):
+        for number, band in enumerate(told, start=1):
+            bands[number] = band.claim(platform).over(bands.get(number, BandClaim()))
+    return bands

@@ -1,0 +1,132 @@
+"""Rows: an observation and the state after the day, carried on from the day before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from satcommon.stats.algorithm import Algorithm
+from satcommon.stats.field_state import NO_NDVI, State, advance
+from satcommon.stats.result_rows import SCHEMA, SEEN
+
+STATE_INPUTS = ["field", "planting_date", "state_days", "state_ndvi_e4", "ndvi_integral_e4", "algorithm_version"]
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+@dataclass(frozen=True)
+class States:
+    """States by field."""
+
+    fields: Mapping[str, int]  # position of each
+    state: State
+
+    @classmethod
+    def of(cls, table: pa.Table, rules: Algorithm) -> States:
+        """The states in rows. A row of a version with another kernel holds none that could be carried on."""
+        fits = [
+            pc.equal(pc.list_value_length(table[name]), rules.kernel_size) for name in ("state_days", "state_ndvi_e4")
+        ]
+        table = table.filter(pc.and_(*fits))
+        count = table.num_rows
+        planting = table["planting_date"].combine_chunks().cast(pa.int32()).to_numpy(zero_copy_only=False) + _EPOCH
+
+        def kernel(column: str) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
+            values = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            return np.asarray(values, dtype=np.int32).reshape(count, rules.kernel_size)
+
+        state = State(
+            planting.astype(np.int32),
+            kernel("state_days"),
+            kernel("state_ndvi_e4"),
+            table["ndvi_integral_e4"].to_numpy().astype(np.int64),
+        )
+        return cls({name: i for i, name in enumerate(table["field"].to_pylist())}, state)
+
+    def over(self, other: States) -> States:
+        """These states, and another's for the fields that are not here."""
+        names = [*self.fields, *(name for name in other.fields if name not in self.fields)]
+        rest = np.array([other.fields[name] for name in names[len(self.fields) :]], dtype=np.int64)
+        here = np.array(list(self.fields.values()), dtype=np.int64)
+        joined = self.state.take(here).join(other.state.take(rest))
+        return States({name: i for i, name in enumerate(names)}, joined)
+
+    def gather(self, fields: Sequence[str], rules: Algorithm) -> State:
+        """The states of fields, in their order; initial where there is none."""
+        state = State.initial(len(fields), rules.kernel_size)
+        there = [(i, self.fields[name]) for i, name in enumerate(fields) if name in self.fields]
+        if there:
+            at, source = np.array(there, dtype=np.int64).T
+            state.put(at, self.state.take(source))
+        return state
+
+
+def states_before(
+    wanted: Sequence[tuple[str, date]], day: date, at: Callable[[date, list[str]], States | None], rules: Algorithm
+) -> State:
+    """Each field's state after its last row present before a day; the initial one where there is none.
+
+    A row that is carried on over days without a row is redone: a field-day without a row is an open miss.
+
+    Args:
+        wanted: fields, each with the first day whose state reaches `day`; `day` itself where none does.
+        day: the day.
+        at: gives the states after a day for some fields, of those that have a row; None before the first day.
+        rules: of the algorithm version.
+    """
+    state = State.initial(len(wanted), rules.kernel_size)
+    open_ones = {i: name for i, (name, first) in enumerate(wanted) if first < day}
+    earlier = day - timedelta(days=1)
+    while open_ones:
+        there = at(earlier, list(open_ones.values()))
+        if there is None:
+            break
+        found = {i: name for i, name in open_ones.items() if name in there.fields}
+        if found:
+            state.put(np.array(list(found), dtype=np.int64), there.gather(list(found.values()), rules))
+        open_ones = {i: n for i, n in open_ones.items() if i not in found and wanted[i][1] < earlier}
+        earlier -= timedelta(days=1)
+    return state
+
+
+def carry(
+    region: str, day: date, observed: pa.Table, plantings: Sequence[date], before: State, rules: Algorithm
+) -> tuple[pa.Table, States]:
+    """The rows of a day, and the states after it.
+
+    Args:
+        region: its name.
+        day: the day.
+        observed: observations of n fields.
+        plantings: of their seasons, in the order of the observations.
+        before: their states after the day before, in the same order.
+        rules: of the algorithm version.
+    """
+    feeds = np.isin(observed["status"].to_numpy(zero_copy_only=False), [status.value for status in SEEN])
+    ndvi = observed["ndvi_mean"].to_numpy(zero_copy_only=False).astype(np.float64)
+    planting = np.array([p.toordinal() for p in plantings], dtype=np.int32)
+    state, smoothed = advance(before, day, planting, np.where(feeds, ndvi, np.nan), rules)
+    newest = state.days[:, 0]
+    columns = {name: observed[name] for name in observed.column_names} | {
+        "region": pa.array([region] * len(planting), pa.string()),
+        "day": pa.array([day] * len(planting), pa.date32()),
+        "planting_date": pa.array(plantings, pa.date32()),
+        "days_since_planting": pa.array(day.toordinal() - planting, pa.int32()),
+        "days_since_clear": pa.array(day.toordinal() - newest, pa.int32(), mask=newest == 0),
+        "ndvi_smoothed_e4": pa.array(smoothed, pa.int32(), mask=smoothed == NO_NDVI),
+        "ndvi_integral_e4": pa.array(state.integral, pa.int64()),
+        "state_days": _lists(state.days),
+        "state_ndvi_e4": _lists(state.ndvi),
+    }
+    table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    return table, States({name: i for i, name in enumerate(observed["field"].to_pylist())}, state)
+
+
+def _lists(values: np.ndarray[tuple[int, int], np.dtype[np.int32]]) -> pa.Array:
+    count, size = values.shape
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * size)
+    return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1), pa.int32()))

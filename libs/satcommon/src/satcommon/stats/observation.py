@@ -1,0 +1,326 @@
+"""Observations: what a scene says of fields. They depend on scene, geometry and algorithm version only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from satcommon.errors import SceneError
+from satcommon.raster.cog import SceneReader
+from satcommon.raster.dilation import dilated
+from satcommon.raster.indices import layers, reflectance
+from satcommon.raster.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
+from satcommon.stats.algorithm import Algorithm
+from satcommon.stats.coverage import Coverage, CoverageCache
+from satcommon.stats.result_rows import SCHEMA, STATISTICS, Status
+from satcommon.stats.statistics import quantiles, weight_where, weighted, weighted_mean
+from satcommon.storage.ranges import Ranges
+
+NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
+# Stand for the scene of a day that has no rows yet: nobody knows whether there is one, or nobody could read it.
+NOT_ASKED, NOT_TAKEN = "not_asked", "not_taken"
+_WITHOUT_SCENE = {NO_OVERPASS: Status.NO_OVERPASS, NO_SCENE: Status.NO_SCENE}
+_ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
+
+STATE_COLUMNS = (
+    "days_since_planting",
+    "days_since_clear",
+    "ndvi_smoothed_e4",
+    "ndvi_integral_e4",
+    "state_days",
+    "state_ndvi_e4",
+    "planting_date",
+)
+OBSERVED = pa.schema([column for column in SCHEMA if column.name not in (*STATE_COLUMNS, "region", "day")])
+"""The columns of a row that are the observation; with `field` as their key."""
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """The scene of a day, or what stands for it (see `db.answers`)."""
+
+    digest: str
+    object_key: str | None = None
+
+
+class Subject(NamedTuple):
+    """A field to be observed: its identity, and what of the registry an observation depends on."""
+
+    external_id: str
+    geometry_digest: str
+    inside_fraction: float
+
+
+@dataclass
+class Work:
+    """What observing cost, to be compared with what it should."""
+
+    cells: int = 0
+    tiles: int = 0
+    scene_bytes: int = 0
+    scenes: int = 0
+
+    def add(self, other: Work) -> None:
+        """Take another's work into account."""
+        self.cells += other.cells
+        self.tiles += other.tiles
+        self.scene_bytes += other.scene_bytes
+        self.scenes += other.scenes
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Observations in the order of their subjects, without those that failed; `failed` has the reasons."""
+
+    table: pa.Table
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def observe(
+    scene: SceneInput,
+    subjects: Sequence[Subject],
+    coverages: CoverageCache,
+    geometries_of: Callable[[list[str]], Mapping[str, bytes]],
+    raster_path: Callable[[str], str | Ranges],
+    rules: Algorithm,
+    work: Work,
+) -> Observed:
+    """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
+
+    Raises:
+        SceneError: the scene's object can't be read, or nobody knows yet what is in the day's scene.
+    """
+    coverage, failures = coverages.get([s.geometry_digest for s in subjects], geometries_of)
+    if failures:
+        failed = {s.external_id: failures[s.geometry_digest] for s in subjects if s.geometry_digest in failures}
+        rest = [s for s in subjects if s.external_id not in failed]
+        fine = observe(scene, rest, coverages, geometries_of, raster_path, rules, work)
+        return Observed(fine.table, failed)
+    columns: dict[str, object] = {
+        "field": [s.external_id for s in subjects],
+        "geometry_digest": [s.geometry_digest for s in subjects],
+        "inside_fraction": [s.inside_fraction for s in subjects],
+        "cell_count": np.diff(coverage.offsets),
+        "scene_digest": [scene.digest] * len(subjects),
+        "algorithm_version": [rules.version] * len(subjects),
+    }
+    if scene.object_key is None:
+        if scene.digest not in _WITHOUT_SCENE:
+            raise SceneError(f"the day has no rows yet: its scene is {scene.digest.replace('_', ' ')}")
+        columns["status"] = [_WITHOUT_SCENE[scene.digest].value] * len(subjects)
+    else:
+        with SceneReader(raster_path(scene.object_key)) as reader:
+            if not reader.grid.matches(coverages.grid):
+                raise SceneError(f"{reader.path}: lies on {reader.grid}, not on the region's {coverages.grid}")
+            cells, near = _gathered(reader, coverage, rules, work)
+            work.tiles += reader.tiles_read
+            work.scene_bytes += reader.bytes_read
+            work.scenes += 1
+            items = reader.items
+        inside = np.array([s.inside_fraction for s in subjects], np.float64)
+        columns |= _told(cells, near, items, coverage, inside, rules)
+        del cells, near  # most of a day's memory
+    arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
+    return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
+
+
+def _gathered(
+    reader: SceneReader, coverage: Coverage, rules: Algorithm, work: Work
+) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_] | None]:
+    """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear (None: none).
+
+    That is decided by the classes of the cells around, whichever other fields they are gathered with.
+    """
+    if not rules.dilate_cells:
+        work.cells += len(coverage.cells)
+        layout = coverage.layout((reader.grid.height, reader.grid.width), reader.tile_shape)
+        return reader.gather(coverage.cells, layout), None
+    height, width = reader.grid.height, reader.grid.width
+    own = dilated(coverage.cells.astype(np.int64), 0, height, width)
+    around = np.setdiff1d(dilated(own, rules.dilate_cells, height, width), own, assume_unique=True)
+    cells, classes = reader.gather_around(coverage.cells, around)
+    work.cells += len(coverage.cells) + len(around)
+    grown = np.concatenate(
+        [
+            coverage.cells[np.isin(cells[CLASSES], rules.dilate_classes)],
+            around[np.isin(classes, rules.dilate_classes)],
+        ]
+    )
+    return cells, np.isin(coverage.cells, dilated(grown, rules.dilate_cells, height, width))
+
+
+def _told(
+    cells: Mapping[str, NDArray[np.uint16]],
+    near: NDArray[np.bool_] | None,
+    items: Sequence[tuple[str, datetime]],
+    coverage: Coverage,
+    inside: NDArray[np.float64],
+    rules: Algorithm,
+) -> dict[str, object]:
+    """The columns that a scene gives; made of pieces that fit the processor's cache, three times as fast as at once."""
+    told: dict[str, list[Any]] = {}
+    for entries, piece in coverage.pieces(_ENTRIES):
+        own = {name: values[entries] for name, values in cells.items()}
+        own_inside, inside = inside[: len(piece)], inside[len(piece) :]
+        found = _seen(own, None if near is None else near[entries], piece, own_inside, rules)
+        found |= _seen_by(items, own, piece)
+        for name, values in found.items():
+            told.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in told.items()}
+
+
+def _seen(
+    cells: Mapping[str, NDArray[np.uint16]],
+    near: NDArray[np.bool_] | None,
+    coverage: Coverage,
+    inside: NDArray[np.float64],
+    rules: Algorithm,
+) -> dict[str, NDArray[Any]]:
+    classes = cells[CLASSES]
+    total = coverage.weights.total
+    observed = weight_where(classes != PixelClass.NODATA, coverage)
+    clear_cells = _any_of(classes, rules.clear_classes)
+    if near is not None:
+        clear_cells &= ~near
+    clear = weight_where(clear_cells, coverage)
+    cloud = weight_where(_any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)), coverage)
+    shadow = weight_where(classes == PixelClass.SHADOW, coverage)
+    columns: dict[str, NDArray[Any]] = {
+        "observed_fraction": _ratio(observed, total),
+        "clear_fraction": _ratio(clear, observed),
+        "cloud_fraction": _ratio(cloud, observed),
+        "shadow_fraction": _ratio(shadow, observed),
+        "status": _status(_Parts(inside, total, observed, clear), rules)
+        if rules.statuses == 1
+        else _status_by_cause(
+            _Parts(inside, total, observed, clear), _clouded(classes, clear_cells, near, coverage), rules
+        ),
+    }
+    weights = coverage.weights.where(clear_cells)
+    own = {name: values[clear_cells] for name, values in cells.items() if name in BANDS}
+    for name, (values, valid) in layers(own).items():
+        values, own_weights = (values, weights) if valid.all() else (values[valid], weights.where(valid))
+        found = weighted(values, own_weights)
+        columns |= {f"{name}_{s}": getattr(found, s) for s in STATISTICS}
+        if rules.quantiles:
+            columns[f"{name}_quantiles"] = quantiles(values, own_weights, rules.quantiles)
+    for band, dn in own.items():
+        valid = dn != NODATA
+        dn, own_weights = (dn, weights) if valid.all() else (dn[valid], weights.where(valid))
+        values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
+        columns[f"{band}_mean"] = weighted_mean(values, own_weights)
+    return columns
+
+
+def _any_of(classes: NDArray[np.uint16], wanted: Sequence[PixelClass]) -> NDArray[np.bool_]:
+    """As `numpy.isin`, which takes twenty times as long for a few numbers."""
+    return np.asarray(np.logical_or.reduce([classes == one for one in wanted]))
+
+
+def _seen_by(
+    items: Sequence[tuple[str, datetime]], cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage
+) -> dict[str, NDArray[np.object_]]:
+    """The items that provide a cell of each field, and when the one that provides most of it was sensed."""
+    provider = cells[ITEM] if ITEM in cells else cells[CLASSES] != PixelClass.NODATA
+    provided = np.array([weight_where(provider == number, coverage) for number in range(1, len(items) + 1)])
+    # Of few combinations there are many fields.
+    seen, combination = np.unique(provided > 0, axis=1, return_inverse=True)
+    named = [
+        json.dumps([item_id for (item_id, _), here in zip(items, one, strict=True) if here]) if one.any() else None
+        for one in seen.T
+    ]
+    # `argmax` finds the first of equals, which is the one that was laid first; -1: none.
+    most = np.where(provided.any(axis=0), provided.argmax(axis=0), -1)
+    return {
+        "item_ids": _objects(named)[combination],
+        "sensed_at": _objects([*(sensed for _, sensed in items), None])[most],
+    }
+
+
+def _objects(values: Sequence[object]) -> NDArray[np.object_]:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
+
+
+class _Parts(NamedTuple):
+    """Of each field the part that lies in the region, and the weight of its cells: all, observed, clear ones."""
+
+    inside: NDArray[np.float64]
+    total: NDArray[np.float64]
+    observed: NDArray[np.float64]
+    clear: NDArray[np.float64]
+
+
+def _status(parts: _Parts, rules: Algorithm) -> NDArray[np.str_]:
+    """By definitions 1: the clear part of the field decides."""
+    total, observed = parts.total, parts.observed
+    clear_part = np.nan_to_num(_ratio(parts.clear, total))
+    choices = [
+        (Status.REGION_EDGE, _below(parts.inside, rules.min_inside)),
+        (Status.TOO_SMALL, (total == 0) & rules.leaves_cells_out),
+        (Status.OUTSIDE_SWATH, (observed == 0) | (_ratio(observed, total) < rules.min_observed)),
+        (Status.TOO_SMALL, total < rules.min_cells),
+        (Status.CLEAR, clear_part >= rules.min_clear_full),
+        (Status.PARTIAL, clear_part >= rules.min_clear),
+    ]
+    return _first_of(choices, Status.CLOUDY)
+
+
+def _status_by_cause(parts: _Parts, clouded: NDArray[np.float64], rules: Algorithm) -> NDArray[np.str_]:
+    """By definitions 2: what kept the field from being seen decides, first what is so on every day."""
+    total, observed, clear = parts.total, parts.observed, parts.clear
+    clear_part = np.nan_to_num(_ratio(clear, total))
+    choices = [
+        (Status.REGION_EDGE, _below(parts.inside, rules.min_inside)),
+        (Status.TOO_SMALL, (total < rules.min_cells) | ((total == 0) & rules.leaves_cells_out)),
+        (Status.OUTSIDE_SWATH, (observed == 0) | (_ratio(observed, total) < rules.min_observed)),
+        (Status.HIDDEN, (clear_part < rules.min_clear) & (clouded < (observed - clear) / 2)),
+        (Status.CLOUDY, clear_part < rules.min_clear),
+        (Status.PARTIAL, _ratio(clear, observed) < rules.min_clear_full),
+        (Status.SWATH_EDGE, _ratio(observed, total) < rules.min_clear_full),
+    ]
+    return _first_of(choices, Status.CLEAR)
+
+
+def _first_of(choices: Sequence[tuple[Status, NDArray[np.bool_]]], otherwise: Status) -> NDArray[np.str_]:
+    return np.select([here for _, here in choices], [status.value for status, _ in choices], otherwise.value)
+
+
+def _below(inside: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
+    """Areas are right to some 1e-12 of themselves: a half is a half whatever their last bits."""
+    return np.asarray(inside < least - 1e-9)
+
+
+def _clouded(
+    classes: NDArray[np.uint16], clear_cells: NDArray[np.bool_], near: NDArray[np.bool_] | None, coverage: Coverage
+) -> NDArray[np.float64]:
+    """The weight of the cells that a cloud or its shadow hides, or is too near to."""
+    under = _any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW))
+    if near is not None:
+        under |= near & (classes != PixelClass.NODATA)
+    return weight_where(under & ~clear_cells, coverage)
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(part / whole)
+
+
+def _array(values: object, column: pa.Field, count: int) -> pa.Array:
+    """A column; NaN means that there is no number, so it becomes null."""
+    if values is None:
+        return pa.nulls(count, column.type)
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        offsets = np.arange(count + 1, dtype=np.int32) * values.shape[1]
+        return pa.ListArray.from_arrays(offsets, values.reshape(-1), mask=pa.array(np.isnan(values).all(axis=1)))
+    if isinstance(values, np.ndarray):
+        return pa.array(values, from_pandas=True).cast(column.type)
+    return pa.array(values, column.type)

@@ -1,0 +1,184 @@
+"""Result objects: the rows of a region's day, as Parquet, immutable, sorted by the field's external id.
+
+Rows hold what they were computed from (digests, items, sensed time) and the state after the day, and nothing of how:
+no counters, clocks, run ids or sequence numbers, so that every order of arrival ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import uuid
+from datetime import date
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from satcommon.raster.layers import BANDS
+from satcommon.storage.object_store import ObjectStore
+
+_TOLD = 32  # hexadecimal digits of its content's digest in a key: what went wrong by chance is found by fewer
+_DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_TOLD}}})\.parquet$")
+
+LAYERS = ("ndvi", "ndmi", "lst_c")
+STATISTICS = ("mean", "stdev", "min", "max")
+QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)  # columns that only some versions fill
+
+
+class Status(StrEnum):
+    """What a day gave for a field, derived from current inputs alone; docs/columns.md defines each."""
+
+    CLEAR = "clear"
+    PARTIAL = "partial"
+    SWATH_EDGE = "swath_edge"
+    CLOUDY = "cloudy"
+    HIDDEN = "hidden"
+    OUTSIDE_SWATH = "outside_swath"
+    REGION_EDGE = "region_edge"
+    NO_OVERPASS = "no_overpass"
+    NO_SCENE = "no_scene"
+    TOO_SMALL = "too_small"
+
+
+SEEN = (Status.CLEAR, Status.PARTIAL, Status.SWATH_EDGE)  # their NDVI feeds the state
+
+
+def _schema() -> pa.Schema:
+    one = [pa.field("region", pa.string()), pa.field("day", pa.date32()), pa.field("field", pa.string())]
+    status = [pa.field("status", pa.string())]
+    parts = [
+        pa.field(name, pa.float64())
+        for name in ("observed_fraction", "clear_fraction", "cloud_fraction", "shadow_fraction")
+    ]
+    size = [pa.field("cell_count", pa.int32()), pa.field("inside_fraction", pa.float64())]
+    numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in LAYERS for statistic in STATISTICS]
+    quantiles = [pa.field(name, pa.list_(pa.float64())) for name in QUANTILES]
+    means = [pa.field(f"{band}_mean", pa.float64()) for band in BANDS]
+    state = [
+        pa.field("planting_date", pa.date32()),
+        pa.field("days_since_planting", pa.int32()),
+        pa.field("days_since_clear", pa.int32()),
+        pa.field("ndvi_smoothed_e4", pa.int32()),
+        pa.field("ndvi_integral_e4", pa.int64()),
+        pa.field("state_days", pa.list_(pa.int32())),
+        pa.field("state_ndvi_e4", pa.list_(pa.int32())),
+    ]
+    inputs = [
+        pa.field("item_ids", pa.string()),
+        pa.field("sensed_at", pa.timestamp("ms", tz="UTC")),
+        pa.field("scene_digest", pa.string()),
+        pa.field("geometry_digest", pa.string()),
+        pa.field("algorithm_version", pa.string()),
+    ]
+    return pa.schema([*one, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs])
+
+
+SCHEMA = _schema()
+"""The columns of a row.
+
+Fractions are of the field's covered cells (`observed`) or of those observed (the others), by weight; `cell_count`
+counts the cells that the version's coverage rule takes; statistics are over clear cells, NDVI and NDMI without unit,
+`lst_c` in degrees Celsius, band means in reflectance (`lwir11` in kelvin); `_e4` columns are integers in 1e-4 (days).
+`_quantiles` are lists of those that the algorithm version asks for, in its order; null where it asks for none, or where
+the layer has no valid clear cell.
+`item_ids` is a JSON list of the acquisitions that provide an observed cell of the field, in the order in which they
+were laid; `sensed_at` is the time of the one that provides most of its observed cells, by weight, the first of them
+where several do; both are null where no cell is observed.
+"""
+
+
+def empty() -> pa.Table:
+    """A table without rows."""
+    return SCHEMA.empty_table()
+
+
+def encode(table: pa.Table) -> bytes:
+    """The bytes of an object; rows are sorted by field first.
+
+    A column of `QUANTILES` that no row has is left out: without them an object is what it was before they came.
+    """
+    table = table.cast(SCHEMA).sort_by("field").combine_chunks()
+    table = table.drop_columns([name for name in QUANTILES if table[name].null_count == table.num_rows])
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def digest(data: bytes) -> str:
+    """Names an object's content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def new_key(bbox_id: int, day: date, data: bytes) -> str:
+    """A key never used before, which tells what was put there from what is read."""
+    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}-{digest(data)[:_TOLD]}.parquet"
+
+
+def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.Table:
+    """The rows of the object under a published key.
+
+    Raises:
+        ObjectMissingError: it was collected after the key moved away; read the key again.
+        pa.ArrowInvalid: it is spoilt: not the bytes that were put, or no Parquet. (Keys of old tell no digest.)
+    """
+    data = store.get(key)
+    told = _DIGEST_OF_KEY.search(key)
+    if told and not digest(data).startswith(told[1]):
+        raise pa.ArrowInvalid(
+            f"the object {key} of {store.url} (SATFIELDS_STORE) is not the one that was put there; "
+            "run `satctl audit --repair`, which puts its day on the list"
+        )
+    return decode(data, columns)
+
+
+def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """The rows of an object's bytes. One thread reads them: a pool takes longer than a small object needs.
+
+    Columns of `QUANTILES` that the object has not are null.
+    """
+    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
+    names = SCHEMA.names if columns is None else columns
+    for name in QUANTILES:
+        if name in names and name not in table.column_names:
+            column = SCHEMA.field(name)
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+    return table.select(names)
+
+
+def only(table: pa.Table, fields: list[str]) -> pa.Table:
+    """The rows of some fields."""
+    return table.filter(pc.is_in(table["field"], value_set=pa.array(fields, pa.string())))
+
+
+def without(table: pa.Table, fields: list[str]) -> pa.Table:
+    """The rows but those of some fields."""
+    return table.filter(pc.invert(pc.is_in(table["field"], value_set=pa.array(fields, pa.string()))))
+
+
+def changed_rows(before: pa.Table, after: pa.Table) -> int:
+    """How many rows of one day's table are new, gone or another.
+
+    Most are the same: tables are compared whole, then by halves, so that one changed row of ten thousand is found
+    without a look at the others in Python.
+    """
+    before, after = before.sort_by("field"), after.sort_by("field")
+    if not before["field"].equals(after["field"]):
+        shared = set(before["field"].to_pylist()) & set(after["field"].to_pylist())
+        alone: int = before.num_rows + after.num_rows - 2 * len(shared)
+        return alone + changed_rows(only(before, sorted(shared)), only(after, sorted(shared)))
+    return _unequal_rows(before.combine_chunks(), after.combine_chunks())
+
+
+def _unequal_rows(one: pa.Table, other: pa.Table) -> int:
+    if one.equals(other):
+        return 0
+    if one.num_rows <= _FEW_ROWS:
+        return sum(a != b for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True))
+    half = one.num_rows // 2
+    return _unequal_rows(one.slice(0, half), other.slice(0, half)) + _unequal_rows(one.slice(half), other.slice(half))
+
+
+_FEW_ROWS = 32  # compared in Python: below that, halving costs more than looking

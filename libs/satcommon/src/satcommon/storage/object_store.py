@@ -1,0 +1,137 @@
+"""The object store, a folder or S3: an object is put once, whole, under a new key, and read.
+
+A put that returned is there for every reader; one that failed or was killed left nothing, or rubbish that no key names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, S3Store
+
+from satcommon.errors import ObjectMissingError, SettingError, StoreError
+from satcommon.storage import s3
+from satcommon.storage.ranges import Ranges
+
+# A folder raises Python's own errors for what a bucket has errors of obstore's for.
+_MISSING = (NotFoundError, FileNotFoundError)
+_THERE = (AlreadyExistsError, FileExistsError)
+_PART = 8 << 20  # bytes: a large object goes to a bucket in such parts, each with its own time-out and retries
+
+
+class ObjectStore:
+    """Immutable objects by key.
+
+    Args:
+        url: a folder, or ``s3://bucket/prefix`` (credentials and endpoint from the usual AWS variables).
+        timeout_seconds: how long a bucket that does not answer is waited for.
+
+    Raises:
+        SettingError: the URL is of another kind, or an AWS variable can't be right.
+        StoreError: the folder can't be made.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = s3.TIMEOUT_SECONDS) -> None:
+        self.url = url
+        self._folder: Path | None = None
+        self._store: LocalStore | S3Store
+        if url.startswith("s3://"):
+            self._store = s3.open_bucket(url, "SATFIELDS_STORE", timeout_seconds)
+        elif "://" in url:
+            raise SettingError(f"SATFIELDS_STORE={url!r}: expected a folder or s3://bucket/prefix")
+        else:
+            self._folder = Path(url).absolute()
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"SATFIELDS_STORE={url!r} can't be made: {error.strerror}; name a folder") from error
+            self._store = LocalStore(self._folder)
+
+    def put(self, key: str, data: bytes) -> bool:
+        """Store an object under a new key.
+
+        Returns:
+            False where the key was there already: nothing was changed, which is right for keys made of content.
+
+        Raises:
+            StoreError: it could not be stored; nothing is under the key.
+
+        Warning:
+            What is larger than two parts goes to a bucket in parts, and parts know no "create": of two puts of one key
+            at the same moment the later one would stay. No caller puts different bytes under one key. The parts of a
+            process that was killed are seen by nobody; the bucket's rule for incomplete uploads removes them.
+        """
+        if self._folder is None and len(data) > 2 * _PART:
+            if self.exists(key):
+                return False
+            with self._explained(key):
+                obstore.put(self._store, key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
+            return True
+        with self._explained(key):
+            try:
+                obstore.put(self._store, key, data, mode="create")
+            except _THERE:
+                return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            ObjectMissingError: nothing is under the key.
+            StoreError: the store could not be reached.
+        """
+        with self._explained(key):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def exists(self, key: str) -> bool:
+        """Whether an object is under the key."""
+        try:
+            with self._explained(key):
+                obstore.head(self._store, key)
+        except ObjectMissingError:
+            self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not tell
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys under a prefix, sorted; none where there is nothing. A prefix ends at a ``/``."""
+        with self._explained(prefix):
+            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
+
+    def put_times(self, prefix: str) -> dict[str, datetime]:
+        """When each object under a prefix was put."""
+        with self._explained(prefix):
+            return {e["path"]: e["last_modified"] for batch in obstore.list(self._store, prefix) for e in batch}
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is gone already is gone, as S3 has it.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        with suppress(ObjectMissingError), self._explained(key):
+            obstore.delete(self._store, key)
+
+    def raster_path(self, key: str) -> str | Ranges:
+        """The object as a file whose tiles can be read one by one; see `SceneReader`."""
+        if self._folder is not None:
+            return str(self._folder / key)
+        return Ranges(self._store, key, self._explained, f"{self.url.rstrip('/')}/{key}")
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            if isinstance(error, _MISSING) and not s3.bucket_is_missing(error):
+                raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from None
+            raise StoreError(
+                f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: "
+                f"{s3.said(error)}{s3.advice(error, 'SATFIELDS_STORE')}"
+            ) from None  # a request's details may bear a session's token

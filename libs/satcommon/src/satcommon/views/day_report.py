@@ -1,0 +1,55 @@
+"""What is told of a region's closed day: counts, fractions, the object's key, and a picture."""
+
+from __future__ import annotations
+
+import base64
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+    from satcommon.db.models import Region
+    from satcommon.environment import Environment
+
+
+def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
+    """The facts of a closed day by name, read from what is published, and the digest of its content.
+
+    `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.
+    """
+    import pyarrow.compute as pc
+
+    from satcommon.db import answers, ledger
+    from satcommon.db.engine import reading
+    from satcommon.errors import SatfieldsError
+    from satcommon.stats import result_rows
+    from satcommon.views.region_map import region_map
+
+    with reading(env.engine) as connection:
+        closed = ledger.region_day(connection, region.bbox_id, day)
+        refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
+        missed = len(ledger.misses(connection, region.bbox_id, day, day))
+    assert closed is not None
+    assert closed.object_key is not None
+    store = env.store()
+    rows = result_rows.read(store, closed.object_key)
+    facts: dict[str, Any] = {
+        "object key": closed.object_key,
+        "rows": rows.num_rows,
+        "missed": missed,
+        "due": closed.due.value,
+        "scene": closed.scene_digest or "none",
+        "statuses": {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()},
+    }
+    if refused:
+        facts["refused"] = refused
+    means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}
+    facts |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
+    if closed.scene_digest is not None:
+        try:
+            png = base64.b64encode(region_map(env.engine, store, region, day)).decode()
+            facts["map"] = f"![NDVI](data:image/png;base64,{png})"
+        except SatfieldsError as error:  # the day is closed whatever its picture
+            facts["map"] = f"no picture: {error}"
+    return facts, str(closed.object_digest)

@@ -1,0 +1,277 @@
+"""How a region stands: what is closed, what is missed, and who is late with it, the source or we."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, Row, case, func, select
+
+from satcommon.db import answers, ledger
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.expectations import timelines
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
+from satcommon.db.registry import place
+from satcommon.geo.grid import Bounds
+from satcommon.pipeline.backlog import TRIES
+from satcommon.pipeline.ready_days import closable_days
+from satcommon.sources.source import Due, solar_day
+
+
+@dataclass(frozen=True)
+class ClosedDay:
+    """A closed day and its published rows."""
+
+    day: date
+    due: Due
+    scene: bool
+    rows: int
+    missed: int
+    closed_at: datetime
+
+
+@dataclass(frozen=True)
+class MissedDays:
+    """The open misses of one cause, in field-days.
+
+    `waiting_for_scene` of them are on days whose due scene is not there and not given up, or for which the source was
+    never asked: it is late, or ingest is, not the replay.
+    `failed` ones were tried as often as they are, and wait for a new field, scene or version.
+    """
+
+    cause: Cause
+    field_days: int
+    waiting_for_scene: int
+    failed: int
+    first_day: date
+    last_day: date
+    opened_at: datetime
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A day that is over and whose due scene is not there; `until` it is waited for."""
+
+    day: date
+    closed: bool
+    until: datetime
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """An acquisition that is there for a day and was not taken.
+
+    Without a scene the day is missed; with one, its rows are of that one, and not final.
+    """
+
+    day: date
+    item: str
+    reason: str
+    has_scene: bool
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When the next day closes without its scene."""
+
+    day: date
+    at: datetime
+
+
+@dataclass(frozen=True)
+class FailedDay:
+    """An open day that could not be processed, so often, at last with this error."""
+
+    day: date
+    tries: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a region stands.
+
+    Args:
+        region: its name.
+        active: False while it is paused; then no day is asked for or closed.
+        monitored_from: first monitored day.
+        monitored_until: last monitored day; None where it is open.
+        algorithm_version: that it is pinned to.
+        watermark: last closed day.
+        final_through: last day up to which nothing of the region is to be redone, and nothing there was not taken.
+        lag_days: monitored days that are over and not closed.
+        expected_on: the watermark, else the first monitored day.
+        expected_fields: fields expected on that day.
+        closed_days: the last closed days.
+        backlog: the open misses, by cause.
+        withdrawals: rows still to be taken out.
+        source_late: days over whose due scene is not there: open ones until their deadline, closed ones as long as a
+            late scene is taken.
+        us_late: open days that could be closed now.
+        never_asked: days that are over, open or closed, and for which the source was not asked.
+        refused: acquisitions that are there and were not taken, of monitored days.
+        failed_days: open days that could not be processed.
+        next_deadline: of the first open day that waits.
+    """
+
+    region: str
+    active: bool
+    monitored_from: date
+    monitored_until: date | None
+    algorithm_version: str
+    watermark: date | None
+    final_through: date | None
+    lag_days: int
+    expected_on: date
+    expected_fields: int
+    closed_days: list[ClosedDay]
+    backlog: list[MissedDays]
+    withdrawals: int
+    source_late: list[Awaited]
+    us_late: list[date]
+    never_asked: list[date]
+    refused: list[NotTaken]
+    failed_days: list[FailedDay]
+    next_deadline: Deadline | None
+
+
+def standing(
+    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, last_days: int, now: datetime
+) -> Standing:
+    """How a region stands at a moment; `last_days` closed days are listed."""
+    bounds = place(region).bounds
+    last = ledger.watermark(connection, region.bbox_id)
+    first_open = ledger.next_day(connection, region)
+    over = _over(region, first_open, solar_day(now, bounds))
+    closable = [d.day for d in closable_days(connection, region, deadlines, now)] if region.active else []
+    told = ledger.region_days(connection, region.bbox_id, first_open, date.max)
+    waiting = max([first_open, *(day + ONE_DAY for day in closable)])
+    waits = region.active and (region.monitored_until is None or waiting <= region.monitored_until)
+    asked = waiting in told and told[waiting].answered_at is not None
+    grace = region.created_at + timedelta(hours=0 if asked else deadlines.deadline_hours)  # of `closable_days`
+    expected_on = last or region.monitored_from
+    unclosed = [
+        Awaited(day, closed=False, until=deadlines.closes_at(day, bounds))
+        for day in over
+        if day not in closable and day in told and told[day].due is Due.DUE and told[day].scene_digest is None
+    ]
+    awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
+    unasked = answers.days_never_asked(connection, region, date.min, date.max)
+    refused = _not_taken(connection, region)
+    without = {one.day for one in refused if not one.has_scene}
+    missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked, without), now)
+    not_final = [*(one.first_day for one in missed), *(one.day for one in refused)]
+    return Standing(
+        region=region.name,
+        active=region.active,
+        monitored_from=region.monitored_from,
+        monitored_until=region.monitored_until,
+        algorithm_version=region.algorithm_version,
+        watermark=last,
+        final_through=min([last, *(day - ONE_DAY for day in not_final)]) if last else None,
+        lag_days=len(over),
+        expected_on=expected_on,
+        expected_fields=sum(t.at(expected_on) is not None for t in timelines(connection, region.bbox_id).values()),
+        closed_days=_closed_days(connection, region, last_days),
+        backlog=missed,
+        withdrawals=connection.execute(
+            select(func.count()).select_from(Withdrawal).where(Withdrawal.bbox_id == region.bbox_id)
+        ).scalar_one(),
+        source_late=[*awaited, *unclosed],
+        us_late=closable,
+        never_asked=[*unasked, *(day for day in over if day not in told or told[day].answered_at is None)],
+        refused=refused,
+        failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(told.items()) if row.tries > 0],
+        next_deadline=Deadline(waiting, max(deadlines.closes_at(waiting, bounds), grace)) if waits else None,
+    )
+
+
+def _not_taken(connection: Connection, region: Row[tuple[Region]]) -> list[NotTaken]:
+    first, last = region.monitored_from, region.monitored_until or date.max
+    refused = answers.refusals(connection, region.bbox_id, first, last)
+    days = ledger.region_days(connection, region.bbox_id, min(refused), max(refused)) if refused else {}
+    return [
+        NotTaken(day, item, reason, has_scene=days[day].scene_digest is not None)
+        for day, items in refused.items()
+        for item, reason in items.items()
+    ]
+
+
+def _over(region: Row[tuple[Region]], first_open: date, today: date) -> Sequence[date]:
+    """The open monitored days that have ended."""
+    end = today if region.monitored_until is None else min(today, region.monitored_until + ONE_DAY)
+    return [date.fromordinal(day) for day in range(first_open.toordinal(), end.toordinal())]
+
+
+def _closed_without_scene(
+    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, bounds: Bounds, now: datetime
+) -> list[Awaited]:
+    statement = (
+        select(RegionDay.day)
+        .where(
+            RegionDay.bbox_id == region.bbox_id,
+            RegionDay.closed_at.is_not(None),
+            RegionDay.due == Due.DUE,
+            RegionDay.scene_digest.is_(None),
+        )
+        .order_by(RegionDay.day)
+    )
+    days = connection.execute(statement).scalars()
+    return [
+        Awaited(day, closed=True, until=deadlines.gives_up_at(day, bounds))
+        for day in days
+        if not deadlines.given_up(day, bounds, now)
+    ]
+
+
+def _closed_days(connection: Connection, region: Row[tuple[Region]], last_days: int) -> list[ClosedDay]:
+    statement = (
+        select(*RegionDay.__table__.columns)
+        .where(RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None))
+        .order_by(RegionDay.day.desc())
+        .limit(last_days)
+    )
+    days = connection.execute(statement).all()
+    missed = (
+        select(Miss.date_missed, func.count().label("fields"))
+        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed, Miss.date_missed.in_([row.day for row in days]))
+        .group_by(Miss.date_missed)
+    )
+    counts = {row.date_missed: row.fields for row in connection.execute(missed)}
+    return [
+        ClosedDay(d.day, d.due, d.scene_digest is not None, d.row_count, counts.get(d.day, 0), d.closed_at)
+        for d in reversed(days)
+    ]
+
+
+def _backlog(connection: Connection, region: Row[tuple[Region]], awaited: set[date], now: datetime) -> list[MissedDays]:
+    statement = (
+        select(
+            Miss.cause,
+            Miss.date_missed,
+            func.count().label("fields"),
+            func.sum(case((Miss.attempts >= TRIES, 1), else_=0)).label("failed"),
+        )
+        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed)
+        .group_by(Miss.cause, Miss.date_missed)
+    )
+    days = connection.execute(statement).all()
+    found = []
+    for one in ledger.backlog(connection, region.bbox_id):
+        of_cause = [day for day in days if day.cause == one.cause]
+        found.append(
+            MissedDays(
+                cause=one.cause,
+                field_days=one.field_days,
+                waiting_for_scene=sum(day.fields for day in of_cause if day.date_missed in awaited),
+                failed=sum(day.failed for day in of_cause if day.date_missed not in awaited),
+                first_day=one.first_day,
+                last_day=one.last_day,
+                opened_at=one.opened_at,
+                oldest_age_seconds=(now - one.opened_at).total_seconds(),
+            )
+        )
+    return found

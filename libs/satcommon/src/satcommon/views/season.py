@@ -1,0 +1,150 @@
+"""A field's season as it is published in its home region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, select
+
+from satcommon.db import fields, registry
+from satcommon.db.engine import reading
+from satcommon.db.expectations import timelines
+from satcommon.db.models import Attempt, Field, ProcessingType, Region, Season
+from satcommon.errors import InputError
+from satcommon.publication.reader import checked_span, closed_span, published
+from satcommon.stats.field_state import NDVI_SCALE
+from satcommon.stats.result_rows import SEEN, Status
+from satcommon.storage.object_store import ObjectStore
+
+_COLUMNS = ["field", "planting_date", "status", "ndvi_mean", "ndvi_smoothed_e4"]
+
+
+@dataclass(frozen=True)
+class FieldDays:
+    """Where to find a field's days: in its home region, first and last included."""
+
+    field: Row[tuple[Field]]
+    region: Row[tuple[Region]]
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class FieldSeason:
+    """NDVI of a field, day by day; a day without a row is left out.
+
+    Args:
+        external_id: the field's.
+        region: the name of its home region.
+        first: the first day asked for.
+        last: the last one.
+        days: that have a row, ascending.
+        status: of each row.
+        ndvi: mean over the clear cells of each row; None where none of the field was seen clear.
+        smoothed: after each day; None before the first clear observation.
+        missing: closed days on which the field is expected, and that have no row.
+        final_before: the first day that is missed, or whose row is not final; None where all is final.
+        recomputed: days whose row a replay has written, as far as the attempts on record tell.
+    """
+
+    external_id: str
+    region: str
+    first: date
+    last: date
+    days: Sequence[date]
+    status: Sequence[Status]
+    ndvi: Sequence[float | None]
+    smoothed: Sequence[float | None]
+    missing: Sequence[date]
+    final_before: date | None
+    recomputed: Sequence[date]
+
+
+def field_days(connection: Connection, external_id: str, first: date | None, last: date | None) -> FieldDays:
+    """The closed days of a field's current season, or those asked for, in the home of its polygon of the last one.
+
+    Raises:
+        InputError: there is no such field, it is in no region, or a day asked for is not closed.
+    """
+    field = fields.field(connection, external_id)
+    home = fields.home(connection, field.field_id, last or date.max)
+    if home is None:
+        raise InputError(f"field {external_id!r} is in no region; `satctl fields show` tells where it lies")
+    region = registry.region(connection, home)
+    earliest, latest = closed_span(connection, region)
+    planting, end = field.planting_date, _season_end(connection, field)
+    in_season = max(planting, earliest), min(end or latest, latest)
+    if in_season[1] < in_season[0] and not (first and last):
+        raise InputError(
+            f"field {external_id!r}: no day of its season {planting}..{end or ''} is closed in region {home!r}, "
+            f"which is closed from {earliest} to {latest}; name other days with --from and --to"
+        )
+    return FieldDays(field, region, *checked_span(connection, region, first or in_season[0], last or in_season[1]))
+
+
+def _season_end(connection: Connection, field: Row[tuple[Field]]) -> date | None:
+    statement = select(Season.end_date).where(
+        Season.field_id == field.field_id, Season.planting_date == field.planting_date
+    )
+    return connection.execute(statement).scalar()
+
+
+def season_of(
+    engine: Engine, store: ObjectStore, external_id: str, first: date | None = None, last: date | None = None
+) -> FieldSeason:
+    """What is published of a field's current season, or of the days asked for.
+
+    Raises:
+        InputError: as `field_days`.
+        ObjectMissingError: an object was collected meanwhile; ask again.
+    """
+    with reading(engine) as connection:
+        there = field_days(connection, external_id, first, last)
+        found = published(connection, there.region, there.first, there.last, there.field)
+        replayed = _replayed(connection, there)
+        expected = _expected(connection, there)
+    days: list[date] = []
+    rows: list[dict[str, Any]] = []
+    for day in found.keys:
+        for row in found.rows(store, day, _COLUMNS).to_pylist():
+            days.append(day)
+            rows.append(row)
+    status = [Status(row["status"]) for row in rows]
+    plantings = zip(days, [row["planting_date"] for row in rows], strict=True)
+    not_final = [day for day, planting in plantings if not found.is_final(external_id, planting, day)]
+    missed = found.first_miss.get(external_id)
+    return FieldSeason(
+        external_id=external_id,
+        region=there.region.name,
+        first=there.first,
+        last=there.last,
+        days=days,
+        status=status,
+        ndvi=[row["ndvi_mean"] if s in SEEN else None for s, row in zip(status, rows, strict=True)],
+        smoothed=[None if (e4 := row["ndvi_smoothed_e4"]) is None else e4 / NDVI_SCALE for row in rows],
+        missing=[day for day in expected if day not in set(days)],
+        final_before=min([*not_final, *([missed] if missed else [])], default=None),
+        recomputed=[day for day in days if day in replayed],
+    )
+
+
+def _expected(connection: Connection, there: FieldDays) -> list[date]:
+    line = timelines(connection, there.region.bbox_id, [there.field.field_id])[there.field.field_id]
+    days = range(there.first.toordinal(), there.last.toordinal() + 1)
+    return [day for day in map(date.fromordinal, days) if line.at(day) is not None]
+
+
+def _replayed(connection: Connection, there: FieldDays) -> set[date]:
+    """The days that a replay has computed without an error; none of which the attempts were removed."""
+    statement = select(Attempt.day).where(
+        Attempt.field_id == there.field.field_id,
+        Attempt.bbox_id == there.region.bbox_id,
+        Attempt.day >= there.first,
+        Attempt.day <= there.last,
+        Attempt.processing_type == ProcessingType.REPROCESSING,
+        Attempt.error_code.is_(None),
+    )
+    return set(connection.execute(statement).scalars())

@@ -1,0 +1,178 @@
+"""`satctl export`: published rows as one file, a region's or a field's."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from satcommon.db import registry
+from satcommon.db.engine import reading
+from satcommon.errors import InputError
+
+from satctl.completion import field_ids, region_names
+from satctl.opening import opened
+from satctl.output.sink import STDOUT, force_option
+from satctl.output.tables import counted, progress
+from satctl.parameters import DAY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from satcommon.publication.reader import Published
+    from satcommon.storage.object_store import ObjectStore
+    from sqlalchemy import Connection, Engine
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".geoparquet": "geoparquet",
+    ".gpkg": "gpkg",
+    ".geojson": "geojson",
+    ".json": "geojson",
+}
+
+
+@click.command()
+@click.argument("region", required=False, shell_complete=region_names)
+@click.option(
+    "--field",
+    metavar="EXTERNAL_ID",
+    help="One field in its home region, instead of a region.",
+    shell_complete=field_ids,
+)
+@click.option("--from", "first", type=DAY, help="First day.  [default: the first closed one; of a field, its planting]")
+@click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(list(dict.fromkeys(SUFFIXES.values()))),
+    help="[default: by the suffix; csv on stdout]",
+)
+@click.option("--output", required=True, metavar="FILE", help="Where to write; - is stdout.")
+@click.option("--all-columns", is_flag=True, help="Write columns that are empty in every row, too.")
+@force_option
+def export(
+    region: str | None,
+    field: str | None,
+    first: date | None,
+    last: date | None,
+    kind: str | None,
+    output: str,
+    all_columns: bool,
+    force: bool,
+) -> None:
+    """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage or GeoJSON.
+
+    Rows are in the order of days, then fields. Two columns are not stored in them. `final` is false where the field has
+    an open miss on or before that day: such a row will be recomputed. `state_as_of` is the day of the newest
+    observation in the row's state, that is in smoothed and integrated NDVI; it is empty before the season's first one.
+
+    Columns that are empty in every row are left out, unless --all-columns is given; a file without rows has them all.
+
+    Formats with geometry have the polygon that the row was computed with, in WGS 84. Days are dates, also within lists.
+    Lists are lists in Parquet and GeoJSON, and JSON in CSV and GeoPackage, which have none; in CSV text that a
+    spreadsheet would take for a formula begins with an apostrophe.
+
+    \b
+    Examples:
+      satctl export A --from 2026-05-01 --to 2026-05-31 --output may.csv
+      satctl export --field north-40 --output north-40.gpkg
+      satctl export A --output A.parquet --format geoparquet
+      satctl export A --from 2026-05-31 --to 2026-05-31 --format geojson --output - | jq .features[0]
+    """
+    from satctl.output.spool import Spool
+    from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer
+
+    if (region is None) == (field is None):
+        raise click.UsageError("give either a REGION or --field EXTERNAL_ID")
+    chosen = kind or _by_suffix(output)
+    check_output(chosen, output, force=force)
+    with opened() as env:
+        store = env.store()
+        with reading(env.engine) as connection:
+            found = _published(connection, region, field, first, last)
+        polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
+        with Spool(_schema(geometry=polygons is not None)) as rows:
+            with progress(f"exporting {region or field}", total=len(found.keys)) as advance:
+                for day in found.keys:
+                    rows.add(_of_day(found, store, day, polygons))
+                    advance()
+            schema = rows.schema if all_columns else rows.filled_schema()
+            with open_writer(chosen, output, schema, force=force) as write:
+                for table in rows.tables(schema):
+                    write(table)
+    without = len(found.keys) - rows.tables_with_rows
+    more = (
+        f" ({counted(without, 'closed day')} of the span {'has' if without == 1 else 'have'} none)" if without else ""
+    )
+    click.echo(
+        f"wrote {counted(rows.row_count, 'row')} of {counted(rows.tables_with_rows, 'day')} to {output}{more}", err=True
+    )
+
+
+def _by_suffix(output: str) -> str:
+    if output == STDOUT:
+        return "csv"
+    suffix = Path(output).suffix
+    if suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"--output {output}: the suffix {suffix!r} is of no format; "
+            f"expected one of {', '.join(SUFFIXES)}, or name the format with --format"
+        )
+    return SUFFIXES[suffix.lower()]
+
+
+def _published(
+    connection: Connection, region: str | None, field: str | None, first: date | None, last: date | None
+) -> Published:
+    from satcommon.publication.reader import checked_span, published
+    from satcommon.views.season import field_days
+
+    if region is not None:
+        place = registry.region(connection, region)
+        return published(connection, place, *checked_span(connection, place, first, last))
+    assert field is not None
+    there = field_days(connection, field, first, last)
+    return published(connection, there.region, there.first, there.last, there.field)
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+class _Polygons:
+    """The polygons that rows were computed with: WKB by digest, each fetched once, since revisions are only added."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, bytes] = {}
+
+    def of(self, digests: list[str]) -> pa.Array:
+        import pyarrow as pa
+        from satcommon.db.expectations import geometries
+
+        new = set(digests) - self._known.keys()
+        if new:
+            with reading(self._engine) as connection:
+                self._known |= geometries(connection, new)
+        return pa.array([self._known.get(digest) for digest in digests], pa.binary())
+
+
+def _schema(*, geometry: bool) -> pa.Schema:
+    import pyarrow as pa
+    from satcommon.stats.result_rows import SCHEMA
+
+    from satctl.output.row_columns import readable_schema
+
+    more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
+    return readable_schema(pa.schema([*SCHEMA, *(pa.field(*each) for each in more)]))
+
+
+def _of_day(found: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
+    """A day's rows with the columns that are not stored."""
+    from satctl.output.row_columns import completed, readable
+
+    table = readable(completed(found.rows(store, day), day, found))
+    if polygons is not None:
+        table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
+    return table

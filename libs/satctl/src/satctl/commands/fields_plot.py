@@ -1,0 +1,86 @@
+"""`satctl fields plot`: a field's season as a picture."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from satctl.completion import field_ids
+from satctl.opening import opened
+from satctl.output.sink import force_option, sink
+from satctl.output.tables import counted
+from satctl.parameters import DAY
+
+if TYPE_CHECKING:
+    from satcommon.views.season import FieldSeason
+
+_LONGEST_NAME = 200  # bytes; file systems take 255
+
+
+@click.command()
+@click.argument("external_id", shell_complete=field_ids)
+@click.option("--from", "first", type=DAY, help="First day.  [default: the season's planting]")
+@click.option("--to", "last", type=DAY, help="Last day.  [default: the season's end, else the watermark]")
+@click.option("--output", metavar="FILE", help="Where to write; - is stdout.  [default: EXTERNAL_ID-season.png]")
+@force_option
+def plot(external_id: str, first: date | None, last: date | None, output: str | None, force: bool) -> None:
+    """Draw a field's season to a PNG.
+
+    Mean NDVI of each clear day is a dot, hollow where only a part was seen clear. The line is no observation:
+    it is NDVI smoothed over the last clear views, carried on from day to day.
+
+    Below the axis a low grey mark is a day under cloud or snow, and a high black one a missing day: it has no row yet,
+    or its due scene never came. A day with neither mark nor dot had no overpass, or the swath did not reach the field,
+    or too little of it lies in the region. Below those are marked the days whose numbers a replay has computed, as long
+    as its attempts are on record. What lies behind an open miss is faint: it will be recomputed. The numbers are those
+    of the field's home region.
+
+    \b
+    Examples:
+      satctl fields plot north-40
+      satctl fields plot north-40 --from 2026-05-01 --to 2026-06-30 --output spring.png
+      satctl fields plot north-40 --output - > north-40.png
+    """
+    from satcommon.views.season import season_of
+
+    target = output or file_name(external_id)
+    with opened() as env:
+        found = season_of(env.engine, env.store(), external_id, first, last)
+    with sink(target, force=force) as file:
+        file.write(drawn(found))
+    click.echo(f"drew {counted(len(found.days), 'day')} of {external_id} to {target}", err=True)
+
+
+def drawn(season: FieldSeason) -> bytes:
+    """The PNG of a season."""
+    from satcommon.stats.result_rows import Status
+    from satcommon.views.season_chart import Dots, Line, Unseen, season_chart
+
+    seen = [
+        (day, ndvi, status is not Status.CLEAR)
+        for day, ndvi, status in zip(season.days, season.ndvi, season.status, strict=True)
+        if ndvi is not None
+    ]
+    by_status = list(zip(season.days, season.status, strict=True))
+    unseen = Unseen(
+        cloudy=[day for day, status in by_status if status in (Status.CLOUDY, Status.HIDDEN)],
+        missing=sorted([*season.missing, *(day for day, status in by_status if status is Status.NO_SCENE)]),
+    )
+    return season_chart(
+        f"{season.external_id}, region {season.region}, {season.first} to {season.last}",
+        [Line("smoothed over the last clear views", season.days, season.smoothed)],
+        span=(season.first, season.last),
+        dots=Dots([day for day, _, _ in seen], [ndvi for _, ndvi, _ in seen], [partial for _, _, partial in seen]),
+        unseen=unseen,
+        recomputed=season.recomputed,
+        final_before=season.final_before,
+    )
+
+
+def file_name(external_id: str) -> str:
+    """The picture's name: letters and digits of any script, dashes, dots within; all else is an underscore."""
+    safe = re.sub(r"[^\w.-]+", "_", external_id).lstrip(".-") or "field"
+    return safe.encode()[:_LONGEST_NAME].decode(errors="ignore") + "-season.png"

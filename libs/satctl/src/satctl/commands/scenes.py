@@ -1,0 +1,83 @@
+"""`satctl scenes`: what the source of imagery says of days of the past."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import click
+from satcommon.db import registry
+from satcommon.db.engine import reading
+from satcommon.errors import InputError, PermanentError, SatfieldsError
+
+from satctl.commands.runs import url_option
+from satctl.completion import region_names
+from satctl.dagster_api import graphql
+from satctl.opening import opened
+from satctl.output.tables import counted, progress, say, warn
+from satctl.parameters import DAY
+
+
+@click.group()
+def scenes() -> None:
+    """Ask the source of imagery anew."""
+
+
+@scenes.command()
+@click.argument("region", shell_complete=region_names)
+@click.option("--from", "first", type=DAY, required=True, help="First day.")
+@click.option("--to", "last", type=DAY, required=True, help="Last day.")
+@click.option("--here", is_flag=True, help="Ask in this process, without Dagster.")
+@url_option
+def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
+    """Ask for the days of a span anew, in one run.
+
+    Taken is what the source says otherwise than the ledger has it: files that came, changed or went, another calendar,
+    days that were never asked for. What that changes of closed days is missed, whatever its age, and replayed.
+
+    \b
+    Examples:
+      satctl scenes rescan A --from 2025-03-01 --to 2025-10-31
+      satctl scenes rescan A --from 2025-06-12 --to 2025-06-12 --here
+    """
+    from satcommon.contract import RESCAN_JOB, lane, rescan_config
+
+    if last < first:
+        raise InputError(f"--to {last} is before --from {first}")
+    today = datetime.now(UTC).date()
+    if last >= today:
+        raise InputError(f"--to {last}: the day is not over; expected a day before today, {today} UTC")
+    with opened() as env, reading(env.engine) as connection:
+        found = registry.region(connection, region)
+    if last < found.monitored_from or first > (found.monitored_until or date.max):
+        raise InputError(
+            f"{first} to {last}: region {region!r} is monitored from {found.monitored_from} to "
+            f"{found.monitored_until or 'further notice'}; `satctl regions monitor` moves that"
+        )
+    if here:
+        _rescan_here(found.bbox_id, first, last)
+        return
+    tags = lane("rescan", region)
+    run_id = graphql.launch(url, "ingest", RESCAN_JOB, tags, rescan_config(region, first, last))
+    say(f"launched {RESCAN_JOB} for region {region}: {graphql.public(url)}/runs/{run_id}")
+
+
+def _rescan_here(bbox_id: int, first: date, last: date) -> None:
+    from satcommon.environment import utc_now
+    from satcommon.pipeline.rescan import ask_anew
+
+    asked = changed = failed = 0
+    with opened() as env, progress("asking", total=(last - first).days + 1) as advance:
+        lateness = env.settings.lateness_days
+        for day, answer in ask_anew(env.engine, env.store(), env.source(), bbox_id, first, last, utc_now, lateness):
+            advance()
+            asked += 1
+            if isinstance(answer, SatfieldsError):
+                failed += 1
+                warn(f"{day}: {answer}")
+                continue
+            changed += answer.new
+            for name, why in answer.refused.items():
+                warn(f"{day}: {name} was not taken: {why}")
+    say(f"{counted(asked, 'day')} asked for, of which {changed:,} changed; the replay takes what that opened as missed")
+    if failed:
+        raise PermanentError(f"{counted(failed, 'day')} could not be answered; see above")

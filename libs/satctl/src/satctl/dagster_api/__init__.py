@@ -1,0 +1,1 @@
+"""Dagster, through its webserver."""

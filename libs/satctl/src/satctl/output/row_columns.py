@@ -1,0 +1,67 @@
+"""Published rows as they are shown and exported: with the columns that follow from others, and no inner forms.
+
+Rows are stored with days as ordinals and with a list as text; whoever reads them outside gets dates and lists.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from satcommon.publication.reader import Published
+
+_EPOCH = pa.scalar(date(1970, 1, 1).toordinal(), pa.int32())
+_READABLE = {"item_ids": pa.list_(pa.string()), "state_days": pa.list_(pa.date32())}
+
+
+def readable_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema of `readable` tables, whose rows have another."""
+    return pa.schema([pa.field(each.name, _READABLE.get(each.name, each.type)) for each in schema])
+
+
+def readable(table: pa.Table) -> pa.Table:
+    """Whole rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty place in the state."""
+    days, ndvi = table["state_days"].combine_chunks(), table["state_ndvi_e4"].combine_chunks()
+    used = pc.greater(days.flatten(), 0)  # a state has as many places as its kernel, zero while they are empty
+    columns = {
+        "item_ids": _lists(table["item_ids"]),
+        "state_days": _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32())),
+        "state_ndvi_e4": _only(used, ndvi, ndvi.flatten()),
+    }
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def readable_row(table: pa.Table) -> dict[str, Any] | None:
+    """The first of such rows; None where there is none."""
+    rows: list[dict[str, Any]] = readable(table.slice(0, 1)).to_pylist()
+    return rows[0] if rows else None
+
+
+def completed(table: pa.Table, day: date, found: Published) -> pa.Table:
+    """A day's rows with `final` and `state_as_of`, as `satctl export` tells them."""
+    rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
+    final = [found.is_final(name, planting, day) for name, planting in rows]
+    as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
+    return table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
+
+
+def _lists(texts: pa.ChunkedArray) -> pa.Array:
+    known = {text: None if text is None else json.loads(text) for text in texts.unique().to_pylist()}
+    return pa.array([known[text] for text in texts.to_pylist()], _READABLE["item_ids"])
+
+
+def _only(used: pa.Array, lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
+    """Lists of those of their values that are used."""
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False))
+    before = np.concatenate([[0], np.cumsum(used.to_numpy(zero_copy_only=False))])
+    offsets = pa.array(before[np.concatenate([[0], ends]).astype(int)], pa.int32())
+    mask = lists.is_null() if lists.null_count else None
+    return pa.ListArray.from_arrays(offsets, values.filter(used), mask=mask)

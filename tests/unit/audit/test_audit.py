@@ -1,0 +1,332 @@
+"""A small world that is closed by the real thing, then tampered with: the audit must find each kind of damage."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import shapely
+from satcommon.audit.audit import Report, audit
+from satcommon.audit.deep_audit import check_states
+from satcommon.audit.repair import repair
+from satcommon.db import fields, ledger, registry
+from satcommon.db.deadlines import Deadlines
+from satcommon.db.engine import reading, writing
+from satcommon.db.fields import NewField
+from satcommon.db.ledger import OpenMiss
+from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RegionDay
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.close_region import Closer
+from satcommon.pipeline.replay import replay
+from satcommon.sources.simulated import SimulatedSource
+from satcommon.stats import result_rows
+from satcommon.storage.object_store import ObjectStore
+from shapely.geometry import box
+from sqlalchemy import Engine, delete, update
+
+BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
+FIRST, NOW = date(2026, 5, 1), datetime(2026, 6, 1, tzinfo=UTC)
+DAYS = 5
+
+
+def day(n: int) -> date:
+    return FIRST + timedelta(days=n)
+
+
+@dataclass
+class World:
+    engine: Engine
+    store: ObjectStore
+
+    def audit(self) -> Report:
+        with reading(self.engine) as connection:
+            region = registry.region(connection, "A")
+        return audit(self.engine, self.store, region, lambda: None)
+
+    def execute(self, statement: Any) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(statement)
+
+    def set_day(self, n: int, **values: Any) -> None:
+        with writing(self.engine) as connection:
+            ledger.set_day(connection, 1, day(n), **values)
+
+    def key(self, n: int) -> str:
+        with reading(self.engine) as connection:
+            return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
+
+    def republish(self, n: int, rows: Callable[[pa.Table], pa.Table]) -> None:
+        """Another object for a day, with digest and count as they should be."""
+        table = rows(result_rows.read(self.store, self.key(n)))
+        data = result_rows.encode(table)
+        key = result_rows.new_key(1, day(n), data)
+        self.store.put(key, data)
+        self.set_day(n, object_key=key, object_digest=result_rows.digest(data), row_count=table.num_rows)
+
+
+@pytest.fixture
+def world(sqlite_engine: Engine, tmp_path: Path) -> World:
+    """Two fields, five closed days, every other one with a scene."""
+    store, source = ObjectStore(str(tmp_path / "store")), SimulatedSource(cycle_days=2)
+    with writing(sqlite_engine) as connection:
+        registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
+        shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
+        fields.register_fields(connection, [NewField(f"f{i}", "f", s, FIRST) for i, s in enumerate(shapes, 1)], NOW)
+    closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
+    assert len(list(closer.history(source, day(DAYS - 1), lambda *_: None))) == DAYS
+    return World(sqlite_engine, store)
+
+
+def expect(report: Report, *fragments: str) -> None:
+    assert not report.clean
+    assert report.problem_count == len(report.problems) == len(fragments), report.problems
+    for problem, fragment in zip(report.problems, fragments, strict=True):
+        assert fragment in problem
+
+
+# --- clean -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clean_world_is_clean_and_counted(world: World) -> None:
+    report = world.audit()
+
+    assert report.clean, report.problems
+    assert (report.first_day, report.watermark) == (day(0), day(DAYS - 1))
+    assert (report.expected, report.settled, report.missed, report.withdrawn) == (2 * DAYS, 2 * DAYS, 0, 0)
+
+
+def test_a_region_that_closed_nothing_is_clean(sqlite_engine: Engine, store_folder: Path) -> None:
+    with writing(sqlite_engine) as connection:
+        registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
+
+    assert World(sqlite_engine, ObjectStore(str(store_folder))).audit() == Report("A")
+
+
+def test_what_is_missed_is_not_lost(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.register_fields(connection, [NewField("late", "late", box(14.01, 45.04, 14.02, 45.045), day(2))], NOW)
+        fields.revise_geometry(connection, "f1", box(14.01, 45.01, 14.02, 45.02), day(4), NOW)
+
+    report = world.audit()
+
+    assert report.clean, report.problems
+    assert (report.expected, report.settled, report.missed) == (2 * DAYS + 3, 2 * DAYS - 1, 4)
+
+
+def test_rows_that_are_to_be_withdrawn_are_counted(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f1", day(3), NOW, active=False)
+
+    report = world.audit()
+
+    assert report.clean, report.problems
+    assert (report.expected, report.withdrawn) == (2 * DAYS - 2, 2)
+
+
+def test_progress_is_told_once_a_day(world: World) -> None:
+    told: list[int] = []
+    with reading(world.engine) as connection:
+        region = registry.region(connection, "A")
+
+    audit(world.engine, world.store, region, lambda: told.append(1))
+
+    assert len(told) == DAYS
+
+
+# --- tampered with ---------------------------------------------------------------------------------------------------
+
+
+def test_an_object_that_is_gone_is_found(world: World) -> None:
+    world.store.delete(world.key(2))
+
+    expect(world.audit(), f"{day(2)}: the published object {world.key(2)} is gone")
+
+
+def test_an_object_of_other_bytes_is_found(world: World) -> None:
+    world.set_day(2, object_digest="0" * 64)
+
+    expect(world.audit(), "is not the one that was published")
+
+
+def test_a_count_that_is_not_the_objects_is_found(world: World) -> None:
+    world.set_day(2, row_count=3)
+
+    expect(world.audit(), "holds 2 fields, 3 were published")
+
+
+def test_a_row_that_is_gone_is_found(world: World) -> None:
+    world.republish(2, lambda table: result_rows.without(table, ["f1"]))
+
+    expect(world.audit(), f"{day(2)} f1: expected, has no row, and is not missed")
+
+
+def test_a_row_there_twice_is_found(world: World) -> None:
+    world.republish(2, lambda table: pa.concat_tables([table, result_rows.only(table, ["f1"])]))
+
+    expect(world.audit(), "holds 2 fields, 3 were published")
+
+
+@pytest.mark.parametrize("column", ["scene_digest", "geometry_digest", "algorithm_version"])
+def test_a_row_of_other_inputs_is_found(world: World, column: str) -> None:
+    def stale(table: pa.Table) -> pa.Table:
+        others = pa.array(["other", *table[column].to_pylist()[1:]], pa.string())
+        return table.set_column(table.schema.get_field_index(column), column, others)
+
+    world.republish(2, stale)
+
+    expect(world.audit(), f"{day(2)} f1: expected, has a row of other inputs, and is not missed")
+
+
+def test_a_miss_that_was_dropped_is_found(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.register_fields(connection, [NewField("late", "late", box(14.01, 45.04, 14.02, 45.045), day(3))], NOW)
+    world.execute(delete(Miss).where(Miss.date_missed == day(3)))
+
+    expect(world.audit(), f"{day(3)} late: expected, has no row, and is not missed")
+
+
+def test_a_miss_that_nobody_expects_is_found(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f1", day(3), NOW, active=False)
+        ledger.open_misses(connection, 1, [OpenMiss(1, day(3), Cause.CARRY, "carry")], NOW)
+
+    expect(world.audit(), f"{day(3)} f1: missed, but not expected")
+
+
+def test_a_miss_on_a_day_that_is_not_closed_is_found(world: World) -> None:
+    with writing(world.engine) as connection:
+        ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS), Cause.CARRY, "carry")], NOW)
+
+    expect(world.audit(), "1 misses on a day that is not closed")
+
+
+def test_a_withdrawal_that_was_dropped_is_found(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f1", day(4), NOW, active=False)
+        ledger.cross_off(connection, 1, [(1, day(4))])
+
+    expect(world.audit(), f"{day(4)} f1: a row that is not expected, and not to be withdrawn")
+
+
+def test_a_withdrawal_of_a_row_that_is_expected_is_found(world: World) -> None:
+    with writing(world.engine) as connection:
+        ledger.withdraw(connection, 1, [(1, day(4))], NOW)
+
+    expect(world.audit(), f"{day(4)} f1: expected, and to be withdrawn")
+
+
+def test_a_strangers_row_is_found(world: World) -> None:
+    def with_stranger(table: pa.Table) -> pa.Table:
+        stranger = result_rows.only(table, ["f1"])
+        at = stranger.schema.get_field_index("field")
+        return pa.concat_tables([table, stranger.set_column(at, "field", pa.array(["stranger"]))])
+
+    world.republish(1, with_stranger)
+
+    expect(world.audit(), f"{day(1)} stranger: a row of a field that was never in the region")
+
+
+def test_membership_that_was_removed_is_found(world: World) -> None:
+    world.execute(delete(Membership).where(Membership.revision_id == 1))
+
+    report = world.audit()
+
+    assert "membership of revision 1 is not stored" in report.problems[0]
+    assert report.problem_count == 1 + DAYS  # and its rows are strangers'
+
+
+def test_membership_that_geometry_denies_is_found(world: World) -> None:
+    elsewhere = shapely.to_wkb(box(20, 45, 20.1, 45.1))
+    world.execute(update(FieldRevision).where(FieldRevision.revision_id == 1).values(geometry=elsewhere))
+
+    expect(world.audit(), "membership of revision 1 is stored, but its polygon is elsewhere")
+
+
+def test_a_day_that_was_skipped_is_found(world: World) -> None:
+    world.set_day(2, closed_at=None)
+
+    assert any("are not closed" in problem for problem in world.audit().problems)
+
+
+def test_a_row_of_a_day_that_was_never_asked_for_is_found_and_what_is_missed_there_is_counted(world: World) -> None:
+    world.set_day(1, answered_at=None)
+
+    report = world.audit()
+
+    assert report.days_never_asked == 1
+    assert report.problem_count == 2  # of two fields
+    assert all("a row of other inputs" in problem for problem in report.problems)
+    repair(world.engine, world.store, 1, report, NOW)
+    assert (world.audit().clean, world.audit().days_never_asked, world.audit().missed) == (True, 1, 2)
+
+
+def test_a_first_day_that_was_skipped_is_found(world: World) -> None:
+    world.execute(delete(RegionDay).where(RegionDay.day == day(0)))
+
+    assert any("are not closed" in problem for problem in world.audit().problems)
+
+
+def test_many_problems_are_all_counted_and_the_first_ones_told(world: World) -> None:
+    world.execute(delete(Membership))
+    with writing(world.engine) as connection:
+        for n in range(40):
+            ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS + n), Cause.CARRY, "carry")], NOW)
+
+    report = world.audit()
+
+    assert report.problem_count == 2 + 2 * DAYS + 40
+    assert len(report.problems) == 20
+
+
+# --- put right -------------------------------------------------------------------------------------------------------
+
+
+def _stray(world: World) -> None:
+    with writing(world.engine) as connection:
+        fields.activate_field(connection, "f1", day(3), NOW, active=False)
+        ledger.cross_off(connection, 1, ledger.withdrawals(connection, 1, date.min, date.max))
+
+
+def _wrong_state(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("ndvi_integral_e4")
+    return table.set_column(at, "ndvi_integral_e4", pa.array([1] * table.num_rows, pa.int64()))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda world: world.store.delete(world.key(2)),
+        lambda world: world.set_day(2, object_digest="0" * 64),
+        lambda world: world.republish(2, lambda table: result_rows.without(table, ["f1"])),
+        lambda world: world.republish(2, _wrong_state),
+        _stray,
+    ],
+    ids=["gone", "spoilt", "row gone", "wrong state", "stray row"],
+)
+def test_what_a_repair_lists_the_replay_puts_right(world: World, damage: Callable[[World], None]) -> None:
+    before = [world.store.get(world.key(n)) for n in range(DAYS)]
+    damage(world)
+    found = _deep(world)
+    assert not found.clean
+
+    repair(world.engine, world.store, 1, found, NOW)
+    assert world.audit().clean
+    for _ in replay(Processor(world.engine, world.store), world.engine, 1, Deadlines(36.0, 30), "run", NOW):
+        pass
+
+    again = _deep(world)
+    assert (again.problems, again.missed, again.withdrawn) == ([], 0, 0)
+    if damage is not _stray:
+        assert [world.store.get(world.key(n)) for n in range(DAYS)] == before
+
+
+def _deep(world: World) -> Report:
+    report = world.audit()
+    with reading(world.engine) as connection:
+        region = registry.region(connection, "A")
+    check_states(world.engine, world.store, region, report, lambda: None)
+    return report

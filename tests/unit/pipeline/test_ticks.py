@@ -1,0 +1,103 @@
+"""What the sensors read of the ledger in a tick: a number of statements that does not grow with regions or days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import shapely
+from satcommon.contract import LANE_TAG, Work
+from satcommon.db import claims, fields, ledger, registry
+from satcommon.db.engine import writing
+from satcommon.environment import environment
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.settings import settings
+from satcommon.sources.source import Due
+from satcommon.stats.algorithm import CURRENT
+from satfields_ingest.work import older_days_to_ask_for, scenes_to_ask_for
+from satfields_realtime.work import days_to_close
+from satfields_reprocessing.work import backlogs_to_drain
+from sqlalchemy import Engine, event
+
+NOW = datetime.now(UTC)
+LONG_AGO = NOW - timedelta(days=400)
+LOOKS = 1
+
+
+@pytest.fixture(autouse=True)
+def ledger_of_the_process(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The locations work with the test's database."""
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    settings.cache_clear()
+    environment.cache_clear()
+    yield
+    environment().engine.dispose()
+    environment.cache_clear()
+
+
+WORKS: dict[str, Callable[[set[str]], Iterable[Work]]] = {
+    "scenes": lambda known: scenes_to_ask_for(known, NOW, LOOKS).works,
+    "older days": lambda _: older_days_to_ask_for(NOW),
+    "days": lambda known: days_to_close(known, NOW),
+    "backlogs": lambda known: backlogs_to_drain(known, NOW),
+}
+
+
+def test_a_tick_reads_the_ledger_by_as_many_statements_for_many_regions_as_for_few(engine: Engine) -> None:
+    few = _regions(engine, 0, 2, span=2)
+    of_few = {what: _counted(works, few) for what, works in WORKS.items()}
+    many = few | _regions(engine, 2, 6, span=5)
+
+    for what, works in WORKS.items():
+        asked, statements = _counted(works, many)
+        assert ({_region(work) for work in of_few[what][0]}, {_region(work) for work in asked}) == (few, many), what
+        assert statements == of_few[what][1], what
+
+
+def test_claims_are_one_statement_beside_the_removal_of_those_that_expired(engine: Engine) -> None:
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: seen.append(told[2]))
+
+    claimed = claims.claim(engine, [f"work {n}" for n in range(100)], NOW)
+
+    assert len(claimed) == 100
+    assert [one.split()[0] for one in seen if not one.startswith("BEGIN")] == ["DELETE", "INSERT"]
+
+
+def _regions(engine: Engine, first: int, last: int, span: int) -> set[str]:
+    """Regions with so many closed days, of which the last alone has an answer, and a field that is missed on each."""
+    names = [f"R{n:02}" for n in range(first, last)]
+    with writing(engine) as connection:
+        for n, name in enumerate(names, first):
+            bounds = Bounds(0.05 * n, 45.0, 0.05 * n + 0.03, 45.03)
+            start = NOW.date() - timedelta(days=span + 40)
+            registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), start, None, CURRENT, LONG_AGO)
+            bbox_id = registry.region(connection, name).bbox_id
+            for d in range(span):
+                ledger.set_day(connection, bbox_id, start + timedelta(days=d), closed_at=LONG_AGO, object_key="k")
+            answer = {"due": Due.NOT_DUE, "answered_at": LONG_AGO}
+            ledger.set_day(connection, bbox_id, start + timedelta(days=span - 1), **answer)
+            square = shapely.box(0.05 * n + 0.005, 45.005, 0.05 * n + 0.015, 45.015)
+            fields.register_fields(connection, [fields.NewField(name, name, square, start)], LONG_AGO)
+    return set(names)
+
+
+def _counted(works: Callable[[set[str]], Iterable[Work]], known: set[str]) -> tuple[list[Work], int]:
+    """What there is to do, and the number of statements that told it."""
+    seen: list[str] = []
+    engine = environment().engine
+
+    def note(*told: object) -> None:
+        seen.append(str(told[2]))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        found = list(works(known))
+        return found, len(seen)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def _region(work: Work) -> str:
+    return work.tags[LANE_TAG].partition(":")[2]

@@ -1,0 +1,37 @@
+"""The data dictionary holds what the schema and the statuses are."""
+
+import re
+from pathlib import Path
+
+from satcommon.stats.algorithm import algorithm
+from satcommon.stats.result_rows import SCHEMA, SEEN, Status
+
+PAGE = (Path(__file__).parents[3] / "docs/columns.md").read_text(encoding="utf-8")
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+
+
+def test_every_column_is_told_in_its_place_with_its_type_and_what_it_is() -> None:
+    columns = [row for row in ROWS if len(row) == 4]
+
+    assert [(row[0].strip("`"), row[1]) for row in columns] == [(column.name, str(column.type)) for column in SCHEMA]
+    assert all(row[3] for row in columns)
+    without_unit = {row[0].strip("`") for row in columns if not row[2]}
+    numbers = {column.name for column in SCHEMA if str(column.type) in ("double", "int32", "int64")}
+    assert not without_unit & numbers
+
+
+def test_every_status_is_defined_and_whether_it_feeds_the_state() -> None:
+    statuses = [row for row in ROWS if len(row) == 3]
+
+    assert sorted(row[0].strip("`") for row in statuses) == sorted(Status)
+    assert {row[0].strip("`") for row in statuses if row[1] == "yes"} == set(SEEN)
+    assert all(row[2] for row in statuses)
+
+
+def test_the_thresholds_of_the_statuses_are_those_of_version_2() -> None:
+    second = algorithm("2")
+    told = re.findall(r"< `(min_\w+)`, ([0-9.]+)", PAGE)
+
+    assert told
+    assert all(float(value) == second.rules[rule] for rule, value in told)
+    assert (second.min_clear, second.min_clear_full, second.min_cells) == (0.3, 0.9, 2)
