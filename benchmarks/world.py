@@ -30,7 +30,8 @@ from satcommon.geo.geometry import projected
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.ingest_day import ask, register
 from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
-from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.raster.scene import Acquisition
+from satcommon.sources.source import Due, Listing, Place, calendar_by_day
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.stats.coverage import Coverage, CoverageCache
 from satcommon.storage.object_store import ObjectStore

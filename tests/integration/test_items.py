@@ -20,7 +20,8 @@ from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers, PixelClass
-from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.raster.scene import Acquisition
+from satcommon.sources.source import Due, Listing, Place, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore

@@ -23,8 +23,9 @@ from satcommon.pipeline.ingest_day import ask, news
 from satcommon.pipeline.inputs import read
 from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers
+from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import Due, Listing, Place, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box

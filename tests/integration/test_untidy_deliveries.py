@@ -26,7 +26,7 @@ from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import PixelClass
-from satcommon.sources.scenarios import Quirk
+from satcommon.settings import Scenario
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import Place, solar_day
 from satcommon.stats import result_rows
@@ -152,8 +152,8 @@ def make(sqlite_template: Path, tmp_path: Path) -> Iterator[MakeFarm]:
         engine.dispose()
 
 
-def quirky(*quirks: Quirk, days: str = "*/*") -> SimulatedSource:
-    return SimulatedSource(quirks={days: frozenset(quirks)})
+def scenarioy(*scenarios: Scenario, days: str = "*/*") -> SimulatedSource:
+    return SimulatedSource(scenarios={days: frozenset(scenarios)})
 
 
 def items(row: dict[str, Any]) -> list[str]:
@@ -169,7 +169,7 @@ def numbers(row: dict[str, Any]) -> dict[str, Any]:
 def test_a_swath_edge_leaves_fields_whole_cut_or_outside(make: MakeFarm) -> None:
     day = clear_day(IOWA)
 
-    rows = make(quirky(Quirk.SWATH_EDGE), IOWA, day).add_parts(SHAPES).close().rows(day)
+    rows = make(scenarioy(Scenario.SWATH_EDGE), IOWA, day).add_parts(SHAPES).close().rows(day)
 
     tidy = make(SimulatedSource(), IOWA, day).add_parts(SHAPES).close().rows(day)
     assert numbers(rows["west"]) == numbers(tidy["west"])
@@ -186,7 +186,7 @@ def test_a_swath_edge_leaves_fields_whole_cut_or_outside(make: MakeFarm) -> None
 def test_a_late_tile_makes_rows_as_if_both_had_come_on_time(make: MakeFarm) -> None:
     day = clear_day(IOWA)
     first, last = day - timedelta(days=1), day + timedelta(days=5)
-    late = replace(quirky(Quirk.LATE_TILE, days=f"A/{day}"), late_hours=15 * 24)
+    late = replace(scenarioy(Scenario.LATE_TILE, days=f"A/{day}"), late_hours=15 * 24)
     farm = make(late, IOWA, first, last).add_parts(SHAPES).close(midnight(last) + 30 * HOUR)
     before = farm.rows(day)
 
@@ -194,7 +194,7 @@ def test_a_late_tile_makes_rows_as_if_both_had_come_on_time(make: MakeFarm) -> N
     causes = farm.causes()
     farm.drain()
 
-    on_time = make(quirky(Quirk.TILES, days=f"A/{day}"), IOWA, first, last).add_parts(SHAPES).close()
+    on_time = make(scenarioy(Scenario.TILES, days=f"A/{day}"), IOWA, first, last).add_parts(SHAPES).close()
     assert [before[name]["status"] for name in SHAPES] == ["clear", "swath_edge", "outside_swath"]
     assert causes == {(day, "revised_scene")}
     assert farm.objects() == on_time.objects()
@@ -207,7 +207,7 @@ def test_a_newer_baseline_replaces_the_older_in_whatever_order_they_come(make: M
     day = clear_day(IOWA)
     held = tmp_path / "held"
     held.mkdir()
-    source = replace(quirky(Quirk.REPROCESSED), late_hours=15 * 24)
+    source = replace(scenarioy(Scenario.REPROCESSED), late_hours=15 * 24)
     tidy = make(SimulatedSource(), IOWA, day).add_parts(SHAPES).close()
 
     older_first = make(source, IOWA, day).add_parts(SHAPES).close(midnight(day) + 48 * HOUR)
@@ -233,7 +233,7 @@ def test_a_region_across_utm_zones_has_rows_as_if_all_had_come_on_its_own_grid(m
     place = region(-96.06, 42.0, resolution_m=50.0)
     day = clear_day(place)
 
-    rows = make(quirky(Quirk.TILES), place, day).add_parts(SHAPES).close().rows(day)
+    rows = make(scenarioy(Scenario.TILES), place, day).add_parts(SHAPES).close().rows(day)
 
     tidy = make(SimulatedSource(), place, day).add_parts(SHAPES).close().rows(day)
     assert place.grid.crs == "EPSG:32614"
@@ -247,7 +247,7 @@ def test_a_region_across_utm_zones_has_rows_as_if_all_had_come_on_its_own_grid(m
 
 
 def test_snow_hides_a_field_without_being_cloud_and_feeds_no_state(make: MakeFarm) -> None:
-    source = quirky(Quirk.SNOW)
+    source = scenarioy(Scenario.SNOW)
     days = (date(2026, 1, 1) + timedelta(days=n) for n in range(59))
     middle = slice(IOWA.grid.height // 3, -IOWA.grid.height // 3), slice(IOWA.grid.width // 3, -IOWA.grid.width // 3)
     snowed_in = next(day for day in days if (shows(IOWA, day, source)[middle] == PixelClass.SNOW).all())
@@ -264,7 +264,7 @@ def test_snow_hides_a_field_without_being_cloud_and_feeds_no_state(make: MakeFar
 
 def test_what_is_seen_of_a_field_is_clear_cloud_shadow_or_snow(make: MakeFarm) -> None:
     first, days = date(2026, 2, 10), 20
-    farm = make(quirky(Quirk.SNOW), IOWA, first, first + timedelta(days=days - 1))
+    farm = make(scenarioy(Scenario.SNOW), IOWA, first, first + timedelta(days=days - 1))
     farm.add({"everything": box(*IOWA.bounds)}).close()
 
     rows = [row for n in range(days) for row in farm.rows(first + timedelta(days=n)).values()]
@@ -280,7 +280,7 @@ def test_an_undetected_cloud_is_forgotten_after_as_many_clear_views_as_the_kerne
     day = clear_day(IOWA)
     first, last = day - timedelta(days=3), day + timedelta(days=30)
 
-    fooled = make(quirky(Quirk.UNDETECTED_CLOUD, days=f"A/{day}"), IOWA, first, last).add_parts(MIDDLE).close()
+    fooled = make(scenarioy(Scenario.UNDETECTED_CLOUD, days=f"A/{day}"), IOWA, first, last).add_parts(MIDDLE).close()
 
     tidy = make(SimulatedSource(), IOWA, first, last).add_parts(MIDDLE).close()
     row, truth = fooled.rows(day)["middle"], tidy.rows(day)["middle"]
@@ -302,7 +302,7 @@ def test_an_undetected_cloud_is_forgotten_after_as_many_clear_views_as_the_kerne
 def test_two_passes_an_orbit_apart_make_one_day_and_each_field_tells_its_own(make: MakeFarm) -> None:
     day = clear_day(IOWA)
 
-    rows = make(quirky(Quirk.TWO_PASSES), IOWA, day).add_parts(SHAPES).close().rows(day)
+    rows = make(scenarioy(Scenario.TWO_PASSES), IOWA, day).add_parts(SHAPES).close().rows(day)
 
     tidy = make(SimulatedSource(), IOWA, day).add_parts(SHAPES).close().rows(day)
     assert [items(rows[name]) for name in SHAPES] == [["_O2"], ["", "_O2"], [""]]
@@ -313,7 +313,7 @@ def test_two_passes_an_orbit_apart_make_one_day_and_each_field_tells_its_own(mak
 
 def test_sensings_on_either_side_of_midnight_utc_make_the_row_of_one_solar_day(make: MakeFarm) -> None:
     place, first = region(151.95, -32.0), date(2026, 5, 1)
-    source = replace(quirky(Quirk.TILES), overpass=time(10, 8))
+    source = replace(scenarioy(Scenario.TILES), overpass=time(10, 8))
 
     farm = make(source, place, first, first + timedelta(days=2)).add_parts(SHAPES).close()
 
@@ -329,7 +329,7 @@ def test_sensings_on_either_side_of_midnight_utc_make_the_row_of_one_solar_day(m
 def test_two_platforms_are_never_mixed_within_a_field(make: MakeFarm, tmp_path: Path) -> None:
     day = clear_day(IOWA)
 
-    farm = make(quirky(Quirk.TWO_PLATFORMS), IOWA, day).add_parts(SHAPES).close()
+    farm = make(scenarioy(Scenario.TWO_PLATFORMS), IOWA, day).add_parts(SHAPES).close()
 
     (tmp_path / f"SIM_A_{day:%Y%m%d}").touch()
     alone = make(replace(farm.source, held=tmp_path), IOWA, day).add_parts(SHAPES).close()
@@ -381,7 +381,7 @@ def test_in_whatever_order_the_pieces_of_a_day_come_the_rows_end_the_same(
 ) -> None:
     place = region(-96.03, 42.0, side=0.05, resolution_m=200.0)
     day, held = date(2026, 7, 1), tmp_path / uuid4().hex
-    source = quirky(Quirk.LATE_TILE, Quirk.REPROCESSED, Quirk.TWO_PASSES, days=f"A/{day}")
+    source = scenarioy(Scenario.LATE_TILE, Scenario.REPROCESSED, Scenario.TWO_PASSES, days=f"A/{day}")
     listed = source.list(place, day, day, midnight(day) + LATER).acquisitions[day]
     order = data.draw(st.permutations([item.item_id for item in listed]))
     held.mkdir()

@@ -19,7 +19,8 @@ from satcommon.db import fields
 from satcommon.db.engine import open_engine, writing
 from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.pipeline.ingest_day import ask
-from satcommon.sources.source import Acquisition, Place
+from satcommon.raster.scene import Acquisition
+from satcommon.sources.source import Place
 from satcommon.vector.boundaries import read_field_file
 from shapely.geometry import mapping
 from truth import DAYS, POLYGONS, READABLE, REGIONS, START, THE_END, Satellite, day, with_other_version

@@ -23,8 +23,9 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.normal_form import normal
 from satcommon.raster import cog
 from satcommon.raster.layers import BANDS, Layers, PixelClass
+from satcommon.raster.scene import Acquisition
 from satcommon.sources.mosaic import UnreadableDayError, unite
-from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import Due, Listing, Place, calendar_by_day
 from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT

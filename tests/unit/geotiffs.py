@@ -12,8 +12,9 @@ from satcommon.raster.declared import Claims
 from satcommon.raster.geotiff import open_geotiff, read_header
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.layers import Layers
+from satcommon.raster.scene import Acquisition
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Acquisition, Listing, Place
+from satcommon.sources.source import Listing, Place
 
 ROWS, COLUMNS = 12, 15
 GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square

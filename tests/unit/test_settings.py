@@ -2,10 +2,9 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
+from satcommon.environment import open_source
 from satcommon.errors import SettingError
-from satcommon.settings import PREFIX, Settings, settings, unknown_variables
-from satcommon.sources.scenarios import Quirk
-from satcommon.sources.source import open_source
+from satcommon.settings import PREFIX, Scenario, Settings, settings, unknown_variables
 
 
 def test_without_variables_everything_lies_in_the_home_folder(tmp_path: Path) -> None:
@@ -33,7 +32,7 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SATFIELDS_PARTITIONS_START", "2026-01-01")
     monkeypatch.setenv("SATFIELDS_SIMULATED_DELAYS", '{"A/2026-05-01": 70}')
     monkeypatch.setenv("SATFIELDS_SIMULATED_OVERPASS", "10:08")
-    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", '{"A/*": ["snow", "late_tile"]}')
+    monkeypatch.setenv("SATFIELDS_SIMULATED_SCENARIOS", '{"A/*": ["snow", "late_tile"]}')
 
     found = settings()
 
@@ -42,7 +41,7 @@ def test_a_variable_sets_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.partitions_start == date(2026, 1, 1)
     assert found.simulated_delays == {"A/2026-05-01": 70.0}
     assert found.simulated_overpass == time(10, 8)
-    assert found.simulated_quirks == {"A/*": {Quirk.SNOW, Quirk.LATE_TILE}}
+    assert found.simulated_scenarios == {"A/*": {Scenario.SNOW, Scenario.LATE_TILE}}
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +95,7 @@ def test_a_wrong_variable_is_named_with_its_value(name: str, value: str, monkeyp
     assert value in message or "soon" in message
 
 
-@pytest.mark.parametrize(("name", "value"), [("SIMULATED_DELAYS", "A/2026-05-01=70"), ("SIMULATED_QUIRKS", "snow")])
+@pytest.mark.parametrize(("name", "value"), [("SIMULATED_DELAYS", "A/2026-05-01=70"), ("SIMULATED_SCENARIOS", "snow")])
 def test_a_variable_that_is_no_json_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"SATFIELDS_{name}", value)
 
@@ -111,10 +110,10 @@ def test_a_variable_that_is_no_json_is_named(name: str, value: str, monkeypatch:
         ('{"A/*": ["rain"]}', "='rain': Input should be 'swath_edge', 'tiles'"),
     ],
 )
-def test_a_wrong_quirk_is_told_what_was_expected(value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", value)
+def test_a_wrong_scenario_is_told_what_was_expected(value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_SCENARIOS", value)
 
-    with pytest.raises(SettingError, match=f"SATFIELDS_SIMULATED_QUIRKS{said}"):
+    with pytest.raises(SettingError, match=f"SATFIELDS_SIMULATED_SCENARIOS{said}"):
         settings()
 
 
@@ -204,3 +203,29 @@ def test_without_a_source_what_needs_imagery_says_what_to_set(monkeypatch: pytes
     assert found.scene_source is None
     with pytest.raises(SettingError, match=r"^SATFIELDS_SCENE_SOURCE is not set.*`folder`.*SCENE_FOLDER is set.*simul"):
         open_source(found)
+
+
+def test_a_setting_is_taken_by_its_old_name_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", '{"A/2026-05-0?": ["late_tile"]}')
+
+    with pytest.warns(UserWarning, match="SATFIELDS_SIMULATED_QUIRKS is now called SATFIELDS_SIMULATED_SCENARIOS"):
+        chosen = settings.__wrapped__()
+
+    assert chosen.simulated_scenarios == {"A/2026-05-0?": {Scenario.LATE_TILE}}
+
+
+def test_the_new_name_of_a_setting_stands_above_its_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", '{"A/*": ["late_tile"]}')
+    monkeypatch.setenv("SATFIELDS_SIMULATED_SCENARIOS", '{"B/*": ["snow"]}')
+
+    assert settings.__wrapped__().simulated_scenarios == {"B/*": {Scenario.SNOW}}
+
+
+def test_an_old_name_with_a_wrong_value_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATFIELDS_SIMULATED_QUIRKS", "late")
+
+    with (
+        pytest.warns(UserWarning, match="is now called"),
+        pytest.raises(SettingError, match="QUIRKS: expected"),
+    ):
+        settings.__wrapped__()

@@ -16,8 +16,9 @@ from satcommon.errors import SceneError, StoreError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.cog import SceneReader, encode
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers
+from satcommon.raster.scene import Scene
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.mosaic import Scene, unite
+from satcommon.sources.mosaic import unite
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import Place
 from satcommon.storage.object_store import ObjectStore

@@ -10,12 +10,13 @@ import numpy as np
 import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore, S3Store
+from satcommon.environment import open_source
 from satcommon.errors import SceneError, StoreError
 from satcommon.settings import settings
 from satcommon.sources.bucket import BucketFiles
 from satcommon.sources.files import File
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Due, open_source
+from satcommon.sources.source import Due
 from satcommon.storage.s3 import open_bucket
 
 from tests.unit.geotiffs import FIRST, GRID, LAST, NAME, PLACE, PLAIN, full, write

@@ -13,8 +13,9 @@ from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.product import Level, Tier
-from satcommon.sources.mosaic import Scene, unite
-from satcommon.sources.source import Acquisition, Due, Listing, Place, calendar_by_day
+from satcommon.raster.scene import Acquisition, Scene
+from satcommon.sources.mosaic import unite
+from satcommon.sources.source import Due, Listing, Place, calendar_by_day
 
 SIZE = 4
 PLACE = Place("A", Bounds(14.5, 45.8, 14.6, 45.9), Grid("EPSG:32633", 465_000, 5_080_000, 10, 10, SIZE, 1))

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import Layers, PixelClass
+from satcommon.raster.scene import Acquisition
+from satcommon.settings import Scenario
 from satcommon.sources.mosaic import unite
-from satcommon.sources.scenarios import Quirk
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Acquisition, Place, solar_day
+from satcommon.sources.source import Place, solar_day
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = date(2026, 7, 1)
@@ -27,8 +28,8 @@ BORDER = at(-96.06, 42.0, resolution_m=100)  # its middle is in zone 14, its eas
 PLAIN = SimulatedSource()
 
 
-def quirky(*quirks: Quirk) -> SimulatedSource:
-    return SimulatedSource(quirks={"*/*": frozenset(quirks)})
+def scenarioy(*scenarios: Scenario) -> SimulatedSource:
+    return SimulatedSource(scenarios={"*/*": frozenset(scenarios)})
 
 
 def items(source: SimulatedSource, place: Place = IOWA, day: date = DAY, now: datetime = LATER) -> list[Acquisition]:
@@ -63,7 +64,7 @@ def test_the_swath_ends_at_a_slanted_line_within_the_region_that_is_another_each
     widths = []
     for n in range(10):
         day = DAY + timedelta(n)
-        [layers] = look(quirky(Quirk.SWATH_EDGE), day=day)
+        [layers] = look(scenarioy(Scenario.SWATH_EDGE), day=day)
         seen = covered(layers)
         columns = seen.sum(axis=1)
         assert all((np.flatnonzero(row) == np.arange(row.sum())).all() for row in seen)  # from the west, without gaps
@@ -77,7 +78,7 @@ def test_the_swath_ends_at_a_slanted_line_within_the_region_that_is_another_each
 
 
 def test_two_tiles_of_a_pass_overlap_and_unite_to_the_whole() -> None:
-    source = quirky(Quirk.TILES)
+    source = scenarioy(Scenario.TILES)
     east, west = items(source)
 
     layers = [source.read(IOWA, item) for item in (east, west)]
@@ -91,7 +92,7 @@ def test_two_tiles_of_a_pass_overlap_and_unite_to_the_whole() -> None:
 
 
 def test_a_late_tile_is_the_same_tile_a_set_time_later() -> None:
-    on_time, late = quirky(Quirk.TILES), replace(quirky(Quirk.LATE_TILE), late_hours=50)
+    on_time, late = scenarioy(Scenario.TILES), replace(scenarioy(Scenario.LATE_TILE), late_hours=50)
 
     east, west = items(late)
 
@@ -101,7 +102,7 @@ def test_a_late_tile_is_the_same_tile_a_set_time_later() -> None:
 
 
 def test_a_newer_baseline_of_another_offset_replaces_the_older_in_either_order() -> None:
-    source = quirky(Quirk.REPROCESSED)
+    source = scenarioy(Scenario.REPROCESSED)
     older, newer = items(source)
 
     first, second = (source.read(IOWA, item) for item in (older, newer))
@@ -116,7 +117,7 @@ def test_a_newer_baseline_of_another_offset_replaces_the_older_in_either_order()
 
 
 def test_a_tile_of_the_next_utm_zone_is_warped_to_where_it_belongs() -> None:
-    source, straight = quirky(Quirk.TILES), truth(BORDER)
+    source, straight = scenarioy(Scenario.TILES), truth(BORDER)
 
     east, west = look(source, BORDER)
 
@@ -136,7 +137,7 @@ def test_a_tile_of_the_next_utm_zone_is_warped_to_where_it_belongs() -> None:
 
 
 def test_a_region_across_zones_is_whole_once_both_tiles_are_there() -> None:
-    source = quirky(Quirk.TILES)
+    source = scenarioy(Scenario.TILES)
 
     scene = unite(source, BORDER, items(source, BORDER))
 
@@ -147,7 +148,7 @@ def test_a_region_across_zones_is_whole_once_both_tiles_are_there() -> None:
 
 def test_snow_lies_in_winter_bright_and_of_low_ndvi() -> None:
     days = [date(2026, 1, 1) + timedelta(n) for n in range(40)]
-    found = {day: look(quirky(Quirk.SNOW), day=day)[0] for day in days}
+    found = {day: look(scenarioy(Scenario.SNOW), day=day)[0] for day in days}
 
     shares = [(layers.classes == PixelClass.SNOW).mean() for layers in found.values()]
     assert max(shares) > 0.9
@@ -163,7 +164,7 @@ def test_snow_lies_in_winter_bright_and_of_low_ndvi() -> None:
 
 
 def test_no_snow_lies_in_summer_nor_near_the_equator() -> None:
-    source = quirky(Quirk.SNOW)
+    source = scenarioy(Scenario.SNOW)
     for place, day in ((IOWA, DAY), (at(-94.0, 3.0), date(2026, 1, 15)), (at(-61.0, -34.0), date(2026, 1, 15))):
         [layers] = look(source, place, day)
         assert_same(layers, truth(place, day))
@@ -171,7 +172,7 @@ def test_no_snow_lies_in_summer_nor_near_the_equator() -> None:
 
 def test_an_undetected_cloud_is_bright_and_of_class_clear_over_the_middle_alone() -> None:
     clear, overcast = DAY, DAY + timedelta(10)
-    [layers], [behind_another] = (look(quirky(Quirk.UNDETECTED_CLOUD), day=day) for day in (clear, overcast))
+    [layers], [behind_another] = (look(scenarioy(Scenario.UNDETECTED_CLOUD), day=day) for day in (clear, overcast))
 
     height, width = layers.classes.shape
     spot = layers.bands["blue"] == 7200
@@ -185,7 +186,7 @@ def test_an_undetected_cloud_is_bright_and_of_class_clear_over_the_middle_alone(
 
 
 def test_two_passes_an_orbit_apart_are_laid_in_their_order() -> None:
-    source = quirky(Quirk.TWO_PASSES)
+    source = scenarioy(Scenario.TWO_PASSES)
     first, second = items(source)
 
     scene = unite(source, IOWA, [second, first])
@@ -202,7 +203,7 @@ def test_two_passes_an_orbit_apart_are_laid_in_their_order() -> None:
 
 
 def test_sensings_on_either_side_of_midnight_utc_are_one_pass_of_one_solar_day() -> None:
-    source, place = replace(quirky(Quirk.TILES), overpass=time(10, 8)), at(151.95, -32.0)
+    source, place = replace(scenarioy(Scenario.TILES), overpass=time(10, 8)), at(151.95, -32.0)
     day = date(2026, 5, 2)
 
     east, west = items(source, place, day)
@@ -219,7 +220,7 @@ def test_sensings_on_either_side_of_midnight_utc_are_one_pass_of_one_solar_day()
 
 
 def test_of_two_platforms_the_one_that_covers_more_is_the_scene_alone() -> None:
-    source = quirky(Quirk.TWO_PLATFORMS)
+    source = scenarioy(Scenario.TWO_PLATFORMS)
     first, second = items(source)
 
     scene = unite(source, IOWA, [first, second])
@@ -233,9 +234,9 @@ def test_of_two_platforms_the_one_that_covers_more_is_the_scene_alone() -> None:
     np.testing.assert_array_equal(scene.layers.bands["red"][both], truth().bands["red"][both] + 40)
 
 
-def test_quirks_are_of_the_days_that_their_patterns_match() -> None:
+def test_scenarios_are_of_the_days_that_their_patterns_match() -> None:
     source = SimulatedSource(
-        quirks={"A/2026-07-0?": frozenset({Quirk.TILES}), "*/2026-07-09": frozenset({Quirk.TWO_PASSES})}
+        scenarios={"A/2026-07-0?": frozenset({Scenario.TILES}), "*/2026-07-09": frozenset({Scenario.TWO_PASSES})}
     )
 
     def count(place: Place, day: date) -> int:
@@ -247,13 +248,13 @@ def test_quirks_are_of_the_days_that_their_patterns_match() -> None:
 
 
 TINY = at(-96.03, 42.0, side=0.05, resolution_m=500)
-SETS = st.frozensets(st.sampled_from(Quirk))
+SETS = st.frozensets(st.sampled_from(Scenario))
 
 
 @settings(max_examples=20)
-@given(quirks=SETS, day=st.dates(date(2025, 1, 1), date(2026, 12, 31)))
-def test_however_untidy_a_day_its_items_differ_and_each_can_be_read(quirks: frozenset[Quirk], day: date) -> None:
-    source = quirky(*quirks)
+@given(scenarios=SETS, day=st.dates(date(2025, 1, 1), date(2026, 12, 31)))
+def test_however_untidy_a_day_its_items_differ_and_each_can_be_read(scenarios: frozenset[Scenario], day: date) -> None:
+    source = scenarioy(*scenarios)
 
     found = items(source, TINY, day)
 
@@ -267,11 +268,11 @@ def test_however_untidy_a_day_its_items_differ_and_each_can_be_read(quirks: froz
 
 
 @settings(max_examples=20)
-@given(quirks=SETS, data=st.data())
+@given(scenarios=SETS, data=st.data())
 def test_whatever_of_a_days_items_is_there_in_whatever_order_the_scene_is_that_of_their_set(
-    quirks: frozenset[Quirk], data: st.DataObject
+    scenarios: frozenset[Scenario], data: st.DataObject
 ) -> None:
-    source = quirky(*quirks)
+    source = scenarioy(*scenarios)
     everything = items(source, TINY)
     there = data.draw(st.lists(st.sampled_from(everything), min_size=1, unique=True))
     arrived = data.draw(st.permutations(there))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import BANDS, CLASSES, Layers, PixelClass
-from satcommon.settings import Settings
-from satcommon.sources.scenarios import Quirk
+from satcommon.raster.scene import Acquisition
+from satcommon.settings import Scenario, Settings
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Acquisition, Due, Place, solar_day
+from satcommon.sources.source import Due, Place, solar_day
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 IOWA = Bounds(-94.0, 42.0, -93.9, 42.1)
@@ -54,7 +54,7 @@ def clear_day(month: int, place: Place) -> Layers:
         (date(2026, 7, 1), "d1a0312603a27157", "e433cb1445bce5b1"),
     ],
 )
-def test_without_quirks_digests_and_pixels_are_those_of_format_1(day: date, digest: str, pixels: str) -> None:
+def test_without_scenarios_digests_and_pixels_are_those_of_format_1(day: date, digest: str, pixels: str) -> None:
     item, layers = acquire(SimulatedSource(), SMALL, day), look(day)
 
     assert item.digest.startswith(digest)
@@ -245,12 +245,12 @@ def test_the_settings_make_the_source() -> None:
         simulated_gap_share=0.2,
         simulated_delays={"Iowa/2026-05-01": 70},
         simulated_overpass=time(10, 8),
-        simulated_quirks={"*/*": frozenset({Quirk.SNOW})},
+        simulated_scenarios={"*/*": frozenset({Scenario.SNOW})},
     )
 
     source = SimulatedSource.from_settings(settings)
 
-    delays, quirks = {"Iowa/2026-05-01": 70.0}, {"*/*": frozenset({Quirk.SNOW})}
-    assert source == SimulatedSource(3, 5, 1, 0.1, 24, 0.2, delays, None, time(10, 8), quirks)
+    delays, scenarios = {"Iowa/2026-05-01": 70.0}, {"*/*": frozenset({Scenario.SNOW})}
+    assert source == SimulatedSource(3, 5, 1, 0.1, 24, 0.2, delays, None, time(10, 8), scenarios)
     assert source.collection == "imagery"
     assert source.lattice(IOWA) is None

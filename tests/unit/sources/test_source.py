@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
-from satcommon.sources.source import Acquisition
+from satcommon.raster.scene import Acquisition
 from satcommon.stats import result_rows
 
 

@@ -18,8 +18,7 @@ from satcommon.geo.geometry import digest
 from satcommon.geo.grid import Grid
 from satcommon.raster import cog
 from satcommon.raster.layers import Layers, PixelClass
-from satcommon.sources.mosaic import Scene
-from satcommon.sources.source import Acquisition
+from satcommon.raster.scene import Acquisition, Scene
 from satcommon.stats import observation
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.coverage import Coverage, CoverageCache

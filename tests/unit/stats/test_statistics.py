@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyproj import CRS
 from satcommon.stats.coverage import Coverage
-from satcommon.stats.statistics import Statistics, quantiles, statistics, sums, weight_where
+from satcommon.stats.statistics import Statistics, quantiles, sums, weighted
 
 UTM = CRS("EPSG:32633")  # exactextract compares the CRS of both
 NAMES = ("mean", "stdev", "min", "max")
@@ -39,6 +39,10 @@ def polygons(draw: st.DrawFn) -> list[Entries]:
         )
         for n in sizes
     ]
+
+
+def statistics(values: NDArray[np.float64], valid: NDArray[np.bool_], coverage: Coverage) -> Statistics:
+    return weighted(values[valid], coverage.weights.where(valid))
 
 
 def joined(parts: list[Entries]) -> tuple[NDArray[np.float64], NDArray[np.bool_], Coverage]:
@@ -174,7 +178,7 @@ def test_no_warning_and_nan_where_nothing_is_valid() -> None:
 def test_the_covered_cells_that_are_chosen_are_counted_by_their_covered_part() -> None:
     coverage = Coverage.of([(np.arange(3), np.array([0.25, 0.5, 1.0])), (np.arange(1), np.array([0.125]))])
 
-    assert weight_where(np.array([True, False, True, False]), coverage).tolist() == [1.25, 0.0]
+    assert coverage.weights.sum_where(np.array([True, False, True, False])).tolist() == [1.25, 0.0]
 
 
 # --- quantiles -------------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def closed_day(env: Environment, region: Row[tuple[Region]], day: date, **facts:
     """
     from satcommon.views.day_report import day_report
 
-    told, content = day_report(env, region, day)
+    told, content = day_report(env.engine, env.store(), region, day)
     dictionaries = {name: MetadataValue.json(told[name]) for name in ("statuses", "refused") if name in told}
     metadata = told | dictionaries | facts
     if "map" in told:

@@ -6,10 +6,13 @@ The same variables configure a laptop and a cluster; the defaults are the laptop
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
+import warnings
 from collections.abc import Mapping
 from datetime import date, time
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,18 +21,40 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
-from satcommon.sources.scenarios import Quirk
 
 PREFIX = "SATFIELDS_"
 
 _OTHERS = {f"{PREFIX}MIGRATIONS"}  # `checkout` reads it
+_RENAMED = {f"{PREFIX}SIMULATED_QUIRKS": "simulated_scenarios"}  # taken by their old names for one release
 _NEAR_PREFIX = 0.9  # how near to a setting a name must be that does not even begin as one, as SATFIELD_HOME
 # What Kubernetes sets for a service `satfields-webserver`: SATFIELDS_WEBSERVER_SERVICE_HOST, ..._SERVICE_PORT_HTTP,
 # ..._PORT (an address), ..._PORT_80_TCP and ..._PORT_80_TCP_ADDR.
 _SERVICE = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
-_JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_quirks": '{"A/2026-05-0?": ["late_tile"]}'}
+_JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_scenarios": '{"A/2026-05-0?": ["late_tile"]}'}
+
+
+class Scenario(StrEnum):
+    """What a region's day can be like; several go together. Where two items overlap, both see the same land."""
+
+    SWATH_EDGE = "swath_edge"
+    """The swath covers the west of the region only, to a slanted line that is another each day."""
+    TILES = "tiles"
+    """A pass comes as an eastern and a western tile, sensed four minutes apart, each on its own UTM zone's grid."""
+    LATE_TILE = "late_tile"
+    """As `tiles`, and the eastern one is published `late_hours` after the western."""
+    REPROCESSED = "reprocessed"
+    """Everything comes first in baseline 1, whose files have reflectance offset 0 and which sees all 0.0008 too bright,
+    and `late_hours` later in baseline 2, with offset -0.1 and as the satellite sees it otherwise."""
+    TWO_PASSES = "two_passes"
+    """Two orbits, 100 minutes apart: the first covers the eastern half, the second the western, with an overlap."""
+    TWO_PLATFORMS = "two_platforms"
+    """The western 60 %, and 20 minutes later by another platform, to which all is 0.004 brighter, the eastern 70 %."""
+    SNOW = "snow"
+    """In winter snow lies, in patches about the freezing point; class SNOW."""
+    UNDETECTED_CLOUD = "undetected_cloud"
+    """A cloud over the middle of the region that the classes show as clear."""
 
 
 def _of_region_and_day(pattern: str) -> str:
@@ -71,9 +96,9 @@ class Settings(BaseSettings):
     simulated_overpass: time = Field(
         time(10, 30), ge=time(6), le=time(18), description="local solar time of the simulated overpass"
     )
-    simulated_quirks: dict[Annotated[str, AfterValidator(_of_region_and_day)], frozenset[Quirk]] = Field(
+    simulated_scenarios: dict[Annotated[str, AfterValidator(_of_region_and_day)], frozenset[Scenario]] = Field(
         default_factory=dict,
-        description=f"what makes days untidy, by shell patterns of REGION/DAY, JSON: {_JSON['simulated_quirks']}",
+        description=f"what makes days untidy, by shell patterns of REGION/DAY, JSON: {_JSON['simulated_scenarios']}",
     )
     simulated_held: Path | None = Field(
         None, description="folder; a simulated scene is held back while a file of its item id lies in it"
@@ -170,7 +195,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     Kubernetes sets variables of each service in the namespace, and those of a service `satfields-...` begin as ours
     do: they are not settings, and nobody can help them.
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS | set(_RENAMED)
     unknown = {}
     for name in sorted(environment):
         upper = name.upper()  # pydantic takes a name in any case
@@ -188,6 +213,23 @@ def _of_service(name: str, value: str) -> bool:
     return bool(_SERVICE.search(name)) or (name.endswith("_PORT") and bool(_SERVICE_ADDRESS.match(value)))
 
 
+def _renamed(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The values of settings that are given by their old names, where they are not given by their new ones too.
+
+    Raises:
+        SettingError: a value is no JSON.
+    """
+    values = {}
+    for old, new in _RENAMED.items():
+        if environment.get(old) and not environment.get(PREFIX + new.upper()):
+            warnings.warn(f"{old} is now called {PREFIX}{new.upper()}; the next release ignores it", stacklevel=2)
+            try:
+                values[new] = json.loads(environment[old])
+            except ValueError as error:
+                raise SettingError(f"{old}: expected JSON like {_JSON[new]} ({error})") from error
+    return values
+
+
 def valid_settings() -> Settings:
     """The settings, whatever variables there are beside them.
 
@@ -195,7 +237,7 @@ def valid_settings() -> Settings:
         SettingError: naming each variable that is wrong, its value and what was expected.
     """
     try:
-        return Settings()
+        return Settings(**_renamed(os.environ))
     except SettingsError as error:
         name = next(name for name in _JSON if f'"{name}"' in str(error))
         raise SettingError(f"{PREFIX}{name.upper()}: expected JSON like {_JSON[name]} ({error})") from error

@@ -28,9 +28,10 @@ from satcommon.db.registry import place
 from satcommon.errors import RetryableError
 from satcommon.raster import cog
 from satcommon.raster.layers import PixelClass
-from satcommon.sources.mosaic import Scene as UnitedScene
+from satcommon.raster.scene import Acquisition
+from satcommon.raster.scene import Scene as UnitedScene
 from satcommon.sources.mosaic import UnreadableDayError, piecewise, unite
-from satcommon.sources.source import Acquisition, Due, Place, SceneSource
+from satcommon.sources.source import Due, Place, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
 

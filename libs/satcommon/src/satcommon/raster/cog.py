@@ -42,14 +42,14 @@ from satcommon.raster.layers import (
     THERMAL,
     Layers,
 )
+from satcommon.raster.scene import to_milliseconds
 from satcommon.raster.tile_layout import Layout, Run
-from satcommon.sources.source import to_milliseconds
 from satcommon.storage.ranges import Ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from satcommon.sources.mosaic import Scene
+    from satcommon.raster.scene import Scene
 
 _ADVICE = "fetch the day again with ingest"
 _AT_ONCE = 1 << 25  # bytes of an object that are fetched at once

@@ -33,7 +33,7 @@ from satcommon.raster.masks import NEWER_CLASS_NAMES
 from satcommon.raster.offsets import baseline_of, check_offsets
 from satcommon.raster.product import Level, Product, Tier, same_satellite
 from satcommon.raster.product import read as read_product
-from satcommon.sources.source import to_milliseconds
+from satcommon.raster.scene import to_milliseconds
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS

@@ -93,19 +93,6 @@ class Files(Protocol):
         """The same, for its pixels; where it must be held in memory, of at most some bytes."""
 
 
-def open_files(folder: Path | str) -> Files:
-    """The files of a folder, or under a prefix of a bucket, ``s3://bucket/prefix``; nothing is looked at yet.
-
-    Raises:
-        SettingError: the bucket's URL, or an AWS variable, can't be right.
-    """
-    if str(folder).startswith("s3://"):
-        from satcommon.sources.bucket import BucketFiles
-
-        return BucketFiles(str(folder))
-    return FolderFiles(Path(folder))
-
-
 def changed(name: str) -> SceneError:
     """What to raise for a file that is no longer the one that was found; unread, it stays news, and is tried again."""
     return SceneError(f"{name}: was changed while it was read; it is listed again once it keeps still")

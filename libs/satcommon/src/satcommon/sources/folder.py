@@ -20,10 +20,12 @@ from satcommon.raster.declared import Claims
 from satcommon.raster.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.plausible import check_pixels
+from satcommon.raster.scene import Acquisition
 from satcommon.sources import calendar, folder_config, stac_item
-from satcommon.sources.files import ITEM, MASKS, RASTERS, File, Files, open_files
+from satcommon.sources.files import ITEM, MASKS, RASTERS, File, Files
+from satcommon.sources.open_files import open_files
 from satcommon.sources.refused import Glance, glance, told_day
-from satcommon.sources.source import FOLDER, Acquisition, Due, Listing, Place, solar_day
+from satcommon.sources.source import FOLDER, Due, Listing, Place, solar_day
 
 if TYPE_CHECKING:
     from satcommon.geo.grid import Bounds, Grid

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,8 @@ import numpy as np
 from satcommon.errors import SceneError
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
 from satcommon.raster.product import Tier
-from satcommon.sources.source import Acquisition, Place, SceneSource
+from satcommon.raster.scene import Acquisition, Scene
+from satcommon.sources.source import Place, SceneSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,26 +39,6 @@ _Baseline = tuple[int, tuple[int, ...], str]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a region has of a collection for one day.
-
-    Args:
-        layers: on the region's grid; bands that any of the items has, 0 where the one that provides a cell has it not.
-        items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
-        digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
-        refused: why items could not be read, by item id.
-        providers: the number in `items`, from 1, of the one that provides each cell, 0 where none does, uint16 of shape
-            (rows, columns); None where there is one item.
-    """
-
-    layers: Layers
-    items: tuple[Acquisition, ...]
-    digest: str
-    refused: dict[str, str] = field(default_factory=dict)
-    providers: NDArray[np.uint16] | None = None
 
 
 def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]) -> Scene | None:

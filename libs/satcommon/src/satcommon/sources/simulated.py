@@ -1,7 +1,7 @@
 """A satellite made up from a seed, for the demo, the tests and the benchmarks: no network, any calendar, any lateness.
 
 What it sees (`farmland`) is a pure function of the seed, the region and the day; when it comes, of the settings. Days
-are as tidy as no archive's, one whole item each, unless they are given quirks (`quirks`).
+are as tidy as no archive's, one whole item each, unless they are given scenarios (`scenarios`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from rasterio.warp import transform_bounds
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import NODATA, REFLECTANCE_OFFSET, REFLECTIVE, Layers, PixelClass
+from satcommon.raster.scene import Acquisition
+from satcommon.settings import Scenario
 from satcommon.sources.farmland import Farmland, hide_cloud, number, share
 from satcommon.sources.roundtrip import through_file
-from satcommon.sources.scenarios import TILES, Delivery, Quirk, deliveries
-from satcommon.sources.source import SIMULATED, Acquisition, Due, Listing, Place, calendar_by_day, solar_day
+from satcommon.sources.scenarios import TILES, Delivery, deliveries
+from satcommon.sources.source import SIMULATED, Due, Listing, Place, calendar_by_day, solar_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +57,7 @@ class SimulatedSource:
         delays: hours from sensing to publication of single scenes, by ``region/YYYY-MM-DD``; stands above all shares.
         held: folder; a scene is held back for as long as a file of its item id lies in it.
         overpass: local solar time of it at the region's centre, by day.
-        quirks: what days are like whose ``region/YYYY-MM-DD`` matches a shell pattern.
+        scenarios: what days are like whose ``region/YYYY-MM-DD`` matches a shell pattern.
     """
 
     seed: int = 7
@@ -67,7 +69,7 @@ class SimulatedSource:
     delays: dict[str, float] = field(default_factory=dict, hash=False)
     held: Path | None = None
     overpass: time = _OVERPASS
-    quirks: dict[str, frozenset[Quirk]] = field(default_factory=dict, hash=False)
+    scenarios: dict[str, frozenset[Scenario]] = field(default_factory=dict, hash=False)
 
     collection = "imagery"
     identity = SIMULATED
@@ -85,7 +87,7 @@ class SimulatedSource:
             delays=dict(settings.simulated_delays),
             held=settings.simulated_held,
             overpass=settings.simulated_overpass,
-            quirks=dict(settings.simulated_quirks),
+            scenarios=dict(settings.simulated_scenarios),
         )
 
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002 - the protocol's signature
@@ -114,7 +116,7 @@ class SimulatedSource:
         """All bands on the place's grid, whose units are taken for metres; about 0.2 s for a million cells.
 
         Raises:
-            SceneError: if the acquisition was listed for another grid, place, seed, format or other quirks.
+            SceneError: if the acquisition was listed for another grid, place, seed, format or other scenarios.
         """
         day = solar_day(acquisition.sensed_at, place.bounds)
         items = self._deliveries(place, day)
@@ -122,7 +124,7 @@ class SimulatedSource:
         if delivery is None:
             raise SceneError(
                 f"{acquisition.item_id}: listed as {acquisition.digest[:12]}, but seed {self.seed} and the grid and "
-                f'quirks of region "{place.name}" give {", ".join(one[:12] for one in items)}; list the day again'
+                f'scenarios of region "{place.name}" give {", ".join(one[:12] for one in items)}; list the day again'
             )
         zone = _zone(place, delivery)
         wide, seen = self._seen(place, day, delivery, _MARGIN if zone else 0)
@@ -186,12 +188,12 @@ class SimulatedSource:
     def _deliveries(self, place: Place, day: date) -> dict[str, Delivery]:
         """The items of a day by the digests of their content."""
         name = f"{place.name}/{day}"
-        quirks = {one for days, them in self.quirks.items() if fnmatchcase(name, days) for one in them}
+        scenarios = {one for days, them in self.scenarios.items() if fnmatchcase(name, days) for one in them}
         edge = 0.3 + 0.4 * share(self.seed, "edge", name)
         parts = [FORMAT, self.seed, place.name, list(place.bounds), place.grid.digest, day.isoformat()]
         return {
             hashlib.sha256(json.dumps(parts + [one.content] * bool(one.content)).encode()).hexdigest(): one
-            for one in deliveries(quirks, edge)
+            for one in deliveries(scenarios, edge)
         }
 
 

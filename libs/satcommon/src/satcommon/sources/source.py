@@ -7,13 +7,11 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from satcommon.errors import SettingError
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.raster.product import Level, Tier
+from satcommon.raster.scene import Acquisition
 
 if TYPE_CHECKING:
     from satcommon.raster.layers import Layers
-    from satcommon.settings import Settings
 
 
 SIMULATED, FOLDER = "simulated", "folder"  # how sources' identities begin
@@ -34,49 +32,6 @@ class Place:
     name: str
     bounds: Bounds
     grid: Grid
-
-
-@dataclass(frozen=True, order=True)
-class Acquisition:
-    """One item of imagery.
-
-    Args:
-        item_id: unique within the source.
-        digest: of its content, so that a changed item is seen; never of its time of arrival.
-        platform: as ``sentinel-2``.
-        overpass: names the pass of the platform (STAC's datatake); tiles and repeated deliveries of a pass share it.
-        tile: names the piece of the pass; empty where a pass is one piece.
-        baseline: processing baseline; a later one sorts after.
-        sensed_at: mid-time of sensing, UTC; kept to the millisecond, as in published rows, whatever the source states.
-        published_at: when it could first be fetched, UTC.
-        reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
-            scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
-            where its pixels come out otherwise.
-        level: what its reflectance is of.
-        tier: of Landsat.
-        processed_at: when it was made of what was sensed, UTC; None where nothing tells.
-    """
-
-    item_id: str
-    digest: str
-    platform: str
-    overpass: str
-    tile: str
-    baseline: str
-    sensed_at: datetime
-    published_at: datetime
-    reading: str = ""
-    level: Level = Level.SURFACE
-    tier: Tier = Tier.UNSTATED
-    processed_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sensed_at", to_milliseconds(self.sensed_at))
-
-
-def to_milliseconds(time: datetime) -> datetime:
-    """The nearest millisecond, which is as fine as published rows keep times; halves go up."""
-    return time + timedelta(microseconds=500 - (time.microsecond + 500) % 1000)
 
 
 @dataclass(frozen=True)
@@ -135,25 +90,3 @@ def calendar_by_day(source: SceneSource, place: Place, first: date, last: date) 
 def solar_day(sensed_at: datetime, bounds: Bounds) -> date:
     """The solar day at the centre of a rectangle: the date of (UTC + longitude / 15 h)."""
     return (sensed_at + timedelta(hours=bounds.centre[0] / 15)).date()
-
-
-def open_source(settings: Settings) -> SceneSource:
-    """The source that the settings name.
-
-    Raises:
-        SettingError: they name none.
-    """
-    if settings.scene_source is None:
-        folder = " (SATFIELDS_SCENE_FOLDER is set)" if settings.scene_folder is not None else ""
-        raise SettingError(
-            "SATFIELDS_SCENE_SOURCE is not set, and this needs imagery: set it to `folder`, with the folder or bucket "
-            f"of the GeoTIFFs in SATFIELDS_SCENE_FOLDER{folder}, or to `simulated` for invented scenes"
-        )
-    if settings.scene_source == "folder":
-        from satcommon.sources.folder import FolderSource
-
-        assert settings.scene_folder is not None
-        return FolderSource(settings.scene_folder)
-    from satcommon.sources.simulated import SimulatedSource
-
-    return SimulatedSource.from_settings(settings)

@@ -20,7 +20,7 @@ from satcommon.raster.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SC
 from satcommon.stats.algorithm import Algorithm
 from satcommon.stats.coverage import Coverage, CoverageCache
 from satcommon.stats.result_rows import SCHEMA, STATISTICS, Status
-from satcommon.stats.statistics import quantiles, weight_where, weighted, weighted_mean
+from satcommon.stats.statistics import quantiles, weighted, weighted_mean
 from satcommon.storage.ranges import Ranges
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
@@ -185,13 +185,13 @@ def _seen(
 ) -> dict[str, NDArray[Any]]:
     classes = cells[CLASSES]
     total = coverage.weights.total
-    observed = weight_where(classes != PixelClass.NODATA, coverage)
+    observed = coverage.weights.sum_where(classes != PixelClass.NODATA)
     clear_cells = _any_of(classes, rules.clear_classes)
     if near is not None:
         clear_cells &= ~near
-    clear = weight_where(clear_cells, coverage)
-    cloud = weight_where(_any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)), coverage)
-    shadow = weight_where(classes == PixelClass.SHADOW, coverage)
+    clear = coverage.weights.sum_where(clear_cells)
+    cloud = coverage.weights.sum_where(_any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)))
+    shadow = coverage.weights.sum_where(classes == PixelClass.SHADOW)
     columns: dict[str, NDArray[Any]] = {
         "observed_fraction": _ratio(observed, total),
         "clear_fraction": _ratio(clear, observed),
@@ -229,7 +229,7 @@ def _seen_by(
 ) -> dict[str, NDArray[np.object_]]:
     """The items that provide a cell of each field, and when the one that provides most of it was sensed."""
     provider = cells[ITEM] if ITEM in cells else cells[CLASSES] != PixelClass.NODATA
-    provided = np.array([weight_where(provider == number, coverage) for number in range(1, len(items) + 1)])
+    provided = np.array([coverage.weights.sum_where(provider == number) for number in range(1, len(items) + 1)])
     # Of few combinations there are many fields.
     seen, combination = np.unique(provided > 0, axis=1, return_inverse=True)
     named = [
@@ -306,7 +306,7 @@ def _clouded(
     under = _any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW))
     if near is not None:
         under |= near & (classes != PixelClass.NODATA)
-    return weight_where(under & ~clear_cells, coverage)
+    return coverage.weights.sum_where(under & ~clear_cells)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

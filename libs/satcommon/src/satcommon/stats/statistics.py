@@ -10,13 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from satcommon.stats.coverage import Coverage
 
 
 @dataclass(frozen=True)
@@ -60,21 +56,9 @@ class Weights:
             return self
         return Weights(np.concatenate(([0], np.cumsum(chosen)))[self.offsets], self.weights[chosen])
 
-
-def weight_where(chosen: NDArray[np.bool_], coverage: Coverage) -> NDArray[np.float64]:
-    """The covered cells of each polygon that are chosen, in cells. Shape (n,)."""
-    return sums(np.where(chosen, coverage.weights.weights, 0.0), coverage.offsets)
-
-
-def statistics(values: NDArray[np.float64], valid: NDArray[np.bool_], coverage: Coverage) -> Statistics:
-    """Mean, deviation and extremes over the valid cells of each polygon, weighted by coverage.
-
-    Args:
-        values: shape (entries,), one for each entry of the coverage.
-        valid: shape (entries,).
-        coverage: of n polygons.
-    """
-    return weighted(values[valid], coverage.weights.where(valid))
+    def sum_where(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The covered cells of each polygon that are chosen, in cells. Shape (n,)."""
+        return sums(np.where(chosen, self.weights, 0.0), self.offsets)
 
 
 def weighted(values: NDArray[np.float64], cells: Weights) -> Statistics:

@@ -7,13 +7,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from sqlalchemy import Engine, Row
 
     from satcommon.db.models import Region
-    from satcommon.environment import Environment
+    from satcommon.storage.object_store import ObjectStore
 
 
-def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
+def day_report(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and the digest of its content.
 
     `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.
@@ -26,13 +26,12 @@ def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple
     from satcommon.stats import result_rows
     from satcommon.views.region_map import region_map
 
-    with reading(env.engine) as connection:
+    with reading(engine) as connection:
         closed = ledger.region_day(connection, region.bbox_id, day)
         refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
         missed = len(ledger.misses(connection, region.bbox_id, day, day))
     assert closed is not None
     assert closed.object_key is not None
-    store = env.store()
     rows = result_rows.read(store, closed.object_key)
     facts: dict[str, Any] = {
         "object key": closed.object_key,
@@ -48,7 +47,7 @@ def day_report(env: Environment, region: Row[tuple[Region]], day: date) -> tuple
     facts |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
     if closed.scene_digest is not None:
         try:
-            png = base64.b64encode(region_map(env.engine, store, region, day)).decode()
+            png = base64.b64encode(region_map(engine, store, region, day)).decode()
             facts["map"] = f"![NDVI](data:image/png;base64,{png})"
         except SatfieldsError as error:  # the day is closed whatever its picture
             facts["map"] = f"no picture: {error}"

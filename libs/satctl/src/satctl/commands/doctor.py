@@ -20,10 +20,11 @@ from satcommon.db import answers, attempts, registry
 from satcommon.db.engine import engine_of, reading, require_current, shown, writing
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
+from satcommon.environment import open_source
 from satcommon.errors import DatabaseVersionError, RetryableError, SatfieldsError, SettingError, StoreError
 from satcommon.geo.grid import Bounds
 from satcommon.settings import Settings, unknown_variables, valid_settings
-from satcommon.sources.source import SIMULATED, open_source
+from satcommon.sources.source import SIMULATED
 from satcommon.vector.boundaries import read_regions
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -325,8 +326,8 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
     if patient.settings.scene_source == SIMULATED or folder is None:
         yield Finding("scenes", State.OK, "simulated (SATFIELDS_SCENE_SOURCE)")
         return
-    from satcommon.sources.files import open_files
     from satcommon.sources.folder import FolderSource
+    from satcommon.sources.open_files import open_files
 
     files = open_files(folder)
     found = files.scan()

@@ -1,0 +1,78 @@
+"""An acquisition, and the scene that a day's acquisitions make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from satcommon.raster.layers import Layers
+from satcommon.raster.product import Level, Tier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, order=True)
+class Acquisition:
+    """One item of imagery.
+
+    Args:
+        item_id: unique within the source.
+        digest: of its content, so that a changed item is seen; never of its time of arrival.
+        platform: as ``sentinel-2``.
+        overpass: names the pass of the platform (STAC's datatake); tiles and repeated deliveries of a pass share it.
+        tile: names the piece of the pass; empty where a pass is one piece.
+        baseline: processing baseline; a later one sorts after.
+        sensed_at: mid-time of sensing, UTC; kept to the millisecond, as in published rows, whatever the source states.
+        published_at: when it could first be fetched, UTC.
+        reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
+            scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
+            where its pixels come out otherwise.
+        level: what its reflectance is of.
+        tier: of Landsat.
+        processed_at: when it was made of what was sensed, UTC; None where nothing tells.
+    """
+
+    item_id: str
+    digest: str
+    platform: str
+    overpass: str
+    tile: str
+    baseline: str
+    sensed_at: datetime
+    published_at: datetime
+    reading: str = ""
+    level: Level = Level.SURFACE
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sensed_at", to_milliseconds(self.sensed_at))
+
+
+def to_milliseconds(time: datetime) -> datetime:
+    """The nearest millisecond, which is as fine as published rows keep times; halves go up."""
+    return time + timedelta(microseconds=500 - (time.microsecond + 500) % 1000)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a region has of a collection for one day.
+
+    Args:
+        layers: on the region's grid; bands that any of the items has, 0 where the one that provides a cell has it not.
+        items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
+        digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
+        refused: why items could not be read, by item id.
+        providers: the number in `items`, from 1, of the one that provides each cell, 0 where none does, uint16 of shape
+            (rows, columns); None where there is one item.
+    """
+
+    layers: Layers
+    items: tuple[Acquisition, ...]
+    digest: str
+    refused: dict[str, str] = field(default_factory=dict)
+    providers: NDArray[np.uint16] | None = None
