@@ -1,4 +1,4 @@
-"""Indexes that a ledger of 100,000 fields and a million misses asks for (docs/operations.md tells what was found)."""
+"""Indexes that a ledger of 100,000 fields and a million misses asks for (docs/how-to/operations.md)."""
 
 import sqlalchemy as sa
 from alembic import op

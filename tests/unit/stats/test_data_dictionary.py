@@ -6,7 +6,7 @@ from pathlib import Path
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.result_rows import SCHEMA, SEEN, Status
 
-PAGE = (Path(__file__).parents[3] / "docs/columns.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/reference/columns.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
 
 

@@ -97,7 +97,7 @@ def window_start(chosen: Settings, today: date) -> date:
 FIRST_PARTITION = window_start(settings(), datetime.now(UTC).date())
 day_partitions = DailyPartitionsDefinition(start_date=FIRST_PARTITION.isoformat())
 region_days = MultiPartitionsDefinition({DATE: day_partitions, REGION: region_partitions})
-"""Days by regions; keep regions x days below 100,000, or Dagster's own bookkeeping takes seconds (docs/operations)."""
+"""Days by regions; keep regions x days below 100,000, or Dagster's own bookkeeping takes seconds."""
 
 
 def partition(region: str, day: date) -> MultiPartitionKey:

@@ -56,7 +56,7 @@ class FolderSource:
     """A folder, with its subfolders, of GeoTIFFs, or a prefix of a bucket. What is hidden (``.name``) is left alone.
 
     What is stated of a file stands in this order: the STAC item beside it (same stem, ``.json``), the rule of
-    `satfields.toml` that matches it, the file itself. docs/scenes.md tells all of it.
+    `satfields.toml` that matches it, the file itself. docs/reference/folder-source.md tells all of it.
 
     - Time, platform, tile, level, tier: from the name (`product`), else from tags; UTC.
     - Baseline: from item, tag, name and folders' names, which must agree.

@@ -2,7 +2,8 @@
 
 An image that does not know a region's version refuses, so that rolling out one location never mixes numbers. Changing
 a rule means adding a version, never editing one: a version of the file that `SATFIELDS_ALGORITHMS` names bears a digest
-of its rules, so that an edited table is another version by itself. docs/algorithm.md tells each rule's reason.
+of its rules, so that an edited table is another version by itself. docs/reference/algorithm-rules.md gives each rule's
+reason.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Algorithm:
         whole_cells: cells covered at least to this part count whole, all others not at all; None: by covered part.
         min_cell_coverage: cells covered less than this part are left out; at 0 the statistics are exactextract's.
         min_cells: a field with less covered cells in all is too small: its numbers are mixed pixels' and feed no state.
-        statuses: the definitions by which a row's status is told (docs/columns.md): 1 by the clear part of the field
-            alone, 2 by what kept the field from being seen.
+        statuses: the definitions by which a row's status is told (docs/reference/columns.md): 1 by the clear part of
+            the field alone, 2 by what kept the field from being seen.
         min_inside: part of the polygon that must lie in the region; below, the field is at the region's edge.
         min_observed: part of the field that the swath must cover; below, the field counts as outside of it.
         min_clear: clear part of the field from which an observation feeds the state (and is at least "partial").

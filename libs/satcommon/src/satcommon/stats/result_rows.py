@@ -29,7 +29,7 @@ QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)  # columns that only
 
 
 class Status(StrEnum):
-    """What a day gave for a field, derived from current inputs alone; docs/columns.md defines each."""
+    """What a day gave for a field, derived from current inputs alone; docs/reference/columns.md defines each."""
 
     CLEAR = "clear"
     PARTIAL = "partial"
