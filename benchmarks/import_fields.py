@@ -22,7 +22,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import shapely
-from satcommon.db.engine import open_engine, writing
+from satcommon.db.engine import open_engine, write_transaction
 from satcommon.db.registry import add_region
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.stats.algorithm import CURRENT
@@ -94,7 +94,7 @@ def _database(home: Path, regions: list[Bounds]) -> None:
     engine = open_engine(f"sqlite:///{home / 'satfields.db'}")
     upgrade(engine)
     now = datetime.now(UTC)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for i, bounds in enumerate(regions):
             grid = Grid.utm(bounds, 100.0)
             add_region(connection, f"r{i}", bounds, grid, date(2026, 3, 1), None, CURRENT, now)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import world as worlds
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.ledger import published_keys
 from satcommon.pipeline.close_day import Processor
@@ -52,7 +52,7 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
         whole_seconds += time.perf_counter() - started
 
         late = NewField(f"late-{number}", f"Late {number}", shapes[number], worlds.FIRST)
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             register_fields(connection, [late], worlds.NOW)
         one, changed = Work(), 0
         started = time.perf_counter()
@@ -60,7 +60,7 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
             one.add(chunk.computed.work)
             changed += chunk.computed.changed_rows
         one_seconds = time.perf_counter() - started
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             rewritten = len(published_keys(connection, 1, worlds.FIRST, last))
 
         print(f"\none late field x {days} days, in a region of {len(world.shapes):,} ({rewritten} objects rewritten)\n")

@@ -84,7 +84,7 @@ def measure(who: str, folder: Path, repeats: int) -> None:
 
 def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
     import world as worlds
-    from satcommon.db.engine import open_engine, reading
+    from satcommon.db.engine import open_engine, read_transaction
     from satcommon.pipeline import close_day
     from satcommon.pipeline.inputs import read
     from satcommon.stats import observation
@@ -104,7 +104,7 @@ def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
         scene_bytes = 0
         started = time.perf_counter()
         for day in worlds.days_of(here.days):
-            with _clock("ledger", parts), reading(engine) as connection:
+            with _clock("ledger", parts), read_transaction(engine) as connection:
                 inputs = read(connection, 1, day, worlds.DEADLINES, worlds.NOW)
             assert inputs is not None
             with _clock("compute", parts):

@@ -27,7 +27,7 @@ from dagster import DagsterInstance, RunsFilter
 from dagster._core.test_utils import create_run_for_test
 from satcommon.contract import ASKED_A_TICK, REGION, WORK_TAG, Work, requests
 from satcommon.db.batches import insert_rows
-from satcommon.db.engine import engine_of, reading, writing
+from satcommon.db.engine import engine_of, read_transaction, write_transaction
 from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
 from satcommon.db.registry import regions
 from satcommon.environment import environment
@@ -138,14 +138,14 @@ def _ticks(
 
 def _days_of_each() -> None:
     env = environment()
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         for region in regions(connection, active=True):
             closable_days(connection, region, env.deadlines, NOW)
 
 
 def _backlog_of_each() -> None:
     env = environment()
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         for region in regions(connection, active=True):
             _ = backlog(connection, region.bbox_id, env.deadlines, NOW).first_day
 
@@ -156,7 +156,7 @@ def _add_regions(names: list[str], first: date, fields: int) -> None:
     same = {"geometry": square, "created_at": NOW - 400 * ONE_DAY, "monitored_from": first}
     same |= {"grid": Grid.utm(bounds, 100.0).to_json(), "algorithm_version": CURRENT}
     of_field = {"geometry": square, "geometry_digest": "g", "created_at": NOW, "known_at": NOW, "planting_date": first}
-    with writing(environment().engine) as connection:
+    with write_transaction(environment().engine) as connection:
         connection.execute(insert(Region), [{"name": name, **same} for name in names])
         told = [f"{name} {n}" for name in names for n in range(fields)]
         connection.execute(insert(Field), [{"external_id": one, "name": one, **of_field} for one in told])
@@ -164,14 +164,14 @@ def _add_regions(names: list[str], first: date, fields: int) -> None:
 
 def _answer(names: list[str], days: int) -> None:
     span = [NOW.date() - n * ONE_DAY for n in range(days, 0, -1)]
-    with writing(environment().engine) as connection:
+    with write_transaction(environment().engine) as connection:
         rows = [{"bbox_id": n, "day": day} for n in range(1, len(names) + 1) for day in span]
         insert_rows(connection, RegionDay, rows, {"due": Due.NOT_DUE, "answered_at": NOW - ONE_DAY, "tries": 0})
 
 
 def _close(fields: int, days: int) -> None:
     """Close all days, with all fields missed; half of the regions were never asked for theirs."""
-    with writing(environment().engine) as connection:
+    with write_transaction(environment().engine) as connection:
         connection.execute(update(RegionDay).values(closed_at=NOW))
         unasked = RegionDay.bbox_id % 2 == 0
         connection.execute(update(RegionDay).where(unasked).values(answered_at=None, due=Due.UNKNOWN))

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import shapely
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.registry import add_region
 from satcommon.geo.grid import Bounds, Grid
@@ -85,7 +85,7 @@ class World:
     def __init__(self, database: str, store: str, fields: list[NewField], now: datetime) -> None:
         self.engine, self.store, self.now = open_engine(database), ObjectStore(store), now
         upgrade(self.engine)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), FIRST, None, CURRENT, now)
             register_fields(connection, fields, now)
         self.processor, self.source = Processor(self.engine, self.store), SimulatedSource()
@@ -99,7 +99,7 @@ class World:
             return result
 
         done(ask(self.engine, self.store, self.source, 1, day, self.now))
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             inputs = read(connection, 1, day, DEADLINES, self.now)
         assert inputs is not None
         done(inputs)
@@ -110,7 +110,7 @@ class World:
 
     def late(self, field: NewField) -> float:
         """Enter a field late and replay it; gives the seconds."""
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             register_fields(connection, [field], self.now)
         began = time.perf_counter()
         list(replay(Processor(self.engine, self.store), self.engine, 1, DEADLINES, "benchmark", self.now))

@@ -20,7 +20,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.expectations import geometries, timelines
 from satcommon.db.fields import NewField, register_fields
 from satcommon.db.ledger import current_scene
@@ -75,7 +75,7 @@ class World:
     def geometries(self) -> dict[str, bytes]:
         """The fields' polygons, WKB in WGS 84, by their digest, in the order of the fields."""
         engine = self.engine()
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             lines = sorted(timelines(connection, 1).values(), key=lambda line: line.external_id)
             digests = [line.spans[0].geometry_digest for line in lines]
             found = geometries(connection, digests)
@@ -128,7 +128,7 @@ def make(folder: Path, size: int, count: int, spread: float, bands: int, days: i
     bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
     engine = world.engine()
     upgrade(engine)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
         shapes = world.degrees(world.shapes)
         named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(shapes)]
@@ -136,7 +136,7 @@ def make(folder: Path, size: int, count: int, spread: float, bands: int, days: i
     made = min(days, days if scenes is None else scenes)
     for day in days_of(made):
         ask(engine, world.store, Noisy(bands=world.bands), 1, day, NOW)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for n, day in list(enumerate(days_of(days)))[made:]:
             one = current_scene(connection, 1, FIRST + timedelta(days=n % made))
             assert one is not None

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from satcommon.db.attempts import partitions
-from satcommon.db.engine import engine_of, open_engine, writing
+from satcommon.db.engine import engine_of, open_engine, write_transaction
 from satcommon.db.models import Base, UtcDateTime
 from satcommon.settings import settings
 from satctl.local.migrations import LOCK_KEY
@@ -34,7 +34,7 @@ def _render_item(kind: str, item: Any, _autogen: AutogenContext) -> str | Litera
 
 
 def _lock(connection: Connection) -> None:
-    """Keep other migrations out until the transaction ends. SQLite needs none: `writing` began IMMEDIATE."""
+    """Keep other migrations out until the transaction ends. SQLite needs none: `write_transaction` began IMMEDIATE."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
         connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index on a large table takes its time
@@ -42,7 +42,7 @@ def _lock(connection: Connection) -> None:
 
 def _migrate() -> None:
     engine = _engine()
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         _lock(connection)
         context.configure(
             connection=connection,

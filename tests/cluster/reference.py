@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.pipeline.close_region import Closer
 from satcommon.settings import settings
@@ -31,7 +31,7 @@ def rows_of_a_laptop(folder: Path, name: str, last: date, setup: Sequence[Sequen
         for arguments in setup:
             satctl(*arguments)
         with opened() as env:
-            with reading(env.engine) as connection:
+            with read_transaction(env.engine) as connection:
                 bbox_id = region(connection, name).bbox_id
             closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
             for _ in closer.history(env.source(), last, lambda *_: None):

@@ -44,7 +44,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from satcommon.contract import REGION, SCENES, partition
 from satcommon.db import ledger, models, registry
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment, environment
 from satcommon.geo.grid import Bounds, Grid
@@ -131,7 +131,7 @@ class World:
 
         By default it was registered long enough ago that also days that nobody asked for close at their deadline.
         """
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             west = 0.05 * len(registry.regions(connection))  # at Greenwich, whose solar noon is at 12 UTC
             bounds = Bounds(west, 45.0, west + 0.03, 45.03)
             then = self.now - registered_days_ago * DAY
@@ -144,7 +144,7 @@ class World:
 
     def add_fields(self, region: str, names: Sequence[str]) -> None:
         """Register fields in a region, planted long ago."""
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             west, south, *_ = registry.place(registry.region(connection, region)).bounds
             square = shapely.box(west + 0.005, south + 0.005, west + 0.015, south + 0.015)
             new = [NewField(name, name, square, date(2026, 1, 1)) for name in names]
@@ -152,17 +152,17 @@ class World:
 
     def region_id(self, name: str) -> int:
         """The id of a region."""
-        with reading(self.env.engine) as connection:
+        with read_transaction(self.env.engine) as connection:
             return int(registry.region(connection, name).bbox_id)
 
     def watermark(self, name: str) -> date | None:
         """A region's last closed day."""
-        with reading(self.env.engine) as connection:
+        with read_transaction(self.env.engine) as connection:
             return ledger.watermark(connection, registry.region(connection, name).bbox_id)
 
     def missed(self, name: str) -> list[date]:
         """The days of a region's open misses."""
-        with reading(self.env.engine) as connection:
+        with read_transaction(self.env.engine) as connection:
             found = ledger.misses(connection, registry.region(connection, name).bbox_id, date.min, date.max)
             return [miss.date_missed for miss in found]
 
@@ -175,18 +175,18 @@ class World:
 
     def wait_for(self, region: str, day: date) -> None:
         """Let the source have answered, by the day's end, that its scene is due and not there yet."""
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             then = datetime.combine(day, time(23), UTC)
             register(connection, self.region_id(region), day, Due.DUE, None, then)
 
     def pause_region(self, name: str) -> None:
         """Make a region inactive."""
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             registry.activate_region(connection, name, active=False)
 
     def leave_heartbeat(self, run_id: str, age: timedelta) -> None:
         """The last heartbeat of a run that died so long ago."""
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             then = datetime.now(UTC) - age
             connection.execute(insert(models.Run).values(run_id=run_id, lane="", started_at=then, heartbeat_at=then))
 
@@ -323,7 +323,7 @@ class World:
         self.instance.schedule_storage.wipe()
         for name in self.instance.get_dynamic_partitions(REGION):
             self.instance.delete_dynamic_partition(REGION, name)
-        with writing(self.env.engine) as connection:
+        with write_transaction(self.env.engine) as connection:
             for table in reversed(models.Base.metadata.sorted_tables):
                 if table is not models.Registry.__table__:
                     connection.execute(delete(table))

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 from click.testing import CliRunner, Result
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.pipeline.close_region import Closer
@@ -57,7 +57,7 @@ def closed(system: Engine, satctl: Satctl) -> Environment:
 
 def close(env: Environment, last: date) -> int:
     """Close region S through a day; gives how many days that were."""
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         bbox_id = region(connection, "S").bbox_id
     closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
     return len(list(closer.history(env.source(), last, lambda _day, _answer: None)))

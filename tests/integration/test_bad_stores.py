@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from satcommon.db import ledger
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment
 from satcommon.errors import DatabaseUnavailableError, StoreError
@@ -53,7 +53,7 @@ def close_days(engine: Engine, store: ObjectStore) -> int:
 
 
 def published(engine: Engine) -> Any:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return ledger.watermark(connection, 1), ledger.published_keys(connection, 1, FIRST, LAST)
 
 
@@ -119,7 +119,7 @@ def test_a_disk_that_fills_up_publishes_nothing_by_halves(
 
 def test_a_database_file_that_can_not_grow_publishes_nothing(region: Engine, satctl: Satctl) -> None:
     store = Environment(settings(), region).store()
-    with writing(region) as connection:
+    with write_transaction(region) as connection:
         new = [NewField(f"f{n}", f"f{n}", box(-94.2, 40.4, -94.1, 40.5), FIRST) for n in range(500)]
         register_fields(connection, new, datetime.now(UTC))
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()

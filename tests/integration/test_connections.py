@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import Attempt, Miss
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
@@ -26,7 +26,7 @@ BOUNDS, DEADLINES = Bounds(14.0, 45.0, 14.05, 45.05), Deadlines(36.0, 30)
 
 
 def register(engine: Engine, name: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         new = fields.NewField(name, name, box(14.01, 45.01, 14.04, 45.04), FIRST)
         fields.register_fields(connection, [new], NOW)
 
@@ -47,7 +47,7 @@ def test_no_connection_is_held_while_a_run_computes(
 
         monkeypatch.setattr(owner, name, watched)
 
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), FIRST, None, "1", NOW)
     register(engine, "early")
     for owner, names in ((ObjectStore, ("put", "get")), (SimulatedSource, ("list", "read")), (Processor, ("observe",))):
@@ -69,7 +69,7 @@ def test_the_query_for_open_misses_is_one_that_their_index_answers(engine: Engin
     statement = select(Miss.id).where(Miss.bbox_id == 1, ~Miss.processed, Miss.date_missed == FIRST)
     sql = statement.compile(engine, compile_kwargs={"literal_binds": True})
 
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL enable_seqscan = off"))
             plan = connection.execute(text(f"EXPLAIN {sql}")).scalars().all()
@@ -87,10 +87,10 @@ def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
     from satcommon.db.models import ProcessingType
 
     monkeypatch.setattr(garbage, "_ATTEMPTS", 2)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), FIRST, None, "1", NOW)
     register(engine, "f")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for n in range(6):
             at = NOW - timedelta(days=n)
             ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, f"run{n}", at, at)
@@ -98,5 +98,5 @@ def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
     before = NOW - timedelta(days=1)
     assert garbage.old_attempts(engine, before) == 4
     assert garbage.remove_attempts(engine, before, NOW) == 4
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         assert sorted(connection.execute(select(Attempt.run_id)).scalars()) == ["run0", "run1"]

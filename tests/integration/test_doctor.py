@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from satcommon.db import attempts
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.settings import settings
 from satctl.commands import doctor
 from satctl.dagster_api.graphql import location_states
@@ -166,7 +166,7 @@ def test_a_month_of_attempts_that_nobody_made(
 ) -> None:
     url = {"SATFIELDS_DATABASE_URL": url_of(postgres_engine)}
     assert examine(**url)["attempts"][0] == "ok"
-    with writing(postgres_engine) as connection:
+    with write_transaction(postgres_engine) as connection:
         for name in attempts.partitions(connection) - {"processing_attempts_default"}:
             connection.execute(text(f"DROP TABLE {name}"))
 

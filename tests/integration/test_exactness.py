@@ -20,7 +20,7 @@ from rasterio.warp import transform_bounds
 from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.normal_form import DECIMALS
@@ -122,7 +122,7 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     source, store = FolderSource(folder), ObjectStore(str(home / "store"))
     lattice = source.lattice(bounds)
     assert lattice is not None
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         registry.add_region(connection, "A", bounds, lattice.covering(bounds), FIRST, None, "1", NOW)
         new = [NewField(p.external_id, p.external_id, p.geometry, p.planting) for p in parcels.itertuples()]
         fields.register_fields(connection, new, NOW)
@@ -131,7 +131,7 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     closed = list(closer.history(source, days[-1], lambda *_: None))
 
     assert [one.inputs.day for one in closed] == days
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         keys = ledger.published_keys(connection, 1, days[0], days[-1])
     yield History(engine, store, files, parcels, {day: result_rows.read(store, keys[day]) for day in days})
     engine.dispose()
@@ -182,7 +182,7 @@ def test_a_day_without_a_file_has_no_overpass_and_no_number(history: History) ->
 
 
 def test_every_parcel_has_one_row_a_day_from_its_planting_on_and_the_audit_is_clean(history: History) -> None:
-    with reading(history.engine) as connection:
+    with read_transaction(history.engine) as connection:
         region = registry.region(connection, "A")
     rectangle = shapely.box(*registry.place(region).bounds)
     touching = {p.external_id for p in history.parcels.itertuples() if rectangle.intersects(p.geometry)}

@@ -13,7 +13,7 @@ import pytest
 from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
@@ -75,7 +75,7 @@ class Tiles:
 class Farm:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.engine, self.store, self.source = engine, ObjectStore(str(folder)), Tiles()
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), DAY, DAY, CURRENT, NOW)
             fields.register_fields(connection, [fields.NewField(n, n, shape, DAY) for n, shape in SHAPES.items()], NOW)
 
@@ -88,12 +88,12 @@ class Farm:
 
     def replay(self) -> dict[str, dict[str, Any]]:
         list(replay(Processor(self.engine, self.store), self.engine, 1, DEADLINES, "run", NOW))
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             assert audit(self.engine, self.store, registry.region(connection, "A"), lambda: None).problems == []
         return self.rows()
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             key = ledger.published_keys(connection, 1, DAY, DAY)[DAY]
         return {row["field"]: row for row in result_rows.read(self.store, key).to_pylist()}
 

@@ -10,7 +10,7 @@ from dagster import AssetKey, AssetMaterialization, DagsterRunStatus, ExecuteInP
 from dagster._core.execution.backfill import BulkActionStatus
 from satcommon.contract import FIELD_METRICS, REGION, SCENES, WORK_TAG, partition
 from satcommon.db import ledger
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Region
 from satcommon.environment import environment
 from satcommon.errors import SettingError
@@ -36,7 +36,7 @@ def test_days_that_nobody_monitors_say_so_with_the_remedy_and_store_no_scene(wor
             f"to add earlier days: `satctl regions monitor 'A b' --from {earlier}`"
         )
 
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         assert ledger.region_days(connection, world.region_id("A b"), earlier, earlier) == {}
 
 
@@ -120,7 +120,7 @@ def test_a_backfill_over_any_days_ends_well_with_what_can_be_done_done(
 
 def test_a_region_of_another_source_says_so_with_both_and_the_remedy(world: World) -> None:
     world.add_region("A b", days=1)
-    with writing(world.env.engine) as connection:
+    with write_transaction(world.env.engine) as connection:
         connection.execute(update(Region).values(scene_source="folder /elsewhere"))
     why = (
         "region A b: belongs to the source 'folder /elsewhere', and the settings name 'simulated'; set "
@@ -134,7 +134,7 @@ def test_a_region_of_another_source_says_so_with_both_and_the_remedy(world: Worl
     with pytest.raises(SettingError, match="folder /elsewhere") as refused:
         materialize([scenes], partition_key=by_sensor, instance=world.instance, tags={WORK_TAG: "fetch"})
     assert str(refused.value) == why
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         assert ledger.region_days(connection, world.region_id("A b"), world.yesterday, world.yesterday) == {}
 
 

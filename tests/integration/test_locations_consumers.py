@@ -11,7 +11,7 @@ import shapely
 from dagster import AssetKey
 from satcommon.contract import CONTENT_TAG, FIELD_METRICS, FIELD_REGISTRY, partition
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import revise_geometry
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
         assert world.automated(sensor) == []
     before = world.materializations(FIELD_METRICS)
 
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         west, south, *_ = registry.place(registry.region(connection, "A")).bounds
-    with writing(world.env.engine) as connection:
+    with write_transaction(world.env.engine) as connection:
         parcel = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
         revise_geometry(connection, "A0", parcel, days[0], world.now)
     world.materialize(FIELD_REGISTRY)
@@ -79,7 +79,7 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
     for sensor in ("field_metrics_materialized", "unfinished_backlogs", "scene_materialized", "unfinished_days"):
         assert world.tick(sensor).runs == []
     after = world.materializations(FIELD_METRICS)
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         closed = ledger.region_days(connection, world.region_id("A"), days[0], days[-1])
     for day, key in zip(days, partitions, strict=True):
         tags = after[key].tags or {}
@@ -98,7 +98,7 @@ def test_days_that_a_replay_finds_as_they_were_are_no_updates(consumed_world: Wo
     world.execute(world.tick("scene_materialized").runs[-1])
     for sensor in SENSORS:
         world.automated(sensor)
-    with writing(world.env.engine) as connection:  # as a correction that is taken back
+    with write_transaction(world.env.engine) as connection:  # as a correction that is taken back
         west, south, *_ = registry.place(registry.region(connection, "A")).bounds
         wrong = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
         right = shapely.box(west + 0.005, south + 0.005, west + 0.015, south + 0.015)

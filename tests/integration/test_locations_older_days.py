@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from satcommon.contract import LANE_TAG, RESCAN_JOB, rescan_config
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.pipeline.close_region import Closer
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
     world.deliver("A", world.yesterday)
     world.execute(*world.tick("scene_materialized").runs)
     assert world.tick("older_days").runs == []
-    with writing(world.env.engine) as connection:
+    with write_transaction(world.env.engine) as connection:
         registry.monitor_region(connection, world.env.store(), "A", world.day(50), None, world.now)
     assert set(world.missed("A")) == {world.day(ago) for ago in range(1, 51)}  # of yesterday, the state is carried on
 
@@ -49,7 +49,7 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
         world.execute(*world.tick(tick).runs)
 
     assert world.missed("A") == []
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         scenes = ledger.current_scenes(connection, world.region_id("A"), date.min, date.max)
     assert len(scenes) == 50
 

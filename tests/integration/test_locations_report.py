@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 from satcommon.contract import FIELD_REGISTRY, REPROCESSED_FIELD_METRICS
 from satcommon.db import registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import revise_geometry
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ def test_a_replay_shows_the_field_that_it_changed_most_before_and_after(world: W
     world.add_region("A", days=3)
     world.deliver("A", *(world.day(ago) for ago in (3, 2, 1)))
     world.execute(*world.tick("scene_materialized").runs)
-    with reading(world.env.engine) as connection:
+    with read_transaction(world.env.engine) as connection:
         west, south, *_ = registry.place(registry.region(connection, "A")).bounds
     parcel = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
-    with writing(world.env.engine) as connection:
+    with write_transaction(world.env.engine) as connection:
         revise_geometry(connection, "A0", parcel, world.day(1), world.now)
         revise_geometry(connection, "A1", parcel, world.day(2), world.now)
     world.materialize(FIELD_REGISTRY)

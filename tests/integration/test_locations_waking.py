@@ -18,7 +18,7 @@ from satcommon.contract import (
     history_config,
     partition,
 )
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.region_source import set_source
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_an_event_of_a_region_that_nobody_registered_stops_no_sensor(world: Worl
 def test_a_region_of_another_source_is_not_asked_for_and_the_others_are(world: World) -> None:
     world.add_region("A", days=1)
     world.add_region("B", days=1)
-    with writing(world.env.engine) as connection:
+    with write_transaction(world.env.engine) as connection:
         set_source(connection, "A", "folder /moved")
 
     asked = world.tick("due_scenes").asked

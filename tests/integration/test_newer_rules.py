@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.pipeline.ingest_day import ask, news
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import Listing, Place
@@ -33,7 +33,7 @@ class Former(FolderSource):
 
 @pytest.fixture
 def store(sqlite_engine: Engine, tmp_path: Path) -> ObjectStore:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", PLACE.bounds, PLACE.grid, DAY, None, CURRENT, NOW)
     return ObjectStore(str(tmp_path / "store"))
 
@@ -60,7 +60,7 @@ def test_a_day_without_such_files_is_no_news(sqlite_engine: Engine, store: Objec
     ask(sqlite_engine, store, source, 1, DAY, NOW)
     ((item,),) = source.list(PLACE, DAY, DAY, NOW).acquisitions.values()
 
-    with reading(sqlite_engine) as connection:
+    with read_transaction(sqlite_engine) as connection:
         row = ledger.region_day(connection, 1, DAY)
 
     assert row is not None
@@ -76,7 +76,7 @@ def test_a_second_delivery_of_a_pass_and_tile_is_named_in_the_answer(
     ask(sqlite_engine, store, source, 1, DAY, NOW)
     (items,) = source.list(PLACE, DAY, DAY, NOW).acquisitions.values()
     former = hashlib.sha256(json.dumps(sorted([item.item_id, item.digest] for item in items)).encode()).hexdigest()
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         ledger.set_day(connection, 1, DAY, listing=former)
 
     assert list(news(sqlite_engine, source, 1, PLACE, DAY, DAY, NOW)) == [DAY]

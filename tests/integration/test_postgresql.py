@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import Field, Region, Registry
 from satcommon.errors import DatabaseUnavailableError
 from satcommon.settings import settings
@@ -36,7 +36,7 @@ def url_of(engine: Engine, **changed: Any) -> str:
 
 
 def counts(engine: Engine) -> tuple[int, int]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return tuple(connection.execute(select(func.count()).select_from(one)).scalar_one() for one in (Region, Field))  # type: ignore[return-value]
 
 
@@ -75,7 +75,7 @@ def test_a_database_that_was_never_migrated(blank_engine: Engine, use: Any, satc
 
 
 def test_a_database_newer_than_the_code(postgres_engine: Engine, use: Any, satctl: Satctl) -> None:
-    with writing(postgres_engine) as connection:
+    with write_transaction(postgres_engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     use(url_of(postgres_engine))
 
@@ -98,10 +98,13 @@ def test_a_user_who_may_only_read(postgres_engine: Engine, role: str, use: Any, 
 def test_a_server_that_takes_no_writes(postgres_engine: Engine) -> None:
     query = postgres_engine.url.query | {"options": "-c default_transaction_read_only=on"}
     standby = open_engine(url_of(postgres_engine, query=query))
-    with reading(standby) as one:  # a connection that is used again refuses them, too
+    with read_transaction(standby) as one:  # a connection that is used again refuses them, too
         one.execute(select(Registry))
 
-    with pytest.raises(DatabaseUnavailableError, match="name a server that takes writes"), writing(standby) as one:
+    with (
+        pytest.raises(DatabaseUnavailableError, match="name a server that takes writes"),
+        write_transaction(standby) as one,
+    ):
         one.execute(update(Registry).values(revision=1))
     standby.dispose()
 
@@ -117,17 +120,17 @@ def test_a_server_that_goes_away_within_a_transaction_leaves_nothing_half_writte
     other = open_engine(url_of(postgres_engine))
 
     def killed() -> None:
-        with writing(other) as connection:
+        with write_transaction(other) as connection:
             connection.execute(update(Registry).values(revision=7))
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-            with writing(postgres_engine) as killer:
+            with write_transaction(postgres_engine) as killer:
                 killer.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
             connection.execute(update(Registry).values(revision=8))
 
     with pytest.raises(DatabaseUnavailableError, match="SATFIELDS_DATABASE_URL"):
         killed()
 
-    with reading(other) as connection:  # and the next one finds a new connection
+    with read_transaction(other) as connection:  # and the next one finds a new connection
         assert connection.execute(select(Registry.revision)).scalar_one() == 0
     other.dispose()
 
@@ -139,9 +142,9 @@ def test_neither_a_statement_nor_a_pause_in_a_transaction_lasts_for_ever(
     impatient = open_engine(url_of(postgres_engine), statement_seconds=0.1)
 
     def lasts() -> None:
-        with writing(impatient) as connection:
+        with write_transaction(impatient) as connection:
             connection.execute(text(statement))
-            with writing(postgres_engine) as other:
+            with write_transaction(postgres_engine) as other:
                 other.execute(text("SELECT pg_sleep(:pause)"), {"pause": pause})
             connection.execute(text("SELECT 1"))
 
@@ -153,10 +156,10 @@ def test_neither_a_statement_nor_a_pause_in_a_transaction_lasts_for_ever(
 def test_a_process_has_no_more_connections_than_its_budget_and_keeps_one(postgres_engine: Engine) -> None:
     engine = open_engine(url_of(postgres_engine), timeout_seconds=0.1, connections=2)
 
-    with reading(engine), reading(engine):
-        with pytest.raises(DatabaseUnavailableError, match="SATFIELDS_DATABASE_CONNECTIONS"), reading(engine):
+    with read_transaction(engine), read_transaction(engine):
+        with pytest.raises(DatabaseUnavailableError, match="SATFIELDS_DATABASE_CONNECTIONS"), read_transaction(engine):
             pytest.fail("a third one")
-        with reading(postgres_engine) as connection:
+        with read_transaction(postgres_engine) as connection:
             named = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
             named += "AND application_name = 'satfields' AND pid <> pg_backend_pid()"
             assert connection.execute(text(named)).scalar_one() == 2

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from satcommon.db.engine import open_engine, writing
+from satcommon.db.engine import open_engine, write_transaction
 from satcommon.db.models import Region
 from satcommon.db.registry import add_region
 from satcommon.geo.grid import Bounds, Grid
@@ -42,7 +42,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
     engine = open_engine(url)
     migrations.upgrade(engine)
     bounds, now = Bounds(14, 45, 14.1, 45.1), datetime.now(UTC)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         add_region(connection, "carniola", bounds, Grid.utm(bounds, 100.0), date(2026, 5, 1), None, CURRENT, now)
     engine.dispose()
     return {"SATFIELDS_DATABASE_URL": url, "SATFIELDS_STORE": str(tmp_path / "store")}
@@ -56,7 +56,7 @@ def test_where_all_is_well_it_says_so(variables: dict[str, str]) -> None:
 
 
 def test_a_pinned_version_that_the_image_lacks_is_refused_and_its_region_named(variables: dict[str, str]) -> None:
-    with writing(open_engine(variables["SATFIELDS_DATABASE_URL"])) as connection:
+    with write_transaction(open_engine(variables["SATFIELDS_DATABASE_URL"])) as connection:
         connection.execute(update(Region).values(algorithm_version="2@0123456789ab"))
 
     assert "not ready: region carniola: algorithm version '2@0123456789ab'" in refusal(variables)

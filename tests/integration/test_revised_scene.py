@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
@@ -71,7 +71,7 @@ def test_a_revised_scene_replays_the_field_that_it_changes_and_its_kernel_forget
     sqlite_engine: Engine, tmp_path: Path
 ) -> None:
     store, source = ObjectStore(str(tmp_path)), ClearSkies()
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, CURRENT, NOW)
         west, east = box(14.005, 45.01, 14.02, 45.03), box(14.03, 45.01, 14.045, 45.03)
         shapes = (("west", west), ("east", east))
@@ -98,11 +98,11 @@ def test_a_revised_scene_replays_the_field_that_it_changes_and_its_kernel_forget
 
 
 def _rows(engine: Engine, store: ObjectStore, n: int) -> dict[str, dict[str, Any]]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         key = ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
     return {row["field"]: row for row in result_rows.read(store, key).to_pylist()}
 
 
 def _ids(engine: Engine) -> dict[str, int]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return {row.external_id: row.field_id for row in fields.fields(connection)}

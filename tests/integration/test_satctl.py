@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import Region
 from satctl.main import COMMANDS, main
 from sqlalchemy import Engine, text, update
@@ -55,7 +55,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str], satctl: Satctl) -> None:
 
 def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(system: Engine, satctl: Satctl) -> None:
     satctl("regions", "add", "A", "--bounds", *BOUNDS)
-    with writing(system) as connection:
+    with write_transaction(system) as connection:
         connection.execute(update(Region).values(grid="{"))
 
     said = satctl("regions", "list", code=1)
@@ -111,7 +111,7 @@ def test_a_database_that_was_not_migrated_is_told_so(tmp_path: Path, satctl: Sat
 
 
 def test_a_database_newer_than_the_code_is_left_alone(system: Engine, satctl: Satctl) -> None:
-    with writing(system) as connection:
+    with write_transaction(system) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     for command in (["regions", "list"], ["db", "upgrade"], ["regions", "seed"]):
@@ -124,7 +124,7 @@ def test_a_locked_database_is_waited_for_and_then_told(
 ) -> None:
     monkeypatch.setenv("SATFIELDS_DATABASE_TIMEOUT_SECONDS", "0.05")
 
-    with writing(system):
+    with write_transaction(system):
         said = satctl("regions", "add", "A", "--bounds", *BOUNDS, code=1).stderr
 
     assert "could not be used: database is locked. Check SATFIELDS_DATABASE_URL" in said

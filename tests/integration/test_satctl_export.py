@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 from satcommon.db import ledger
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.environment import Environment
 from satcommon.errors import StoreError
 from satcommon.pipeline.close_day import Processor
@@ -53,7 +53,7 @@ def exported(closed: Environment, satctl: Satctl, tmp_path: Path) -> Iterator[Ex
 
 def published(env: Environment) -> Rows:
     """The rows of the objects, of the days on which the field is expected."""
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, LAST - timedelta(days=1))
     return [readable(row) for day in sorted(keys) for row in result_rows.read(env.store(), keys[day]).to_pylist()]
 
@@ -179,7 +179,7 @@ def test_rows_with_quantiles_are_written_beside_those_of_objects_without_the_col
     satctl("export", "S", "--all-columns", "--output", str(file))
 
     rows = READERS[kind](file)
-    with reading(closed.engine) as connection:
+    with read_transaction(closed.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, date.max)
     tables = [result_rows.read(closed.store(), key) for _, key in sorted(keys.items())]
     expected = [readable(row) for table in tables for row in table.to_pylist()]

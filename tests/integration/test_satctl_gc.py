@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from satcommon.db import ledger
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import ProcessingType
 from satcommon.environment import Environment
 
@@ -26,7 +26,7 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
         if "under-way" not in key:
             os.utime(f"{store.url}/{key}", (two_days_ago, two_days_ago))
     long_ago = datetime.now(UTC) - timedelta(days=500)
-    with writing(closed.engine) as connection:
+    with write_transaction(closed.engine) as connection:
         ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, "old", long_ago, long_ago)
     kept_from = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from satcommon.db import ledger
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Miss
 from satcommon.environment import Environment
 from satcommon.settings import settings
@@ -119,7 +119,7 @@ def test_a_field_day_that_failed_tells_when_it_is_tried_again_or_how(closed: Env
     now = datetime.now(UTC)
 
     def failed(times: int) -> dict[str, Any]:
-        with writing(closed.engine) as connection:
+        with write_transaction(closed.engine) as connection:
             connection.execute(update(Miss).values(attempts=times, tried_at=now))
         return told(satctl, "north 40", "2025-06-03")
 
@@ -138,7 +138,7 @@ def test_a_missed_field_day_waits_for_the_asking_or_for_a_due_scene(closed: Envi
     satctl("fields", "add", "late", "--planted", "2025-06-03", "--wkt", INSIDE)
 
     def with_answer(**values: Any) -> dict[str, Any]:
-        with writing(closed.engine) as connection:
+        with write_transaction(closed.engine) as connection:
             ledger.set_day(connection, 1, date(2025, 6, 3), scene_digest=None, **values)
         return told(satctl, "late", "2025-06-03")
 
@@ -161,7 +161,7 @@ def test_a_row_with_an_open_miss_is_to_be_redone(closed: Environment, satctl: Sa
 
 def test_an_expected_field_day_without_row_and_miss_is_lost(closed: Environment, satctl: Satctl) -> None:
     satctl("fields", "add", "late", "--planted", "2025-06-03", "--wkt", INSIDE)
-    with writing(closed.engine) as connection:
+    with write_transaction(closed.engine) as connection:
         connection.execute(Miss.__table__.delete())
 
     found = told(satctl, "late", "2025-06-03")
@@ -182,12 +182,12 @@ def recent(system: Engine, satctl: Satctl) -> int:
     first = TODAY - timedelta(days=3)
     satctl("regions", "add", "R", "--bounds", *BOUNDS, "--monitored-from", str(first), "--resolution", "500")
     satctl("fields", "add", "a", "--planted", str(first - timedelta(days=9)), "--wkt", INSIDE)
-    with reading(system) as connection:
+    with read_transaction(system) as connection:
         return ledger.region(connection, 1).bbox_id
 
 
 def answered(engine: Engine, bbox_id: int, day: date, due: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         ledger.set_day(connection, bbox_id, day, due=due, answered_at=datetime.now(UTC))
 
 
@@ -228,7 +228,7 @@ def test_a_day_waits_for_its_scene_and_later_days_for_it(
 
 
 def test_a_day_that_fails_tells_the_error(recent: int, system: Engine, satctl: Satctl) -> None:
-    with writing(system) as connection:
+    with write_transaction(system) as connection:
         ledger.record_failure(connection, recent, TODAY - timedelta(days=3), "the disk is gone")
 
     found = told(satctl, "a", TODAY - timedelta(days=3))
@@ -274,7 +274,7 @@ def test_json_has_one_style(command: list[str], closed: Environment, satctl: Sat
 
 
 def test_numbers_are_those_of_the_published_row(closed: Environment, satctl: Satctl) -> None:
-    with reading(closed.engine) as connection:
+    with read_transaction(closed.engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, LAST)
     rows = [result_rows.read(closed.store(), key).to_pylist()[0] for key in keys.values()]
     row = next(row for row in rows if row["ndvi_mean"] is not None)

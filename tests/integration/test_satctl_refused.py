@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import shapely
 from satcommon.contract import closed_day
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.pipeline.close_day import Processor
@@ -116,7 +116,7 @@ def test_a_day_that_was_taken_in_part_is_in_sight_everywhere_and_final_nowhere(f
     assert "a scene is there and was not taken; 2 settled field-days of them may change:" in report
     assert f"2016-01-07: {name}: {REASON}" in report
 
-    with reading(farm.env.engine) as connection:
+    with read_transaction(farm.env.engine) as connection:
         place = region(connection, "North")
     assert list(closed_day(farm.env, place, DAY).metadata["refused"].data) == [name]
     assert farm.rows() == {

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from affine import Affine
 from satcommon.db import ledger
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.errors import AlgorithmError, SettingError
@@ -158,13 +158,13 @@ def test_a_region_is_paused_and_resumed(system: Engine, satctl: Satctl) -> None:
 
 def drain(env: Environment) -> None:
     """Replay the backlog of region S."""
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         bbox_id = region(connection, "S").bbox_id
     list(replay(Processor(env.engine, env.store()), env.engine, bbox_id, env.deadlines, "run", datetime.now(UTC)))
 
 
 def missed(system: Engine) -> list[tuple[date, str]]:
-    with reading(system) as connection:
+    with read_transaction(system) as connection:
         found = ledger.misses(connection, region(connection, "S").bbox_id, date.min, date.max)
     return [(miss.date_missed, miss.cause.value) for miss in found]
 
@@ -219,7 +219,7 @@ def test_a_region_is_recomputed_by_the_version_that_it_is_pinned_to(
 
 def objects(env: Environment) -> dict[date, bytes]:
     """The published objects of region S, by day."""
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         keys = ledger.published_keys(connection, region(connection, "S").bbox_id, date.min, date.max)
     return {day: env.store().get(key) for day, key in keys.items()}
 

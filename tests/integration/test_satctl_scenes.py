@@ -1,6 +1,6 @@
 import pytest
 from satcommon.db import ledger
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.environment import Environment
 from satcommon.pipeline.inputs import days_between
 
@@ -8,14 +8,14 @@ from tests.integration.satctl_world import FIRST, LAST, Satctl
 
 
 def test_a_span_is_asked_for_anew_in_this_process(closed: Environment, satctl: Satctl) -> None:
-    with writing(closed.engine) as connection:
+    with write_transaction(closed.engine) as connection:
         for day in days_between(FIRST, LAST):
             ledger.set_day(connection, 1, day, answered_at=None)
 
     said = satctl("scenes", "rescan", "S", "--from", str(FIRST), "--to", str(LAST), "--here")
 
     assert "4 days asked for, of which 4 changed" in said.stdout
-    with reading(closed.engine) as connection:
+    with read_transaction(closed.engine) as connection:
         days = ledger.region_days(connection, 1, FIRST, LAST)
     assert all(day.answered_at is not None for day in days.values())
     again = satctl("scenes", "rescan", "S", "--from", str(FIRST), "--to", str(LAST), "--here")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from satcommon.db import ledger
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.pipeline.close_region import Closer
@@ -50,9 +50,9 @@ def test_the_status_tells_the_source_late_from_us_late(
     )
     satctl("fields", "add", "a", "--planted", "2025-05-01", "--wkt", INSIDE)
     env = Environment(settings(), system)
-    with reading(system) as connection:
+    with read_transaction(system) as connection:
         bbox_id = region(connection, "S").bbox_id
-    with writing(system) as connection:
+    with write_transaction(system) as connection:
         for day in (1, 2, 3, 4):
             values: dict[str, Any] = {"due": "due", "answered_at": datetime.now(UTC)}
             ledger.set_day(connection, bbox_id, date(2025, 6, day), **values)

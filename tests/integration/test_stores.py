@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.errors import InputError
 from satcommon.pipeline.close_day import Processor
@@ -32,7 +32,7 @@ def week(satctl: Satctl, output: Path) -> pa.Table:
     satctl("fields", "add", "on-time", "--planted", "2025-05-01", "--wkt", INSIDE)
     now = datetime.now(UTC)
     with opened() as env:
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             bbox_id = region(connection, "S").bbox_id
         closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", now)
         assert len(list(closer.history(env.source(), LAST, lambda *_: None))) == 4

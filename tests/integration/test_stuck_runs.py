@@ -21,7 +21,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_webserver.webserver import DagsterWebserver
 from satcommon.contract import lane
 from satcommon.db import models
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.settings import settings
 from satctl.local.laptop import wait_for
 from sqlalchemy import Engine, insert, text
@@ -93,7 +93,7 @@ def leave(dagster: DagsterInstance, system: Engine) -> Leave:
             connection.execute(text(statement), {"then": then, "run_id": run.run_id})
         if beat is not None:
             at = datetime.now(UTC) - beat
-            with writing(system) as connection:
+            with write_transaction(system) as connection:
                 values = {"run_id": run.run_id, "lane": "", "started_at": at, "heartbeat_at": at}
                 connection.execute(insert(models.Run).values(values))
         return run.run_id

@@ -13,7 +13,7 @@ from rasterio.warp import transform as warp
 from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt, Cause, Region
 from satcommon.errors import ObjectMissingError, RetryableError, SceneError, StoreError
 from satcommon.geo.grid import Bounds, Grid
@@ -94,16 +94,16 @@ class Farm:
         return sum(len(c.computed.steps) for c in replay(processor, self.engine, 1, DEADLINES, "run", NOW))
 
     def key(self, n: int) -> str:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
 
     def problems(self) -> list[str]:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             region = registry.region(connection, "A")
         return audit(self.engine, self.store, region, lambda: None).problems
 
     def missed(self) -> list[tuple[int, int]]:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             found = ledger.misses(connection, 1, date.min, date.max)
         return [(m.field_id, (m.date_missed - FIRST).days) for m in found]
 
@@ -111,7 +111,7 @@ class Farm:
 @pytest.fixture
 def farm(sqlite_engine: Engine, tmp_path: Path) -> Farm:
     grid = Grid.utm(BOUNDS, 200.0)
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", BOUNDS, grid, FIRST, None, "1", NOW - timedelta(days=9))
         shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
         new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
@@ -130,7 +130,7 @@ def test_of_two_asks_at_once_the_older_listing_does_not_win(farm: Farm) -> None:
     farm.source.on_list = another_asks_with_a_newer_listing
     farm.ask(0)
 
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         items = {name for name in ("a", "b") if name in ledger.current_scene(connection, 1, day(0)).item_ids}
     assert items <= {"a", "b"}
     assert news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW) == {}
@@ -157,7 +157,7 @@ def test_a_scene_that_was_put_twice_has_two_keys(farm: Farm) -> None:
     original = farm.store.put
     farm.store.put = lambda key, data: put.append(key) or original(key, data)  # type: ignore[method-assign,func-returns-value]
     farm.ask(0)
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         ledger.set_day(connection, 1, day(0), listing="another")
     farm.ask(0)
 
@@ -180,7 +180,7 @@ def test_history_goes_on_past_a_scene_that_cant_be_read(farm: Farm) -> None:
 
 
 def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(farm: Farm) -> None:
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         connection.execute(update(Region).values(created_at=NOW))
     for n in range(3):
         farm.source.deliver(farm.place, day(n), f"item {n}")
@@ -231,7 +231,7 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
         farm.ask(n)
     farm.close(day(4))
     good = farm.store.get(farm.key(1))
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         fields.register_fields(
             connection, [fields.NewField("late", "late", box(14.03, 45.04, 14.04, 45.045), FIRST)], NOW
         )
@@ -259,14 +259,14 @@ def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest
     with pytest.raises(StoreError, match="out of reach"):
         farm.close()
 
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         assert ledger.region_day(connection, 1, day(0)).tries == 0
 
 
 def test_a_paused_region_closes_nothing(farm: Farm) -> None:
     farm.source.deliver(farm.place, day(0), "a")
     farm.ask(0)
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         registry.activate_region(connection, "A", active=False)
 
     assert farm.close() == []
@@ -276,7 +276,7 @@ def _reopen_all_but_the_first(farm: Farm) -> None:
     from satcommon.db.models import Miss, RegionDay
     from sqlalchemy import delete
 
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         connection.execute(delete(Miss))
         connection.execute(delete(RegionDay).where(RegionDay.day > FIRST))
 
@@ -291,7 +291,7 @@ def tiled(sqlite_engine: Engine, tmp_path: Path) -> Farm:
     """Three fields on tiles of their own, of two days' scenes."""
     grid = Grid.utm(LARGE, 20.0)
     place = Place("A", LARGE, grid)
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", LARGE, grid, FIRST, None, "1", NOW - timedelta(days=9))
         shapes = [box(west, 45.05, west + 0.005, 45.053) for west in (14.02, 14.1, 14.18)]
         new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
@@ -305,7 +305,7 @@ def tiled(sqlite_engine: Engine, tmp_path: Path) -> Farm:
 
 def spoil_the_tile_under(farm: Farm, n: int, longitude: float) -> None:
     """Overwrite the tile of a scene in which the middle of the region at a longitude lies."""
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         path = farm.store.raster_path(ledger.current_scene(connection, 1, day(n)).object_key)
     with rasterio.open(path) as scene:
         ((x, y),) = zip(*warp("EPSG:4326", scene.crs, [longitude], [45.0515]), strict=True)
@@ -321,7 +321,7 @@ def spoil_the_tile_under(farm: Farm, n: int, longitude: float) -> None:
 
 def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
     spoil_the_tile_under(tiled, 0, 14.1025)
-    with reading(tiled.engine) as connection:
+    with read_transaction(tiled.engine) as connection:
         inputs = read(connection, 1, day(0), DEADLINES, NOW)
     assert inputs is not None
 
@@ -329,7 +329,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
 
     assert tiled.missed() == [(2, 0)]
     assert tiled.problems() == []
-    with reading(tiled.engine) as connection:
+    with read_transaction(tiled.engine) as connection:
         (miss,) = ledger.misses(connection, 1, date.min, date.max)
         tried = connection.execute(select(Attempt.field_id, Attempt.error_code).where(Attempt.day == day(0))).all()
     assert miss.cause is Cause.PROCESSING_ERROR
@@ -344,7 +344,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
 def test_a_spoilt_tile_fails_the_fields_on_it_alone_in_a_replay(tiled: Farm) -> None:
     tiled.close(day(1))
     spoil_the_tile_under(tiled, 1, 14.1025)
-    with writing(tiled.engine) as connection:
+    with write_transaction(tiled.engine) as connection:
         registry.pin_algorithm(connection, "A", "2", NOW)
 
     tiled.replay()
@@ -354,7 +354,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone_in_a_replay(tiled: Farm) -> 
 
 
 def test_what_no_field_can_help_is_the_day_s_trouble(tiled: Farm) -> None:
-    with reading(tiled.engine) as connection:
+    with read_transaction(tiled.engine) as connection:
         scene = ledger.current_scene(connection, 1, day(0))
     Path(str(tiled.store.raster_path(scene.object_key))).write_bytes(b"II*\0 no more than that")
 

@@ -19,7 +19,7 @@ from pyproj import Transformer
 from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
@@ -75,12 +75,12 @@ class Farm:
     ) -> None:
         self.engine, self.store, self.source, self.place = engine, ObjectStore(str(folder)), source, place
         self.first, self.last = first, last
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             registry.add_region(connection, place.name, place.bounds, place.grid, first, last, CURRENT, midnight(first))
 
     def add(self, shapes: dict[str, Polygon]) -> Farm:
         new = [fields.NewField(name, name, shape, self.first) for name, shape in shapes.items()]
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             fields.register_fields(connection, new, midnight(self.first))
         return self
 
@@ -110,14 +110,14 @@ class Farm:
     def drain(self) -> Farm:
         now = midnight(self.last) + LATER
         list(replay(Processor(self.engine, self.store), self.engine, 1, DEADLINES, "run", now))
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             report = audit(self.engine, self.store, registry.region(connection, "A"), lambda: None)
         assert report.clean, report.problems
         assert report.missed == 0
         return self
 
     def published(self) -> dict[date, str]:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return ledger.published_keys(connection, 1, self.first, self.last)
 
     def rows(self, day: date) -> dict[str, dict[str, Any]]:
@@ -128,7 +128,7 @@ class Farm:
 
     def causes(self) -> set[tuple[date, str]]:
         """Days and causes of the open misses."""
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return {(row.date_missed, row.cause) for row in ledger.misses(connection, 1, self.first, self.last)}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from satcommon.db import fields
-from satcommon.db.engine import open_engine, writing
+from satcommon.db.engine import open_engine, write_transaction
 from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.pipeline.ingest_day import ask
 from satcommon.raster.scene import Acquisition
@@ -112,7 +112,7 @@ class Member:
             return
         planted = [(f"p{self.number}-{count + n}", self.polygon(), day(self.chance.randint(-1, 5))) for n in range(2)]
         new = [fields.NewField(name, name, POLYGONS[polygon], planting) for name, polygon, planting in planted]
-        with writing(self.world.engine) as connection:
+        with write_transaction(self.world.engine) as connection:
             fields.register_fields(connection, new, self.world.now)
         for name, polygon, planting in planted:
             self.world.heard_of(name, polygon, planting, None)
@@ -152,7 +152,7 @@ class Member:
         file = self.satellite.folder.parent / f"fields {self.number}.geojson"
         file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
         read = read_field_file(file)
-        with writing(self.world.engine) as connection:
+        with write_transaction(self.world.engine) as connection:
             registered = fields.register_fields(connection, read.fields, self.world.now, fields.Update())
         for name in registered.created:
             self.world.heard_of(name, *told[name], None)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from satcommon.db import fields
-from satcommon.db.engine import open_engine, writing
+from satcommon.db.engine import open_engine, write_transaction
 from satcommon.db.models import Attempt, Field, FieldRevision, Membership, Miss, Scene, Season
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
@@ -70,7 +70,7 @@ def _close(world: World) -> None:
 
 def _late_field(world: World) -> None:
     new = fields.NewField("f3", "f3", POLYGONS[1], day(2))
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.register_fields(connection, [new], world.now)
 
 
@@ -84,9 +84,9 @@ def _late_scene(world: World) -> None:
 
 def _corrections(world: World) -> None:
     world.arrives(WEST, day(1), "other")
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.revise_geometry(connection, "f1", POLYGONS[1], None, world.now)
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f2", day(4), world.now, active=False)
 
 
@@ -179,7 +179,7 @@ def _told(world: World) -> dict[str, Any]:
         "members": select(Membership.bbox_id, Membership.overlap_ha, Membership.home),
         "scenes": select(Scene.bbox_id, Scene.day, Scene.digest),
     }
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         for name, statement in statements.items():
             found[name] = sorted(map(str, connection.execute(statement)))
     return found

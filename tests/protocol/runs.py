@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.errors import SceneError
 from satcommon.pipeline import close_day, replay
 from satcommon.pipeline.close_day import Outcome
@@ -37,7 +37,7 @@ class Realtime:
     @classmethod
     def start(cls, world: World, region: str) -> Realtime | None:
         """A run for the next day that can be closed, after its first step; None where there is none."""
-        with reading(world.engine) as connection:
+        with read_transaction(world.engine) as connection:
             days = closable_days(connection, registry.region(connection, region), DEADLINES, world.now)
         if not days:
             return None
@@ -48,7 +48,7 @@ class Realtime:
     def step(self) -> None:
         world = self.world
         if self.inputs is None:
-            with reading(world.engine) as connection:
+            with read_transaction(world.engine) as connection:
                 self.inputs = read(connection, world.bbox_id(self.region), self.day, DEADLINES, world.now)
             if self.inputs is None:
                 self.ended = "closed by another"
@@ -129,7 +129,7 @@ class Replay:
     def step(self) -> None:
         world = self.world
         if self.inputs is None:
-            with reading(world.engine) as connection, _chunks_of(self.chunk_days):
+            with read_transaction(world.engine) as connection, _chunks_of(self.chunk_days):
                 self.inputs = replay.read(connection, world.bbox_id(self.region), DEADLINES, world.now)
             if self.inputs is None:
                 self.ended = "nothing to do"

@@ -9,7 +9,7 @@ import satcommon.pipeline.inputs
 import shapely
 from runs import Replay
 from satcommon.db import fields
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.pipeline.backlog import plan
 from satcommon.pipeline.close_day import Processor
 from satcommon.stats import coverage
@@ -42,7 +42,7 @@ def with_others(laboratory: Laboratory, count: int, version: str) -> World:
     world.pin(WEST, version)
     polygons = [rectangle(0.02 + n * 0.02, 0.2 + n * 0.02, 0.1 + n * 0.015, 0.3 + n * 0.015) for n in range(40)]
     new = [fields.NewField(f"other-{n}", "other", polygons[n % len(polygons)], day(1)) for n in range(count)]
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.register_fields(connection, new, world.now)
     for n in range(1, CLOSED + 1):
         world.arrives(WEST, day(n), "first")
@@ -53,7 +53,7 @@ def with_others(laboratory: Laboratory, count: int, version: str) -> World:
 def cost(world: World, name: str) -> Cost:
     """Drain, and tell what it cost; the rows of the others stay as they were."""
     before = {on: world.rows(WEST, on) for on in world.closed(WEST)}
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         told = plan(connection, world.bbox_id(WEST), DEADLINES, world.now)
     run = Replay.start(world, WEST)
     assert run is not None

@@ -14,7 +14,7 @@ import pytest
 from farm import MIDDLE, WEST, causes, realtime, replay, settle
 from runs import Ask
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.errors import RetryableError
 from satcommon.pipeline import close_day
 from satcommon.pipeline.backlog import backlog
@@ -523,7 +523,7 @@ def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_red
     assert causes(farm, "f3") == {2: "late_field"}
     assert "f3" in farm.rows(WEST, day(3))
     farm.check()
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         assert not backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
     farm.processor.unreadable = frozenset()
     settle(farm)
@@ -587,7 +587,7 @@ def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World) -> Non
         farm.now += farm.now - farm.now.replace(hour=0)  # hours: longer than any pause
 
     farm.replay(WEST)
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         waiting = backlog(connection, farm.bbox_id(WEST), DEADLINES, THE_END).waiting
     assert [on for _, on in waiting] == [day(2)]
 
@@ -665,7 +665,7 @@ def test_a_region_monitored_from_an_earlier_day_during_its_first_close(world: Wo
 
 
 def test_an_algorithm_that_is_pinned_already_opens_nothing(farm: World) -> None:
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         assert not registry.pin_algorithm(connection, WEST, CURRENT, farm.now)
 
     assert farm.misses(WEST) == {}
@@ -688,7 +688,7 @@ def test_an_answer_that_is_older_than_another_run_s_is_asked_for_again(farm: Wor
 
     assert (run.ended, run.next) == ("", "fetch")
     assert run.finish() == "ANSWERED"
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         answered = ledger.region_day(connection, farm.bbox_id(WEST), day(5))
     assert answered is not None
     assert answered.due is Due.NOT_DUE

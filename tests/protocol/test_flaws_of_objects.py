@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from farm import WEST, causes, realtime, replay, settle
 from satcommon.db import fields, ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, RetiredObject
 from satcommon.errors import ObjectMissingError
@@ -26,14 +26,14 @@ def spoil(world: World, n: int) -> None:
 
 
 def field_id(world: World, name: str) -> int:
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         ids = ledger.external_ids(connection, range(1, 10))
     return next(number for number, external in ids.items() if external == name)
 
 
 def miss(world: World, name: str, n: int) -> None:
     opened = OpenMiss(field_id(world, name), day(n), Cause.PROCESSING_ERROR, "tried in vain")
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         ledger.lock_region(connection, world.bbox_id(WEST))
         ledger.open_misses(connection, world.bbox_id(WEST), [opened], world.now)
 
@@ -100,7 +100,7 @@ def test_the_keys_that_a_replay_moves_away_from_are_retired(farm: World) -> None
     replay(farm).finish()
 
     moved = {key for on, key in before.items() if farm.closed(WEST)[on].object_key != key}
-    with reading(farm.engine) as connection:
+    with read_transaction(farm.engine) as connection:
         retired = set(connection.execute(select(RetiredObject.object_key)).scalars())
     assert moved
     assert moved <= retired
@@ -144,7 +144,7 @@ def test_the_steps_of_a_field_end_at_a_gap_in_its_days(farm: World) -> None:
 
 def test_the_steps_of_a_field_end_with_its_season_where_the_next_one_follows_the_day_after(farm: World) -> None:
     farm.season("f2", None, day(2))
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         fields.begin_season(connection, "f2", day(3), None, None, farm.now)
     farm.replay(WEST)
     farm.arrives(WEST, day(1), "other")
@@ -167,12 +167,12 @@ def test_of_a_state_just_computed_and_the_published_one_the_computed_one_is_carr
 
 
 def test_a_paused_region_is_not_closed(farm: World) -> None:
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         registry.activate_region(connection, WEST, active=False)
 
     assert farm.close(WEST) == 0
 
-    with writing(farm.engine) as connection:
+    with write_transaction(farm.engine) as connection:
         registry.activate_region(connection, WEST, active=True)
     settle(farm)
 

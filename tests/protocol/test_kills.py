@@ -19,7 +19,7 @@ import kills
 import pytest
 from kills import Stores
 from satcommon.db import fields
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.errors import RetryableError
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
@@ -157,9 +157,9 @@ def _replays(world: World) -> None:
 
 def _registers(world: World) -> None:
     for polygon in (1, 0, 1):
-        with writing(world.engine) as connection:
+        with write_transaction(world.engine) as connection:
             fields.revise_geometry(connection, "f1", POLYGONS[polygon], None, world.now)
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.register_fields(connection, [fields.NewField("f3", "f3", POLYGONS[2], day(2))], world.now)
 
 

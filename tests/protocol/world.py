@@ -20,7 +20,7 @@ from uuid import uuid4
 import shapely
 from satcommon.audit.audit import audit
 from satcommon.db import fields, ledger, registry
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
 from satcommon.pipeline import replay
@@ -113,14 +113,14 @@ class Laboratory:
 
     def _empty(self, which: int) -> World:
         engine = self.engines[which]
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             for table in reversed(Base.metadata.sorted_tables):
                 if table.name != Registry.__tablename__:
                     connection.execute(delete(table))
         self.processors[which].unreadable = frozenset()
         world = World(self, engine, self.processors[which])
         for i, (name, place) in enumerate(PLACES.items()):
-            with writing(engine) as connection:
+            with write_transaction(engine) as connection:
                 values = {
                     "bbox_id": i + 1,
                     "name": name,
@@ -215,7 +215,7 @@ class World:
 
     def register(self, name: str, polygon: int, planting: date, end: date | None = None) -> None:
         new = fields.NewField(name, name, another_form(POLYGONS[polygon], len(self.said)), planting, end)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             fields.register_fields(connection, [new], self.now)
         self.heard_of(name, polygon, planting, end)
 
@@ -225,7 +225,7 @@ class World:
         self.said.append(("register", (name, polygon, planting, end)))
 
     def reshape(self, name: str, polygon: int, changed_from: date | None) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             shape = another_form(POLYGONS[polygon], len(self.said))
             fields.revise_geometry(connection, name, shape, changed_from, self.now)
         facts = self.fields[name]
@@ -233,7 +233,7 @@ class World:
         self.said.append(("reshape", (name, polygon, changed_from)))
 
     def season(self, name: str, planting: date | None, end: date | None) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             fields.revise_season(connection, name, planting, end, self.now)
         facts = self.fields[name]
         facts.planting, facts.end = planting or facts.planting, end or facts.end
@@ -248,19 +248,19 @@ class World:
         self.said.append(("comes_back", (name, since)))
 
     def _activate(self, name: str, since: date, *, active: bool) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             fields.activate_field(connection, name, since, self.now, active=active)
         self.fields[name].said.append(("on" if active else "off", since, None))
 
     def monitor(self, region: str, first: date, last: date | None) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             registry.monitor_region(connection, self.store, region, first, last, self.now)
         facts = self.regions[region]
         facts.first, facts.last = first, last
         self.said.append(("monitor", (region, first, last)))
 
     def pin(self, region: str, version: str) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             registry.pin_algorithm(connection, region, version, self.now)
         self.regions[region].version = version
         self.said.append(("pin", (region, version)))
@@ -300,12 +300,12 @@ class World:
         return REGIONS.index(region) + 1
 
     def region_row(self, region: str) -> Any:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return registry.region(connection, region)
 
     def closed(self, region: str) -> dict[date, Any]:
         """The closed days as the ledger has them."""
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return self._closed(connection, region)
 
     def _closed(self, connection: Connection, region: str) -> dict[date, Any]:
@@ -314,7 +314,7 @@ class World:
 
     def misses(self, region: str) -> dict[tuple[str, date], OpenMiss]:
         """The open misses."""
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return self._misses(connection, region)
 
     def _misses(self, connection: Connection, region: str) -> dict[tuple[str, date], OpenMiss]:
@@ -323,7 +323,7 @@ class World:
 
     def withdrawals(self, region: str) -> set[tuple[str, date]]:
         """The rows that are to be taken out."""
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return self._withdrawals(connection, region)
 
     def _withdrawals(self, connection: Connection, region: str) -> set[tuple[str, date]]:
@@ -372,7 +372,7 @@ class World:
             self._check(region)
 
     def _check(self, region: str) -> None:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             closed = self._closed(connection, region)
             misses, withdrawn = self._misses(connection, region), self._withdrawals(connection, region)
         days = list(closed)
@@ -424,7 +424,7 @@ class World:
         for place, delivery in self.satellite.deliveries.items():
             self.satellite.deliveries[place] = REPAIRED.get(delivery, delivery)
         for region in REGIONS:
-            with writing(self.engine) as connection:
+            with write_transaction(self.engine) as connection:
                 ledger.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
 
     def closer(self, region: str, run_id: str = "run") -> Closer:
@@ -445,7 +445,7 @@ class World:
             self.ask_for_all(region)
             self.close(region)
             self.replay(region)
-            with reading(self.engine) as connection:
+            with read_transaction(self.engine) as connection:
                 left = backlog(connection, self.bbox_id(region), DEADLINES, self.now)
             assert not left.misses, f"{region}: workable, and not worked on: {left.misses}"
             assert not left.withdrawals, f"{region}: rows not taken out: {left.withdrawals}"

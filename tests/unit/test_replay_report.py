@@ -7,7 +7,7 @@ import pyarrow as pa
 from PIL import Image
 from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
@@ -102,12 +102,12 @@ def test_a_replay_keeps_the_rows_before_and_after_of_its_first_fields_only(
     bounds = Bounds(14.0, 45.0, 14.05, 45.05)
     store, parcel = ObjectStore(str(store_folder)), box(14.01, 45.01, 14.03, 45.03)
     names = [f"f{n:03}" for n in range(PICTURED_FIELDS + 5)]
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", bounds, Grid.utm(bounds, 400.0), FIRST, None, "1", NOW)
         fields.register_fields(connection, [NewField(names[0], "", parcel, FIRST)], NOW)
     closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
     assert len(list(closer.history(SimulatedSource(cycle_days=1), FIRST, lambda *_: None))) == 1
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.revise_geometry(connection, names[0], parcel.buffer(-0.001), FIRST, NOW)
         fields.register_fields(connection, [NewField(name, "", parcel, FIRST) for name in names[1:]], NOW)
 

@@ -14,7 +14,7 @@ from satcommon.audit.deep_audit import check_states
 from satcommon.audit.repair import repair
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RegionDay
@@ -43,20 +43,20 @@ class World:
     store: ObjectStore
 
     def audit(self) -> Report:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             region = registry.region(connection, "A")
         return audit(self.engine, self.store, region, lambda: None)
 
     def execute(self, statement: Any) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             connection.execute(statement)
 
     def set_day(self, n: int, **values: Any) -> None:
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             ledger.set_day(connection, 1, day(n), **values)
 
     def key(self, n: int) -> str:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
 
     def republish(self, n: int, rows: Callable[[pa.Table], pa.Table]) -> None:
@@ -72,7 +72,7 @@ class World:
 def world(sqlite_engine: Engine, tmp_path: Path) -> World:
     """Two fields, five closed days, every other one with a scene."""
     store, source = ObjectStore(str(tmp_path / "store")), SimulatedSource(cycle_days=2)
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
         shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
         fields.register_fields(connection, [NewField(f"f{i}", "f", s, FIRST) for i, s in enumerate(shapes, 1)], NOW)
@@ -100,14 +100,14 @@ def test_a_clean_world_is_clean_and_counted(world: World) -> None:
 
 
 def test_a_region_that_closed_nothing_is_clean(sqlite_engine: Engine, store_folder: Path) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
 
     assert World(sqlite_engine, ObjectStore(str(store_folder))).audit() == Report("A")
 
 
 def test_what_is_missed_is_not_lost(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.register_fields(connection, [NewField("late", "late", box(14.01, 45.04, 14.02, 45.045), day(2))], NOW)
         fields.revise_geometry(connection, "f1", box(14.01, 45.01, 14.02, 45.02), day(4), NOW)
 
@@ -118,7 +118,7 @@ def test_what_is_missed_is_not_lost(world: World) -> None:
 
 
 def test_rows_that_are_to_be_withdrawn_are_counted(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f1", day(3), NOW, active=False)
 
     report = world.audit()
@@ -129,7 +129,7 @@ def test_rows_that_are_to_be_withdrawn_are_counted(world: World) -> None:
 
 def test_progress_is_told_once_a_day(world: World) -> None:
     told: list[int] = []
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         region = registry.region(connection, "A")
 
     audit(world.engine, world.store, region, lambda: told.append(1))
@@ -182,7 +182,7 @@ def test_a_row_of_other_inputs_is_found(world: World, column: str) -> None:
 
 
 def test_a_miss_that_was_dropped_is_found(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.register_fields(connection, [NewField("late", "late", box(14.01, 45.04, 14.02, 45.045), day(3))], NOW)
     world.execute(delete(Miss).where(Miss.date_missed == day(3)))
 
@@ -190,7 +190,7 @@ def test_a_miss_that_was_dropped_is_found(world: World) -> None:
 
 
 def test_a_miss_that_nobody_expects_is_found(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f1", day(3), NOW, active=False)
         ledger.open_misses(connection, 1, [OpenMiss(1, day(3), Cause.CARRY, "carry")], NOW)
 
@@ -198,14 +198,14 @@ def test_a_miss_that_nobody_expects_is_found(world: World) -> None:
 
 
 def test_a_miss_on_a_day_that_is_not_closed_is_found(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS), Cause.CARRY, "carry")], NOW)
 
     expect(world.audit(), "1 misses on a day that is not closed")
 
 
 def test_a_withdrawal_that_was_dropped_is_found(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f1", day(4), NOW, active=False)
         ledger.cross_off(connection, 1, [(1, day(4))])
 
@@ -213,7 +213,7 @@ def test_a_withdrawal_that_was_dropped_is_found(world: World) -> None:
 
 
 def test_a_withdrawal_of_a_row_that_is_expected_is_found(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         ledger.withdraw(connection, 1, [(1, day(4))], NOW)
 
     expect(world.audit(), f"{day(4)} f1: expected, and to be withdrawn")
@@ -272,7 +272,7 @@ def test_a_first_day_that_was_skipped_is_found(world: World) -> None:
 
 def test_many_problems_are_all_counted_and_the_first_ones_told(world: World) -> None:
     world.execute(delete(Membership))
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         for n in range(40):
             ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS + n), Cause.CARRY, "carry")], NOW)
 
@@ -286,7 +286,7 @@ def test_many_problems_are_all_counted_and_the_first_ones_told(world: World) -> 
 
 
 def _stray(world: World) -> None:
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f1", day(3), NOW, active=False)
         ledger.cross_off(connection, 1, ledger.withdrawals(connection, 1, date.min, date.max))
 
@@ -326,7 +326,7 @@ def test_what_a_repair_lists_the_replay_puts_right(world: World, damage: Callabl
 
 def _deep(world: World) -> Report:
     report = world.audit()
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         region = registry.region(connection, "A")
     check_states(world.engine, world.store, region, report, lambda: None)
     return report

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from satcommon.audit import garbage
 from satcommon.db import attempts, fields, ledger, registry
-from satcommon.db.engine import open_engine, reading, writing
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import Attempt, ProcessingType
 from satcommon.geo.grid import Bounds, Grid
 from satctl.local import migrations
@@ -25,7 +25,7 @@ BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
 @pytest.fixture
 def ledgered(postgres_engine: Engine) -> Engine:
     """A region with one field, and no months but the default partition."""
-    with writing(postgres_engine) as connection:
+    with write_transaction(postgres_engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), DAY, None, "1", NOW)
         new = fields.NewField("f", "f", box(14.01, 45.01, 14.04, 45.04), DAY)
         fields.register_fields(connection, [new], NOW)
@@ -35,19 +35,19 @@ def ledgered(postgres_engine: Engine) -> Engine:
 
 
 def attempt(engine: Engine, *instants: datetime) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for at in instants:
             ledger.record_attempts(connection, 1, DAY, {1: None}, ProcessingType.REALTIME, at.isoformat(), at, at)
 
 
 def attempted(engine: Engine) -> list[datetime]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return list(connection.execute(select(Attempt.created_at).order_by(Attempt.attempt_id)).scalars())
 
 
 def rows_by_partition(engine: Engine) -> dict[str, int]:
     counts = "SELECT tableoid::regclass::text, count(*) FROM processing_attempts GROUP BY 1"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = {name.removeprefix("processing_attempts_"): 0 for name in attempts.partitions(connection)}
         return found | {name.removeprefix("processing_attempts_"): n for name, n in connection.execute(text(counts))}
 
@@ -159,7 +159,7 @@ def test_collections_at_the_same_time_and_runs_that_write_lose_nothing(ledgered:
 def test_whoever_does_not_own_the_tables_removes_rows_and_makes_no_months(ledgered: Engine) -> None:
     attempt(ledgered, NOW - timedelta(days=100), NOW)
     name = f"worker_{uuid4().hex}"
-    with writing(ledgered) as connection:
+    with write_transaction(ledgered) as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN"))
         connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"))
         connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name}"))
@@ -169,7 +169,7 @@ def test_whoever_does_not_own_the_tables_removes_rows_and_makes_no_months(ledger
     attempt(worker, NOW)
     missing = attempts.missing_months(worker, NOW)
     worker.dispose()
-    with writing(ledgered) as connection:
+    with write_transaction(ledgered) as connection:
         connection.execute(text(f"DROP OWNED BY {name}"))
         connection.execute(text(f"DROP ROLE {name}"))
 
@@ -184,7 +184,7 @@ def test_a_database_of_one_table_has_no_months(sqlite_engine: Engine) -> None:
 
 
 def everything(engine: Engine) -> list[tuple[object, ...]]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return [
             tuple(row) for row in connection.execute(select(*Attempt.__table__.columns).order_by(Attempt.attempt_id))
         ]
@@ -196,7 +196,7 @@ def test_rows_owner_and_grants_survive_the_way_to_months_and_back(ledgered: Engi
     attempt(ledgered, *instants)
     before = everything(ledgered)
     owner, worker = f"owner_{uuid4().hex}", f"Worker-{uuid4().hex}"
-    with writing(ledgered) as connection:
+    with write_transaction(ledgered) as connection:
         for name in (owner, worker):
             connection.execute(text(f'CREATE ROLE "{name}" LOGIN'))
         connection.execute(text(f"ALTER TABLE processing_attempts OWNER TO {owner}"))
@@ -205,7 +205,7 @@ def test_rows_owner_and_grants_survive_the_way_to_months_and_back(ledgered: Engi
 
     def held() -> tuple[str, set[str]]:
         question = "SELECT relowner::regrole::text, relacl::text[] FROM pg_class WHERE relname = 'processing_attempts'"
-        with reading(ledgered) as connection:
+        with read_transaction(ledgered) as connection:
             found = connection.execute(text(question)).one()
         return found[0], {one.rpartition("/")[0] for one in found[1]}
 
@@ -216,7 +216,7 @@ def test_rows_owner_and_grants_survive_the_way_to_months_and_back(ledgered: Engi
     months = rows_by_partition(ledgered)
     attempt(ledgered, NOW)  # numbers go on
     assert len({row[0] for row in everything(ledgered)}) == 4
-    with writing(ledgered) as connection:
+    with write_transaction(ledgered) as connection:
         connection.execute(
             text("DELETE FROM processing_attempts WHERE attempt_id = :last"), {"last": before[-1][0] + 1}
         )
@@ -225,7 +225,7 @@ def test_rows_owner_and_grants_survive_the_way_to_months_and_back(ledgered: Engi
     attempt(ledgered, NOW)
     assert len({row[0] for row in everything(ledgered)}) == 4
     migrations.upgrade(ledgered)
-    with writing(ledgered) as connection:
+    with write_transaction(ledgered) as connection:
         for name in (owner, worker):
             connection.execute(text(f'REASSIGN OWNED BY "{name}" TO CURRENT_USER'))
             connection.execute(text(f'DROP OWNED BY "{name}"'))

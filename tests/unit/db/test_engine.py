@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from satcommon.db.engine import open_engine, reading, require_current, revision, shown, writing
+from satcommon.db.engine import open_engine, read_transaction, require_current, revision, shown, write_transaction
 from satcommon.db.models import SCHEMA_REVISION, Registry, Run, Season
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, SettingError
 from sqlalchemy import Connection, Engine, event, insert, select, text, update
@@ -22,12 +22,12 @@ def count_up(connection: Connection) -> None:
 
 
 def count(engine: Engine) -> int:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return connection.execute(select(Registry.revision)).scalar_one()
 
 
 def stamp(engine: Engine, version: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
@@ -38,13 +38,13 @@ def run_row(started_at: datetime) -> dict[str, object]:
 def test_a_row_that_points_nowhere_is_refused(engine: Engine) -> None:
     orphan = {"field_id": 404, "planting_date": datetime(2026, 4, 1, tzinfo=UTC).date()}
 
-    with pytest.raises(IntegrityError), writing(engine) as connection:
+    with pytest.raises(IntegrityError), write_transaction(engine) as connection:
         connection.execute(insert(Season), orphan)
 
 
 def test_a_failed_writing_leaves_nothing_behind(engine: Engine) -> None:
     def half_way() -> None:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             count_up(connection)
             raise RuntimeError("half way")
 
@@ -57,13 +57,13 @@ def test_a_failed_writing_leaves_nothing_behind(engine: Engine) -> None:
 def test_a_second_writer_waits_for_the_first_and_sees_its_work(engine: Engine) -> None:
     def second() -> None:
         asking.set()
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             count_up(connection)
 
     asking = threading.Event()
     thread = threading.Thread(target=second)
 
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         count_up(connection)
         thread.start()
         asking.wait()
@@ -77,7 +77,7 @@ def test_writers_that_read_first_lose_no_update_and_are_never_refused(engine: En
     def twenty_times() -> None:
         try:
             for _ in range(20):
-                with writing(engine) as connection:
+                with write_transaction(engine) as connection:
                     count_up(connection)
         except Exception as error:  # noqa: BLE001  # handed to the test, which would not see a thread's
             errors.append(error)
@@ -97,7 +97,11 @@ def test_writers_that_read_first_lose_no_update_and_are_never_refused(engine: En
 def test_on_sqlite_writing_holds_the_lock_from_its_first_moment(sqlite_engine: Engine) -> None:
     impatient = open_engine(sqlite_engine.url.render_as_string(), timeout_seconds=0.01)
 
-    with writing(sqlite_engine), pytest.raises(DatabaseUnavailableError, match="locked"), writing(impatient):
+    with (
+        write_transaction(sqlite_engine),
+        pytest.raises(DatabaseUnavailableError, match="locked"),
+        write_transaction(impatient),
+    ):
         pytest.fail("two writers at a time")
     impatient.dispose()
 
@@ -105,17 +109,17 @@ def test_on_sqlite_writing_holds_the_lock_from_its_first_moment(sqlite_engine: E
 def test_on_postgresql_a_row_lock_is_waited_for_no_longer_than_the_time_out(postgres_engine: Engine) -> None:
     impatient = open_engine(postgres_engine.url.render_as_string(hide_password=False), timeout_seconds=0.01)
 
-    with writing(postgres_engine) as connection:
+    with write_transaction(postgres_engine) as connection:
         count_up(connection)
-        with pytest.raises(DatabaseUnavailableError, match="lock timeout"), writing(impatient) as other:
+        with pytest.raises(DatabaseUnavailableError, match="lock timeout"), write_transaction(impatient) as other:
             count_up(other)
     impatient.dispose()
 
 
 def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(engine: Engine) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         before = connection.execute(select(Registry.revision)).scalar_one()
-        with writing(engine) as other:
+        with write_transaction(engine) as other:
             count_up(other)
         after = connection.execute(select(Registry.revision)).scalar_one()
 
@@ -126,16 +130,16 @@ def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(engine: Engine) 
 def test_an_instant_without_a_zone_is_refused(engine: Engine) -> None:
     naive = datetime(2026, 5, 1, 10, 30)  # noqa: DTZ001  # what is refused
 
-    with pytest.raises(StatementError, match="has no time zone"), writing(engine) as connection:
+    with pytest.raises(StatementError, match="has no time zone"), write_transaction(engine) as connection:
         connection.execute(insert(Run), run_row(naive))
 
 
 def test_an_instant_of_any_zone_comes_back_in_utc(engine: Engine) -> None:
     in_chicago = datetime(2026, 5, 1, 5, 30, 0, 123456, tzinfo=timezone(timedelta(hours=-5)))
 
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(insert(Run), run_row(in_chicago))
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         [started] = connection.execute(select(Run.started_at)).one()
 
     assert started == in_chicago
@@ -243,14 +247,14 @@ def test_a_parameter_that_libpq_does_not_know_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["disk", "locked", "full", "no such table: x", "database is malformed"])
 def test_a_mistake_of_ours_is_no_trouble_of_the_database_whatever_it_is_about(engine: Engine, name: str) -> None:
-    with pytest.raises(DBAPIError, match=name), reading(engine) as connection:
+    with pytest.raises(DBAPIError, match=name), read_transaction(engine) as connection:
         connection.execute(text(f'SELECT bounding_boxes."{name}" FROM bounding_boxes'))
 
 
 def test_a_table_that_this_code_does_not_have_is_a_mistake_where_the_database_is_migrated(
     sqlite_engine: Engine,
 ) -> None:
-    with pytest.raises(OperationalError, match="no such table: disk"), reading(sqlite_engine) as connection:
+    with pytest.raises(OperationalError, match="no such table: disk"), read_transaction(sqlite_engine) as connection:
         connection.execute(text("SELECT * FROM disk"))
 
 
@@ -262,5 +266,8 @@ def test_a_sqlite_file_that_can_not_be_used_is_told_by_its_code(kind: str, sqlit
         file.write_bytes(b"a shopping list" * 100)
     url = f"sqlite:///file:{file}?mode={'ro' if kind == 'read-only' else 'rw'}&uri=true"
 
-    with pytest.raises(DatabaseUnavailableError, match="could not be used"), writing(open_engine(url)) as connection:
+    with (
+        pytest.raises(DatabaseUnavailableError, match="could not be used"),
+        write_transaction(open_engine(url)) as connection,
+    ):
         count_up(connection)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from satcommon.db import expectations, fields, ledger, registry
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.expectations import expectations_change, timelines
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
@@ -155,7 +155,7 @@ class _RollbackError(Exception):
 @contextmanager
 def rolled_back(engine: Engine) -> Iterator[Connection]:
     """A world with two regions, of which all is undone in the end."""
-    with suppress(_RollbackError), writing(engine) as connection:
+    with suppress(_RollbackError), write_transaction(engine) as connection:
         for name, bounds in (("west", WEST), ("east", EAST)):
             first, last = CLOSED[name]
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), day(first), None, "1", NOW)

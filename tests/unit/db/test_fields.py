@@ -9,7 +9,7 @@ import pytest
 import shapely
 import sqlalchemy
 from satcommon.db import fields, ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Miss, RevisionKind, Season, Withdrawal
@@ -41,7 +41,7 @@ def new(name: str = "f", shape: shapely.Geometry = SHAPE, **told: Any) -> NewFie
 
 @pytest.fixture
 def regions(engine: Engine) -> Engine:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for name, bounds in (("west", WEST), ("east", EAST)):
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), PLANTED, None, "1", NOW)
             for n in range(5):
@@ -51,7 +51,7 @@ def regions(engine: Engine) -> Engine:
 
 @pytest.fixture
 def connection(regions: Engine) -> Iterator[Connection]:
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         yield connection
 
 
@@ -109,16 +109,16 @@ def test_a_region_that_comes_later_takes_the_home_if_its_part_is_larger(connecti
 
 
 def test_a_field_that_is_there_already_costs_no_write(regions: Engine) -> None:
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         fields.register_fields(connection, [new("f", end=day(90)), new("g", ACROSS)], NOW)
         opened = misses(connection)
-    with reading(regions) as connection:
+    with read_transaction(regions) as connection:
         revision = registry.revision(connection)
 
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         again = fields.register_fields(connection, [new("g", ACROSS), new("f")], LATER)  # tells no end, denies none
 
-    with reading(regions) as connection:
+    with read_transaction(regions) as connection:
         assert registry.revision(connection) == revision
         assert {row.known_at for row in fields.fields(connection)} == {NOW}
         assert misses(connection) == opened
@@ -180,16 +180,16 @@ def test_a_polygon_that_comes_back_from_another_vertex_has_the_same_parts_in_reg
 def test_another_content_under_an_identity_is_refused_and_nothing_of_the_batch_is_taken(
     regions: Engine, other: NewField, what: str
 ) -> None:
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         fields.register_fields(connection, [new("f", end=day(90))], NOW)
         before = (registry.revision(connection), misses(connection), len(fields.fields(connection)))
 
     with pytest.raises(InputError, match=f"file: f: field 'f' exists with {what}") as refused:  # noqa: SIM117
-        with writing(regions) as connection:
+        with write_transaction(regions) as connection:
             fields.register_fields(connection, [new("a"), other, new("z")], LATER)
 
     assert "satctl fields revise" in str(refused.value)
-    with reading(regions) as connection:
+    with read_transaction(regions) as connection:
         assert (registry.revision(connection), misses(connection), len(fields.fields(connection))) == before
 
 
@@ -203,10 +203,10 @@ def test_another_content_under_an_identity_is_refused_and_nothing_of_the_batch_i
     ],
 )
 def test_one_bad_field_keeps_all_of_the_batch_out(regions: Engine, bad: list[NewField], complaint: str) -> None:
-    with pytest.raises(InputError, match=complaint), writing(regions) as connection:
+    with pytest.raises(InputError, match=complaint), write_transaction(regions) as connection:
         fields.register_fields(connection, [new("ok"), *bad], NOW)
 
-    with reading(regions) as connection:
+    with read_transaction(regions) as connection:
         assert fields.fields(connection) == []
         assert misses(connection) == 0
 
@@ -285,7 +285,7 @@ def test_a_file_tells_new_fields_from_corrected_moved_renamed_and_unchanged_ones
 def test_one_file_causes_exactly_what_single_revisions_do(regions: Engine) -> None:
     found = []
     for batch in (True, False):
-        with suppress(ZeroDivisionError), writing(regions) as connection:
+        with suppress(ZeroDivisionError), write_transaction(regions) as connection:
             start(connection)
             if batch:
                 update(connection, new("f", MOVED, planting=day(2)), new("g", SHAPE), new("h", planting=day(3)))
@@ -303,12 +303,12 @@ def test_one_file_causes_exactly_what_single_revisions_do(regions: Engine) -> No
 
 def test_the_same_file_again_changes_nothing(regions: Engine) -> None:
     again = [new("f", MOVED, planting=day(2)), new("g", SHAPE, crop_code="rye")]
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         start(connection)
         update(connection, *again)
         before, revision = told(connection), registry.revision(connection)
 
-    with writing(regions) as connection:
+    with write_transaction(regions) as connection:
         done = update(connection, *again)
 
         assert (done.unchanged, done.created) == (["f", "g"], [])

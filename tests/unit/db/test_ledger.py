@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import shapely
 from satcommon.db import fields, ledger, registry
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Attempt, Cause, Miss, ProcessingType, RetiredObject
@@ -21,7 +21,7 @@ A = 1  # the region; fields are 1 and 2
 
 @pytest.fixture
 def connection(engine: Engine) -> Any:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 100.0), DAY, None, "1", NOW)
         shapes = (shapely.box(14.02 + i / 50, 45.02, 14.03 + i / 50, 45.03) for i in range(2))
         fields.register_fields(connection, [NewField(f"f{i}", "f", s, DAY) for i, s in enumerate(shapes, 1)], NOW)

@@ -8,7 +8,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from satcommon.db import attempts
-from satcommon.db.engine import open_engine, reading, revision, writing
+from satcommon.db.engine import open_engine, read_transaction, revision, write_transaction
 from satcommon.db.models import SCHEMA_REVISION, Base, Registry
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, InputError, SettingError
 from satctl.local import migrations
@@ -19,12 +19,12 @@ DATABASE_FOLDER = Path(__file__).parents[3] / "db"
 
 def tables(engine: Engine) -> set[str]:
     """The tables, but the partitions of one."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return set(inspect(connection).get_table_names()) - attempts.partitions(connection)
 
 
 def stamp(engine: Engine, version: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
@@ -37,7 +37,7 @@ def drift(connection: Connection) -> Any:
 
 
 def registry_rows(engine: Engine) -> list[tuple[int, int]]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return [(row.registry_id, row.revision) for row in connection.execute(select(Registry))]
 
 
@@ -68,12 +68,12 @@ def test_down_to_the_base_drops_every_table_and_up_again_brings_them_back(engine
     assert revision(engine) is None
     assert tables(engine) == {"alembic_version"}
     assert migrations.upgrade(engine) == (None, migrations.head())
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert drift(connection) == []
 
 
 def test_the_migrations_make_what_the_models_say(engine: Engine) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = drift(connection)
 
     assert found == []
@@ -85,7 +85,7 @@ def test_the_keys_are_the_models_and_of_the_partitioned_table_one_column_more(en
     if engine.dialect.name == "postgresql":
         expected["processing_attempts"] = ["attempt_id", "created_at"]
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = {name: inspect(connection).get_pk_constraint(name)["constrained_columns"] for name in expected}
 
     assert found == expected
@@ -96,7 +96,7 @@ def test_the_codes_revision_is_the_newest_migration() -> None:
 
 
 def test_sqlite_lets_readers_and_a_writer_not_wait_for_each_other(sqlite_engine: Engine) -> None:
-    with reading(sqlite_engine) as connection:
+    with read_transaction(sqlite_engine) as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
 
 
@@ -110,7 +110,7 @@ def test_the_folder_of_a_new_sqlite_file_is_made(tmp_path: Path) -> None:
 
 
 def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(blank_engine: Engine) -> None:
-    with writing(blank_engine) as connection:
+    with write_transaction(blank_engine) as connection:
         connection.execute(text("CREATE TABLE scenes (mine INTEGER)"))  # in the way of the first migration
 
     with pytest.raises(Exception, match="already exists"):
@@ -135,7 +135,7 @@ def test_a_database_newer_than_the_code_is_left_alone(engine: Engine, change: Ca
 def test_regions_of_an_older_ledger_get_the_source_that_their_acquisitions_make_certain(engine: Engine) -> None:
     migrations.downgrade(engine, "0004")
     items = {1: ["SIM_A_20260501"], 2: ["2026/T33.tif"], 3: ["SIM_A_20260501", "2026/T33.tif"], 4: []}
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for bbox_id, names in items.items():
             region = {"id": bbox_id, "name": f"R{bbox_id}", "shape": b"", "at": "2026-05-02 00:00:00+00:00"}
             connection.execute(
@@ -157,7 +157,7 @@ def test_regions_of_an_older_ledger_get_the_source_that_their_acquisitions_make_
 
     migrations.upgrade(engine)
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(text("SELECT scene_source FROM bounding_boxes ORDER BY bbox_id")).scalars().all()
     assert found == ["simulated", "folder", "folder", None]
 
@@ -198,7 +198,7 @@ def test_an_upgrade_waits_for_another_no_longer_than_the_time_out(blank_engine: 
     url = blank_engine.url.render_as_string(hide_password=False)
     impatient = open_engine(url, timeout_seconds=0.01)
 
-    with writing(blank_engine) as connection:
+    with write_transaction(blank_engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrations.LOCK_KEY})
         with pytest.raises(DatabaseUnavailableError, match="lock"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.region_source import refusal, set_source
 from satcommon.errors import InputError, SettingError
 from satcommon.geo.grid import Bounds, Grid
@@ -34,7 +34,7 @@ class Place:
 
     def add(self, source: str | None) -> int:
         grid = Grid.utm(BOUNDS, 200.0)
-        with writing(self.engine) as connection:
+        with write_transaction(self.engine) as connection:
             name = f"R{len(registry.regions(connection))}"
             registry.add_region(connection, name, BOUNDS, grid, DAY, None, CURRENT, NOW, source)
             return registry.region(connection, name).bbox_id
@@ -43,12 +43,12 @@ class Place:
         ask(self.engine, self.store, source, bbox_id, DAY, NOW)
 
     def source_of(self, bbox_id: int) -> str | None:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             found: str | None = ledger.region(connection, bbox_id).scene_source
             return found
 
     def answered(self, bbox_id: int) -> bool:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return ledger.region_day(connection, bbox_id, DAY) is not None
 
 
@@ -75,7 +75,7 @@ def test_another_folder_is_refused_until_a_command_says_that_the_files_have_move
     with pytest.raises(SettingError, match="satctl regions source R0 --set current"):
         place.ask(place.folder, real)
 
-    with writing(place.engine) as connection:
+    with write_transaction(place.engine) as connection:
         assert set_source(connection, "R0", place.folder.identity)
         assert not set_source(connection, "R0", place.folder.identity)
     place.ask(place.folder, real)
@@ -106,11 +106,11 @@ def test_a_region_with_imagery_never_moves_to_another_kind_of_source(place: Plac
     fresh, asked = place.add("simulated"), place.add("simulated")
     place.ask(place.simulated, asked)
 
-    with writing(place.engine) as connection:
+    with write_transaction(place.engine) as connection:
         assert set_source(connection, "R0", place.folder.identity)
     with (
         pytest.raises(InputError, match=r"'R1' has imagery of the source 'simulated'"),
-        writing(place.engine) as connection,
+        write_transaction(place.engine) as connection,
     ):
         set_source(connection, "R1", place.folder.identity)
 
@@ -131,5 +131,5 @@ def test_settings_of_the_simulation_make_no_other_source(place: Place) -> None:
 
     place.ask(replace(place.simulated, seed=8), region)
 
-    with reading(place.engine) as connection:
+    with read_transaction(place.engine) as connection:
         assert refusal(ledger.region(connection, region), "simulated") is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import shapely
 from satcommon.db import fields, ledger, registry
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
 from satcommon.db.models import Cause
@@ -32,7 +32,7 @@ def add(connection: Connection, name: str = "A", bounds: Bounds = BOUNDS, first:
 
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         yield connection
 
 

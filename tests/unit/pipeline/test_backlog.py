@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, Scene
@@ -28,7 +28,7 @@ def day(n: int) -> date:
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     """A region with two fields and ten closed days, nothing missed."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 500.0), FIRST, None, "1", NOW)
         for n in range(CLOSED):
             ledger.set_day(connection, A, day(n), due=Due.NOT_DUE, answered_at=NOW, closed_at=NOW, object_key=f"k{n}")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from satcommon.db import ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import Scene
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.ready_days import ClosableDay, closable_days
@@ -57,7 +57,7 @@ class World:
 
 @pytest.fixture
 def world(sqlite_engine: Engine) -> Any:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         yield World(connection)
 
 
@@ -88,7 +88,7 @@ def test_a_day_that_nobody_asked_for_waits_for_its_deadline_too(world: World) ->
 
 
 def test_a_region_registered_with_a_past_is_not_closed_empty(sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         world = World(connection, registered=noon(100))
 
         assert world.days(noon(100)) == []
@@ -97,7 +97,7 @@ def test_a_region_registered_with_a_past_is_not_closed_empty(sqlite_engine: Engi
 
 
 def test_an_answer_closes_a_day_of_the_past_whatever_the_regions_age(sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         world = World(connection, registered=noon(100))
         world.answer(0, Due.NOT_DUE)
         world.answer(1, Due.DUE)
@@ -145,7 +145,7 @@ def test_days_go_on_after_the_last_closed_one(world: World) -> None:
 
 
 def test_no_day_closes_after_the_last_monitored_one(sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         world = World(connection, until=day(2))
         world.answer(4, Due.DUE, "s4")
 
@@ -169,7 +169,7 @@ class _RollbackError(Exception):
 def test_days_close_in_order_without_gaps_and_once_closable_stay_so(
     sqlite_engine: Engine, answers: list[str | None], now: int, later: int
 ) -> None:
-    with suppress(_RollbackError), writing(sqlite_engine) as connection:
+    with suppress(_RollbackError), write_transaction(sqlite_engine) as connection:
         world = World(connection)
         for n, answer in enumerate(answers):
             if answer is not None:

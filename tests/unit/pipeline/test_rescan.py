@@ -6,7 +6,7 @@ import pytest
 from satcommon.audit.audit import audit
 from satcommon.db import answers, fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import Backlog
 from satcommon.errors import RetryableError
@@ -63,11 +63,11 @@ class World:
         list(replay(Processor(self.engine, self.store), self.engine, 1, WAITS, "run", NOW))
 
     def backlog(self) -> list[Backlog]:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             return ledger.backlog(connection, 1)
 
     def clean(self) -> bool:
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             region = registry.region(connection, "North")
         return audit(self.engine, self.store, region, lambda: None).clean
 
@@ -76,7 +76,7 @@ class World:
 def world(sqlite_engine: Engine, tmp_path: Path) -> World:
     folder = tmp_path / "scenes"
     folder.mkdir()
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         then = NOW - timedelta(days=9)
         registry.add_region(connection, "North", PLACE.bounds, GRID, FIRST, LAST, CURRENT, then)
         west, south, east, north = PLACE.bounds.west, PLACE.bounds.south, PLACE.bounds.east, PLACE.bounds.north
@@ -88,7 +88,7 @@ def world(sqlite_engine: Engine, tmp_path: Path) -> World:
 def test_days_that_closed_unasked_are_found_however_old_and_asked_for_in_one_run(world: World) -> None:
     write(world.folder / NAME)
     world.close()
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         (unasked,) = answers.never_asked(connection)
     assert unasked == ("North", 1, 5, FIRST, LAST)
     assert [(one.cause, one.field_days) for one in world.backlog()] == [("late_scene", 5)]
@@ -97,26 +97,26 @@ def test_days_that_closed_unasked_are_found_however_old_and_asked_for_in_one_run
 
     world.replay()
     assert (world.backlog(), world.clean()) == ([], True)
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert answers.never_asked(connection) == []
         assert ledger.current_scene(connection, 1, SCENE_DAY) is not None
 
 
 def test_a_paused_region_is_not_asked_for(world: World) -> None:
     world.close()
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         registry.activate_region(connection, "North", active=False)
 
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert answers.never_asked(connection) == []
 
 
 def test_days_no_longer_monitored_are_not_asked_for(world: World) -> None:
     world.close()
-    with writing(world.engine) as connection:
+    with write_transaction(world.engine) as connection:
         registry.monitor_region(connection, world.store, "North", SCENE_DAY, SCENE_DAY, NOW)
 
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert answers.never_asked(connection) == [("North", 1, 1, SCENE_DAY, SCENE_DAY)]
 
 
@@ -150,7 +150,7 @@ def test_a_calendar_that_comes_after_days_were_answered_is_noticed(world: World)
         ("revised_scene", SCENE_DAY, SCENE_DAY)
     ]
     world.replay()
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert ledger.region_day(connection, 1, SCENE_DAY).due is Due.DUE
     assert world.clean()
 
@@ -166,7 +166,7 @@ def test_a_day_that_cant_be_answered_yet_leaves_the_others_their_turn_and_the_lo
     may_be_of = {SCENE_DAY + timedelta(days=n) for n in (-1, 0, 1)}
     assert {day for day, answer in told.items() if isinstance(answer, RetryableError)} == may_be_of
     assert {day for day, answer in told.items() if isinstance(answer, Answer)} == {FIRST, LAST}
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert registry.region(connection, "North").rescanned_at is None
 
 
@@ -174,7 +174,7 @@ def test_older_days_are_asked_for_anew_when_the_last_look_is_long_ago(world: Wor
     older = last_older_day(NOW, WAITS.lateness_days)
 
     def due(now: datetime) -> list[str]:
-        with reading(world.engine) as connection:
+        with read_transaction(world.engine) as connection:
             return [region.name for region in answers.rescans_due(connection, now - timedelta(days=7), older)]
 
     assert due(NOW - timedelta(days=3)) == []  # it was registered six days before
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_no_lack_of_an_overpass_until_it_is_repaired(world: Wo
     assert [(one.cause, one.first_day, one.last_day) for one in world.backlog()] == [
         ("late_scene", SCENE_DAY, SCENE_DAY)
     ]
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         (told,) = answers.refusals(connection, 1, FIRST, LAST).items()
     assert (told[0], list(told[1])) == (SCENE_DAY, [NAME])
     assert "can't be read as a GeoTIFF" in told[1][NAME]
@@ -221,7 +221,7 @@ def test_a_damaged_file_is_no_lack_of_an_overpass_until_it_is_repaired(world: Wo
     assert world.rescan() == {SCENE_DAY: True}
     world.replay()
     assert (world.backlog(), world.clean()) == ([], True)
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert answers.refusals(connection, 1, FIRST, LAST) == {}
         assert ledger.current_scene(connection, 1, SCENE_DAY) is not None
 
@@ -256,7 +256,7 @@ def test_a_refused_file_of_elsewhere_holds_up_no_day(world: World) -> None:
     write(world.folder / NAME, {"red": full(500)}, grid=away)  # no nir: refused
     world.rescan()
 
-    with reading(world.engine) as connection:
+    with read_transaction(world.engine) as connection:
         assert answers.refusals(connection, 1, FIRST, LAST) == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 import shapely
 from satcommon.contract import LANE_TAG, Work
 from satcommon.db import claims, fields, ledger, registry
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.settings import settings
@@ -68,7 +68,7 @@ def test_claims_are_one_statement_beside_the_removal_of_those_that_expired(engin
 def _regions(engine: Engine, first: int, last: int, span: int) -> set[str]:
     """Regions with so many closed days, of which the last alone has an answer, and a field that is missed on each."""
     names = [f"R{n:02}" for n in range(first, last)]
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for n, name in enumerate(names, first):
             bounds = Bounds(0.05 * n, 45.0, 0.05 * n + 0.03, 45.03)
             start = NOW.date() - timedelta(days=span + 40)

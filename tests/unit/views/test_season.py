@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.models import Attempt
 from satcommon.errors import InputError
@@ -42,7 +42,7 @@ def store(store_folder: Path) -> ObjectStore:
 def read(sqlite_engine: Engine, store: ObjectStore) -> Read:
     """Fields `wide` and `other` in the neighbours A and B, six closed days, every other one with a scene."""
     source = SimulatedSource(cycle_days=2)
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         for name, west in (("A", 14.0), ("B", 14.03)):
             bounds = Bounds(west, 45.0, west + 0.03, 45.05)
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 200.0), FIRST, None, "1", NOW)
@@ -63,7 +63,7 @@ def test_a_season_is_that_of_the_published_rows_in_the_home_region(
 ) -> None:
     found = read("wide")
 
-    with reading(sqlite_engine) as connection:
+    with read_transaction(sqlite_engine) as connection:
         keys = ledger.published_keys(connection, 1, FIRST, day(DAYS))
     rows = [result_rows.only(result_rows.read(store, keys[one]), ["wide"]).to_pylist()[0] for one in sorted(keys)]
     assert (found.region, found.first, found.last) == ("A", FIRST, day(DAYS - 1))
@@ -78,7 +78,7 @@ def test_a_season_is_that_of_the_published_rows_in_the_home_region(
 
 
 def test_a_season_begins_with_its_planting_and_ends_with_its_end(read: Read, sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.revise_season(connection, "other", None, day(3), NOW)
 
     found = read("other")
@@ -89,7 +89,7 @@ def test_a_season_begins_with_its_planting_and_ends_with_its_end(read: Read, sql
 
 
 def test_it_is_final_before_the_first_open_miss_of_this_field(read: Read, sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.revise_geometry(connection, "wide", WIDE.buffer(-0.001), day(3), NOW)
 
     assert read("wide").final_before == day(3)
@@ -98,7 +98,7 @@ def test_it_is_final_before_the_first_open_miss_of_this_field(read: Read, sqlite
 
 
 def test_a_row_that_nobody_expects_any_more_is_left_out(read: Read, sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.activate_field(connection, "wide", day(4), NOW, active=False)
 
     assert read("wide").days == [day(n) for n in range(4)]
@@ -107,14 +107,14 @@ def test_a_row_that_nobody_expects_any_more_is_left_out(read: Read, sqlite_engin
 def test_days_that_a_replay_wrote_are_told_while_the_attempts_are_on_record(
     read: Read, sqlite_engine: Engine, store: ObjectStore
 ) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.revise_geometry(connection, "wide", WIDE.buffer(-0.001), day(3), NOW)
     drain(sqlite_engine, store)
     drain(sqlite_engine, store, 2)  # of the other region: not the one that is shown
 
     recomputed = read("wide").recomputed
     elsewhere = read("other").recomputed
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         connection.execute(delete(Attempt))
 
     assert recomputed == [day(3), day(4), day(5)]
@@ -124,7 +124,7 @@ def test_days_that_a_replay_wrote_are_told_while_the_attempts_are_on_record(
 
 
 def test_the_home_is_that_of_the_polygon_of_the_last_day(read: Read, sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         fields.revise_geometry(connection, "wide", box(14.025, 45.01, 14.055, 45.03), day(3), NOW)
 
     assert read("wide").region == "B"
@@ -132,7 +132,7 @@ def test_the_home_is_that_of_the_polygon_of_the_last_day(read: Read, sqlite_engi
 
 
 def test_what_is_not_there_is_refused(read: Read, sqlite_engine: Engine) -> None:
-    with writing(sqlite_engine) as connection:
+    with write_transaction(sqlite_engine) as connection:
         away, later = box(20, 45, 20.1, 45.1), box(14.001, 45.001, 14.009, 45.009)
         fields.register_fields(connection, [NewField("away", "a", away, FIRST)], NOW)
         fields.register_fields(connection, [NewField("later", "l", later, day(DAYS))], NOW)

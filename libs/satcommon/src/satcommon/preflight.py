@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.environment import environment
 from satcommon.errors import AlgorithmError, SatfieldsError
 from satcommon.stats.algorithm import algorithm
@@ -22,7 +22,7 @@ def check() -> str:
         SatfieldsError: naming the setting, or the region, and what to do.
     """
     env = environment()  # the settings are valid, the ledger is there and of this code's revision
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         regions = registry.regions(connection, active=True)
     for region in regions:
         try:

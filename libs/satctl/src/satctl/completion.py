@@ -28,14 +28,14 @@ def field_ids(_context: click.Context, _parameter: click.Parameter, begun: str) 
 
 
 def _beginning(column: InstrumentedAttribute[str], begun: str) -> list[str]:
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from sqlalchemy import select
 
     from satctl.opening import opened
 
     statement = select(column).where(column.startswith(begun, autoescape=True)).order_by(column).limit(_MOST)
     try:
-        with opened() as env, reading(env.engine) as connection:
+        with opened() as env, read_transaction(env.engine) as connection:
             return list(connection.execute(statement).scalars())
     except SatfieldsError:
         return []

@@ -34,7 +34,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     partition missing; a sensor goes on looking for it within the allowed lateness. A run started by hand, or by a
     backfill, says so in a materialization, and succeeds.
     """
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.region_source import refusal
     from satcommon.db.registry import region
@@ -47,7 +47,7 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
     day = date.fromisoformat(key[DATE])
     by_hand = is_by_hand(context.run)
     try:
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             place = region(connection, key[REGION])
     except InputError as error:
         if not by_hand:
@@ -102,13 +102,13 @@ def scenes(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
 @asset(key=FIELD_REGISTRY, group_name="registry", owners=["team:ingest"], kinds={"sql"})
 def field_registry(context: AssetExecutionContext) -> MaterializeResult[None]:
     """The registered regions, fields and seasons; materialized when they change."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import census
     from satcommon.environment import environment
 
     env = environment()
     alive = beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds)
-    with alive, reading(env.engine) as connection:
+    with alive, read_transaction(env.engine) as connection:
         counted = census(connection)
     return MaterializeResult(metadata=counted)

@@ -30,7 +30,7 @@ class RescanConfig(Config):
 @op(name=RESCAN_OP, tags={"dagster/kind": "cog"})
 def ask_anew(context: OpExecutionContext, config: RescanConfig) -> None:
     """Ask for the days of a span of which the source says otherwise than the ledger. No day needs a partition."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
@@ -38,7 +38,7 @@ def ask_anew(context: OpExecutionContext, config: RescanConfig) -> None:
 
     env = environment()
     first, last = date.fromisoformat(config.first), date.fromisoformat(config.last)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         place = region(connection, config.region)
     counts = {"asked": 0, "changed": 0, "refused": 0}
     later: list[str] = []

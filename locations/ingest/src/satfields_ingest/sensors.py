@@ -37,13 +37,13 @@ LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in te
 )
 def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipReason:
     """Publish the registry when it is not the published one, and give new regions their partitions."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
     from satcommon.environment import environment
 
     now = datetime.now(UTC)
     fail_stale_runs(context.instance, "ingest", now)
-    with reading(environment().engine) as connection:
+    with read_transaction(environment().engine) as connection:
         names = [region.name for region in regions(connection)]
     known = set(context.instance.get_dynamic_partitions(REGION))
     missing = [name for name in names if name not in known]

@@ -49,7 +49,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
             answers for some, the others are troubles of the tick.
     """
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.region_source import refusal
     from satcommon.db.registry import place, regions
     from satcommon.errors import SatfieldsError, SettingError
@@ -58,7 +58,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     env = environment()
     last = now.date() - ONE_DAY
     earliest = last - timedelta(days=env.settings.lateness_days)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
         answered = ledger.answered_days(connection, earliest, last)
     # Of no region is another source asked than its own; without regions none is needed.
@@ -110,14 +110,14 @@ def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
     were not looked at for `SATFIELDS_RESCAN_DAYS`.
     """
     from satcommon.db import answers
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.pipeline.rescan import last_older_day
 
     env = environment()
     older = last_older_day(now, env.settings.lateness_days)
     # Days before Dagster's window have no partition to be fetched by, however recent they are.
     without_partition = max(older, FIRST_PARTITION - ONE_DAY)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         unasked = answers.never_asked(connection)
         due = answers.rescans_due(connection, now - timedelta(days=env.settings.rescan_days), older)
     for days in unasked:
@@ -133,10 +133,10 @@ def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
 
 def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:
     """The registry, where its revision is not the one of its last materialization."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import revision
 
-    with reading(environment().engine) as connection:
+    with read_transaction(environment().engine) as connection:
         current = revision(connection)
     last = next(iter(instance.fetch_materializations(FIELD_REGISTRY, limit=1).records), None)
     published = last.asset_materialization.metadata.get(REVISION) if last and last.asset_materialization else None

@@ -62,7 +62,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
     backfill, says of a day that can't be closed what it waits for, and succeeds.
     """
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.expected import ONE_DAY
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
@@ -77,7 +77,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
     day, now = date.fromisoformat(key[DATE]), datetime.now(UTC)
     by_hand = is_by_hand(context.run)
     try:
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             place = region(connection, key[REGION])
     except InputError as error:
         if not by_hand:
@@ -93,7 +93,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
         closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
         earlier = {closed.inputs.day for closed in closer.through(day)} - {day}
     before = day - ONE_DAY
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         following = ledger.next_day(connection, place)
         days = ledger.region_days(connection, place.bbox_id, before, day)
     if before in days and days[before].closed_at is not None:
@@ -106,7 +106,7 @@ def field_metrics(context: AssetExecutionContext) -> Iterator[MaterializeResult[
         closed = closed_day(env, place, day)
         yield MaterializeResult(metadata=closed.metadata, data_version=DataVersion((closed.tags or {})[CONTENT_TAG]))
         return
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         why = what_waits(connection, place, day, following, env.deadlines, now)
     context.log.info(why)
     if by_hand:

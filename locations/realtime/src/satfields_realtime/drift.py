@@ -45,13 +45,13 @@ def drift(instance: DagsterInstance, now: datetime) -> Drift:
     Days of regions with a run under way are left out: what it has committed it is about to report.
     """
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
 
     partitions = instance.get_dynamic_partitions(REGION)  # first: a region is registered before it has a partition
     busy = _busy(instance)
     reported = {key: reported_content(instance, key) for key in (SCENES, FIELD_METRICS)}
-    with reading(environment().engine) as connection:
+    with read_transaction(environment().engine) as connection:
         names = {region.bbox_id: region.name for region in regions(connection)}
         days = ledger.days_of_all(connection, FIRST_PARTITION, now.date())
     quiet = {bbox_id: name for bbox_id, name in names.items() if name in set(partitions) - busy}

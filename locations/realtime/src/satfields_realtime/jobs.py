@@ -35,7 +35,7 @@ class HistoryConfig(Config):
 @op(name=HISTORY_OP, tags={"dagster/kind": "parquet"})
 def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     """Fetch and close day after day, oldest first. Bulk history is one run: Dagster needs no partition for its days."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
@@ -44,7 +44,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
 
     env = environment()
     now, until = datetime.now(UTC), date.fromisoformat(config.until)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         place = region(connection, config.region)
     lane_name = lane("history", place.name)[LANE_TAG]
     answers = {"scenes": 0, "refused": 0}

@@ -34,7 +34,7 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
     """
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
     from satcommon.pipeline.ready_days import closable_days_of_all
 
@@ -58,7 +58,7 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
             if one.ready and in_window(one.day, now)
         ]
 
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         answered = ledger.answered_since(connection, now - quiet_for)
         active = [r for r in regions(connection, active=True) if r.name in known and r.bbox_id not in answered]
         closable = closable_days_of_all(connection, active, env.deadlines, now)

@@ -33,7 +33,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     Corrected days are materializations of `field_metrics`, so that what depends on them is updated, and their partition
     shows the day as it now is.
     """
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
@@ -45,7 +45,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
 
     env = environment()
     now = datetime.now(UTC)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         place = region(connection, context.partition_key)
         planned = plan(connection, place.bbox_id, env.deadlines, now)
     context.log.info("plan for %s: %s", place.name, planned)
@@ -74,7 +74,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
             )
             for day in sorted(day for day in found.tables if in_window(day, now)):
                 context.log_event(closed_day(env, place, day, **{"corrected by run": context.run.run_id}))
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         left = backlog(connection, place.bbox_id, env.deadlines, datetime.now(UTC))
     yield MaterializeResult(
         metadata={

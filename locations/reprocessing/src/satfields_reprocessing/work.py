@@ -11,11 +11,11 @@ from satcommon.environment import environment
 
 def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.pipeline.backlog import backlogs
 
     env, known = environment(), set(known_regions)
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         found = backlogs(connection, env.deadlines, now)
     for region in sorted(known & found.keys()):
         yield Work(f"replay:{region}:{found[region]}", lane("replay", region), region)

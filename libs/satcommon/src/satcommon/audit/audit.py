@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from satcommon.db import ledger
 from satcommon.db.answers import refusals, stands_for
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
 from satcommon.db.membership import found_in, rectangles
@@ -78,7 +78,7 @@ class Report:
 def audit(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], progress: Callable[[], None]) -> Report:
     """Compare the three sources for a region; reads every published object. `progress` is called once a day."""
     report = Report(region.name)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         _membership(connection, region, report)
         last = ledger.watermark(connection, region.bbox_id)
         if last is None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Row
 
 from satcommon.audit.audit import Report
 from satcommon.db import ledger
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
 from satcommon.db.models import Region
@@ -36,7 +36,7 @@ def check_states(
         progress: called once a day.
     """
     rules = algorithm(region.algorithm_version)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         lines = {line.external_id: line for line in timelines(connection, region.bbox_id).values()}
         names = {line.field_id: name for name, line in lines.items()}
         first_miss: dict[str, date] = {}

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, func, select
 
 from satcommon.db import attempts
 from satcommon.db.batches import batches
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
 from satcommon.storage.object_store import ObjectStore
 
@@ -23,7 +23,7 @@ def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
     A run that is still under way has put its object within `KEPT_FOR`; a reader that read a key has it for as long.
     """
     stored = {**store.put_times("results/"), **store.put_times("scenes/")}
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         named = set(connection.execute(select(RegionDay.object_key).where(RegionDay.object_key.is_not(None))).scalars())
         named |= set(connection.execute(select(Scene.object_key)).scalars())
         retired = {
@@ -41,14 +41,14 @@ def collect(engine: Engine, store: ObjectStore, keys: list[str], progress: Calla
     for key in keys:
         store.delete(key)
         progress()
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for batch in batches(keys):
             connection.execute(delete(RetiredObject).where(RetiredObject.object_key.in_(batch)))
 
 
 def old_attempts(engine: Engine, before: datetime) -> int:
     """How many attempts were written before an instant."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         statement = select(func.count()).select_from(Attempt).where(Attempt.created_at < before)
         return connection.execute(statement).scalar_one()
 
@@ -62,7 +62,7 @@ def remove_attempts(engine: Engine, before: datetime, now: datetime) -> int:
     old = Attempt.created_at < before
     oldest = select(Attempt.attempt_id).where(old).order_by(Attempt.created_at).limit(_ATTEMPTS)
     while True:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             found = connection.execute(delete(Attempt).where(old, Attempt.attempt_id.in_(oldest))).rowcount
         removed += found
         if found < _ATTEMPTS:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from satcommon.audit.audit import Report
 from satcommon.db import ledger
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause
 from satcommon.pipeline.inputs import expected_fields
@@ -26,7 +26,7 @@ def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now
     keys = {day: result_rows.new_key(bbox_id, day, data) for day in report.unreadable}
     for key in keys.values():
         store.put(key, data)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         ledger.lock_region(connection, bbox_id)
         current = ledger.published_keys(connection, bbox_id, date.min, date.max)
         same = {day for day, key in report.keys.items() if current.get(day) == key}  # others were replaced meanwhile

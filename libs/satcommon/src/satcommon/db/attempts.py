@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt
 
 AHEAD = 3  # months made besides this one
@@ -42,7 +42,7 @@ def missing_months(engine: Engine, now: datetime, ahead: int = AHEAD) -> list[st
     """The partitions that `make_months` would make; none where the table has none."""
     if engine.dialect.name != "postgresql":
         return []
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return sorted(_missing(connection, now, ahead))
 
 
@@ -81,7 +81,7 @@ def drop_months(engine: Engine, before: datetime) -> int:
     removed = 0
     if not _owned(engine):
         return removed
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         expired = sorted(name for name in _months(connection) if _after(_start(name)) <= before)
     for name in expired:
         with _upkeep(engine) as connection:
@@ -94,7 +94,7 @@ def drop_months(engine: Engine, before: datetime) -> int:
 @contextmanager
 def _upkeep(engine: Engine) -> Iterator[Connection]:
     """A transaction that no other upkeep is within, and that makes others wait for a moment only."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
         yield connection
@@ -104,7 +104,7 @@ def _owned(engine: Engine) -> bool:
     """Whether there are partitions, and this user may make and drop them."""
     if engine.dialect.name != "postgresql":
         return False
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return bool(connection.execute(text(_OWNED)).scalar_one())
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete
 
 from satcommon.db.batches import upsert
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import Run
 
 CLAIM_SECONDS = 120.0  # a tick is cut off after 60 s; submitting the runs that it asked for takes as long at most
@@ -27,7 +27,7 @@ def claim(engine: Engine, names: Collection[str], now: datetime) -> set[str]:
         return set()
     named = {hashlib.sha256(name.encode()).hexdigest(): name for name in names}
     same = {"lane": _LANE, "started_at": now, "heartbeat_at": now}
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         expired = now - timedelta(seconds=CLAIM_SECONDS)
         connection.execute(delete(Run).where(Run.lane == _LANE, Run.heartbeat_at < expired))
         rows = [{"run_id": key, **same} for key in sorted(named)]  # in one order: two can't wait for each other

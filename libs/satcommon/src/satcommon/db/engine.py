@@ -128,7 +128,7 @@ def _connect_args(url: URL, timeout_seconds: float, statement_seconds: float) ->
 
 
 def _postgresql_checkin(connection: Any, _record: Any) -> None:
-    """Undo `reading`: SQLAlchemy would let a next transaction be READ WRITE, whatever its user's default is."""
+    """Undo `read_transaction`: SQLAlchemy would make the next transaction READ WRITE, whatever the user's default."""
     if connection is not None and not connection.closed:
         connection.read_only = None
 
@@ -145,7 +145,7 @@ def _sqlite_begin(connection: Connection) -> None:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads, from one snapshot."""
     with _explained(engine), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
@@ -155,7 +155,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed whole at the end, or not at all."""
     with _explained(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITES: True})
@@ -215,7 +215,7 @@ def _not_migrated(database: str, said: str) -> DatabaseVersionError:
 
 def revision(engine: Engine) -> str | None:
     """The schema revision of the database; None where it was never migrated."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, insert, select, update
 
 from satcommon.db.batches import rows_in
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Run
 
 _log = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[
 
 def heartbeats(engine: Engine, run_ids: Collection[str]) -> dict[str, datetime]:
     """The last heartbeat of each of these runs that ever beat."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         statement = select(Run.run_id, Run.heartbeat_at)
         return {row.run_id: row.heartbeat_at for row in rows_in(connection, statement, Run.run_id, run_ids)}
 
 
 def _beat(engine: Engine, run_id: str, lane: str) -> None:
     now = datetime.now(UTC)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         beaten = connection.execute(update(Run).where(Run.run_id == run_id).values(heartbeat_at=now))
         if beaten.rowcount == 0:
             connection.execute(insert(Run).values(run_id=run_id, lane=lane, started_at=now, heartbeat_at=now))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from satcommon.db import ledger, registry
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.models import Acquisition, Region
 from satcommon.errors import InputError, SettingError
 from satcommon.sources.source import FOLDER
@@ -45,7 +45,7 @@ def require(engine: Engine, region: Row[tuple[Region]], source: SceneSource) -> 
     if refused:
         raise SettingError(refused)
     if region.scene_source != source.identity:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             ledger.lock_region(connection, region.bbox_id)
             now = ledger.region(connection, region.bbox_id)  # another run may have been first
             refused = refusal(now, source.identity)

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import geometries
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.ledger import OpenMiss
@@ -164,7 +164,7 @@ class Processor:
         return states_before([(f.external_id, f.carried_from) for f in fields], inputs.day, at, rules)
 
     def _geometries(self, digests: list[str]) -> Mapping[str, bytes]:
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return geometries(connection, digests)
 
 
@@ -191,7 +191,7 @@ def commit(
         now: the present.
         last_try: close all the same where the inputs of the day changed, with every field missed.
     """
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
         due_day = ledger.next_day(connection, region)
         if due_day > inputs.day:
@@ -279,7 +279,7 @@ def close_day(
             same with its fields missed. Retryable errors are not counted.
     """
     for attempt in range(1, TRIES + 1):
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             inputs = read(connection, bbox_id, day, deadlines, now)
         if inputs is None:
             return None
@@ -311,7 +311,7 @@ def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Compute
     Raises:
         Exception: the error, where more tries are left.
     """
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         ledger.lock_region(connection, inputs.bbox_id)
         tries = ledger.record_failure(connection, inputs.bbox_id, inputs.day, f"{type(error).__name__}: {error}")
     if tries < TRIES:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.errors import SceneError
 from satcommon.pipeline.close_day import Closed, Processor, close_day
 from satcommon.pipeline.ingest_day import Answer, ask
@@ -44,7 +44,7 @@ class Closer:
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
         """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
         processor = processor or Processor(self.engine, self.store, self.clock)
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
             if not region.active:
                 return
@@ -66,7 +66,7 @@ class Closer:
         Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.
         """
         processor = Processor(self.engine, self.store, self.clock)
-        with reading(self.engine) as connection:
+        with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
             day = ledger.next_day(connection, region)
         until = min(until, region.monitored_until or date.max)
@@ -77,7 +77,7 @@ class Closer:
             except SceneError as error:
                 on_trouble(day, error)  # the day closes without its scene at its deadline
             yield from self.through(day, processor)
-            with reading(self.engine) as connection:
+            with read_transaction(self.engine) as connection:
                 following = ledger.next_day(connection, region)
             if following <= day:
                 return

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from satcommon.db import answers, ledger, region_source
 from satcommon.db.answers import stands_for
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
@@ -117,7 +117,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         RetryableError: there is nothing, and what may be of the day is being written.
         SettingError: the region belongs to another source.
     """
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         region = ledger.region(connection, bbox_id)
         before = _known(connection, bbox_id, day)
     region_source.require(engine, region, source)
@@ -152,7 +152,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
 def enter(engine: Engine, asked: Asked) -> Answer | None:
     """Register what was said; None where another run has registered another answer since it was asked for."""
     bbox_id, day, scene = asked.bbox_id, asked.day, asked.scene
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         ledger.lock_region(connection, bbox_id)
         if _known(connection, bbox_id, day) != asked.before:
             return None
@@ -192,7 +192,7 @@ def news(
     """
     listing = source.list(where, first, last, now)
     calendar = source.calendar(where, first, last)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         days = ledger.region_days(connection, bbox_id, first, last)
         refused = answers.refusals(connection, bbox_id, first, last)
     found: dict[date, str] = {}

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Timeline
 from satcommon.db.ledger import OpenMiss
@@ -102,7 +102,7 @@ def replay(
     """
     restarts = 0
     while True:
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             inputs = read(connection, bbox_id, deadlines, now)
         if inputs is None:
             return
@@ -337,7 +337,7 @@ def commit(
 ) -> bool:
     """Step 4: publish the chunk, in one transaction; False where anything that was read has changed."""
     own = set(inputs.fields)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
         current = view(connection, region, inputs.first, inputs.last, own, deadlines, inputs.now)
         too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Engine
 
 from satcommon.db import answers, ledger, region_source
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.registry import place
 from satcommon.errors import RetryableError, SceneError, StoreError
@@ -53,7 +53,7 @@ def ask_anew(
         SettingError: the region belongs to another source.
     """
     began = clock()
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         region = ledger.region(connection, bbox_id)
     region_source.require(engine, region, source)
     where = place(region)
@@ -64,7 +64,7 @@ def ask_anew(
     while start <= last:
         end = min(last, start + timedelta(days=_LISTED_DAYS - 1))
         for day in sorted(news(engine, source, bbox_id, where, start, end, clock())):
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 row = ledger.region_day(connection, bbox_id, day)
             if only_never_asked and row is not None and row.answered_at is not None:
                 continue
@@ -79,7 +79,7 @@ def ask_anew(
                 yield day, error
         start = end + ONE_DAY
     if complete:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             answers.note_rescan(connection, bbox_id, began)
 
 

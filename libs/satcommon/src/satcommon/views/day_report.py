@@ -21,12 +21,12 @@ def day_report(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], d
     import pyarrow.compute as pc
 
     from satcommon.db import answers, ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.errors import SatfieldsError
     from satcommon.stats import result_rows
     from satcommon.views.region_map import region_map
 
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         closed = ledger.region_day(connection, region.bbox_id, day)
         refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
         missed = len(ledger.misses(connection, region.bbox_id, day, day))

@@ -10,7 +10,7 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Engine, Row
 
 from satcommon.db import ledger
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import geometries, timelines
 from satcommon.db.models import Region
 from satcommon.geo.grid import Grid
@@ -28,7 +28,7 @@ def region_map(
     Raises:
         SceneError: the scene can't be read.
     """
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         scene = ledger.current_scene(connection, region.bbox_id, day)
         spans = [span for line in timelines(connection, region.bbox_id).values() if (span := line.at(day))]
         shapes = geometries(connection, {span.geometry_digest for span in spans})

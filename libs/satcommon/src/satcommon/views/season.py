@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select
 
 from satcommon.db import fields, registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Attempt, Field, ProcessingType, Region, Season
 from satcommon.errors import InputError
@@ -101,7 +101,7 @@ def season_of(
         InputError: as `field_days`.
         ObjectMissingError: an object was collected meanwhile; ask again.
     """
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         there = field_days(connection, external_id, first, last)
         found = published(connection, there.region, there.first, there.last, there.field)
         replayed = _replayed(connection, there)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from satcommon.db import fields as field_registry
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.errors import InputError
 
 from satctl.commands.runs import url_option
@@ -41,7 +41,7 @@ def plan(names: tuple[str, ...], wide: bool, as_json: bool) -> None:
     from satcommon.pipeline.backlog import plan as plan_region
 
     now = datetime.now(UTC)
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = [plan_region(connection, r.bbox_id, env.deadlines, now) for r in regions_of(connection, names)]
     if as_json:
         print_json(found)
@@ -111,7 +111,7 @@ def reprocess(
 
     now = datetime.now(UTC)
     with opened() as env:
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             found = registry.region(connection, region)
             ids = [field_registry.field(connection, one).field_id for one in external_ids] or None
             planned = plan_region(connection, found.bbox_id, env.deadlines, now)
@@ -120,7 +120,7 @@ def reprocess(
         _print([planned], wide=False)
         if dry_run:
             return
-        with writing(env.engine) as connection:
+        with write_transaction(env.engine) as connection:
             ledger.lock_region(connection, found.bbox_id)
             again = ledger.forget_failures(connection, found.bbox_id, ids, first or date.min, last or date.max)
         if again:

@@ -169,11 +169,11 @@ def _fill_history(home: Path, until: date) -> None:
 
 
 def _enter_late_field(env: Environment, today: date) -> None:
-    from satcommon.db.engine import writing
+    from satcommon.db.engine import write_transaction
     from satcommon.db.fields import NewField, register_fields
 
     external_id, name, polygon = LATE_FIELD
-    with writing(env.engine) as connection:
+    with write_transaction(env.engine) as connection:
         field = NewField(external_id, name, polygon, today - timedelta(days=40), where="demo")
         register_fields(connection, [field], datetime.now(UTC))
 
@@ -216,11 +216,11 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path)
 def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bool, int]:
     """Days closed by the sensors, whether the late day is, whether its scene is there, and how many misses are open."""
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
 
     closed, late_day_is_closed, scene_is_there, open_misses = 0, False, False, 0
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         for region in regions(connection):
             days = ledger.region_days(connection, region.bbox_id, late_day, today)
             closed += sum(row.closed_at is not None for row in days.values())
@@ -234,14 +234,14 @@ def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bo
 def _pictures(env: Environment, home: Path, day: date) -> None:
     """A picture of each region, of its last day with little cloud."""
     from satcommon.db import ledger
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
     from satcommon.views.region_map import region_map
 
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         found = regions(connection)
     for region in found:
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             days = [day - timedelta(days=back) for back in range(SENSOR_DAYS + HISTORY_DAYS)]
             scenes = {d: s for d in days if (s := ledger.current_scene(connection, region.bbox_id, d))}
         clearest = max(scenes, key=lambda d: (round(scenes[d].clear_fraction, 1), d))
@@ -265,11 +265,11 @@ def _summary(home: Path) -> None:
 
 def _verify(env: Environment, today: date) -> None:
     """Check what the demo promised; raises where it does not hold."""
-    from satcommon.db.engine import reading
+    from satcommon.db.engine import read_transaction
     from satcommon.db.models import Cause, Miss
     from sqlalchemy import select
 
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         misses = connection.execute(select(Miss.cause, Miss.processed)).all()
     closed, _, scene_is_there, open_misses = _state(env, today, today - timedelta(days=SENSOR_DAYS))
     causes = {miss.cause for miss in misses}

@@ -17,7 +17,7 @@ from uuid import uuid4
 import click
 from pydantic import ValidationError
 from satcommon.db import answers, attempts, registry
-from satcommon.db.engine import engine_of, reading, require_current, shown, writing
+from satcommon.db.engine import engine_of, read_transaction, require_current, shown, write_transaction
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
 from satcommon.environment import open_source
@@ -179,7 +179,7 @@ def _database(patient: Patient) -> Iterator[Finding]:
         raise DatabaseVersionError(
             f"There is no database {shown(engine.url)} (SATFIELDS_DATABASE_URL) yet. Run `satctl db upgrade`."
         )
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         if engine.dialect.name != "postgresql":
             version = connection.execute(text("SELECT sqlite_version()")).scalar_one()
             yield Finding("database", State.OK, f"{shown(engine.url)}: SQLite {version}")
@@ -206,7 +206,7 @@ def _schema(patient: Patient) -> Iterator[Finding]:
 def _writes(patient: Patient) -> Iterator[Finding]:
     engine = patient.engine
     if engine.dialect.name == "postgresql":
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             if connection.execute(text("SELECT pg_is_in_recovery()")).scalar_one():
                 raise SettingError("SATFIELDS_DATABASE_URL names a standby, which takes no writes; name the primary")
             refused = connection.execute(text(_REFUSED), {"tables": list(Base.metadata.tables)}).scalars().all()
@@ -215,7 +215,7 @@ def _writes(patient: Patient) -> Iterator[Finding]:
                 f"the user {engine.url.username!r} of SATFIELDS_DATABASE_URL may not read and write {names(refused)}; "
                 "GRANT SELECT, INSERT, UPDATE, DELETE on the tables and USAGE on the sequences, or name another user"
             )
-    with suppress(_TakenBack), writing(engine) as connection:
+    with suppress(_TakenBack), write_transaction(engine) as connection:
         probe = {"object_key": f"{PROBES}/{uuid4().hex}", "retired_at": now()}
         connection.execute(insert(RetiredObject).values(probe))
         raise _TakenBack
@@ -229,7 +229,7 @@ class _TakenBack(Exception):  # noqa: N818  # no error: it rolls a trial back
 def _database_clock(patient: Patient) -> Iterator[Finding]:
     if patient.engine.dialect.name != "postgresql":
         return  # this machine's own
-    with reading(patient.engine) as connection:
+    with read_transaction(patient.engine) as connection:
         before = now()
         theirs = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         after = now()
@@ -262,7 +262,7 @@ def _algorithms(patient: Patient) -> Iterator[Finding]:
     from satcommon.stats.algorithm import algorithm, algorithms
 
     known = algorithms()  # the file that SATFIELDS_ALGORITHMS names can be read
-    with reading(patient.engine) as connection:
+    with read_transaction(patient.engine) as connection:
         regions = registry.regions(connection, active=True)
     well = True
     for region in regions:
@@ -279,7 +279,7 @@ def _algorithms(patient: Patient) -> Iterator[Finding]:
 def _not_taken(patient: Patient) -> Iterator[Finding]:
     """What ingest was refused, by the ledger: pixels of any source, too, that no look at its files tells of."""
     well = True
-    with reading(patient.engine) as connection:
+    with read_transaction(patient.engine) as connection:
         for region in registry.regions(connection, active=True):
             first, last = region.monitored_from, region.monitored_until or date.max
             found = answers.refusals(connection, region.bbox_id, first, last)
@@ -349,7 +349,7 @@ def _scenes(patient: Patient) -> Iterator[Finding]:
 
 def _sources(patient: Patient) -> Iterator[Finding]:
     """Each active region belongs to the source that is asked, and none but the samples to invented scenes."""
-    with reading(patient.engine) as connection:
+    with read_transaction(patient.engine) as connection:
         regions = registry.regions(connection, active=True)
     asked = open_source(patient.settings).identity
     invented = any((region.scene_source or asked) == SIMULATED for region in regions)

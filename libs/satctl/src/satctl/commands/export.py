@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError
 
 from satctl.completion import field_ids, region_names
@@ -90,7 +90,7 @@ def export(
     check_output(chosen, output, force=force)
     with opened() as env:
         store = env.store()
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             found = _published(connection, region, field, first, last)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
         with Spool(_schema(geometry=polygons is not None)) as rows:
@@ -153,7 +153,7 @@ class _Polygons:
 
         new = set(digests) - self._known.keys()
         if new:
-            with reading(self._engine) as connection:
+            with read_transaction(self._engine) as connection:
                 self._known |= geometries(connection, new)
         return pa.array([self._known.get(digest) for digest in digests], pa.binary())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.fields import field
 from satcommon.views.field_details import FieldFacts, facts, listed
 
@@ -38,7 +38,7 @@ def list_(region: str | None, wide: bool, as_json: bool) -> None:
       satctl fields list
       satctl fields list --region A --json
     """
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = listed(connection, registry.region(connection, region) if region is not None else None)
     if as_json:
         print_json(found)
@@ -80,7 +80,7 @@ def show(external_id: str, wide: bool, as_json: bool) -> None:
       satctl fields show north-40
       satctl fields show north-40 --json
     """
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = facts(connection, field(connection, external_id))
     if as_json:
         print_json(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import shapely
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField, Registered, Update, register_fields
 from satcommon.errors import InputError
 from satcommon.geo.geometry import validated
@@ -97,7 +97,7 @@ def import_(
         read = read_field_file(file, layer=layer, columns=columns, skip_invalid=skip_invalid, repair=repair, step=step)
     now = datetime.now(UTC)
     updating = None if no_update else Update(changed_from, new_season)
-    with opened() as env, moving("registering") as step, writing(env.engine) as connection:
+    with opened() as env, moving("registering") as step, write_transaction(env.engine) as connection:
         registered = register_fields(connection, read.fields, now, updating, skip_refused=skip_invalid, step=step)
         caused = Consequences.at(connection, now)
         if dry_run:
@@ -193,7 +193,7 @@ def add(
         crop = checked_text(crop, "crop", "--crop", MAX_CROP)
     new = NewField(external_id, name or external_id, polygon, planted, season_end, crop, f"field {external_id!r}")
     now = datetime.now(UTC)
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         registered = register_fields(connection, [new], now)
         caused = Consequences.at(connection, now)
     _say_registered(registered, caused, dry_run=False)

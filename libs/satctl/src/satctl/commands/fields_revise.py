@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
-from satcommon.db.engine import writing
+from satcommon.db.engine import write_transaction
 from satcommon.db.fields import activate_field, begin_season, field, revise_geometry, revise_season
 from satcommon.vector.boundaries import MAX_CROP, checked_text
 from satcommon.views.field_details import Backlog, Consequences, facts
@@ -50,7 +50,7 @@ def deactivate(external_id: str, day: date | None) -> None:
 def _activate(external_id: str, day: date | None, *, active: bool) -> None:
     now = datetime.now(UTC)
     on = day or now.date()
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         before = Backlog.of(connection, [external_id])
         changed = activate_field(connection, external_id, on, now, active=active)
         caused = Backlog.of(connection, [external_id]).since(before)
@@ -99,7 +99,7 @@ def revise(
     if polygon is None and changed_from is not None:
         raise click.UsageError("--from is of a polygon; a season is corrected: --correct")
     now = datetime.now(UTC)
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         before = Backlog.of(connection, [external_id])
         changed = False
         if planted is not None or season_end is not None:  # first: a corrected polygon holds from the planting on
@@ -135,7 +135,7 @@ def plant(external_id: str, planted: date, season_end: date | None, crop: str | 
     if crop is not None:
         crop = checked_text(crop, "crop", "--crop", MAX_CROP)
     now = datetime.now(UTC)
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         begun = begin_season(connection, external_id, planted, season_end, crop, now)
         caused = Consequences.at(connection, now)
     if not begun:

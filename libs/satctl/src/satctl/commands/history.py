@@ -10,7 +10,7 @@ from typing import Any
 import click
 from satcommon.db import fields as field_registry
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Refusal, Scene, Season
 from satcommon.errors import InputError
 from sqlalchemy import Connection, Row, select
@@ -46,7 +46,7 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
     now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             field = field_registry.field(connection, external_id)
             place = registry.region(connection, region or _home(connection, field, day))
             told = _told(connection, field.field_id, place.bbox_id, day)

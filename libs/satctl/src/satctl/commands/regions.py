@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from satcommon.db import registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import FieldRevision, Membership, Region, RegionDay
 from satcommon.db.registry import activate_region
 from satcommon.geo.grid import Bounds, Grid
@@ -43,7 +43,7 @@ def list_(wide: bool, as_json: bool) -> None:
       satctl regions list
       satctl regions list --json
     """
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = [_facts(connection, region) for region in registry.regions(connection)]
     if as_json:
         print_json(found)
@@ -83,7 +83,7 @@ def show(name: str, as_json: bool) -> None:
       satctl regions show A
       satctl regions show A --json
     """
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = _facts(connection, registry.region(connection, name))
     if as_json:
         print_json(found)
@@ -120,7 +120,7 @@ def deactivate(name: str) -> None:
 
 def _activate(name: str, *, active: bool) -> None:
     state = "active" if active else "paused"
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         if registry.region(connection, name).active == active:
             say(f"region {name} is {state} already; nothing was changed")
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 from satcommon.db import region_source, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.region_removal import remove_region
 from satcommon.errors import InputError
 from satcommon.settings import absolute_or_bucket
@@ -38,7 +38,7 @@ def source(name: str, new: str | None) -> None:
     """
     with opened() as env:
         if new is None:
-            with reading(env.engine) as connection:
+            with read_transaction(env.engine) as connection:
                 known = registry.region(connection, name).scene_source
             say(f"region {name} belongs to the source {known or 'that is asked first; none was yet'}")
             return
@@ -51,7 +51,7 @@ def source(name: str, new: str | None) -> None:
                 identity = FolderSource(absolute_or_bucket(new)).identity
             except ValueError as error:
                 raise InputError(f"--set {new!r}: {error}") from error
-        with writing(env.engine) as connection:
+        with write_transaction(env.engine) as connection:
             changed = region_source.set_source(connection, name, identity)
     said = f"region {name} belongs to the source {identity}"
     say(said if changed else f"{said} already; nothing was changed")
@@ -71,7 +71,7 @@ def rename(name: str, new_name: str) -> None:
       satctl regions rename A Adams
       satctl regions rename "Taylor County" taylor
     """
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         changed = registry.rename_region(connection, name, new_name)
     say(f"region {name} is now {new_name}" if changed else f"region {name} has that name already; nothing was changed")
 
@@ -89,7 +89,7 @@ def remove(name: str, dry_run: bool) -> None:
       satctl regions remove A --dry-run
       satctl regions remove A
     """
-    with opened() as env, writing(env.engine) as connection:
+    with opened() as env, write_transaction(env.engine) as connection:
         removed = remove_region(connection, name)
         if dry_run:
             connection.rollback()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 from satcommon.db import membership, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import register_fields
 from satcommon.db.registry import add_region
 from satcommon.errors import InputError
@@ -49,7 +49,7 @@ def seed(monitored_from: date | None) -> None:
         # The samples are simulated, unless another source is named.
         chosen = env.source() if env.settings.scene_source else SimulatedSource.from_settings(env.settings)
         grids = grids_of(chosen, new_regions, None, env.settings.resolution_m, force=True)
-        with writing(env.engine) as connection:
+        with write_transaction(env.engine) as connection:
             added = _register(connection, new_regions, grids, monitored_from, None, now, chosen.identity)
             registered = register_fields(connection, new_fields, now)
     if not added and not registered.created:
@@ -115,7 +115,7 @@ def add(
     now = datetime.now(UTC)
     with opened() as env:
         chosen = env.source()
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             there = {region.name for region in registry.regions(connection)}
             if not force:
                 _refuse_swapped(connection, [region for region in new if region.name not in there])
@@ -123,7 +123,7 @@ def add(
         for region in new:
             known = force or region.name in there  # one that is there has its grid, and is only compared
             grids |= grids_of(chosen, [region], resolution, env.settings.resolution_m, force=known)
-        with writing(env.engine) as connection:
+        with write_transaction(env.engine) as connection:
             added = _register(connection, new, grids, monitored_from, monitored_until, now, chosen.identity)
             if dry_run:
                 connection.rollback()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading, writing
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.registry import monitor_region, pin_algorithm
 from satcommon.errors import AlgorithmError, InputError
@@ -45,7 +45,7 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
     now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
-        with writing(env.engine) as connection:
+        with write_transaction(env.engine) as connection:
             registry.lock(connection)  # what is not asked for stays as it is under the lock
             there = registry.region(connection, name)
             first = first or there.monitored_from
@@ -77,11 +77,11 @@ def pin(name: str, version: str, dry_run: bool) -> None:
     now = datetime.now(UTC)
     with opened() as env:
         if dry_run:
-            with reading(env.engine) as connection:
+            with read_transaction(env.engine) as connection:
                 there = registry.region(connection, name)
                 changed, days = there.algorithm_version != version, _closed_field_days(connection, there.bbox_id)
         else:
-            with writing(env.engine) as connection:
+            with write_transaction(env.engine) as connection:
                 days = _closed_field_days(connection, registry.region(connection, name).bbox_id)
                 changed = pin_algorithm(connection, name, version, now)
     if not changed:
@@ -110,7 +110,7 @@ def algorithms(as_json: bool) -> None:
       satctl regions algorithms --json
     """
     pinned: dict[str, list[str]] = {}
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         for region in registry.regions(connection):
             pinned.setdefault(region.algorithm_version, []).append(region.name)
     known = known_algorithms()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 from satcommon.db import ledger, registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError, PermanentError
 from satcommon.settings import settings
 
@@ -240,7 +240,7 @@ def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -
     """A run of one region's day; Dagster takes a partition that is not there, and fails later."""
     from satcommon import contract
 
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         found = registry.region(connection, region)
     if day >= now.date():
         raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
@@ -269,7 +269,7 @@ def _of_day(env: Environment, job: str, region: str, day: date, now: datetime) -
 def _history(env: Environment, region: str, until: date, now: datetime) -> Launch:
     from satcommon import contract
 
-    with reading(env.engine) as connection:
+    with read_transaction(env.engine) as connection:
         found = registry.region(connection, region)
         first = ledger.next_day(connection, found)
     if until >= now.date():

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import click
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError, PermanentError, SatfieldsError
 
 from satctl.commands.runs import url_option
@@ -46,7 +46,7 @@ def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
     today = datetime.now(UTC).date()
     if last >= today:
         raise InputError(f"--to {last}: the day is not over; expected a day before today, {today} UTC")
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = registry.region(connection, region)
     if last < found.monitored_from or first > (found.monitored_until or date.max):
         raise InputError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from satcommon.db import registry
-from satcommon.db.engine import reading
+from satcommon.db.engine import read_transaction
 from satcommon.db.models import Region, RegionDay
 from satcommon.errors import RetryableError
 from sqlalchemy import Connection, Row, func, select
@@ -64,7 +64,7 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
     from satcommon.views.region_status import standing
 
     now = datetime.now(UTC)
-    with opened() as env, reading(env.engine) as connection:
+    with opened() as env, read_transaction(env.engine) as connection:
         found = [standing(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)]
         runs = _runs(env, now)
     if as_json:
@@ -225,7 +225,7 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
     found: list[Report] = []
     with opened() as env:
         store = env.store()
-        with reading(env.engine) as connection:
+        with read_transaction(env.engine) as connection:
             regions = regions_of(connection, names)
             closed = (
                 select(RegionDay.bbox_id, func.count().label("days"))

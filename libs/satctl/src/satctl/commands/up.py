@@ -40,7 +40,7 @@ def up(port: int, seed: bool) -> None:
       satctl up
       satctl up --port 3010 --no-seed
     """
-    from satcommon.db.engine import engine_of, reading
+    from satcommon.db.engine import engine_of, read_transaction
     from satcommon.db.registry import census, regions
 
     from satctl.local.migrations import upgrade
@@ -53,13 +53,13 @@ def up(port: int, seed: bool) -> None:
             laptop.check_port(port)
             engine = engine_of(settings())
             upgrade(engine)
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 counts = census(connection)
             if seed and wants_samples(settings(), counts):
                 first = datetime.now(UTC).date() - timedelta(days=SAMPLE_DAYS)
                 main.main(["regions", "seed", "--monitored-from", first.isoformat()], standalone_mode=False)
                 say(f"the sensors will fill the samples' days from {first} on, in a few minutes")
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 environment = scenes_of(settings(), {region.scene_source for region in regions(connection)})
             if settings().scene_source is None and not environment:
                 warn("SATFIELDS_SCENE_SOURCE is not set: no scene is asked for until it names a source")
