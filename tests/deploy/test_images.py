@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,8 +83,10 @@ def test_what_it_copies_is_let_in_and_is_of_no_other_location(folder: str) -> No
         assert source not in (".", "libs", "locations", "k8s"), "a change anywhere would make this image anew"
 
 
-def test_the_platform_never_holds_code_of_ours() -> None:
-    assert copied("k8s/platform") == ["k8s/platform/requirements.lock"]
+def test_the_platform_holds_no_code_of_ours_but_for_its_log() -> None:
+    assert copied("k8s/platform") == [
+        f"k8s/platform/{name}" for name in ("requirements.lock", "root_log.py", "root_log.pth")
+    ]
 
 
 @every_image
@@ -135,3 +140,26 @@ def test_a_tag_stands_for_one_content(tmp_path: Path) -> None:
 
     assert len(set(tags)) == len(tags)
     assert all(re.fullmatch(r"0\.1\.0(-[0-9a-f]{10}(-[0-9a-f]{8})?)?", tag) for tag in tags)
+
+
+def test_the_platforms_root_logger_writes_each_line_once_whatever_was_logged_before() -> None:
+    program = """
+import logging
+from dagster._utils.log import configure_loggers
+configure_loggers(formatter="json")
+logging.warning("no database")
+logging.getLogger("dagster.daemon.SensorDaemon").info("a tick")
+logging.getLogger("urllib3").warning("a retry")
+"""
+
+    def written(first: str) -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "k8s/platform")}
+        done = subprocess.run(
+            [sys.executable, "-c", first + program], env=environment, capture_output=True, text=True, check=True
+        )
+        return (done.stdout + done.stderr).splitlines()
+
+    events = [json.loads(line)["event"] for line in written("import root_log")]
+
+    assert sorted(events) == ["a retry", "a tick", "no database"]
+    assert len(written("")) == 4  # else it is of no use any more: the tick was written twice
