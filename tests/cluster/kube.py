@@ -7,7 +7,8 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def run(*command: str, check: bool = True, **variables: str) -> str:
     return done.stdout
 
 
-def make(*arguments: str, check: bool = True) -> str:
+def make(*arguments: str, platform: str = "", check: bool = True) -> str:
     """`make`, with what the tests' platform is given besides."""
-    given = f"{VALUES} {os.environ.get('PLATFORM_ARGS', '')}"
+    given = f"{VALUES} {os.environ.get('PLATFORM_ARGS', '')} {platform}"
     return run("make", "--no-print-directory", *arguments, f"PLATFORM_ARGS={given}", check=check)
 
 
@@ -50,17 +51,35 @@ def upgrade(location: str, *values: str) -> None:
     helm("upgrade", location, "k8s/charts/code-location", "--reuse-values", *arguments, *values)
 
 
-def satctl(*arguments: str) -> str:
-    """satctl, in a Job; only its own output."""
+def satctl(*arguments: str, given: str = "") -> str:
+    """satctl, in a Job, with a text as standard input; only its own output."""
     done = subprocess.run(
         [str(ROOT / "k8s/satctl"), *arguments],
         env={**os.environ, "NAMESPACE": NAMESPACE},
+        input=given,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, f"satctl {shlex.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def webserver() -> Iterator[str]:
+    """The URL of the webserver, as `make forward_k8s` has it, on a port of this test's own."""
+    command = [*shlex.split(os.environ.get("KUBECTL", "kubectl")), "--namespace", NAMESPACE, "port-forward"]
+    forward = subprocess.Popen(
+        [*command, "service/satfields-webserver", ":80"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert forward.stdout is not None
+        said = forward.stdout.readline()  # Forwarding from 127.0.0.1:PORT -> 3000
+        assert " -> " in said, said + forward.stdout.read()
+        yield f"http://{said.split()[2]}"
+    finally:
+        forward.terminate()
+        forward.communicate()
 
 
 def sql(statement: str, database: str = "satfields") -> list[list[str]]:

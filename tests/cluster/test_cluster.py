@@ -9,15 +9,22 @@ import csv
 import io
 import json
 import os
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import dropwhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shapely
+from satcommon.contract import REGISTRY_JOB
+from satctl import graphql
 
 from tests.cluster import kube
-from tests.cluster.kube import LOCATIONS, available, kubectl, make, pods, runs, satctl, settled, wait_for
+from tests.cluster.kube import LOCATIONS, available, kubectl, make, objects, pods, runs, satctl, settled, sql, wait_for
 from tests.cluster.reference import rows_of_a_laptop
 
 TAG = os.environ["TAG"]
@@ -60,7 +67,13 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Late:
     return Late(tmp_path_factory.mktemp("late"))
 
 
-def test_it_is_installed_from_nothing_and_seeded() -> None:
+@pytest.fixture(scope="module")
+def began() -> float:
+    """When the installation began."""
+    return time.monotonic()
+
+
+def test_it_is_installed_from_nothing_and_seeded(began: float) -> None:
     assert name_is_free(), (
         f"the namespace {kube.NAMESPACE} is there already; `make clean_k8s NAMESPACE={kube.NAMESPACE}`"
     )
@@ -69,6 +82,17 @@ def test_it_is_installed_from_nothing_and_seeded() -> None:
     satctl("regions", "seed", "--monitored-from", str(FIRST))
 
     assert all(available(location) for location in LOCATIONS)
+
+
+def test_the_first_picture_is_there_within_minutes(began: float, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = "SELECT count(*) FROM event_logs WHERE asset_key LIKE '%field_metrics%' AND event LIKE '%image/png%'"
+
+    wait_for("the first day's picture", lambda: sql(pictures, "dagster") != [["0"]])
+
+    seconds = time.monotonic() - began
+    with capsys.disabled():
+        sys.stdout.write(f"\nthe first day's picture came {seconds:.0f} s after `make deploy` began\n")
+    assert seconds < 300
 
 
 def test_days_of_scenes_go_through_ingest_and_realtime_as_jobs() -> None:
@@ -159,7 +183,16 @@ def kill_a_code_server(late: Late) -> None:
 
 def kill_postgresql(late: Late) -> None:
     late.enter()
-    kubectl("delete", "pod", "satfields-postgresql-0", "--grace-period=0", "--force")
+    connect = "import os, psycopg2; psycopg2.connect(os.environ['DAGSTER_POSTGRES_URL'], connect_timeout=2)"
+    with kube.webserver() as url:
+        graphql.runs(url, 1)  # so that it holds a connection
+        kubectl("delete", "pod", "satfields-postgresql-0", "--grace-period=0", "--force")
+        wait_for(
+            "PostgreSQL answers again",
+            lambda: not kubectl("exec", "deployment/satfields-webserver", "--", "python", "-c", connect),
+        )
+
+        assert graphql.runs(url, 1), "the webserver's first answer from the new server"
 
 
 @pytest.mark.parametrize("kill", [kill_a_run, kill_the_daemon, kill_a_code_server, kill_postgresql])
@@ -221,6 +254,128 @@ def test_no_service_account_may_do_more_than_it_needs() -> None:
     assert allowed("webserver") == jobs | watching
     for account in ("run", "satctl", "postgresql", *LOCATIONS):
         assert allowed(account) == set()
+
+
+HOSTILE = {
+    "pod_spec_config": {
+        "priorityClassName": "system-node-critical",
+        "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+    },
+    "container_config": {
+        "image": "docker.io/library/other:1",
+        "securityContext": {"privileged": True},
+        "volumeMounts": [{"name": "host", "mountPath": "/host"}],
+        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
+    },
+}
+TAGS: dict[str, dict[str, Any]] = {  # of a run each
+    "hostile": HOSTILE,
+    **{
+        name: {"container_config": {"resources": {"requests": asked, "limits": asked}}}
+        for name, asked in {
+            "greedy": {"cpu": "500", "memory": "2Ti"},
+            "GPU": {"nvidia.com/gpu": "1"},
+            "modest": {"cpu": "300m", "memory": "700Mi"},
+        }.items()
+    },
+}
+
+
+END = (
+    "mutation($id: String!) { terminateRun(runId: $id, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) { __typename } }"
+)
+
+
+def test_whoever_launches_runs_takes_no_more_than_the_ceiling() -> None:
+    with kube.webserver() as url:
+        ids = {
+            name: graphql.launch(url, "ingest", REGISTRY_JOB, {"dagster-k8s/config": json.dumps(config)}, {})
+            for name, config in TAGS.items()
+        }
+
+        def said(name: str) -> str:
+            return kubectl("get", "events", f"--field-selector=involvedObject.name=dagster-run-{ids[name]}", "-o=yaml")
+
+        def status(name: str) -> str:
+            return graphql.runs(url, 1, run_ids=[ids[name]])[0].status
+
+        wait_for("the modest run is done", lambda: status("modest") == "SUCCESS")
+        wait_for("the hostile run is refused", lambda: status("hostile") == "FAILURE")
+        wait_for("the greedy run has no pod", lambda: "maximum cpu usage per Container" in said("greedy"))
+        wait_for("the GPU's run has no pod", lambda: "exceeded quota: satfields-devices" in said("GPU"))
+        for name in ("greedy", "GPU"):
+            graphql.execute(url, END, {"id": ids[name]})
+
+    why = sql(
+        f"SELECT event FROM event_logs WHERE run_id = '{ids['hostile']}' AND event LIKE '%allowed list%'", "dagster"
+    )
+    assert why, "what it may not set is told"
+    (modest,) = objects("pods", f"dagster/run-id={ids['modest']}")
+    (container,) = modest["spec"]["containers"]
+    asked = TAGS["modest"]["container_config"]["resources"]["requests"]
+    assert (container["resources"]["requests"], container["resources"]["limits"]) == (asked, asked)
+    assert modest["spec"]["priority"] < 0
+    assert not [one for name in ids if name != "modest" for one in objects("pods", f"dagster/run-id={ids[name]}")]
+    wait_for("nothing of them is left", lambda: settled(DAYS))
+
+
+SENSORS = """{
+    sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "realtime"}) {
+        ... on Sensors { results { minIntervalSeconds } }
+    }
+}"""
+
+
+def test_a_changed_setting_reaches_a_locations_sensors_with_its_next_deployment() -> None:
+    before = {location: pods(location) for location in LOCATIONS}
+
+    def pauses() -> list[int]:
+        with kube.webserver() as url:
+            found = graphql.execute(url, SENSORS)["sensorsOrError"].get("results", [])
+        return [one["minIntervalSeconds"] for one in found]
+
+    make("deploy-realtime", f"TAG={TAG}")
+    assert pods("realtime") == before["realtime"], "nothing was changed, and nothing rolled"
+    make("deploy-platform", f"TAG={TAG}", platform="--set settings.SATFIELDS_SENSOR_SECONDS=7")
+    make("deploy-realtime", f"TAG={TAG}")
+
+    assert set(pods("realtime")).isdisjoint(before["realtime"])
+    assert {name: pods(name) for name in ("ingest", "reprocessing")} == {
+        name: before[name] for name in ("ingest", "reprocessing")
+    }
+    wait_for("Dagster has loaded the sensors anew", lambda: 7 in pauses(), 120)
+
+
+def test_large_input_and_output_go_whole_through_a_pod() -> None:
+    names = {f"far-{number:0>190}": f"Far away {number:0>180}" for number in range(20_000)}  # in no region
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"external_id": external_id, "name": name, "planting_date": str(EARLIER)},
+            "geometry": shapely.geometry.mapping(
+                shapely.Point(10 + number % 200 / 100, 50 + number / 20_000).buffer(1e-3, 1)
+            ),
+        }
+        for number, (external_id, name) in enumerate(names.items())
+    ]
+
+    satctl("fields", "import", "-", given=json.dumps({"type": "FeatureCollection", "features": features}))
+    listed = satctl("fields", "list", "--json")
+
+    assert len(listed) > 11 << 20  # a pod's log is cut at 10 MiB
+    assert names.items() <= {one["external_id"]: one["name"] for one in json.loads(listed)}.items()
+
+
+@pytest.mark.parametrize("component", ["daemon", "webserver"])
+def test_a_line_of_a_log_is_written_once_and_for_programs(component: str) -> None:
+    log = kubectl("logs", f"deployment/satfields-{component}", "--container", component)
+
+    # Until it has read its options Python's warnings are plain text.
+    lines = [json.loads(line) for line in dropwhile(lambda line: not line.startswith("{"), log.splitlines())]
+    assert lines
+    written = Counter((line["timestamp"], line["event"]) for line in lines)
+    assert [line for line, times in written.items() if times > 1] == []
+    assert "\x1b" not in log
 
 
 NEWER = "UPDATE alembic_version SET version_num = '9999'"
