@@ -23,22 +23,40 @@ if [[ -e $state ]]; then
     exit
 fi
 kit=$(cd "$kit" && pwd)
-if ! { "$kit/build.sh" && "$kit/tools.sh" && "$kit/base-image.sh" && "$kit/up.sh"; }; then
-    echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
-    exit
-fi
-export KUBECONFIG=$state/admin.kubeconfig PATH=$cache/tools:$PATH
-export REPOSITORY=docker.io/satfields LOADER=$kit/load-image.sh HELM_ARGS="--post-renderer $kit/older-apis.py"
+export REPOSITORY=docker.io/satfields HELM_ARGS="--post-renderer $kit/older-apis.py"
 export PLATFORM_ARGS="--set-string postgresql.image.repository=$REPOSITORY/postgresql,postgresql.image.tag=15"
 
 # Its builder: the machine's certificates for the steps that install something.
 conf=$(mktemp -d)
-trap 'rm -rf "$conf"; "$kit/down.sh" --purge' EXIT
+trap 'rm -rf "$conf"' EXIT
 certificates=/etc/ssl/certs/ca-certificates.crt
 printf '[global]\ncert = %s\ndisable-pip-version-check = 1\n' "$certificates" > "$conf/pip.conf"
 chmod -R a+rX "$conf"
 export BUILDER="buildah bud --pull-never --layers --isolation chroot --network host \
     --volume $certificates:$certificates:ro --volume $conf/pip.conf:/etc/pip.conf:ro"
+
+# Kubernetes is compiled, images wait for the network: both at once. What fails early is told when it is tried again below;
+# the packages come first, since apt serves one at a time.
+ready=yes
+command -v debootstrap buildah > /dev/null || {
+    apt-get -qq update && apt-get -qq install --yes --no-install-recommends debootstrap buildah > /dev/null
+} || ready=
+{
+    export LOADER=none
+    "$kit/base-image.sh" && k8s/build.sh && IMAGES=postgresql=tests/cluster/postgresql TAG=15 k8s/build.sh
+} > "$conf/early.log" 2>&1 &
+early=$!
+{ "$kit/build.sh" && "$kit/tools.sh"; } || ready=
+echo "== compiled (after $SECONDS s)"
+wait "$early" || tail -n 3 "$conf/early.log"
+echo "== images built (after $SECONDS s)"
+if [[ -z $ready ]] || ! { "$kit/base-image.sh" && "$kit/up.sh"; }; then
+    echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
+    exit
+fi
+echo "== a cluster is up (after $SECONDS s)"
+trap 'rm -rf "$conf"; "$kit/down.sh" --purge' EXIT
+export KUBECONFIG=$state/admin.kubeconfig PATH=$cache/tools:$PATH LOADER=$kit/load-image.sh
 IMAGES=postgresql=tests/cluster/postgresql TAG=15 k8s/build.sh
 
 # Its provisioner makes volumes that only root may write to.
@@ -58,3 +76,4 @@ spec:
 END
 done
 make e2e_k8s
+echo "== the test on Kubernetes is over (after $SECONDS s)"
