@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import shapely
 from satcommon.contract import REGISTRY_JOB
-from satctl import graphql
+from satctl.dagster_api import graphql
 
 from tests.cluster import kube
 from tests.cluster.kube import LOCATIONS, available, kubectl, make, objects, pods, runs, satctl, settled, sql, wait_for
@@ -187,10 +187,8 @@ def kill_postgresql(late: Late) -> None:
     with kube.webserver() as url:
         graphql.runs(url, 1)  # so that it holds a connection
         kubectl("delete", "pod", "satfields-postgresql-0", "--grace-period=0", "--force")
-        wait_for(
-            "PostgreSQL answers again",
-            lambda: not kubectl("exec", "deployment/satfields-webserver", "--", "python", "-c", connect),
-        )
+        ask = ("deployment/satfields-webserver", "--container", "webserver", "--", "python", "-c", connect)
+        wait_for("PostgreSQL answers again", lambda: not kubectl("exec", *ask))
 
         assert graphql.runs(url, 1), "the webserver's first answer from the new server"
 
