@@ -9,10 +9,11 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from satcommon.environment import Environment
+from satcommon.messages import command
 from satctl.dagster_api import graphql
 from satctl.dagster_api.graphql import Run
 from satctl.main import main
-from satctl.output.tables import command, print_table
+from satctl.output.tables import print_table
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import FIRST, INSIDE, Satctl
@@ -34,6 +35,7 @@ def much(closed: Environment, satctl: Satctl, monkeypatch: pytest.MonkeyPatch) -
         location="reprocessing",
         status="CANCELING",
         created_at=created,
+        updated_at=created,
         started_at=created,
         ended_at=created + timedelta(seconds=1234.5),
         tags={"dagster/partition": f"{FIRST}|S", ".dagster/grpc_info": '{"host": "x"}'},

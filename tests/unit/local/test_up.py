@@ -1,5 +1,5 @@
 from satcommon.settings import PREFIX, Settings
-from satctl.commands.up import scenes_of, wants_samples
+from satctl.local.up import scenes_of, wants_samples
 
 UNSET, SIMULATED = Settings(scene_source=None), Settings(scene_source="simulated")
 FOLDER = Settings(scene_source="folder", scene_folder="/scenes")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.messages import counted
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import SceneSource
 from satcommon.vector.boundaries import NewRegion
 
-from satctl.output.tables import counted, warn
+from satctl.output.tables import warn
 
 MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
 UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; what lies beyond wants a grid of its source

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
+from satcommon.db import registry
+from satcommon.db.models import Region
 from satcommon.db.registry import MAX_DAY, MIN_DAY
+from satcommon.errors import InputError
+from satcommon.settings import settings
+from sqlalchemy import Connection, Row
+
+from satctl.completion import region_names
+from satctl.dagster_api import graphql
+from satctl.local.home_lock import dagster_url
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -42,10 +53,10 @@ class File(click.Path):
         """The file's path."""
         if ctx is None or ctx.resilient_parsing or not str(value).startswith("s3://"):
             return super().convert(value, param, ctx)
-        from satctl.bucket_file import fetched  # here: only who names a bucket needs its client
+        from satcommon.storage.download import download  # here: only who names a bucket needs its client
 
         # The root's context also ends where this one's arguments are refused.
-        return fetched(value, Path(ctx.find_root().with_resource(TemporaryDirectory(prefix="satctl-"))))
+        return download(value, Path(ctx.find_root().with_resource(TemporaryDirectory(prefix="satctl-"))))
 
 
 DAY = Day()
@@ -54,3 +65,33 @@ FILE = File()
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 wide_option = click.option("--wide", is_flag=True, help="Every column, however narrow the terminal is.")
 layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile of a zip, that has several.")
+region_option = click.option(
+    "--region",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only this region; repeatable.",
+    shell_complete=region_names,
+)
+
+
+def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
+    """The named regions, or all."""
+    return [registry.region(connection, name) for name in names] if names else registry.regions(connection)
+
+
+def _checked_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    url = value or dagster_url(settings())
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        named = "--url" if value else "SATFIELDS_DAGSTER_URL"
+        raise InputError(
+            f"{named}={graphql.public(url)!r}: expected the address of Dagster's webserver, as http://localhost:3002"
+        )
+    return url.rstrip("/")
+
+
+url_option = click.option(
+    "--url",
+    callback=_checked_url,
+    help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL, else of `satctl up` on the home]",
+)

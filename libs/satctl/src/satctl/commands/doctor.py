@@ -23,6 +23,7 @@ from satcommon.db.region_source import refusal
 from satcommon.environment import open_source
 from satcommon.errors import DatabaseVersionError, RetryableError, SatfieldsError, SettingError, StoreError
 from satcommon.geo.grid import Bounds
+from satcommon.messages import command, counted
 from satcommon.settings import Settings, unknown_variables, valid_settings
 from satcommon.sources.source import SIMULATED
 from satcommon.vector.boundaries import read_regions
@@ -32,7 +33,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from satctl.local.checkout import seed_files
 from satctl.local.home_lock import dagster_url
 from satctl.opening import check_home, is_there
-from satctl.output.tables import command, counted, names, print_json, print_table, progress
+from satctl.output.tables import names, print_json, print_table, progress
 from satctl.parameters import json_option
 
 OLDEST_POSTGRESQL = 13  # the oldest that the tests' SQL is known to suit; older ones get no fixes any more

@@ -10,11 +10,12 @@ import click
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError
+from satcommon.messages import counted
 
 from satctl.completion import field_ids, region_names
 from satctl.opening import opened
 from satctl.output.sink import STDOUT, force_option
-from satctl.output.tables import counted, progress
+from satctl.output.tables import progress
 from satctl.parameters import DAY
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import click
+from satcommon.messages import counted
 
 from satctl.completion import field_ids
 from satctl.opening import opened
 from satctl.output.sink import force_option, sink
-from satctl.output.tables import counted
 from satctl.parameters import DAY
 
 if TYPE_CHECKING:

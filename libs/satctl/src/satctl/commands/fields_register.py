@@ -11,6 +11,7 @@ from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField, Registered, Update, register_fields
 from satcommon.errors import InputError
 from satcommon.geo.geometry import validated
+from satcommon.messages import counted
 from satcommon.problems import listed, told_once
 from satcommon.vector.boundaries import MAX_CROP, checked_identity, checked_text, read_field_file, read_polygon
 from satcommon.vector.columns import Columns
@@ -19,7 +20,7 @@ from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry
 
 from satctl.opening import opened
-from satctl.output.tables import counted, moving, names, print_json, say, warn
+from satctl.output.tables import moving, names, print_json, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
 
 wkt_option = click.option("--wkt", help="The polygon as WKT, in degrees of WGS 84, longitude first.")

@@ -13,12 +13,13 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Refusal, Scene, Season
 from satcommon.errors import InputError
+from satcommon.messages import command
+from satcommon.views.field_day import field_day
 from sqlalchemy import Connection, Row, select
 
 from satctl.completion import field_ids, region_names
-from satctl.field_day import field_day
 from satctl.opening import opened
-from satctl.output.tables import command, moment, print_facts, print_json, print_table, say
+from satctl.output.tables import moment, print_facts, print_json, print_table, say
 from satctl.parameters import DAY, json_option
 
 _DIGEST = re.compile("[0-9a-f]{64}")

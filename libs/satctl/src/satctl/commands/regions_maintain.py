@@ -7,13 +7,14 @@ from satcommon.db import region_source, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.region_removal import remove_region
 from satcommon.errors import InputError
+from satcommon.messages import counted
 from satcommon.settings import absolute_or_bucket
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import SIMULATED
 
 from satctl.completion import region_names
 from satctl.opening import opened
-from satctl.output.tables import counted, say
+from satctl.output.tables import say
 
 
 @click.command()

@@ -14,6 +14,7 @@ from satcommon.db.fields import register_fields
 from satcommon.db.registry import add_region
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.messages import counted
 from satcommon.problems import told_once
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.stats.algorithm import CURRENT
@@ -23,7 +24,7 @@ from sqlalchemy import Connection
 from satctl.grids import described, edges, grids_of
 from satctl.local.checkout import seed_files
 from satctl.opening import opened
-from satctl.output.tables import counted, names, say, warn
+from satctl.output.tables import names, say, warn
 from satctl.parameters import DAY, FILE, layer_option
 
 MANY = 20  # regions of a file that are registered without a question

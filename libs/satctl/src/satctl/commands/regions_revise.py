@@ -11,13 +11,14 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.registry import monitor_region, pin_algorithm
 from satcommon.errors import AlgorithmError, InputError
+from satcommon.messages import counted
 from satcommon.stats.algorithm import CURRENT, resolved
 from satcommon.stats.algorithm import algorithms as known_algorithms
 from sqlalchemy import Connection
 
 from satctl.completion import region_names
 from satctl.opening import opened
-from satctl.output.tables import counted, names, print_json, print_table, say, warn
+from satctl.output.tables import names, print_json, print_table, say, warn
 from satctl.parameters import DAY, json_option
 
 

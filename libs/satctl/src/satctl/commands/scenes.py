@@ -8,13 +8,13 @@ import click
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError, PermanentError, SatfieldsError
+from satcommon.messages import counted
 
-from satctl.commands.runs import url_option
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
 from satctl.opening import opened
-from satctl.output.tables import counted, progress, say, warn
-from satctl.parameters import DAY
+from satctl.output.tables import progress, say, warn
+from satctl.parameters import DAY, url_option
 
 
 @click.group()

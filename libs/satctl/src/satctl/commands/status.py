@@ -1,4 +1,4 @@
-"""`satctl status` and `satctl audit`: how every region stands, and whether nothing is lost."""
+"""`satctl status`: how every region stands, and Dagster's runs."""
 
 from __future__ import annotations
 
@@ -7,40 +7,22 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
-from satcommon.db import registry
 from satcommon.db.engine import read_transaction
-from satcommon.db.models import Region, RegionDay
 from satcommon.errors import RetryableError
-from sqlalchemy import Connection, Row, func, select
+from satcommon.messages import counted
 
-from satctl.completion import region_names
 from satctl.local.home_lock import dagster_url
 from satctl.opening import opened
-from satctl.output.tables import age, counted, print_json, print_table, progress, say, warn
-from satctl.parameters import json_option, wide_option
+from satctl.output.tables import age, print_json, print_table, say, warn
+from satctl.parameters import json_option, region_option, regions_of, wide_option
 
 if TYPE_CHECKING:
-    from satcommon.audit.audit import Report
     from satcommon.environment import Environment
     from satcommon.views.region_status import Standing
 
     from satctl.dagster_api.stuck_runs import RunsReport
 
 _PATIENCE_SECONDS = 5  # with Dagster, whose runs are not what is asked about first
-
-region_option = click.option(
-    "--region",
-    "names",
-    multiple=True,
-    metavar="NAME",
-    help="Only this region; repeatable.",
-    shell_complete=region_names,
-)
-
-
-def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
-    """The named regions, or all."""
-    return [registry.region(connection, name) for name in names] if names else registry.regions(connection)
 
 
 @click.command()
@@ -197,108 +179,3 @@ def _days(days: Sequence[date]) -> str | None:
 
 def _moment(at: datetime, now: datetime) -> str:
     return f"in {age(at - now)}" if at > now else f"{age(now - at)} ago"
-
-
-@click.command()
-@region_option
-@click.option("--deep", is_flag=True, help="Recompute every state from the stored observations, too.")
-@click.option("--repair", "repairs", is_flag=True, help="Open what is lost as missed, for the next replay.")
-@wide_option
-@json_option
-def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json: bool) -> None:
-    """Check that no field-day is lost.
-
-    Of each closed day, the fields that the registry expects must have a row with current inputs in the published
-    object, or an open miss. Reads every published object. Exit code 1 where something is wrong.
-
-    \b
-    Examples:
-      satctl audit
-      satctl audit --region A --json
-      satctl audit --deep
-      satctl audit --repair
-    """
-    from satcommon.audit.audit import audit as audit_region
-    from satcommon.audit.deep_audit import check_states
-    from satcommon.audit.repair import repair
-
-    found: list[Report] = []
-    with opened() as env:
-        store = env.store()
-        with read_transaction(env.engine) as connection:
-            regions = regions_of(connection, names)
-            closed = (
-                select(RegionDay.bbox_id, func.count().label("days"))
-                .where(RegionDay.closed_at.is_not(None))
-                .group_by(RegionDay.bbox_id)
-            )
-            days = {row.bbox_id: row.days for row in connection.execute(closed)}
-        for region in regions:
-            with progress(f"auditing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
-                found.append(audit_region(env.engine, store, region, advance))
-            if deep:
-                with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
-                    check_states(env.engine, store, region, found[-1], advance)
-            if repairs and not found[-1].clean:
-                repair(env.engine, store, region.bbox_id, found[-1], datetime.now(UTC))
-    clean = all(report.clean for report in found)
-    if as_json:
-        print_json({"clean": clean, "regions": [report.summary() for report in found]})
-    else:
-        _print_audit(found, wide=wide)
-    if not clean:
-        raise click.exceptions.Exit(1)
-
-
-def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
-    if not found:
-        say("there are no regions, so there is nothing to audit")
-        return
-    columns = (
-        "region",
-        "first day",
-        "watermark",
-        "expected =",
-        "settled +",
-        "missed",
-        "to withdraw",
-        "states redone",
-        "problems",
-    )
-    print_table(
-        columns,
-        [
-            (
-                r.region,
-                r.first_day,
-                r.watermark,
-                r.expected,
-                r.settled,
-                r.missed,
-                r.withdrawn,
-                r.states,
-                r.problem_count,
-            )
-            for r in found
-        ],
-        spare=("states redone", "to withdraw", "first day"),
-        wide=wide,
-    )
-    for report in found:
-        if report.days_never_asked:
-            days = counted(report.days_never_asked, "closed day")
-            say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
-        if report.days_refused:
-            days = counted(report.days_refused, "closed day")
-            change = (
-                f"; {counted(report.provisional, 'settled field-day')} of them may change" if report.provisional else ""
-            )
-            say(f"  {report.region}: of {days} a scene is there and was not taken{change}:")
-            for day, items in report.refused.items():
-                for why in items.values():
-                    say(f"    {day}: {why}")
-        for problem in report.problems:
-            say(f"  {problem}")
-        if report.problem_count > len(report.problems):
-            say(f"  ... and {report.problem_count - len(report.problems):,} more of {report.region}")
-    say("nothing is lost" if all(report.clean for report in found) else "NOT CLEAN: see the problems above")

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 from satcommon.db.heartbeat import heartbeats
+from satcommon.messages import command, counted
 from satcommon.settings import Settings
 from sqlalchemy import Engine
 
 from satctl.dagster_api import graphql
-from satctl.output.tables import age, command, counted, moment
+from satctl.output.tables import age, moment
 
 SHOWN = 8  # characters of a run's id, as on Dagster's pages
 _MISSED_BEATS = 3  # after so many, a run counts as silent; a busy SQLite keeps one or two waiting

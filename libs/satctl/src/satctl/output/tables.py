@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -178,20 +177,10 @@ def coloured(text: str, colour: str) -> str:
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
-def command(*arguments: str) -> str:
-    """A command to be typed, as a message shows it: names with spaces or signs of the shell are quoted."""
-    return f"`{shlex.join(['satctl', *arguments])}`"
-
-
 def names(of: Sequence[str]) -> str:
     """The first names of a list, and how many more there are."""
     rest = len(of) - _NAMED
     return ", ".join(of[:_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def age(span: timedelta) -> str:

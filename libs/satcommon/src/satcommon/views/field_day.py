@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy import Connection, Row, select
+
 from satcommon.db import answers, ledger
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Field, FieldRevision, Miss, Region, RevisionKind, Season
 from satcommon.db.registry import place
+from satcommon.messages import command, counted
 from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES
 from satcommon.pipeline.ready_days import closable_days
 from satcommon.sources.source import Due, solar_day
 from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN
-from sqlalchemy import Connection, Row, select
-
-from satctl.output.tables import command, counted
 
 
 class State(StrEnum):

@@ -1,4 +1,4 @@
-"""A file that an argument names in a bucket, `s3://bucket/path`: fetched before the command reads it."""
+"""A file of a bucket, `s3://bucket/path`, copied to this machine before a command reads it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
+
 from satcommon.errors import InputError, StoreError
 from satcommon.storage import s3
 
 _WHAT = "FILE"  # as `satctl --help` names the argument
 
 
-def fetched(url: str, folder: Path) -> Path:
+def download(url: str, folder: Path) -> Path:
     """The object's copy in a folder, under its own name; credentials and endpoint come from the usual AWS variables.
 
     Raises:

@@ -1,0 +1,48 @@
+"""`satctl gc`: removing objects that no key names, and old attempts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import click
+from satcommon.messages import counted
+
+from satctl.opening import opened
+from satctl.output.tables import print_json, progress, say
+from satctl.parameters import json_option
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
+@json_option
+def gc(dry_run: bool, as_json: bool) -> None:
+    """Remove result and scene objects that no key names, a day after they were put or their key moved away.
+
+    Attempts, the audit trail of processing, are removed SATFIELDS_ATTEMPTS_DAYS after they were written; on PostgreSQL
+    the partitions of the months to come are made.
+
+    \b
+    Examples:
+      satctl gc --dry-run
+      satctl gc
+    """
+    from satcommon.audit.garbage import collect, old_attempts, remove_attempts, rubbish
+
+    now = datetime.now(UTC)
+    with opened() as env:
+        store = env.store()
+        with progress("looking for objects that no key names"):
+            keys = rubbish(env.engine, store, now)
+        if not dry_run:
+            with progress("removing", total=len(keys)) as advance:
+                collect(env.engine, store, keys, advance)
+        kept_from = now - timedelta(days=env.settings.attempts_days)
+        with progress("attempts"):
+            attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
+    if as_json:
+        print_json({"removed": not dry_run, "keys": keys, "attempts": attempts})
+        return
+    for key in keys:
+        say(key)
+    attempted = f"{counted(attempts, 'attempt')} of before {kept_from:%Y-%m-%d}"
+    say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")

@@ -1,0 +1,71 @@
+"""`satctl reprocess`: draining a region's backlog."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import click
+from satcommon.db import fields as field_registry
+from satcommon.db import ledger, registry
+from satcommon.db.engine import read_transaction, write_transaction
+from satcommon.errors import InputError
+from satcommon.messages import counted
+
+from satctl.completion import field_ids, region_names
+from satctl.dagster_api import graphql
+from satctl.opening import opened
+from satctl.output.plans import print_plans
+from satctl.output.tables import say
+from satctl.parameters import DAY, url_option
+
+
+@click.command()
+@click.argument("region", shell_complete=region_names)
+@click.option(
+    "--field",
+    "external_ids",
+    multiple=True,
+    metavar="ID",
+    help="Only this field's failures; repeatable.",
+    shell_complete=field_ids,
+)
+@click.option("--from", "first", type=DAY, help="First day of the failures to be tried again.")
+@click.option("--to", "last", type=DAY, help="Last day of them.")
+@click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@url_option
+def reprocess(
+    region: str, external_ids: tuple[str, ...], first: date | None, last: date | None, dry_run: bool, url: str
+) -> None:
+    """Drain a region's backlog now, by a Dagster run, and try again what had failed for good.
+
+    Field-days that failed three times wait for a new field, scene or version; this command tries them again, all of the
+    region or those of some fields and days.
+
+    \b
+    Examples:
+      satctl reprocess A --dry-run
+      satctl reprocess A
+      satctl reprocess A --field north-forty --from 2026-05-01 --to 2026-05-31
+    """
+    from satcommon.contract import REGION, REPLAY_JOB, lane
+    from satcommon.pipeline.backlog import plan as plan_region
+
+    now = datetime.now(UTC)
+    with opened() as env:
+        with read_transaction(env.engine) as connection:
+            found = registry.region(connection, region)
+            ids = [field_registry.field(connection, one).field_id for one in external_ids] or None
+            planned = plan_region(connection, found.bbox_id, env.deadlines, now)
+        if first and last and last < first:
+            raise InputError(f"--to {last} is before --from {first}")
+        print_plans([planned], wide=False)
+        if dry_run:
+            return
+        with write_transaction(env.engine) as connection:
+            ledger.lock_region(connection, found.bbox_id)
+            again = ledger.forget_failures(connection, found.bbox_id, ids, first or date.min, last or date.max)
+        if again:
+            say(f"{counted(again, 'failed field-day')} will be tried again")
+    tags = {"dagster/partition": region, f"dagster/partition/{REGION}": region} | lane("replay", region)
+    run_id = graphql.launch(url, "reprocessing", REPLAY_JOB, tags, {})
+    say(f"launched {REPLAY_JOB} for region {region}: {graphql.public(url)}/runs/{run_id}")

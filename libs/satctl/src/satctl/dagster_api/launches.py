@@ -1,0 +1,104 @@
+"""Runs of a region's jobs: what is launched for a day or a span of days, and waiting until a run has ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from satcommon.db import ledger, registry
+from satcommon.db.engine import read_transaction
+from satcommon.errors import InputError, PermanentError
+from satcommon.messages import command
+
+from satctl.dagster_api import graphql
+from satctl.output.tables import progress, warn
+
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
+
+POLL_SECONDS = 1.0  # between two looks at a run that is waited for
+QUEUED_SECONDS = 60.0  # after which a queued run that is waited for is remarked upon
+SUCCESS = "SUCCESS"
+_QUEUED, _ENDED = "QUEUED", (SUCCESS, "FAILURE", "CANCELED")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A run to be launched."""
+
+    location: str
+    job: str
+    tags: dict[str, str]
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def launch_of_day(env: Environment, job: str, region: str, day: date, now: datetime) -> Launch:
+    """A run of one region's day; a partition that is not there, which Dagster would accept and fail later, is refused.
+
+    Raises:
+        InputError: the day is not over, before Dagster's window, or not monitored.
+    """
+    from satcommon import contract
+
+    with read_transaction(env.engine) as connection:
+        found = registry.region(connection, region)
+    if day >= now.date():
+        raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
+    if not contract.in_window(day, now):
+        history = command("runs", "launch", contract.HISTORY_JOB, "--region", region, "--until", "DAY")
+        raise InputError(
+            f"--day {day}: Dagster's window begins on {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS); "
+            f"older days are history's: {history}"
+        )
+    if not found.monitored_from <= day <= (found.monitored_until or date.max):
+        raise InputError(
+            f"--day {day}: region {region!r} is monitored from {found.monitored_from} to "
+            f"{found.monitored_until or 'further notice'}"
+        )
+    if not found.active:
+        warn(f"region {region!r} is paused; {command('regions', 'activate', region)} resumes it")
+    location, kind = {contract.FETCH_JOB: ("ingest", "ingest"), contract.CLOSE_JOB: ("realtime", "realtime")}[job]
+    partition = {
+        "dagster/partition": str(contract.partition(region, day)),
+        f"dagster/partition/{contract.DATE}": day.isoformat(),
+        f"dagster/partition/{contract.REGION}": region,
+    }
+    return Launch(location, job, partition | contract.lane(kind, region))
+
+
+def launch_of_history(env: Environment, region: str, until: date, now: datetime) -> Launch:
+    """A run that fetches and closes a region's days from its first open one until a day."""
+    from satcommon import contract
+
+    with read_transaction(env.engine) as connection:
+        found = registry.region(connection, region)
+        first = ledger.next_day(connection, found)
+    if until >= now.date():
+        raise InputError(f"--until {until}: the day is not over; expected a day before today, {now.date()} UTC")
+    if until < first:
+        raise InputError(f"--until {until}: the first open day of region {region!r} is {first}; there is nothing to do")
+    if first < contract.FIRST_PARTITION:
+        warn(
+            f"days before {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS) are closed and can be exported, "
+            "but Dagster's window does not show them"
+        )
+    config = contract.history_config(region, until)
+    return Launch("realtime", contract.HISTORY_JOB, contract.lane("history", region), config)
+
+
+def wait_until_ended(url: str, run_id: str, job: str) -> graphql.Run:
+    """The run, once it has ended. Who interrupts the waiting does not end the run."""
+    remark_at = time.monotonic() + QUEUED_SECONDS
+    with progress(f"waiting for {job}"):
+        while True:
+            found = graphql.runs(url, 1, run_ids=[run_id])
+            if not found:
+                raise PermanentError(f"run {run_id} is gone from Dagster: somebody deleted it")
+            if found[0].status in _ENDED:
+                return found[0]
+            if found[0].status == _QUEUED and time.monotonic() > remark_at:
+                warn("the run is still queued: another run of its lane is under way, or Dagster's daemon is not")
+                remark_at = float("inf")
+            time.sleep(POLL_SECONDS)
