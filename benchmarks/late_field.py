@@ -21,7 +21,7 @@ from satcommon.db.ledger import published_keys
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
-from satcommon.stats.observation import Work
+from satcommon.stats.observation import ObservationCost
 
 SCENES = 4  # of six bands, each of 770 MB for a whole tile
 
@@ -42,7 +42,7 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
     engine, store = world.engine(), world.store
     shapes = world.degrees(worlds.fields_of(len(spans), world.grid.width, 1.0, seed=2))
     closer = Closer(engine, store, 1, worlds.DEADLINES, "benchmark", worlds.NOW)
-    whole, rows, whole_seconds = Work(), 0, 0.0
+    whole, rows, whole_seconds = ObservationCost(), 0, 0.0
     for number, days in enumerate(spans):
         last = worlds.FIRST + timedelta(days=days - 1)
         started = time.perf_counter()
@@ -54,7 +54,7 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
         late = NewField(f"late-{number}", f"Late {number}", shapes[number], worlds.FIRST)
         with write_transaction(engine) as connection:
             register_fields(connection, [late], worlds.NOW)
-        one, changed = Work(), 0
+        one, changed = ObservationCost(), 0
         started = time.perf_counter()
         for chunk in replay(Processor(engine, store), engine, 1, worlds.DEADLINES, "benchmark", worlds.NOW):
             one.add(chunk.computed.work)

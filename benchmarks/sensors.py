@@ -32,7 +32,7 @@ from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
 from satcommon.db.registry import regions
 from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.ready_days import closable_days
 from satcommon.settings import settings
 from satcommon.sources.source import Due
@@ -147,7 +147,7 @@ def _backlog_of_each() -> None:
     env = environment()
     with read_transaction(env.engine) as connection:
         for region in regions(connection, active=True):
-            _ = backlog(connection, region.bbox_id, env.deadlines, NOW).first_day
+            _ = region_backlog(connection, region.bbox_id, env.deadlines, NOW).first_day
 
 
 def _add_regions(names: list[str], first: date, fields: int) -> None:

@@ -190,7 +190,7 @@ def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(f
     closed = list(closer.history(farm.source, day(2), lambda *_: None))
 
     assert [one.inputs.day for one in closed] == [day(n) for n in range(3)]
-    assert [one.inputs.inputs.due for one in closed] == [Due.DUE] * 3
+    assert [one.inputs.snapshot.due for one in closed] == [Due.DUE] * 3
 
 
 def test_what_is_being_written_is_no_answer(farm: Farm) -> None:

@@ -14,7 +14,7 @@ from satcommon.pipeline.backlog import plan
 from satcommon.pipeline.close_day import Processor
 from satcommon.stats import coverage
 from satcommon.stats.algorithm import CURRENT
-from satcommon.stats.observation import Work
+from satcommon.stats.observation import ObservationCost
 from truth import DEADLINES, OTHER_VERSION, REGIONS, day, rectangle
 from world import Laboratory, World
 
@@ -26,7 +26,7 @@ CLOSED = 4
 class Cost:
     """What a replay did, and what was told of it before."""
 
-    work: Work
+    work: ObservationCost
     steps: int
     observed: int
     reused: int

@@ -17,7 +17,7 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.errors import RetryableError
 from satcommon.pipeline import close_day
-from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.backlog import region_backlog
 from satcommon.sources.source import Due
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.observation import Observed, SceneInput, Subject
@@ -524,7 +524,7 @@ def test_a_failing_day_inside_a_chunk_stays_missed_and_the_days_after_it_are_red
     assert "f3" in farm.rows(WEST, day(3))
     farm.check()
     with read_transaction(farm.engine) as connection:
-        assert not backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
+        assert not region_backlog(connection, farm.bbox_id(WEST), DEADLINES, farm.now).misses, "it pauses"
     farm.processor.unreadable = frozenset()
     settle(farm)
 
@@ -588,7 +588,7 @@ def test_a_failure_that_is_permanent_waits_for_another_scene(farm: World) -> Non
 
     farm.replay(WEST)
     with read_transaction(farm.engine) as connection:
-        waiting = backlog(connection, farm.bbox_id(WEST), DEADLINES, THE_END).waiting
+        waiting = region_backlog(connection, farm.bbox_id(WEST), DEADLINES, THE_END).waiting
     assert [on for _, on in waiting] == [day(2)]
 
     farm.arrives(WEST, day(2), "replaced")

@@ -30,7 +30,16 @@ from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.coverage import CoverageCache
-from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN, SceneInput, Subject, Work, observe
+from satcommon.stats.observation import (
+    NO_OVERPASS,
+    NO_SCENE,
+    NOT_ASKED,
+    NOT_TAKEN,
+    ObservationCost,
+    SceneInput,
+    Subject,
+    observe,
+)
 from satcommon.storage.object_store import ObjectStore
 
 FIRST_DAY = date(2026, 4, 1)
@@ -320,7 +329,7 @@ class Oracle:
             rules = algorithms.algorithm(version)
             subject = Subject(name, DIGESTS[polygon], INSIDE[polygon, region])
             cache = self._coverage(region, version)
-            seen = observe(scene, [subject], cache, dict, self._store.raster_path, rules, Work())
+            seen = observe(scene, [subject], cache, dict, self._store.raster_path, rules, ObservationCost())
             [self._observations[key]] = seen.table.to_pylist()
         return self._observations[key]
 

@@ -24,7 +24,7 @@ from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import Base, Field, Miss, Region, RegionDay, Registry, Withdrawal
 from satcommon.errors import SceneError
 from satcommon.pipeline import replay
-from satcommon.pipeline.backlog import backlog
+from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
@@ -446,7 +446,7 @@ class World:
             self.close(region)
             self.replay(region)
             with read_transaction(self.engine) as connection:
-                left = backlog(connection, self.bbox_id(region), DEADLINES, self.now)
+                left = region_backlog(connection, self.bbox_id(region), DEADLINES, self.now)
             assert not left.misses, f"{region}: workable, and not worked on: {left.misses}"
             assert not left.withdrawals, f"{region}: rows not taken out: {left.withdrawals}"
 

@@ -12,7 +12,7 @@ from satcommon.db.fields import NewField
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
-from satcommon.pipeline.replay import PICTURED_FIELDS, Computed, replay
+from satcommon.pipeline.replay import PICTURED_FIELDS, ReplayResult, replay
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.storage.object_store import ObjectStore
 from satfields_reprocessing.report import FIELDS, Changes
@@ -28,13 +28,13 @@ def rows(ndvi_e4: dict[str, int | None]) -> pa.Table:
     return pa.table(columns, pa.schema([("field", pa.string()), ("ndvi_smoothed_e4", pa.int32())]))
 
 
-def chunk(*days: tuple[dict[str, int | None], dict[str, int | None]]) -> Computed:
+def chunk(*days: tuple[dict[str, int | None], dict[str, int | None]]) -> ReplayResult:
     """Days from the first one on, each with the fields' values before and after."""
     kept = enumerate((rows(before), rows(after)) for before, after in days)
-    return Computed(pictured={FIRST + timedelta(days=n): both for n, both in kept})
+    return ReplayResult(pictured={FIRST + timedelta(days=n): both for n, both in kept})
 
 
-def reported(*chunks: Computed) -> dict[str, object]:
+def reported(*chunks: ReplayResult) -> dict[str, object]:
     changes = Changes()
     for one in chunks:
         changes.add(one)
@@ -79,7 +79,7 @@ def test_where_nothing_changed_there_is_no_picture() -> None:
 
 
 def test_a_picture_that_fails_says_so_in_its_place() -> None:
-    broken = Computed(pictured={FIRST: (rows({}), pa.table({"field": ["a"]}))})
+    broken = ReplayResult(pictured={FIRST: (rows({}), pa.table({"field": ["a"]}))})
 
     assert reported(broken, chunk(({"a": 1}, {"a": 2}))) == {
         "before and after": "no picture: KeyError: 'ndvi_smoothed_e4'"

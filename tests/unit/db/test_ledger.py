@@ -144,7 +144,7 @@ def test_the_backlog_is_told_by_cause_with_its_oldest(connection: Connection) ->
     miss(connection, 2, 5, Cause.LATE_SCENE, "s", LATER)
     miss(connection, 1, 4, Cause.CARRY, "carry", LATER)
 
-    told = {one.cause: one for one in ledger.backlog(connection, A)}
+    told = {one.cause: one for one in ledger.backlog_by_cause(connection, A)}
 
     assert told[Cause.LATE_SCENE] == (Cause.LATE_SCENE, 3, day(3), day(5), NOW)
     assert told[Cause.CARRY].field_days == 1
@@ -159,7 +159,7 @@ def test_nothing_to_do_is_nothing_done(connection: Connection) -> None:
     ledger.cross_off(connection, A, [])
 
     assert opened(connection) == {}
-    assert ledger.backlog(connection, A) == []
+    assert ledger.backlog_by_cause(connection, A) == []
 
 
 def test_more_misses_than_a_statement_has_parameters(connection: Connection) -> None:
@@ -168,7 +168,7 @@ def test_more_misses_than_a_statement_has_parameters(connection: Connection) -> 
     ledger.open_misses(connection, A, many, NOW)
     ledger.open_misses(connection, A, many, LATER)
 
-    [told] = ledger.backlog(connection, A)
+    [told] = ledger.backlog_by_cause(connection, A)
     assert (told.field_days, told.opened_at) == (12_000, NOW)  # another event does not make it younger
 
 

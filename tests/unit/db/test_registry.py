@@ -126,7 +126,12 @@ def test_the_revision_moves_with_every_write_and_the_lock_tells_it(connection: C
     registry.activate_region(connection, "A", active=False)
 
     assert registry.lock(connection) == registry.revision(connection) == start + 3
-    assert registry.census(connection) == {"regions": 1, "fields": 1, "seasons": 1, "registry revision": start + 3}
+    assert registry.registry_counts(connection) == {
+        "regions": 1,
+        "fields": 1,
+        "seasons": 1,
+        "registry revision": start + 3,
+    }
 
 
 # --- monitored days --------------------------------------------------------------------------------------------------

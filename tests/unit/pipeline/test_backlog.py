@@ -9,7 +9,7 @@ from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, Scene
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES, Backlog, backlog, backlogs, plan
+from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES, RegionBacklog, plan, region_backlog, workable_backlogs
 from satcommon.sources.source import Due
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine, insert
@@ -44,10 +44,10 @@ def miss(connection: Connection, field_id: int, n: int, cause: Cause = Cause.LAT
     ledger.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, "d")], NOW)
 
 
-def found(connection: Connection, now: datetime = NOW) -> Backlog:
+def found(connection: Connection, now: datetime = NOW) -> RegionBacklog:
     """The backlog of the region; whether it is work, all regions' backlogs tell alike."""
-    told = backlog(connection, A, WAITS, now)
-    assert set(backlogs(connection, WAITS, now)) == ({"A"} if told.first_day is not None else set())
+    told = region_backlog(connection, A, WAITS, now)
+    assert set(workable_backlogs(connection, WAITS, now)) == ({"A"} if told.first_day is not None else set())
     return told
 
 
@@ -62,7 +62,7 @@ def scene(connection: Connection, n: int) -> None:
 
 
 def test_without_misses_there_is_no_work(connection: Connection) -> None:
-    assert found(connection) == Backlog({}, {}, frozenset())
+    assert found(connection) == RegionBacklog({}, {}, frozenset())
     assert found(connection).first_day is None
 
 
@@ -116,17 +116,17 @@ def test_a_miss_that_failed_waits_twice_as_long_each_time_and_for_ever_after_the
 
 def test_the_name_of_a_backlog_is_of_its_work_alone(connection: Connection) -> None:
     miss(connection, 1, 3)
-    name = backlogs(connection, WAITS, NOW)
+    name = workable_backlogs(connection, WAITS, NOW)
     ledger.set_day(connection, A, day(5), due=Due.DUE)
     miss(connection, 1, 5, Cause.LATE_SCENE)  # waits
 
-    assert backlogs(connection, WAITS, NOW + timedelta(hours=5)) == name
+    assert workable_backlogs(connection, WAITS, NOW + timedelta(hours=5)) == name
 
     miss(connection, 2, 3)
-    more = backlogs(connection, WAITS, NOW)
+    more = workable_backlogs(connection, WAITS, NOW)
     assert more != name
     ledger.withdraw(connection, A, [(2, day(1))], NOW)
-    assert backlogs(connection, WAITS, NOW) not in (name, more)
+    assert workable_backlogs(connection, WAITS, NOW) not in (name, more)
 
 
 # --- what it costs ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from satcommon.db import answers, fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import Backlog
+from satcommon.db.ledger import CauseBacklog
 from satcommon.errors import RetryableError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
@@ -62,9 +62,9 @@ class World:
     def replay(self) -> None:
         list(replay(Processor(self.engine, self.store), self.engine, 1, WAITS, "run", NOW))
 
-    def backlog(self) -> list[Backlog]:
+    def backlog(self) -> list[CauseBacklog]:
         with read_transaction(self.engine) as connection:
-            return ledger.backlog(connection, 1)
+            return ledger.backlog_by_cause(connection, 1)
 
     def clean(self) -> bool:
         with read_transaction(self.engine) as connection:

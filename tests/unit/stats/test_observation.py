@@ -27,10 +27,10 @@ from satcommon.stats.observation import (
     NO_SCENE,
     NOT_ASKED,
     OBSERVED,
+    ObservationCost,
     Observed,
     SceneInput,
     Subject,
-    Work,
     _seen_by,
     observe,
 )
@@ -69,7 +69,7 @@ class World:
     def __init__(self, folder: Path, classes: np.ndarray, **bands: np.ndarray | int) -> None:
         self.store, self.rules, self.inside = ObjectStore(str(folder)), RULES, 0.75
         self.fields: dict[str, shapely.Geometry] = {}
-        self.work = Work()
+        self.work = ObservationCost()
         bands = bands or {"red": 1500, "nir": 5000}
         filled = {name: np.broadcast_to(np.uint16(0) + values, classes.shape).copy() for name, values in bands.items()}
         for band in filled.values():
@@ -296,7 +296,7 @@ def test_a_day_without_a_scene_is_a_row_without_numbers(store_folder: Path, dige
     assert told == {
         "field", "status", "cell_count", "inside_fraction", "scene_digest", "geometry_digest", "algorithm_version"
     }  # fmt: skip
-    assert world.work == Work()
+    assert world.work == ObservationCost()
 
 
 # --- items ----------------------------------------------------------------------------------------------------------

@@ -48,6 +48,6 @@ class AlgorithmError(PermanentError):
     """The region is pinned to an algorithm version that this image does not support."""
 
 
-def told(error: Exception) -> str:
-    """What an error says to people: ours tell all that is needed, others need their type."""
+def describe(error: Exception) -> str:
+    """An error's message for people: ours says all that is needed, any other needs its type."""
     return str(error) if isinstance(error, SatfieldsError) else f"{type(error).__name__}: {error}"

@@ -104,11 +104,11 @@ def field_registry(context: AssetExecutionContext) -> MaterializeResult[None]:
     """The registered regions, fields and seasons; materialized when they change."""
     from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
-    from satcommon.db.registry import census
+    from satcommon.db.registry import registry_counts
     from satcommon.environment import environment
 
     env = environment()
     alive = beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds)
     with alive, read_transaction(env.engine) as connection:
-        counted = census(connection)
+        counted = registry_counts(connection)
     return MaterializeResult(metadata=counted)

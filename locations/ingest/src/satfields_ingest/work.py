@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from satcommon.db.models import Region
     from sqlalchemy import Row
 
-REVISION = "registry revision"  # in the registry's census, and so in the metadata of its materializations
+REVISION = "registry revision"  # in the registry's counts, and so in the metadata of its materializations
 _FIRST_LOOK = "answer"  # ends the name of the work of a day that was never answered, in place of a listing's name
 
 

@@ -37,7 +37,7 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
     from satcommon.environment import environment, utc_now
-    from satcommon.pipeline.backlog import backlog, plan
+    from satcommon.pipeline.backlog import plan, region_backlog
     from satcommon.pipeline.close_day import Processor
     from satcommon.pipeline.replay import replay
 
@@ -70,12 +70,12 @@ def reprocessed_field_metrics(context: AssetExecutionContext) -> Iterator[Materi
                 }
             )
             context.log.info(
-                "%s %s..%s: %d field-days", place.name, chunk.reading.first, chunk.reading.last, len(found.steps)
+                "%s %s..%s: %d field-days", place.name, chunk.inputs.first, chunk.inputs.last, len(found.steps)
             )
             for day in sorted(day for day in found.tables if in_window(day, now)):
                 context.log_event(closed_day(env, place, day, **{"corrected by run": context.run.run_id}))
     with read_transaction(env.engine) as connection:
-        left = backlog(connection, place.bbox_id, env.deadlines, datetime.now(UTC))
+        left = region_backlog(connection, place.bbox_id, env.deadlines, datetime.now(UTC))
     yield MaterializeResult(
         metadata={
             **{

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster import MetadataValue
 
 if TYPE_CHECKING:
-    from satcommon.pipeline.replay import Computed
+    from satcommon.pipeline.replay import ReplayResult
 
 FIELDS = 50  # of a run, among which the picture's is chosen: a replay may concern all of a region's
 
@@ -30,14 +30,14 @@ class Changes:
         self._fields: dict[str, dict[date, _Day]] = defaultdict(dict)
         self._failure: Exception | None = None
 
-    def add(self, computed: Computed) -> None:
+    def add(self, computed: ReplayResult) -> None:
         """Take what a committed chunk has kept of its rows."""
         try:
             self._add(computed)
         except Exception as error:  # noqa: BLE001  # shown in the picture's place
             self._failure = error
 
-    def _add(self, computed: Computed) -> None:
+    def _add(self, computed: ReplayResult) -> None:
         """Keep the first numbers before and the last after: a later chunk may compute a day again."""
         for day, (before, after) in computed.pictured.items():
             there = {row["field"]: row for row in before.to_pylist()}

@@ -12,10 +12,10 @@ from satcommon.environment import environment
 def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
     from satcommon.db.engine import read_transaction
-    from satcommon.pipeline.backlog import backlogs
+    from satcommon.pipeline.backlog import workable_backlogs
 
     env, known = environment(), set(known_regions)
     with read_transaction(env.engine) as connection:
-        found = backlogs(connection, env.deadlines, now)
+        found = workable_backlogs(connection, env.deadlines, now)
     for region in sorted(known & found.keys()):
         yield Work(f"replay:{region}:{found[region]}", lane("replay", region), region)

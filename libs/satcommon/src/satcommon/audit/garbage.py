@@ -1,4 +1,4 @@
-"""Collecting rubbish: objects that no key names, a day after they were put or their key moved away; old attempts."""
+"""Garbage collection: objects that no key names, a day after they were put or their key moved away; old attempts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT_FOR = timedelta(days=1)  # longer than any run may wait between its put and
 _ATTEMPTS = 10_000  # removed in one transaction, so that nobody waits for it
 
 
-def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
+def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
     """The keys that can be removed: of results and scenes that nothing names, long enough ago.
 
     A run that is still under way has put its object within `KEPT_FOR`; a reader that read a key has it for as long.
@@ -36,8 +36,8 @@ def rubbish(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
     )
 
 
-def collect(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
-    """Remove objects that `rubbish` named; `progress` is called for each."""
+def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
+    """Remove objects that `unreferenced_objects` gave; `progress` is called for each."""
     for key in keys:
         store.delete(key)
         progress()

@@ -327,7 +327,7 @@ def misses_of_all(connection: Connection) -> Iterable[Row[Any]]:
     )
 
 
-class Backlog(NamedTuple):
+class CauseBacklog(NamedTuple):
     """The open misses of a region of one cause."""
 
     cause: Cause
@@ -337,7 +337,7 @@ class Backlog(NamedTuple):
     opened_at: datetime
 
 
-def backlog(connection: Connection, bbox_id: int) -> list[Backlog]:
+def backlog_by_cause(connection: Connection, bbox_id: int) -> list[CauseBacklog]:
     """The open misses of a region by cause: how many, which days, since when the oldest is open."""
     statement = (
         select(
@@ -351,7 +351,7 @@ def backlog(connection: Connection, bbox_id: int) -> list[Backlog]:
         .group_by(Miss.cause)
         .order_by(Miss.cause)
     )
-    return [Backlog(*row) for row in connection.execute(statement)]
+    return [CauseBacklog(*row) for row in connection.execute(statement)]
 
 
 # --- withdrawals ---------------------------------------------------------------------------------------------------

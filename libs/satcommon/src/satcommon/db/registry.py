@@ -267,7 +267,7 @@ def moved(connection: Connection) -> None:
     connection.execute(update(Registry).values(revision=Registry.revision + 1))
 
 
-def census(connection: Connection) -> dict[str, int]:
+def registry_counts(connection: Connection) -> dict[str, int]:
     """How many regions, fields and seasons are registered."""
     counts = {
         "regions": func.count(Region.bbox_id),

@@ -23,7 +23,7 @@ _WITHOUT_ROW = (Cause.LATE_FIELD, Cause.LATE_REGION, Cause.LATE_SCENE, Cause.PRO
 
 
 @dataclass(frozen=True)
-class Backlog:
+class RegionBacklog:
     """A region's open misses and withdrawals, as (field id, day).
 
     Args:
@@ -43,7 +43,7 @@ class Backlog:
         return min((day for _, day in [*self.misses, *self.withdrawals]), default=None)
 
 
-def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Backlog:
+def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> RegionBacklog:
     """What is open for a region, told apart by whether it can be worked on now."""
     misses = ledger.misses(connection, bbox_id, date.min, date.max)
     region = ledger.region(connection, bbox_id)
@@ -58,7 +58,7 @@ def backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dat
     for miss in misses:
         chosen = waiting if _pauses(miss, now) or waits.get(miss.date_missed, False) else work
         chosen[miss.field_id, miss.date_missed] = miss.cause
-    return Backlog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
+    return RegionBacklog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
 
 
 def _pauses(miss: Row[Any], now: datetime) -> bool:
@@ -68,11 +68,11 @@ def _pauses(miss: Row[Any], now: datetime) -> bool:
     return bool(miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1))
 
 
-def backlogs(connection: Connection, deadlines: Deadlines, now: datetime) -> dict[str, str]:
-    """The regions with a backlog that can be worked on now, and a name of it: what is added to it gives another.
+def workable_backlogs(connection: Connection, deadlines: Deadlines, now: datetime) -> dict[str, str]:
+    """The regions whose backlog has a runnable part, each with a name of that part; another part has another name.
 
-    Three queries, however many regions there are; the database counts what is alike. `backlog` tells the same of one
-    region, in full.
+    Three queries, however many regions there are: the database counts what is alike. `region_backlog` gives the same
+    for one region, in full.
     """
     regions = {region.bbox_id: region for region in registry.regions(connection)}
     work: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
@@ -114,7 +114,7 @@ class Plan:
 def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Plan:
     """The plan of a region's backlog; nothing is changed."""
     name = connection.execute(select(Region.name).where(Region.bbox_id == bbox_id)).scalar_one()
-    todo = backlog(connection, bbox_id, deadlines, now)
+    todo = region_backlog(connection, bbox_id, deadlines, now)
     first_miss: dict[int, date] = {}
     for field_id, day in todo.misses:
         first_miss[field_id] = min(day, first_miss.get(field_id, day))

@@ -1,4 +1,4 @@
-"""One region's day in realtime, as explicit steps: read (in `reading`), compute, put, commit.
+"""One region's day in realtime, as explicit steps: read (`inputs.read`), compute, put, commit.
 
 Nothing that a run does is published before its commit, which compares everything that was read with what holds under
 the region's lock. So a run can be killed at any instruction, run again, or run twice at the same time.
@@ -22,16 +22,16 @@ from satcommon.db.expected import ONE_DAY
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType
 from satcommon.db.registry import revision
-from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, told
-from satcommon.pipeline.apart import apart
-from satcommon.pipeline.inputs import DayInputs, Expected, Reading, day_inputs, expected_fields, read
+from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, describe
+from satcommon.pipeline.inputs import DayInputs, DaySnapshot, Expected, day_snapshot, expected_fields, read
+from satcommon.pipeline.isolate_failures import isolate_failures
 from satcommon.sources.source import Place
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
 from satcommon.stats.coverage import CoverageCache
 from satcommon.stats.field_state import State
-from satcommon.stats.observation import Observed, SceneInput, Subject, Work, observe
+from satcommon.stats.observation import ObservationCost, Observed, SceneInput, Subject, observe
 from satcommon.storage.object_store import ObjectStore
 
 TRIES = 3  # after so many, a day closes all the same
@@ -39,12 +39,12 @@ MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; the collecto
 
 
 @dataclass(frozen=True)
-class Computed:
+class DayResult:
     """The rows of a day, not yet anywhere."""
 
     rows: pa.Table
     failed: dict[str, str] = field(default_factory=dict)
-    work: Work = field(default_factory=Work)
+    work: ObservationCost = field(default_factory=ObservationCost)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Put:
 class Closed:
     """A day that this run closed."""
 
-    inputs: Reading
-    computed: Computed
+    inputs: DayInputs
+    computed: DayResult
     put: Put
 
 
@@ -85,7 +85,7 @@ class Processor:
         """The time of an effect."""
         return self._clock() if self._clock else otherwise
 
-    def compute(self, inputs: Reading) -> Computed:
+    def compute(self, inputs: DayInputs) -> DayResult:
         """Step 2: observations, and the state carried on from the rows before.
 
         A day that waits for its scene has no rows: its fields are missed.
@@ -95,18 +95,18 @@ class Processor:
             SceneError: the scene's object can't be read.
             ObjectMissingError: an object of the days before was collected meanwhile; read again.
         """
-        rules = algorithm(inputs.inputs.version)
-        if inputs.inputs.waits or not inputs.fields:
-            return Computed(result_rows.empty())
-        work = Work()
-        observed = self.observe(inputs.place, inputs.inputs.scene, [f.subject for f in inputs.fields], rules, work)
+        rules = algorithm(inputs.snapshot.version)
+        if inputs.snapshot.waits or not inputs.fields:
+            return DayResult(result_rows.empty())
+        work = ObservationCost()
+        observed = self.observe(inputs.place, inputs.snapshot.scene, [f.subject for f in inputs.fields], rules, work)
         fields = [f for f in inputs.fields if f.external_id not in observed.failed]
         before = self._states_before(inputs, fields, rules)
         plantings = [f.span.planting for f in fields]
         rows, _ = carry(inputs.place.name, inputs.day, observed.table, plantings, before, rules)
-        return Computed(rows, observed.failed, work)
+        return DayResult(rows, observed.failed, work)
 
-    def put(self, inputs: Reading, computed: Computed) -> Put:
+    def put(self, inputs: DayInputs, computed: DayResult) -> Put:
         """Step 3: the rows become an object that no key names yet."""
         return self.put_rows(inputs.bbox_id, inputs.day, computed.rows, inputs.now)
 
@@ -118,7 +118,7 @@ class Processor:
         return Put(key, result_rows.digest(data), self.now(now))
 
     def observe(
-        self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: Work
+        self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: ObservationCost
     ) -> Observed:
         """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
 
@@ -142,14 +142,14 @@ class Processor:
                 # GDAL tells a store out of reach from a spoilt file by its words at best; the store itself by type.
                 self.store.get(scene.object_key)
             seen([])
-            parts, failed = apart(subjects, seen)
+            parts, failed = isolate_failures(subjects, seen)
             if not parts:
                 raise
         alone = {subject.external_id: why for subject, why in failed.items()}
         found = pa.concat_tables([part.table for part in parts]).combine_chunks()
         return Observed(found, alone | {f: why for part in parts for f, why in part.failed.items()})
 
-    def _states_before(self, inputs: Reading, fields: Sequence[Expected], rules: Algorithm) -> State:
+    def _states_before(self, inputs: DayInputs, fields: Sequence[Expected], rules: Algorithm) -> State:
         def at(day: date, names: list[str]) -> States | None:
             key = inputs.earlier_keys.get(day)
             if key is None:
@@ -170,8 +170,8 @@ class Processor:
 
 def commit(
     engine: Engine,
-    inputs: Reading,
-    computed: Computed,
+    inputs: DayInputs,
+    computed: DayResult,
     put: Put,
     deadlines: Deadlines,
     run_id: str,
@@ -199,8 +199,8 @@ def commit(
         if due_day < inputs.day:
             # Monitored from an earlier day meanwhile; whoever asks again begins there.
             raise RetryableError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
-        current = day_inputs(connection, region, inputs.day, deadlines, inputs.now)
-        if now - put.at > MAX_OBJECT_AGE or (current != inputs.inputs and not last_try):
+        current = day_snapshot(connection, region, inputs.day, deadlines, inputs.now)
+        if now - put.at > MAX_OBJECT_AGE or (current != inputs.snapshot and not last_try):
             return Outcome.START_AGAIN
         # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
         same = revision(connection) == inputs.registry
@@ -211,7 +211,7 @@ def commit(
             expected = {f.field_id for f in fields}
             gone = [f.field_id for f in inputs.fields if f.external_id in present and f.field_id not in expected]
             ledger.withdraw(connection, inputs.bbox_id, [(field_id, inputs.day) for field_id in gone], now)
-        if not inputs.inputs.waits:
+        if not inputs.snapshot.waits:
             errors = {f.field_id: computed.failed.get(f.external_id) for f in inputs.fields}
             ledger.record_attempts(
                 connection, inputs.bbox_id, inputs.day, errors, ProcessingType.REALTIME, run_id, inputs.now, now
@@ -230,10 +230,10 @@ def commit(
 
 
 def _misses(
-    inputs: Reading, computed: Computed, current: DayInputs, fields: Sequence[Expected], present: Set[str]
+    inputs: DayInputs, computed: DayResult, current: DaySnapshot, fields: Sequence[Expected], present: Set[str]
 ) -> list[OpenMiss]:
     """What the rows lack of the fields that are expected under the lock."""
-    if fields is inputs.fields and current == inputs.inputs and not current.waits:  # nearly always
+    if fields is inputs.fields and current == inputs.snapshot and not current.waits:  # nearly always
         fields = [f for f in fields if f.external_id not in present]
     was = {f.field_id: f for f in inputs.fields} if fields else {}
     found = []
@@ -246,7 +246,7 @@ def _misses(
 
 
 def _cause(
-    inputs: Reading, computed: Computed, current: DayInputs, was: Expected | None, one: Expected, present: Set[str]
+    inputs: DayInputs, computed: DayResult, current: DaySnapshot, was: Expected | None, one: Expected, present: Set[str]
 ) -> Cause | None:
     """Why a field's row is not what it should be under the lock; None where it is."""
     if current.waits:
@@ -257,11 +257,11 @@ def _cause(
         return Cause.REVISED_FIELD
     if one.external_id not in present:
         return Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
-    if current == inputs.inputs:
+    if current == inputs.snapshot:
         return None
-    if current.version != inputs.inputs.version:
+    if current.version != inputs.snapshot.version:
         return Cause.REVISED_ALGORITHM
-    if current.scene != inputs.inputs.scene:
+    if current.scene != inputs.snapshot.scene:
         return Cause.REVISED_SCENE
     return Cause.CARRY  # the day before is another: the observation stands
 
@@ -305,7 +305,7 @@ def close_day(
     raise RetryableError(f"region {bbox_id} {day}: it took longer than {MAX_OBJECT_AGE} from put to commit")
 
 
-def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Computed:
+def _count_failure(engine: Engine, inputs: DayInputs, error: Exception) -> DayResult:
     """Count a day that could not be processed; after the last try it has no rows, and all its fields failed.
 
     Raises:
@@ -316,4 +316,4 @@ def _count_failure(engine: Engine, inputs: Reading, error: Exception) -> Compute
         tries = ledger.record_failure(connection, inputs.bbox_id, inputs.day, f"{type(error).__name__}: {error}")
     if tries < TRIES:
         raise error
-    return Computed(result_rows.empty(), {f.external_id: told(error) for f in inputs.fields})
+    return DayResult(result_rows.empty(), {f.external_id: describe(error) for f in inputs.fields})

@@ -58,7 +58,7 @@ class Expected(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DayInputs:
+class DaySnapshot:
     """What a day is computed from, besides its fields and the day before."""
 
     due: Due
@@ -69,20 +69,20 @@ class DayInputs:
 
 
 @dataclass(frozen=True)
-class Reading:
+class DayInputs:
     """All that was read for a day, from one snapshot."""
 
     bbox_id: int
     place: Place
     day: date
     now: datetime
-    inputs: DayInputs
+    snapshot: DaySnapshot
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
     registry: int  # its revision, that `fields` are of
 
 
-def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> Reading | None:
+def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> DayInputs | None:
     """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already."""
     region = ledger.region(connection, bbox_id)
     here = ledger.region_day(connection, bbox_id, day)
@@ -92,33 +92,33 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     fields = _expected(_latest.of(connection, bbox_id, registry), day)
     earliest = min((f.carried_from for f in fields), default=day)
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
-    inputs = day_inputs(connection, region, day, deadlines, now)
+    inputs = day_snapshot(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return Reading(bbox_id, place(region), day, now, inputs, fields, latest_first, registry)
+    return DayInputs(bbox_id, place(region), day, now, inputs, fields, latest_first, registry)
 
 
-def day_inputs(
+def day_snapshot(
     connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
-) -> DayInputs:
+) -> DaySnapshot:
     """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
-    return span_inputs(connection, region, day, day, deadlines, now)[day]
+    return day_snapshots(connection, region, day, day, deadlines, now)[day]
 
 
-def span_inputs(
+def day_snapshots(
     connection: Connection, region: Row[tuple[Region]], first: date, last: date, deadlines: Deadlines, now: datetime
-) -> dict[date, DayInputs]:
+) -> dict[date, DaySnapshot]:
     """What holds for each day of a span, asked for at once."""
     days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)
     scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
     bounds = place(region).bounds
-    inputs: dict[date, DayInputs] = {}
+    inputs: dict[date, DaySnapshot] = {}
     for day in days_between(first, last):
         here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
         due = here.due if here else Due.UNKNOWN
         scene = SceneInput(answers.stands_for(here), found.object_key if found else None)
         waits = answers.waits(scene.digest, day, bounds, deadlines, now)
         key = before.object_key if before else None
-        inputs[day] = DayInputs(due, scene, waits, region.algorithm_version, key)
+        inputs[day] = DaySnapshot(due, scene, waits, region.algorithm_version, key)
     return inputs
 
 

@@ -23,15 +23,15 @@ from satcommon.db.expected import ONE_DAY, Timeline
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, Region
 from satcommon.db.registry import place
-from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, told
-from satcommon.pipeline.backlog import backlog
+from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, describe
+from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.close_day import MAX_OBJECT_AGE, Processor, Put
-from satcommon.pipeline.inputs import DayInputs, days_between, expected_fields, span_inputs
+from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, days_between, expected_fields
 from satcommon.sources.source import Place
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
-from satcommon.stats.observation import OBSERVED, Subject, Work
+from satcommon.stats.observation import OBSERVED, ObservationCost, Subject
 
 CHUNK_DAYS = 30  # progress is committed after so many days
 CHUNK_FIELD_DAYS = 50_000  # or after fewer, so that a commit holds the region's lock for seconds at most
@@ -40,16 +40,16 @@ _RESTARTS = 5  # of one chunk in a row; then the run ends, and the work is asked
 
 
 @dataclass(frozen=True)
-class View:
+class ReplaySnapshot:
     """What a chunk's commit compares: everything that its rows depend on."""
 
-    days: dict[date, DayInputs]  # of the chunk; each with the key of the day before
+    days: dict[date, DaySnapshot]  # of the chunk; each with the key of the day before
     keys: dict[date, str]  # of the chunk's objects and of the day before
     digests: dict[int, str]  # of the own fields in the registry, by field id
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReplayInputs:
     """All that was read for a chunk, from one snapshot."""
 
     bbox_id: int
@@ -58,7 +58,7 @@ class Reading:
     last: date
     now: datetime
     version: str
-    view: View
+    snapshot: ReplaySnapshot
     fields: dict[int, Timeline]  # the chunk's own
     misses: dict[tuple[int, date], str]  # the own fields' open ones in the chunk, with the digest that opened them
     waiting: frozenset[tuple[int, date]]  # those of them that are no work now
@@ -68,7 +68,7 @@ class Reading:
 
 
 @dataclass
-class Computed:
+class ReplayResult:
     """A chunk's outcome, not yet anywhere."""
 
     tables: dict[date, pa.Table] = field(default_factory=dict)  # of the days whose rows changed
@@ -79,7 +79,7 @@ class Computed:
     changed_rows: int = 0
     observed: int = 0
     reused: int = 0
-    work: Work = field(default_factory=Work)
+    work: ObservationCost = field(default_factory=ObservationCost)
     pictured: dict[date, tuple[pa.Table, pa.Table]] = field(default_factory=dict)  # a few fields' rows before and after
 
 
@@ -87,8 +87,8 @@ class Computed:
 class Replayed:
     """A chunk that was committed."""
 
-    reading: Reading
-    computed: Computed
+    inputs: ReplayInputs
+    computed: ReplayResult
 
 
 def replay(
@@ -128,9 +128,9 @@ def replay(
 # --- read ----------------------------------------------------------------------------------------------------------
 
 
-def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Reading | None:
+def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> ReplayInputs | None:
     """Step 1: the first chunk that holds work, with every field that has work in it; None where there is none."""
-    todo = backlog(connection, bbox_id, deadlines, now)
+    todo = region_backlog(connection, bbox_id, deadlines, now)
     first, closed = todo.first_day, ledger.watermark(connection, bbox_id)
     if first is None or closed is None:
         return None
@@ -147,14 +147,14 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     withdrawn = frozenset(w for w in todo.withdrawals if w[1] <= last)
     region = ledger.region(connection, bbox_id)
     started = min((line.carried_from(day) for line in lines.values() if (day := line.next(first))), default=first)
-    return Reading(
+    return ReplayInputs(
         bbox_id=bbox_id,
         place=place(region),
         first=first,
         last=last,
         now=now,
         version=region.algorithm_version,
-        view=view(connection, region, first, last, own, deadlines, now),
+        snapshot=replay_snapshot(connection, region, first, last, own, deadlines, now),
         fields=lines,
         misses=opened,
         waiting=frozenset(key for key in opened if key not in todo.misses),
@@ -164,7 +164,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     )
 
 
-def view(
+def replay_snapshot(
     connection: Connection,
     region: Row[tuple[Region]],
     first: date,
@@ -172,11 +172,11 @@ def view(
     own: Collection[int],
     deadlines: Deadlines,
     now: datetime,
-) -> View:
+) -> ReplaySnapshot:
     """What holds for a chunk now."""
     lines = timelines(connection, region.bbox_id, own)
-    return View(
-        days=span_inputs(connection, region, first, last, deadlines, now),
+    return ReplaySnapshot(
+        days=day_snapshots(connection, region, first, last, deadlines, now),
         keys=ledger.published_keys(connection, region.bbox_id, first - ONE_DAY, last),
         digests={field_id: line.digest(last) for field_id, line in lines.items()},
     )
@@ -185,7 +185,7 @@ def view(
 # --- compute -------------------------------------------------------------------------------------------------------
 
 
-def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -> Computed:
+def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = False) -> ReplayResult:
     """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are copied.
 
     A published object that is spoilt counts as one without rows, and so does, to the `forgiving`, one that is gone: its
@@ -196,7 +196,7 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
         ObjectMissingError: an object was collected meanwhile; read again.
     """
     rules = algorithm(inputs.version)
-    done = Computed()
+    done = ReplayResult()
     pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
     active: set[int] = set()  # fields whose state is on its way
     states: dict[date, States] = {}
@@ -207,7 +207,7 @@ def compute(processor: Processor, inputs: Reading, *, forgiving: bool = False) -
         gone = [inputs.withdrawn_names[f] for f, listed in inputs.withdrawn if listed == day]
         if not active and not gone:
             continue
-        published = _published(processor, inputs.view.keys[day], forgiving)
+        published = _published(processor, inputs.snapshot.keys[day], forgiving)
         if published is None:
             done.spoilt.append(day)
             published = result_rows.empty()
@@ -248,15 +248,15 @@ def _published(processor: Processor, key: str, forgiving: bool) -> pa.Table | No
 
 def _observations(
     processor: Processor,
-    inputs: Reading,
+    inputs: ReplayInputs,
     day: date,
     own: Sequence[int],
     published: pa.Table,
     rules: Algorithm,
-    done: Computed,
+    done: ReplayResult,
 ) -> tuple[pa.Table, dict[int, str]]:
     """The observations of fields, by external id: the published ones where their digests are current, else anew."""
-    scene = inputs.view.days[day].scene
+    scene = inputs.snapshot.days[day].scene
     subjects: dict[int, Subject] = {}
     for f in own:
         span = inputs.fields[f].at(day)
@@ -281,7 +281,7 @@ def _observations(
         except (RetryableError, AlgorithmError):
             raise
         except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
-            return kept.sort_by("field"), {f: told(error) for f in anew}
+            return kept.sort_by("field"), {f: describe(error) for f in anew}
         kept = pa.concat_tables([kept, seen.table])
         failed = {f: seen.failed[s.external_id] for f, s in anew.items() if s.external_id in seen.failed}
     return kept.sort_by("field"), failed
@@ -289,7 +289,7 @@ def _observations(
 
 def _carried(
     processor: Processor,
-    inputs: Reading,
+    inputs: ReplayInputs,
     day: date,
     own: Sequence[int],
     observed: pa.Table,
@@ -303,7 +303,7 @@ def _carried(
         computed = states.get(earlier)
         if computed is not None and all(name in computed.fields for name in names):
             return computed
-        key = inputs.view.keys.get(earlier) or inputs.earlier_keys.get(earlier)
+        key = inputs.snapshot.keys.get(earlier) or inputs.earlier_keys.get(earlier)
         if key is None:
             return None
         rows = _published(processor, key, forgiving)
@@ -321,15 +321,15 @@ def _carried(
 # --- put, commit ---------------------------------------------------------------------------------------------------
 
 
-def put(processor: Processor, inputs: Reading, computed: Computed) -> dict[date, Put]:
+def put(processor: Processor, inputs: ReplayInputs, computed: ReplayResult) -> dict[date, Put]:
     """Step 3: each day whose rows changed becomes an object that no key names yet."""
     return {day: processor.put_rows(inputs.bbox_id, day, rows, inputs.now) for day, rows in computed.tables.items()}
 
 
 def commit(
     engine: Engine,
-    inputs: Reading,
-    computed: Computed,
+    inputs: ReplayInputs,
+    computed: ReplayResult,
     puts: Mapping[date, Put],
     deadlines: Deadlines,
     run_id: str,
@@ -339,13 +339,13 @@ def commit(
     own = set(inputs.fields)
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
-        current = view(connection, region, inputs.first, inputs.last, own, deadlines, inputs.now)
+        current = replay_snapshot(connection, region, inputs.first, inputs.last, own, deadlines, inputs.now)
         too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())
         # A row that is expected again may have been found unchanged meanwhile, under the same key: it stays.
         stay = inputs.withdrawn - ledger.withdrawals(connection, inputs.bbox_id, inputs.first, inputs.last)
-        if too_old or stay or region.algorithm_version != inputs.version or current != inputs.view:
+        if too_old or stay or region.algorithm_version != inputs.version or current != inputs.snapshot:
             return False
-        ledger.retire(connection, [inputs.view.keys[day] for day in puts], now)
+        ledger.retire(connection, [inputs.snapshot.keys[day] for day in puts], now)
         for day, one in puts.items():
             ledger.set_day(
                 connection,

@@ -59,7 +59,7 @@ class Subject(NamedTuple):
 
 
 @dataclass
-class Work:
+class ObservationCost:
     """What observing cost, to be compared with what it should."""
 
     cells: int = 0
@@ -67,7 +67,7 @@ class Work:
     scene_bytes: int = 0
     scenes: int = 0
 
-    def add(self, other: Work) -> None:
+    def add(self, other: ObservationCost) -> None:
         """Take another's work into account."""
         self.cells += other.cells
         self.tiles += other.tiles
@@ -90,7 +90,7 @@ def observe(
     geometries_of: Callable[[list[str]], Mapping[str, bytes]],
     raster_path: Callable[[str], str | Ranges],
     rules: Algorithm,
-    work: Work,
+    work: ObservationCost,
 ) -> Observed:
     """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
 
@@ -132,7 +132,7 @@ def observe(
 
 
 def _gathered(
-    reader: SceneReader, coverage: Coverage, rules: Algorithm, work: Work
+    reader: SceneReader, coverage: Coverage, rules: Algorithm, work: ObservationCost
 ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_] | None]:
     """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear (None: none).
 

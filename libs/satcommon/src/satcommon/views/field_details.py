@@ -220,14 +220,14 @@ def _days(span: Span, last: date) -> int:
 
 
 @dataclass(frozen=True)
-class Backlog:
+class FieldBacklog:
     """Fields' open misses and withdrawals at one moment."""
 
     misses: set[FieldDay]
     withdrawals: set[FieldDay]
 
     @classmethod
-    def of(cls, connection: Connection, external_ids: Collection[str]) -> Backlog:
+    def of(cls, connection: Connection, external_ids: Collection[str]) -> FieldBacklog:
         """The backlog of some fields."""
         ids = [row.field_id for row in fields(connection, external_ids)]
         misses = select(Miss.bbox_id, Miss.field_id, Miss.date_missed).where(~Miss.processed)
@@ -237,7 +237,7 @@ class Backlog:
             {(r.bbox_id, r.field_id, r.day) for r in rows_in(connection, withdrawals, Withdrawal.field_id, ids)},
         )
 
-    def since(self, before: Backlog) -> Consequences:
+    def since(self, before: FieldBacklog) -> Consequences:
         """What came to it since another moment."""
         return Consequences(
             opened=len(self.misses - before.misses),

@@ -91,7 +91,7 @@ class FailedDay:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RegionStatus:
     """How a region stands.
 
     Args:
@@ -138,9 +138,9 @@ class Standing:
     next_deadline: Deadline | None
 
 
-def standing(
+def region_status(
     connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, last_days: int, now: datetime
-) -> Standing:
+) -> RegionStatus:
     """How a region stands at a moment; `last_days` closed days are listed."""
     bounds = place(region).bounds
     last = ledger.watermark(connection, region.bbox_id)
@@ -164,7 +164,7 @@ def standing(
     without = {one.day for one in refused if not one.has_scene}
     missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked, without), now)
     not_final = [*(one.first_day for one in missed), *(one.day for one in refused)]
-    return Standing(
+    return RegionStatus(
         region=region.name,
         active=region.active,
         monitored_from=region.monitored_from,
@@ -260,7 +260,7 @@ def _backlog(connection: Connection, region: Row[tuple[Region]], awaited: set[da
     )
     days = connection.execute(statement).all()
     found = []
-    for one in ledger.backlog(connection, region.bbox_id):
+    for one in ledger.backlog_by_cause(connection, region.bbox_id):
         of_cause = [day for day in days if day.cause == one.cause]
         found.append(
             MissedDays(

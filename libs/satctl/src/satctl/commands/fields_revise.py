@@ -9,7 +9,7 @@ import click
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import activate_field, begin_season, field, revise_geometry, revise_season
 from satcommon.vector.boundaries import MAX_CROP, checked_text
-from satcommon.views.field_details import Backlog, Consequences, facts
+from satcommon.views.field_details import Consequences, FieldBacklog, facts
 
 from satctl.commands.fields_register import geometry_option, polygon_of, wkt_option
 from satctl.completion import field_ids
@@ -51,9 +51,9 @@ def _activate(external_id: str, day: date | None, *, active: bool) -> None:
     now = datetime.now(UTC)
     on = day or now.date()
     with opened() as env, write_transaction(env.engine) as connection:
-        before = Backlog.of(connection, [external_id])
+        before = FieldBacklog.of(connection, [external_id])
         changed = activate_field(connection, external_id, on, now, active=active)
-        caused = Backlog.of(connection, [external_id]).since(before)
+        caused = FieldBacklog.of(connection, [external_id]).since(before)
     state = "active" if active else "inactive"
     if not changed:
         say(f"field {external_id} is {state} already; nothing was changed")
@@ -100,13 +100,13 @@ def revise(
         raise click.UsageError("--from is of a polygon; a season is corrected: --correct")
     now = datetime.now(UTC)
     with opened() as env, write_transaction(env.engine) as connection:
-        before = Backlog.of(connection, [external_id])
+        before = FieldBacklog.of(connection, [external_id])
         changed = False
         if planted is not None or season_end is not None:  # first: a corrected polygon holds from the planting on
             changed = revise_season(connection, external_id, planted, season_end, now)
         if polygon is not None:
             changed |= revise_geometry(connection, external_id, polygon, changed_from, now)
-        caused = Backlog.of(connection, [external_id]).since(before)
+        caused = FieldBacklog.of(connection, [external_id]).since(before)
         in_regions = facts(connection, field(connection, external_id)).regions
     if not changed:
         say(f"field {external_id} is so already; nothing was changed")

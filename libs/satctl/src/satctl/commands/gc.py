@@ -26,16 +26,16 @@ def gc(dry_run: bool, as_json: bool) -> None:
       satctl gc --dry-run
       satctl gc
     """
-    from satcommon.audit.garbage import collect, old_attempts, remove_attempts, rubbish
+    from satcommon.audit.garbage import collect_garbage, old_attempts, remove_attempts, unreferenced_objects
 
     now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
         with progress("looking for objects that no key names"):
-            keys = rubbish(env.engine, store, now)
+            keys = unreferenced_objects(env.engine, store, now)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
-                collect(env.engine, store, keys, advance)
+                collect_garbage(env.engine, store, keys, advance)
         kept_from = now - timedelta(days=env.settings.attempts_days)
         with progress("attempts"):
             attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)

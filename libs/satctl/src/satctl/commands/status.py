@@ -18,7 +18,7 @@ from satctl.parameters import json_option, region_option, regions_of, wide_optio
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
-    from satcommon.views.region_status import Standing
+    from satcommon.views.region_status import RegionStatus
 
     from satctl.dagster_api.stuck_runs import RunsReport
 
@@ -43,11 +43,13 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
       satctl status --region A --days 30
       satctl status --json
     """
-    from satcommon.views.region_status import standing
+    from satcommon.views.region_status import region_status
 
     now = datetime.now(UTC)
     with opened() as env, read_transaction(env.engine) as connection:
-        found = [standing(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)]
+        found = [
+            region_status(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)
+        ]
         runs = _runs(env, now)
     if as_json:
         print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": found, "runs": runs})
@@ -85,7 +87,7 @@ def _tell(runs: RunsReport, now: datetime) -> None:
         warn(one.told(now))
 
 
-def _print(found: Sequence[Standing], now: datetime, *, wide: bool) -> None:
+def _print(found: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
     columns = (
         "region",
         "active",

@@ -219,7 +219,7 @@ def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bo
             if region.name == LATE_REGION and late_day in days:
                 late_day_is_closed = days[late_day].closed_at is not None
                 scene_is_there = days[late_day].scene_digest is not None
-            open_misses += sum(part.field_days for part in ledger.backlog(connection, region.bbox_id))
+            open_misses += sum(part.field_days for part in ledger.backlog_by_cause(connection, region.bbox_id))
     return closed, late_day_is_closed, scene_is_there, open_misses
 
 

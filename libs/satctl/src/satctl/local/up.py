@@ -33,7 +33,7 @@ def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed:
         KeyboardInterrupt: it was interrupted.
     """
     from satcommon.db.engine import engine_of, read_transaction
-    from satcommon.db.registry import census, regions
+    from satcommon.db.registry import regions, registry_counts
 
     from satctl.local.migrations import upgrade
 
@@ -43,7 +43,7 @@ def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed:
         engine = engine_of(chosen)
         upgrade(engine)
         with read_transaction(engine) as connection:
-            counts = census(connection)
+            counts = registry_counts(connection)
         if seed and wants_samples(chosen, counts):
             first = datetime.now(UTC).date() - timedelta(days=SAMPLE_DAYS)
             satctl("regions", "seed", "--monitored-from", first.isoformat())

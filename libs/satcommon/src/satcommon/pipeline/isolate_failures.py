@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from satcommon.errors import AlgorithmError, RetryableError, told
+from satcommon.errors import AlgorithmError, RetryableError, describe
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def apart(items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> tuple[list[Result], dict[Item, str]]:
+def isolate_failures(
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Result]
+) -> tuple[list[Result], dict[Item, str]]:
     """Work on ever smaller parts of items, until those that fail are alone: some 2 log2 n calls for each of those.
 
     Returns:
@@ -35,5 +37,5 @@ def apart(items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> tu
             if half:
                 todo += [some[half:], some[:half]]
             else:
-                failed[some[0]] = told(error)
+                failed[some[0]] = describe(error)
     return done, failed

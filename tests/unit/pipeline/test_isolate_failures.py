@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from satcommon.errors import RetryableError, SceneError
-from satcommon.pipeline.apart import apart
+from satcommon.pipeline.isolate_failures import isolate_failures
 
 
 @given(st.integers(0, 40), st.sets(st.integers(0, 39)))
@@ -23,7 +23,7 @@ def test_all_but_those_that_fail_alone_are_done_in_order(count: int, bad: set[in
             raise SceneError(f"{sorted(bad.intersection(some))} can't be read")
         return list(some)
 
-    done, failed = apart(items, work)
+    done, failed = isolate_failures(items, work)
 
     assert [item for part in done for item in part] == [item for item in items if item not in bad]
     assert failed == {item: f"[{item}] can't be read" for item in bad}
@@ -35,11 +35,11 @@ def test_what_is_no_item_s_trouble_ends_the_work() -> None:
         raise (ValueError if len(some) > 1 else RetryableError)("out of reach")
 
     with pytest.raises(RetryableError):
-        apart([1, 2], work)
+        isolate_failures([1, 2], work)
 
 
 def test_an_error_that_is_not_ours_is_told_with_its_type() -> None:
     def work(some: Sequence[int]) -> list[int]:
         return [1 // one for one in some]
 
-    assert apart([0, 1], work) == ([[1]], {0: "ZeroDivisionError: integer division or modulo by zero"})
+    assert isolate_failures([0, 1], work) == ([[1]], {0: "ZeroDivisionError: integer division or modulo by zero"})
