@@ -31,7 +31,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.ingest_day import ask, register
 from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.stats.coverage import Coverage, CoverageCache
 from satcommon.storage.object_store import ObjectStore
@@ -168,20 +168,20 @@ class Noisy:
         """No lattice of its own."""
         return None
 
-    def due(self, _place: Place, day: date) -> Due:
+    def due(self, _aoi: AreaOfInterest, day: date) -> Due:
         """Every n-th day."""
         return Due.NOT_DUE if (day - FIRST).days % self.every else Due.DUE
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, _now: datetime) -> Listing:
+    def list(self, aoi: AreaOfInterest, first: date, last: date, _now: datetime) -> Listing:
         """One item a due day."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        return Listing({day: [_item(day)] for day in days if self.due(place, day) is Due.DUE})
+        return Listing({day: [_item(day)] for day in days if self.due(aoi, day) is Due.DUE})
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         """Bands and classes of the whole grid."""
-        return noisy_layers(place.grid, self.bands, acquisition.sensed_at.toordinal())
+        return noisy_layers(aoi.grid, self.bands, acquisition.sensed_at.toordinal())
 
 
 def _item(day: date) -> Acquisition:

@@ -16,7 +16,7 @@ from satcommon.errors import SceneError, SettingError
 from satcommon.geo.grid import Grid
 from satcommon.sources.folder import FolderSource
 
-from tests.unit.geotiffs import COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, ROWS, full, write
+from tests.unit.geotiffs import AOI, COLUMNS, FIRST, GRID, LAST, NAME, NOW, PLAIN, ROWS, full, write
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))
 SEED = int(os.environ.get("FUZZ_SEED", "7"))
@@ -75,17 +75,17 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 
 def use(folder: Path, grid: Grid) -> None:
     """Lists, asks and reads as ingest does."""
-    source, place = FolderSource(folder), replace(PLACE, grid=grid)
+    source, aoi = FolderSource(folder), replace(AOI, grid=grid)
     with suppress(SettingError):
-        source.due(place, FIRST)
+        source.due(aoi, FIRST)
     with suppress(SettingError):
-        source.lattice(place.bounds)
-        listing = source.list(place, FIRST - timedelta(days=20_000), LAST + timedelta(days=20_000), NOW)
+        source.lattice(aoi.bounds)
+        listing = source.list(aoi, FIRST - timedelta(days=20_000), LAST + timedelta(days=20_000), NOW)
         assert listing.refused.keys() <= {NAME}
         assert all("\n" not in why and why.isprintable() for why in listing.refused.values())
         for item in (item for items in listing.acquisitions.values() for item in items):
             with suppress(SceneError):
-                layers = source.read(place, item)
+                layers = source.read(aoi, item)
                 assert layers.classes.shape == (grid.height, grid.width)
                 assert all(band.dtype == "uint16" for band in layers.bands.values())
 

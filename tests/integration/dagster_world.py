@@ -145,7 +145,7 @@ class World:
     def add_fields(self, region: str, names: Sequence[str]) -> None:
         """Register fields in a region, planted long ago."""
         with write_transaction(self.env.engine) as connection:
-            west, south, *_ = registry.place(registry.region(connection, region)).bounds
+            west, south, *_ = registry.aoi_of(registry.region(connection, region)).bounds
             square = shapely.box(west + 0.005, south + 0.005, west + 0.015, south + 0.015)
             new = [NewField(name, name, square, date(2026, 1, 1)) for name in names]
             register_fields(connection, new, self.now)

@@ -184,7 +184,7 @@ def test_a_day_without_a_file_has_no_overpass_and_no_number(history: History) ->
 def test_every_parcel_has_one_row_a_day_from_its_planting_on_and_the_audit_is_clean(history: History) -> None:
     with read_transaction(history.engine) as connection:
         region = registry.region(connection, "A")
-    rectangle = shapely.box(*registry.place(region).bounds)
+    rectangle = shapely.box(*registry.aoi_of(region).bounds)
     touching = {p.external_id for p in history.parcels.itertuples() if rectangle.intersects(p.geometry)}
     assert len(touching) < len(history.parcels)  # some parcels lie outside of the region
     for day, table in history.tables.items():

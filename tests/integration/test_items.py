@@ -21,7 +21,7 @@ from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
@@ -55,17 +55,17 @@ class Tiles:
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
-    def due(self, place: Place, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
+    def due(self, aoi: AreaOfInterest, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
         return Due.DUE
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
         return Listing({DAY: list(self.items)})
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
-        first, last = (float(part) * place.grid.width for part in acquisition.item_id.split("-"))
-        columns = np.arange(place.grid.width) + np.zeros((place.grid.height, 1))
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
+        first, last = (float(part) * aoi.grid.width for part in acquisition.item_id.split("-"))
+        columns = np.arange(aoi.grid.width) + np.zeros((aoi.grid.height, 1))
         covered = (first <= columns) & (columns < last)
         bands = {"red": np.where(covered, 1500 + columns, 0), "nir": np.where(covered, 5000, 0)}
         classes = np.where(covered, PixelClass.CLEAR, PixelClass.NODATA)

@@ -65,7 +65,7 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
     before = world.materializations(FIELD_METRICS)
 
     with read_transaction(world.env.engine) as connection:
-        west, south, *_ = registry.place(registry.region(connection, "A")).bounds
+        west, south, *_ = registry.aoi_of(registry.region(connection, "A")).bounds
     with write_transaction(world.env.engine) as connection:
         parcel = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
         revise_geometry(connection, "A0", parcel, days[0], world.now)
@@ -99,7 +99,7 @@ def test_days_that_a_replay_finds_as_they_were_are_no_updates(consumed_world: Wo
     for sensor in SENSORS:
         world.automated(sensor)
     with write_transaction(world.env.engine) as connection:  # as a correction that is taken back
-        west, south, *_ = registry.place(registry.region(connection, "A")).bounds
+        west, south, *_ = registry.aoi_of(registry.region(connection, "A")).bounds
         wrong = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
         right = shapely.box(west + 0.005, south + 0.005, west + 0.015, south + 0.015)
         revise_geometry(connection, "A0", wrong, world.day(4), world.now)

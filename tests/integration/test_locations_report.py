@@ -22,7 +22,7 @@ def test_a_replay_shows_the_field_that_it_changed_most_before_and_after(world: W
     world.deliver("A", *(world.day(ago) for ago in (3, 2, 1)))
     world.execute(*world.tick("scene_materialized").runs)
     with read_transaction(world.env.engine) as connection:
-        west, south, *_ = registry.place(registry.region(connection, "A")).bounds
+        west, south, *_ = registry.aoi_of(registry.region(connection, "A")).bounds
     parcel = shapely.box(west + 0.005, south + 0.005, west + 0.02, south + 0.015)
     with write_transaction(world.env.engine) as connection:
         revise_geometry(connection, "A0", parcel, world.day(1), world.now)

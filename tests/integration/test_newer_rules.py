@@ -13,12 +13,12 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.pipeline.ingest_day import ask, news
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Listing, Place
+from satcommon.sources.source import Listing, AreaOfInterest
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
-from tests.unit.geotiffs import NAME, NOW, PLACE, PLAIN, full, write
+from tests.unit.geotiffs import NAME, NOW, AOI, PLAIN, full, write
 
 DAY = date(2016, 1, 7)
 
@@ -26,15 +26,15 @@ DAY = date(2016, 1, 7)
 class Former(FolderSource):
     """The folder as it was listed before there were newer rules."""
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
-        found = super().list(place, first, last, now).acquisitions
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
+        found = super().list(aoi, first, last, now).acquisitions
         return Listing({day: [replace(item, reading="") for item in items] for day, items in found.items()})
 
 
 @pytest.fixture
 def store(sqlite_engine: Engine, tmp_path: Path) -> ObjectStore:
     with write_transaction(sqlite_engine) as connection:
-        registry.add_region(connection, "A", PLACE.bounds, PLACE.grid, DAY, None, CURRENT, NOW)
+        registry.add_region(connection, "A", AOI.bounds, AOI.grid, DAY, None, CURRENT, NOW)
     return ObjectStore(str(tmp_path / "store"))
 
 
@@ -45,20 +45,20 @@ def test_a_day_that_newer_rules_may_change_is_read_once_more_and_keeps_its_scene
     source = FolderSource(tmp_path / "scenes")
     before = ask(sqlite_engine, store, Former(tmp_path / "scenes"), 1, DAY, NOW)
 
-    found = news(sqlite_engine, source, 1, PLACE, DAY, DAY, NOW)
+    found = news(sqlite_engine, source, 1, AOI, DAY, DAY, NOW)
     after = ask(sqlite_engine, store, source, 1, DAY, NOW)
 
     assert list(found) == [DAY]
     assert not after.new
     assert (after.scene_digest, after.object_key) == (before.scene_digest, before.object_key)
-    assert news(sqlite_engine, source, 1, PLACE, DAY, DAY, NOW) == {}
+    assert news(sqlite_engine, source, 1, AOI, DAY, DAY, NOW) == {}
 
 
 def test_a_day_without_such_files_is_no_news(sqlite_engine: Engine, store: ObjectStore, tmp_path: Path) -> None:
     write(tmp_path / "scenes" / NAME, PLAIN | {"scl": full(4)}, scale={"red": 1e-4, "nir": 1e-4}, nodata=0)
     source = FolderSource(tmp_path / "scenes")
     ask(sqlite_engine, store, source, 1, DAY, NOW)
-    ((item,),) = source.list(PLACE, DAY, DAY, NOW).acquisitions.values()
+    ((item,),) = source.list(AOI, DAY, DAY, NOW).acquisitions.values()
 
     with read_transaction(sqlite_engine) as connection:
         row = ledger.region_day(connection, 1, DAY)
@@ -74,9 +74,9 @@ def test_a_second_delivery_of_a_pass_and_tile_is_named_in_the_answer(
         write(tmp_path / "scenes" / name, nodata=0)
     source = FolderSource(tmp_path / "scenes")
     ask(sqlite_engine, store, source, 1, DAY, NOW)
-    (items,) = source.list(PLACE, DAY, DAY, NOW).acquisitions.values()
+    (items,) = source.list(AOI, DAY, DAY, NOW).acquisitions.values()
     former = hashlib.sha256(json.dumps(sorted([item.item_id, item.digest] for item in items)).encode()).hexdigest()
     with write_transaction(sqlite_engine) as connection:
         ledger.set_day(connection, 1, DAY, listing=former)
 
-    assert list(news(sqlite_engine, source, 1, PLACE, DAY, DAY, NOW)) == [DAY]
+    assert list(news(sqlite_engine, source, 1, AOI, DAY, DAY, NOW)) == [DAY]

@@ -19,7 +19,7 @@ from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.storage.object_store import ObjectStore
@@ -47,23 +47,23 @@ class ClearSkies:
     def lattice(self, bounds: Bounds) -> Grid | None:
         return self.satellite.lattice(bounds)
 
-    def due(self, place: Place, on: date) -> Due:
-        return self.satellite.due(place, on)
+    def due(self, aoi: AreaOfInterest, on: date) -> Due:
+        return self.satellite.due(aoi, on)
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
-        found = self.satellite.list(place, first, last, now).acquisitions
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
+        found = self.satellite.list(aoi, first, last, now).acquisitions
         if self.revised and day(REVISED) in found:
             found[day(REVISED)] = [replace(one, baseline="2") for one in found[day(REVISED)]]
             found[day(REVISED)] = [replace(one, item_id=one.item_id + "_v2") for one in found[day(REVISED)]]
         return Listing(found)
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
-        layers = self.satellite.read(place, acquisition)
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
+        layers = self.satellite.read(aoi, acquisition)
         bands = {name: band.copy() for name, band in layers.bands.items()}
         if acquisition.baseline == "2":
-            bands["nir"][:, : place.grid.width // 2] += 500
+            bands["nir"][:, : aoi.grid.width // 2] += 500
         return Layers(bands, np.full_like(layers.classes, PixelClass.CLEAR))
 
 

@@ -25,7 +25,7 @@ from satcommon.settings import settings
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import Satctl
-from tests.unit.geotiffs import PLACE, PLAIN, full, write
+from tests.unit.geotiffs import AOI, PLAIN, full, write
 
 FIRST, DAY, LAST = date(2016, 1, 6), date(2016, 1, 7), date(2016, 1, 8)
 LAND = {name: values.astype(np.float32) * np.float32(1e-4) for name, values in PLAIN.items()}
@@ -77,7 +77,7 @@ def farm(system: Engine, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.Mon
     for values in halved.values():
         values[:, 8:] = 0
     farm.deliver("2016-01-07T101243_a.tif", halved)
-    west, south, east, north = PLACE.bounds
+    west, south, east, north = AOI.bounds
     days = ("--monitored-from", str(FIRST), "--monitored-until", str(LAST))
     satctl("regions", "add", "North", "--bounds", *map(str, (west, south, east, north)), *days)
     width, height = east - west, north - south

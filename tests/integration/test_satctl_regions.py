@@ -62,7 +62,7 @@ def test_a_region_takes_the_rasters_own_grid_or_is_told_why_not(
             geotiffs.GRID.transform @ Affine.translation(0, geotiffs.ROWS) @ Affine.scale(1, -1)
         )  # south-up, as of xarray
     (tmp_path / "scenes" / "2016-01-08T101243.tif").write_text("no raster")
-    bounds = [str(edge) for edge in geotiffs.PLACE.bounds]
+    bounds = [str(edge) for edge in geotiffs.AOI.bounds]
 
     own = satctl("regions", "add", "own", "--bounds", *bounds)
     path.unlink()
@@ -393,7 +393,7 @@ def around(bounds: Bounds, *, swapped: bool = False) -> list[str]:
 
 
 def test_a_rectangle_without_any_imagery_of_the_source_is_refused_unless_forced(scenes: Path, satctl: Satctl) -> None:
-    swapped = satctl("regions", "add", "S", "--bounds", *around(geotiffs.PLACE.bounds, swapped=True), code=2)
+    swapped = satctl("regions", "add", "S", "--bounds", *around(geotiffs.AOI.bounds, swapped=True), code=2)
     elsewhere = satctl("regions", "add", "S", "--bounds", *BOUNDS, code=2)
 
     assert "shares nothing with any of 1 raster of folder" in swapped.stderr
@@ -402,7 +402,7 @@ def test_a_rectangle_without_any_imagery_of_the_source_is_refused_unless_forced(
     assert json.loads(satctl("regions", "list", "--json").stdout) == []
     forced = satctl("regions", "add", "S", "--bounds", *BOUNDS, "--force")
     assert "has no raster there yet" in forced.stderr
-    right = satctl("regions", "add", "N", "--bounds", *around(geotiffs.PLACE.bounds))
+    right = satctl("regions", "add", "N", "--bounds", *around(geotiffs.AOI.bounds))
     assert right.stdout.startswith("added region N: ")
     assert right.stderr == ""
 
@@ -410,7 +410,7 @@ def test_a_rectangle_without_any_imagery_of_the_source_is_refused_unless_forced(
 def test_a_file_that_can_not_be_taken_is_named_where_the_grid_is_made_without_it(scenes: Path, satctl: Satctl) -> None:
     (scenes / geotiffs.NAME).write_bytes(b"no GeoTIFF")
 
-    added = satctl("regions", "add", "N", "--bounds", *around(geotiffs.PLACE.bounds))
+    added = satctl("regions", "add", "N", "--bounds", *around(geotiffs.AOI.bounds))
 
     assert "1 file of folder" in added.stderr
     assert geotiffs.NAME in added.stderr

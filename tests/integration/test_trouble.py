@@ -25,7 +25,7 @@ from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import Due, Listing, AreaOfInterest, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
@@ -54,23 +54,23 @@ class Deliveries:
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
-    def due(self, place: Place, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
+    def due(self, aoi: AreaOfInterest, on: date) -> Due:  # noqa: ARG002  # the protocol's signature
         return Due.DUE
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # as above
         found = {on: list(items) for on, items in self.items.items() if first <= on <= last}
         self.on_list()
         return Listing(found)
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         if acquisition.item_id in self.unreadable:
             raise SceneError(f"{acquisition.item_id}: truncated")
-        return self.satellite.read(place, replace(acquisition, digest=acquisition.digest.partition("/")[0]))
+        return self.satellite.read(aoi, replace(acquisition, digest=acquisition.digest.partition("/")[0]))
 
-    def deliver(self, place: Place, on: date, name: str, baseline: str = "1") -> None:
-        [one] = self.satellite.list(place, on, on, NOW).acquisitions[on]
+    def deliver(self, aoi: AreaOfInterest, on: date, name: str, baseline: str = "1") -> None:
+        [one] = self.satellite.list(aoi, on, on, NOW).acquisitions[on]
         item = replace(one, item_id=name, digest=f"{one.digest}/{name}", baseline=baseline, overpass=name)
         self.items.setdefault(on, []).append(item)
 
@@ -80,7 +80,7 @@ class Farm:
     engine: Engine
     store: ObjectStore
     source: Deliveries
-    place: Place
+    aoi: AreaOfInterest
 
     def ask(self, n: int) -> tuple[str, ...]:
         return ask(self.engine, self.store, self.source, 1, day(n), NOW).items
@@ -116,15 +116,15 @@ def farm(sqlite_engine: Engine, tmp_path: Path) -> Farm:
         shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
         new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
         fields.register_fields(connection, new, NOW)
-    return Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), Place("A", BOUNDS, grid))
+    return Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), AreaOfInterest("A", BOUNDS, grid))
 
 
 def test_of_two_asks_at_once_the_older_listing_does_not_win(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
 
     def another_asks_with_a_newer_listing() -> None:
         farm.source.on_list = lambda: None
-        farm.source.deliver(farm.place, day(0), "b")
+        farm.source.deliver(farm.aoi, day(0), "b")
         assert farm.ask(0)
 
     farm.source.on_list = another_asks_with_a_newer_listing
@@ -133,25 +133,25 @@ def test_of_two_asks_at_once_the_older_listing_does_not_win(farm: Farm) -> None:
     with read_transaction(farm.engine) as connection:
         items = {name for name in ("a", "b") if name in ledger.current_scene(connection, 1, day(0)).item_ids}
     assert items <= {"a", "b"}
-    assert news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW) == {}
+    assert news(farm.engine, farm.source, 1, farm.aoi, day(0), day(0), NOW) == {}
 
 
 def test_an_item_that_could_not_be_read_stays_news_until_it_can(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "old")
-    farm.source.deliver(farm.place, day(0), "new", baseline="2")
+    farm.source.deliver(farm.aoi, day(0), "old")
+    farm.source.deliver(farm.aoi, day(0), "new", baseline="2")
     farm.source.items[day(0)] = [replace(item, overpass="one pass") for item in farm.source.items[day(0)]]
     farm.source.unreadable = {"new"}
     assert farm.ask(0) == ("old",)
-    assert list(news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW)) == [day(0)]
+    assert list(news(farm.engine, farm.source, 1, farm.aoi, day(0), day(0), NOW)) == [day(0)]
 
     farm.source.unreadable = set()
 
     assert farm.ask(0) == ("new",)
-    assert news(farm.engine, farm.source, 1, farm.place, day(0), day(0), NOW) == {}
+    assert news(farm.engine, farm.source, 1, farm.aoi, day(0), day(0), NOW) == {}
 
 
 def test_a_scene_that_was_put_twice_has_two_keys(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
     put: list[str] = []
     store, farm.store = farm.store, ObjectStore(farm.store.url)
     original = farm.store.put
@@ -167,7 +167,7 @@ def test_a_scene_that_was_put_twice_has_two_keys(farm: Farm) -> None:
 
 def test_history_goes_on_past_a_scene_that_cant_be_read(farm: Farm) -> None:
     for n in range(4):
-        farm.source.deliver(farm.place, day(n), f"item {n}")
+        farm.source.deliver(farm.aoi, day(n), f"item {n}")
     farm.source.unreadable = {"item 1"}
     trouble: list[date] = []
 
@@ -183,7 +183,7 @@ def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(f
     with write_transaction(farm.engine) as connection:
         connection.execute(update(Region).values(created_at=NOW))
     for n in range(3):
-        farm.source.deliver(farm.place, day(n), f"item {n}")
+        farm.source.deliver(farm.aoi, day(n), f"item {n}")
     farm.source.unreadable = {"item 1"}
     closer = Closer(farm.engine, farm.store, 1, DEADLINES, "run", NOW)
 
@@ -194,11 +194,11 @@ def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(f
 
 
 def test_what_is_being_written_is_no_answer(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
     listing = farm.source.list
 
-    def unsettled(place, first, last, now):  # type: ignore[no-untyped-def]
-        return replace(listing(place, first, last, now), acquisitions={}, unsettled=("a.tif",))
+    def unsettled(aoi, first, last, now):  # type: ignore[no-untyped-def]
+        return replace(listing(aoi, first, last, now), acquisitions={}, unsettled=("a.tif",))
 
     farm.source.list = unsettled  # type: ignore[method-assign]
     with pytest.raises(RetryableError, match=r"a\.tif was being written a moment ago; ask again"):
@@ -209,7 +209,7 @@ def test_what_is_being_written_is_no_answer(farm: Farm) -> None:
 
 
 def test_a_day_closes_after_three_runs_where_the_object_of_the_day_before_is_gone(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
     farm.ask(0)
     assert farm.close()[0] == day(0)
     _reopen_all_but_the_first(farm)
@@ -227,7 +227,7 @@ def test_a_day_closes_after_three_runs_where_the_object_of_the_day_before_is_gon
 @pytest.mark.parametrize("damage", ["gone", "spoilt"])
 def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: str) -> None:
     for n in range(5):
-        farm.source.deliver(farm.place, day(n), f"item {n}")
+        farm.source.deliver(farm.aoi, day(n), f"item {n}")
         farm.ask(n)
     farm.close(day(4))
     good = farm.store.get(farm.key(1))
@@ -247,7 +247,7 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
 
 
 def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
     farm.ask(0)
     monkeypatch.setattr(farm.store, "raster_path", lambda key: "/nowhere/" + key)
 
@@ -264,7 +264,7 @@ def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest
 
 
 def test_a_paused_region_closes_nothing(farm: Farm) -> None:
-    farm.source.deliver(farm.place, day(0), "a")
+    farm.source.deliver(farm.aoi, day(0), "a")
     farm.ask(0)
     with write_transaction(farm.engine) as connection:
         registry.activate_region(connection, "A", active=False)
@@ -290,15 +290,15 @@ LARGE = Bounds(14.0, 45.0, 14.2, 45.1)
 def tiled(sqlite_engine: Engine, tmp_path: Path) -> Farm:
     """Three fields on tiles of their own, of two days' scenes."""
     grid = Grid.utm(LARGE, 20.0)
-    place = Place("A", LARGE, grid)
+    aoi = AreaOfInterest("A", LARGE, grid)
     with write_transaction(sqlite_engine) as connection:
         registry.add_region(connection, "A", LARGE, grid, FIRST, None, "1", NOW - timedelta(days=9))
         shapes = [box(west, 45.05, west + 0.005, 45.053) for west in (14.02, 14.1, 14.18)]
         new = [fields.NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
         fields.register_fields(connection, new, NOW)
-    farm = Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), place)
+    farm = Farm(sqlite_engine, ObjectStore(str(tmp_path / "store")), Deliveries(), aoi)
     for n in range(2):
-        farm.source.deliver(place, day(n), f"item {n}")
+        farm.source.deliver(aoi, day(n), f"item {n}")
         farm.ask(n)
     return farm
 

@@ -28,7 +28,7 @@ from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import PixelClass
 from satcommon.settings import Scenario
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Place, solar_day
+from satcommon.sources.source import AreaOfInterest, solar_day
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.storage.object_store import ObjectStore
@@ -43,24 +43,24 @@ SHAPES = {"west": (0.02, 0.18), "across": (0.2, 0.75), "east": (0.87, 0.98)}
 MIDDLE = {"middle": (0.45, 0.55), "west": (0.02, 0.18)}
 
 
-def region(west: float, south: float, side: float = 0.1, resolution_m: float = 100.0) -> Place:
+def region(west: float, south: float, side: float = 0.1, resolution_m: float = 100.0) -> AreaOfInterest:
     bounds = Bounds(west, south, west + side, south + side)
-    return Place("A", bounds, Grid.utm(bounds, resolution_m))
+    return AreaOfInterest("A", bounds, Grid.utm(bounds, resolution_m))
 
 
 IOWA = region(-94.0, 42.0)
 
 
-def clear_day(place: Place, first: date = date(2026, 6, 25)) -> date:
+def clear_day(aoi: AreaOfInterest, first: date = date(2026, 6, 25)) -> date:
     """The first day from then on without a cloud."""
     days = (first + timedelta(days=n) for n in range(100))
-    return next(day for day in days if (shows(place, day) == PixelClass.CLEAR).all())
+    return next(day for day in days if (shows(aoi, day) == PixelClass.CLEAR).all())
 
 
-def shows(place: Place, day: date, source: SimulatedSource | None = None) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def shows(aoi: AreaOfInterest, day: date, source: SimulatedSource | None = None) -> np.ndarray[Any, np.dtype[np.uint8]]:
     source = source or SimulatedSource()
-    [item] = source.list(place, day, day, midnight(day) + LATER).acquisitions[day]
-    return source.read(place, item).classes
+    [item] = source.list(aoi, day, day, midnight(day) + LATER).acquisitions[day]
+    return source.read(aoi, item).classes
 
 
 def midnight(day: date) -> datetime:
@@ -71,12 +71,12 @@ class Farm:
     """A region with its fields on a ledger of its own, monitored from first to last."""
 
     def __init__(
-        self, engine: Engine, folder: Path, source: SimulatedSource, place: Place, first: date, last: date
+        self, engine: Engine, folder: Path, source: SimulatedSource, aoi: AreaOfInterest, first: date, last: date
     ) -> None:
-        self.engine, self.store, self.source, self.place = engine, ObjectStore(str(folder)), source, place
+        self.engine, self.store, self.source, self.aoi = engine, ObjectStore(str(folder)), source, aoi
         self.first, self.last = first, last
         with write_transaction(engine) as connection:
-            registry.add_region(connection, place.name, place.bounds, place.grid, first, last, CURRENT, midnight(first))
+            registry.add_region(connection, aoi.name, aoi.bounds, aoi.grid, first, last, CURRENT, midnight(first))
 
     def add(self, shapes: dict[str, Polygon]) -> Farm:
         new = [fields.NewField(name, name, shape, self.first) for name, shape in shapes.items()]
@@ -85,7 +85,7 @@ class Farm:
         return self
 
     def add_parts(self, parts: dict[str, tuple[float, float]]) -> Farm:
-        west, south, east, north = self.place.bounds
+        west, south, east, north = self.aoi.bounds
         across, up = east - west, north - south
         return self.add(
             {
@@ -140,12 +140,12 @@ def make(sqlite_template: Path, tmp_path: Path) -> Iterator[MakeFarm]:
     """Makes a farm: its source, then the place, and the first and the last day."""
     engines = []
 
-    def made(source: SimulatedSource, place: Place, first: date, last: date | None = None) -> Farm:
+    def made(source: SimulatedSource, aoi: AreaOfInterest, first: date, last: date | None = None) -> Farm:
         home = tmp_path / uuid4().hex
         home.mkdir()
         shutil.copyfile(sqlite_template, home / "satfields.db")
         engines.append(open_engine(f"sqlite:///{home / 'satfields.db'}"))
-        return Farm(engines[-1], home / "store", source, place, first, last or first)
+        return Farm(engines[-1], home / "store", source, aoi, first, last or first)
 
     yield made
     for engine in engines:
@@ -230,13 +230,13 @@ def test_a_newer_baseline_replaces_the_older_in_whatever_order_they_come(make: M
 
 
 def test_a_region_across_utm_zones_has_rows_as_if_all_had_come_on_its_own_grid(make: MakeFarm) -> None:
-    place = region(-96.06, 42.0, resolution_m=50.0)
-    day = clear_day(place)
+    aoi = region(-96.06, 42.0, resolution_m=50.0)
+    day = clear_day(aoi)
 
-    rows = make(scenarioy(Scenario.TILES), place, day).add_parts(SHAPES).close().rows(day)
+    rows = make(scenarioy(Scenario.TILES), aoi, day).add_parts(SHAPES).close().rows(day)
 
-    tidy = make(SimulatedSource(), place, day).add_parts(SHAPES).close().rows(day)
-    assert place.grid.crs == "EPSG:32614"
+    tidy = make(SimulatedSource(), aoi, day).add_parts(SHAPES).close().rows(day)
+    assert aoi.grid.crs == "EPSG:32614"
     assert [items(rows[name]) for name in SHAPES] == [["_W"], ["_E", "_W"], ["_E"]]
     assert numbers(rows["west"]) == numbers(tidy["west"])
     for name in ("across", "east"):
@@ -312,16 +312,16 @@ def test_two_passes_an_orbit_apart_make_one_day_and_each_field_tells_its_own(mak
 
 
 def test_sensings_on_either_side_of_midnight_utc_make_the_row_of_one_solar_day(make: MakeFarm) -> None:
-    place, first = region(151.95, -32.0), date(2026, 5, 1)
+    aoi, first = region(151.95, -32.0), date(2026, 5, 1)
     source = replace(scenarioy(Scenario.TILES), overpass=time(10, 8))
 
-    farm = make(source, place, first, first + timedelta(days=2)).add_parts(SHAPES).close()
+    farm = make(source, aoi, first, first + timedelta(days=2)).add_parts(SHAPES).close()
 
     for day in farm.published():
         rows = farm.rows(day)
         assert rows["east"]["sensed_at"] == midnight(day) - timedelta(minutes=2)
         assert rows["west"]["sensed_at"] == midnight(day) + timedelta(minutes=2)
-        assert {solar_day(row["sensed_at"], place.bounds) for row in rows.values()} == {day}
+        assert {solar_day(row["sensed_at"], aoi.bounds) for row in rows.values()} == {day}
         assert [items(rows[name]) for name in SHAPES] == [["_W"], ["_E", "_W"], ["_E"]]
         assert {row["observed_fraction"] for row in rows.values()} == {1}
 
@@ -379,17 +379,17 @@ def test_fields_of_less_than_two_cells_are_too_small_and_feed_no_state(make: Mak
 def test_in_whatever_order_the_pieces_of_a_day_come_the_rows_end_the_same(
     make: MakeFarm, tmp_path: Path, data: st.DataObject
 ) -> None:
-    place = region(-96.03, 42.0, side=0.05, resolution_m=200.0)
+    aoi = region(-96.03, 42.0, side=0.05, resolution_m=200.0)
     day, held = date(2026, 7, 1), tmp_path / uuid4().hex
     source = scenarioy(Scenario.LATE_TILE, Scenario.REPROCESSED, Scenario.TWO_PASSES, days=f"A/{day}")
-    listed = source.list(place, day, day, midnight(day) + LATER).acquisitions[day]
+    listed = source.list(aoi, day, day, midnight(day) + LATER).acquisitions[day]
     order = data.draw(st.permutations([item.item_id for item in listed]))
     held.mkdir()
     for item_id in order[1:]:
         (held / item_id).touch()
     last = day + timedelta(days=2)
 
-    farm = make(replace(source, held=held), place, day, last).add_parts(SHAPES).close()
+    farm = make(replace(source, held=held), aoi, day, last).add_parts(SHAPES).close()
     for item_id in order[1:]:
         (held / item_id).unlink()
         farm.ask(day)
@@ -398,4 +398,4 @@ def test_in_whatever_order_the_pieces_of_a_day_come_the_rows_end_the_same(
     farm.drain()
 
     assert len(order) == 8
-    assert farm.objects() == make(source, place, day, last).add_parts(SHAPES).close().objects()
+    assert farm.objects() == make(source, aoi, day, last).add_parts(SHAPES).close().objects()

@@ -20,7 +20,7 @@ from satcommon.db.engine import open_engine, write_transaction
 from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.pipeline.ingest_day import ask
 from satcommon.raster.scene import Acquisition
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 from satcommon.vector.boundaries import read_field_file
 from shapely.geometry import mapping
 from truth import DAYS, POLYGONS, READABLE, REGIONS, START, THE_END, Satellite, day, with_other_version
@@ -47,9 +47,9 @@ class SharedSatellite(Satellite):
         there = {one: self.folder / f"{one[0]} {one[1]}" for one in days}
         return {one: file.read_text() for one, file in there.items() if file.exists()}
 
-    def _items(self, place: Place, on: date) -> list[Acquisition]:
+    def _items(self, aoi: AreaOfInterest, on: date) -> list[Acquisition]:
         self.deliveries = self.told()
-        return super()._items(place, on)
+        return super()._items(aoi, on)
 
 
 def work(

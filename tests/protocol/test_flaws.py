@@ -605,8 +605,8 @@ def test_rows_of_two_kernels_in_one_object(farm: World, failing: str, monkeypatc
     """
     observe = FailingProcessor.observe
 
-    def without_one(self, place, scene, subjects, rules, work):  # type: ignore[no-untyped-def]
-        seen = observe(self, place, scene, subjects, rules, work)
+    def without_one(self, aoi, scene, subjects, rules, work):  # type: ignore[no-untyped-def]
+        seen = observe(self, aoi, scene, subjects, rules, work)
         names = seen.table["field"].to_pylist()
         if failing not in names:
             return seen

@@ -25,7 +25,7 @@ from satcommon.raster import cog
 from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.mosaic import UnreadableDayError, unite
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
@@ -94,8 +94,8 @@ _BOUNDS = {
     "west": Bounds(_WEST, _SOUTH, _WEST + _WIDTH, _SOUTH + _HEIGHT),
     "east": Bounds(_WEST + _WIDTH, _SOUTH, _WEST + 2 * _WIDTH, _SOUTH + _HEIGHT),
 }
-PLACES = {name: Place(name, bounds, Grid.utm(bounds, CELL_M)) for name, bounds in _BOUNDS.items()}
-REGIONS = tuple(PLACES)
+AOIS = {name: AreaOfInterest(name, bounds, Grid.utm(bounds, CELL_M)) for name, bounds in _BOUNDS.items()}
+REGIONS = tuple(AOIS)
 
 
 def rectangle(left: float, right: float, bottom: float, top: float) -> shapely.Polygon:
@@ -128,7 +128,7 @@ FIELDS = ("f1", "f2", "f3")
 
 
 def _inside_fractions() -> dict[tuple[int, str], float]:
-    found = overlaps(POLYGONS, [PLACES[name].bounds for name in REGIONS])
+    found = overlaps(POLYGONS, [AOIS[name].bounds for name in REGIONS])
     return {(o.geometry, REGIONS[o.region]): min(1.0, o.area_ha / area_ha(POLYGONS[o.geometry])) for o in found}
 
 
@@ -161,16 +161,16 @@ READABLE = tuple(name for name in DELIVERIES if name not in ("none", *REPAIRED))
 _layers: dict[tuple[str, date, str], Layers] = {}
 
 
-def pixels(place: Place, on: date, version: str) -> Layers:
+def pixels(aoi: AreaOfInterest, on: date, version: str) -> Layers:
     """Made-up fields: a pattern of its own each day; version b differs in the eastern half, c is all cloud.
 
     Versions w and e hold the western and the eastern two thirds alone.
     """
-    key = (place.name, on, version)
+    key = (aoi.name, on, version)
     if key not in _layers:
-        rows, columns = np.mgrid[0 : place.grid.height, 0 : place.grid.width]
-        seed = on.toordinal() * 7 + len(place.name)
-        changed = (columns >= place.grid.width // 2) & (version == "b")
+        rows, columns = np.mgrid[0 : aoi.grid.height, 0 : aoi.grid.width]
+        seed = on.toordinal() * 7 + len(aoi.name)
+        changed = (columns >= aoi.grid.width // 2) & (version == "b")
         bands = {
             band: (2000 + 37 * i + (rows * 53 + columns * 29 + seed * 61) % (700 + 90 * i) + 400 * changed).astype(
                 np.uint16
@@ -180,10 +180,10 @@ def pixels(place: Place, on: date, version: str) -> Layers:
         classes = np.full(rows.shape, PixelClass.CLEAR, np.uint8)
         classes[(rows + columns + seed) % 5 == 0] = PixelClass.THIN_CLOUD
         if seed % 3 == 0:
-            classes[:, : place.grid.width // 3] = PixelClass.CLOUD
+            classes[:, : aoi.grid.width // 3] = PixelClass.CLOUD
         if version == "c":
             classes[:] = PixelClass.CLOUD
-        third = place.grid.width // 3
+        third = aoi.grid.width // 3
         outside = {"w": columns >= 2 * third, "e": columns < third}.get(version, np.zeros(rows.shape, bool))
         for band in (*bands.values(), classes):
             band[outside] = 0
@@ -205,32 +205,32 @@ class Satellite:
     def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
-    def due(self, place: Place, day: date) -> Due:
-        return self.calendar.get((place.name, day), Due.DUE)
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
+        return self.calendar.get((aoi.name, day), Due.DUE)
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # likewise
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:  # noqa: ARG002  # likewise
         days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
-        strays = {d: {"stray.tif": f"stray.tif: is none, {d}"} for d in days if (place.name, d) in self.strays}
-        return Listing({d: items for d in days if (items := self._items(place, d))}, refused_on=strays)
+        strays = {d: {"stray.tif": f"stray.tif: is none, {d}"} for d in days if (aoi.name, d) in self.strays}
+        return Listing({d: items for d in days if (items := self._items(aoi, d))}, refused_on=strays)
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         on, version = acquisition.digest.split("/")
         if version.endswith("x"):
             raise SceneError(f"{acquisition.item_id}: is damaged")
-        return pixels(place, date.fromisoformat(on), version)
+        return pixels(aoi, date.fromisoformat(on), version)
 
     def refuses(self, region: str, on: date) -> bool:
         """Whether something of a day is there and can't be taken."""
         return self.deliveries.get((region, on)) in REPAIRED or (region, on) in self.strays
 
-    def _items(self, place: Place, on: date) -> list[Acquisition]:
+    def _items(self, aoi: AreaOfInterest, on: date) -> list[Acquisition]:
         items = []
-        for baseline, version in DELIVERIES[self.deliveries.get((place.name, on), "none")]:
+        for baseline, version in DELIVERIES[self.deliveries.get((aoi.name, on), "none")]:
             tile = version[0] if version[0] in ("w", "e") else ""
             sensed = datetime.combine(on, time(16, 48 + (tile == "e")), UTC)
-            name = f"{place.name}-{on}-{baseline}{tile}"
+            name = f"{aoi.name}-{on}-{baseline}{tile}"
             items.append(Acquisition(name, f"{on}/{version}", "test", f"{on}", tile, baseline, sensed, sensed))
         return items
 
@@ -299,7 +299,7 @@ class Oracle:
 
     def _coverage(self, region: str, version: str) -> CoverageCache:
         """The coverage of all polygons."""
-        grid, rules = PLACES[region].grid, algorithms.algorithm(version)
+        grid, rules = AOIS[region].grid, algorithms.algorithm(version)
         key = f"{grid.digest}/{rules.coverage_rule}"
         if key not in self.coverages:
             wkb = dict(zip(DIGESTS, shapely.to_wkb(list(POLYGONS)), strict=True))
@@ -311,14 +311,14 @@ class Oracle:
         """The scene that a source's delivery makes, in a file of its own."""
         key = (region, on, satellite.deliveries.get((region, on), "none"))
         if key not in self._scenes:
-            place, united = PLACES[region], None
+            aoi, united = AOIS[region], None
             with suppress(UnreadableDayError):
-                united = unite(satellite, place, satellite._items(place, on))
+                united = unite(satellite, aoi, satellite._items(aoi, on))
             if united is None:
                 self._scenes[key] = None
             else:
                 name = f"truth/{united.digest}.tif"
-                self._store.put(name, cog.encode(united, place.grid, on))
+                self._store.put(name, cog.encode(united, aoi.grid, on))
                 self._scenes[key] = SceneInput(united.digest, name)
         return self._scenes[key]
 

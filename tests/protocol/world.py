@@ -29,7 +29,7 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.sources.mosaic import UnreadableDayError
-from satcommon.sources.source import Due, Place
+from satcommon.sources.source import Due, AreaOfInterest
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN, SceneInput
 from satcommon.storage.object_store import ObjectStore
@@ -39,7 +39,7 @@ from truth import (
     DEADLINES,
     DIGESTS,
     FIRST_DAY,
-    PLACES,
+    AOIS,
     POLYGONS,
     REGIONS,
     REPAIRED,
@@ -119,17 +119,17 @@ class Laboratory:
                     connection.execute(delete(table))
         self.processors[which].unreadable = frozenset()
         world = World(self, engine, self.processors[which])
-        for i, (name, place) in enumerate(PLACES.items()):
+        for i, (name, aoi) in enumerate(AOIS.items()):
             with write_transaction(engine) as connection:
                 values = {
                     "bbox_id": i + 1,
                     "name": name,
-                    "geometry": shapely.to_wkb(shapely.box(*place.bounds)),
+                    "geometry": shapely.to_wkb(shapely.box(*aoi.bounds)),
                     "created_at": START,
                     "active": True,
                     "monitored_from": FIRST_DAY,
                     "monitored_until": day(DAYS),
-                    "grid": place.grid.to_json(),
+                    "grid": aoi.grid.to_json(),
                     "algorithm_version": CURRENT,
                 }
                 connection.execute(insert(Region).values(values))
@@ -147,10 +147,10 @@ class FailingProcessor(Processor):
 
     unreadable: frozenset[str] = frozenset()
 
-    def observe(self, place: Place, scene: SceneInput, *args: Any) -> Any:
+    def observe(self, aoi: AreaOfInterest, scene: SceneInput, *args: Any) -> Any:
         if scene.digest in self.unreadable:
-            raise SceneError(f"{place.name}: scene {scene.digest[:8]} can't be read")
-        return super().observe(place, scene, *args)
+            raise SceneError(f"{aoi.name}: scene {scene.digest[:8]} can't be read")
+        return super().observe(aoi, scene, *args)
 
 
 def fast_folder() -> str | None:
@@ -278,7 +278,7 @@ class World:
         with suppress(UnreadableDayError):  # which is registered all the same
             ask(self.engine, self.store, self.satellite, self.bbox_id(region), on, self.now)
         refused = self.satellite.refuses(region, on)
-        self.heard(region, on, self.satellite.due(PLACES[region], on), scene, refused=refused)
+        self.heard(region, on, self.satellite.due(AOIS[region], on), scene, refused=refused)
 
     def heard(self, region: str, on: date, due: Due, scene: SceneInput | None, *, refused: bool = False) -> None:
         """Keep as a fact what the ledger was told of a day."""
@@ -421,8 +421,8 @@ class World:
         """Every file can be read again or is gone, and what failed is to be tried at once."""
         self.processor.unreadable = frozenset()
         self.satellite.strays.clear()
-        for place, delivery in self.satellite.deliveries.items():
-            self.satellite.deliveries[place] = REPAIRED.get(delivery, delivery)
+        for aoi, delivery in self.satellite.deliveries.items():
+            self.satellite.deliveries[aoi] = REPAIRED.get(delivery, delivery)
         for region in REGIONS:
             with write_transaction(self.engine) as connection:
                 ledger.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
@@ -458,7 +458,7 @@ class World:
             on = first + timedelta(days=n)
             scene = self.laboratory.oracle.scene(self.satellite, region, on)
             heard = on in facts.due and (facts.due[on], facts.scenes.get(on), on in facts.refused) == (
-                self.satellite.due(PLACES[region], on),
+                self.satellite.due(AOIS[region], on),
                 scene or facts.scenes.get(on),
                 self.satellite.refuses(region, on),
             )

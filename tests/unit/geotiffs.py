@@ -14,11 +14,11 @@ from satcommon.raster.harmonise import read_layers
 from satcommon.raster.layers import Layers
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Listing, Place
+from satcommon.sources.source import AreaOfInterest, Listing
 
 ROWS, COLUMNS = 12, 15
 GRID = Grid("EPSG:32633", 465_181.05223, 5_080_254.63350, 9.9947922, 9.9974485, COLUMNS, ROWS)  # cells are not square
-PLACE = Place("North", Bounds(*transform_bounds(GRID.crs, "EPSG:4326", *GRID.extent)), GRID)
+AOI = AreaOfInterest("North", Bounds(*transform_bounds(GRID.crs, "EPSG:4326", *GRID.extent)), GRID)
 NAME = "2016-01-07T101243.tif"
 FIRST, LAST, NOW = date(2015, 1, 1), date(2016, 12, 31), datetime(2030, 1, 1, tzinfo=UTC)
 Raster = NDArray[np.generic]
@@ -67,12 +67,12 @@ def write(
     return path
 
 
-def listed(folder: Path, place: Place = PLACE) -> Listing:
-    return FolderSource(folder).list(place, FIRST, LAST, NOW)
+def listed(folder: Path, aoi: AreaOfInterest = AOI) -> Listing:
+    return FolderSource(folder).list(aoi, FIRST, LAST, NOW)
 
 
-def items(folder: Path, place: Place = PLACE) -> list[Acquisition]:
-    return [item for day in listed(folder, place).acquisitions.values() for item in day]
+def items(folder: Path, aoi: AreaOfInterest = AOI) -> list[Acquisition]:
+    return [item for day in listed(folder, aoi).acquisitions.values() for item in day]
 
 
 def only(folder: Path) -> Acquisition:
@@ -80,10 +80,10 @@ def only(folder: Path) -> Acquisition:
     return item
 
 
-def layers_of(folder: Path, place: Place = PLACE) -> Layers:
+def layers_of(folder: Path, aoi: AreaOfInterest = AOI) -> Layers:
     """The pixels of the folder's one file."""
-    (item,) = items(folder, place)
-    return FolderSource(folder).read(place, item)
+    (item,) = items(folder, aoi)
+    return FolderSource(folder).read(aoi, item)
 
 
 def unchecked(path: Path) -> Layers:

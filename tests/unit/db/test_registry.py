@@ -57,7 +57,7 @@ def test_a_region_is_registered_as_it_was_told(connection: Connection) -> None:
     assert add(connection)
 
     found = registry.region(connection, "A")
-    where = registry.place(found)
+    where = registry.aoi_of(found)
     assert (where.name, where.bounds, where.grid) == ("A", BOUNDS, GRID)
     assert (found.active, found.monitored_from, found.monitored_until) == (True, FIRST, None)
     assert (found.algorithm_version, found.created_at) == ("1", NOW)
@@ -193,5 +193,5 @@ def test_a_place_is_read_from_the_row_without_rounding(connection: Connection) -
 
     found = registry.region(connection, "A")
 
-    assert registry.place(found).bounds == odd
+    assert registry.aoi_of(found).bounds == odd
     assert shapely.from_wkb(found.geometry).equals(box(*odd))

@@ -24,7 +24,7 @@ from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine
 
-from tests.unit.geotiffs import GRID, PLACE, full, write
+from tests.unit.geotiffs import AOI, GRID, full, write
 
 FIRST, LAST = date(2016, 1, 5), date(2016, 1, 9)
 NOW = datetime(2017, 1, 1, tzinfo=UTC)  # long after the allowed lateness
@@ -78,8 +78,8 @@ def world(sqlite_engine: Engine, tmp_path: Path) -> World:
     folder.mkdir()
     with write_transaction(sqlite_engine) as connection:
         then = NOW - timedelta(days=9)
-        registry.add_region(connection, "North", PLACE.bounds, GRID, FIRST, LAST, CURRENT, then)
-        west, south, east, north = PLACE.bounds.west, PLACE.bounds.south, PLACE.bounds.east, PLACE.bounds.north
+        registry.add_region(connection, "North", AOI.bounds, GRID, FIRST, LAST, CURRENT, then)
+        west, south, east, north = AOI.bounds.west, AOI.bounds.south, AOI.bounds.east, AOI.bounds.north
         inside = box(west + (east - west) / 3, south + (north - south) / 3, east, north)
         fields.register_fields(connection, [NewField("f", "f", inside, date(2015, 9, 1))], then)
     return World(sqlite_engine, ObjectStore(str(tmp_path / "store")), folder)

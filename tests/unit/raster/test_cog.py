@@ -20,7 +20,7 @@ from satcommon.raster.scene import Scene
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.mosaic import unite
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 from satcommon.storage.object_store import ObjectStore
 from satcommon.storage.ranges import CHUNK
 
@@ -28,20 +28,20 @@ DAY = date(2026, 7, 15)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 BOUNDS = Bounds(-94.0, 42.0, -93.9, 42.1)
 GRID = replace(Grid.utm(BOUNDS, 30), width=700, height=600)  # 3 x 3 tiles of 256, the last ones cut
-PLACE = Place("Iowa", BOUNDS, GRID)
+AOI = AreaOfInterest("Iowa", BOUNDS, GRID)
 TILES = 9
 
 
-def make(place: Place) -> Scene:
+def make(aoi: AreaOfInterest) -> Scene:
     source = SimulatedSource()
-    scene = unite(source, place, source.list(place, DAY, DAY, NOW).acquisitions[DAY])
+    scene = unite(source, aoi, source.list(aoi, DAY, DAY, NOW).acquisitions[DAY])
     assert scene is not None
     return scene
 
 
 @pytest.fixture(scope="module")
 def scene() -> Scene:
-    return make(PLACE)
+    return make(AOI)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_an_overview_shows_every_nth_cell(file: Path, scene: Scene) -> None:
 
 
 def test_equal_scenes_give_equal_bytes(file: Path) -> None:
-    assert encode(make(PLACE), GRID, DAY) == file.read_bytes()
+    assert encode(make(AOI), GRID, DAY) == file.read_bytes()
 
 
 def test_any_viewer_sees_a_cog_with_names_scales_and_provenance(file: Path, scene: Scene) -> None:
@@ -255,8 +255,8 @@ def test_a_tile_that_can_not_be_read_ends_every_thread(
 def test_a_scene_s_file_is_an_acquisition_of_a_folder(file: Path, scene: Scene) -> None:
     source = FolderSource(file.parent)
 
-    (item,) = source.list(PLACE, DAY, DAY, NOW).acquisitions[DAY]
-    layers = source.read(PLACE, item)
+    (item,) = source.list(AOI, DAY, DAY, NOW).acquisitions[DAY]
+    layers = source.read(AOI, item)
 
     assert source.lattice(BOUNDS) == GRID
     assert (item.platform, item.sensed_at) == ("simulated", scene.items[0].sensed_at)
@@ -316,8 +316,8 @@ def test_a_scene_of_several_items_tells_the_provider_of_each_cell(mosaic_file: P
 def test_a_mosaic_s_file_is_an_acquisition_of_a_folder_too(mosaic_file: Path, mosaic: Scene) -> None:
     source = FolderSource(mosaic_file.parent)
 
-    (item,) = source.list(PLACE, DAY, DAY, NOW).acquisitions[DAY]
-    layers = source.read(PLACE, item)
+    (item,) = source.list(AOI, DAY, DAY, NOW).acquisitions[DAY]
+    layers = source.read(AOI, item)
 
     assert list(layers.bands) == list(BANDS)
     np.testing.assert_array_equal(layers.classes, mosaic.layers.classes)
@@ -359,7 +359,7 @@ def test_a_file_of_several_items_without_their_band_is_refused(tmp_path: Path, m
 def test_a_wide_grid_has_larger_tiles(tmp_path: Path) -> None:
     grid = replace(GRID, width=4097, height=3)
     path = tmp_path / "wide.tif"
-    path.write_bytes(encode(make(replace(PLACE, grid=grid)), grid, DAY))
+    path.write_bytes(encode(make(replace(AOI, grid=grid)), grid, DAY))
 
     with rasterio.open(path) as dataset:
         assert dataset.block_shapes[0] == (512, 512)

@@ -21,14 +21,14 @@ from satcommon.raster.indices import layers as indices
 from satcommon.raster.layers import PixelClass
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.mosaic import unite
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 
 from tests.unit.geotiffs import (
+    AOI,
     COLUMNS,
     GRID,
     NAME,
     NOW,
-    PLACE,
     PLAIN,
     ROWS,
     Raster,
@@ -74,9 +74,9 @@ def test_tiles_that_were_never_written_are_not_observed(tmp_path: Path) -> None:
         dataset.descriptions = ("red", "nir")
         dataset.write(np.full((2, 16, 16), 0.25, np.float32), window=Window(16, 0, 16, 16))
     grid = Grid("EPSG:32633", 500_000, 5_000_000, 10, 10, 64, 16)
-    place = Place("A", Bounds(*transform_bounds(grid.crs, "EPSG:4326", *grid.extent)), grid)
+    aoi = AreaOfInterest("A", Bounds(*transform_bounds(grid.crs, "EPSG:4326", *grid.extent)), grid)
 
-    layers = layers_of(tmp_path, place)
+    layers = layers_of(tmp_path, aoi)
 
     assert layers.classes[0].reshape(4, 16)[:, 0].tolist() == [0, 1, 0, 0]
 
@@ -199,10 +199,10 @@ def test_a_qa60_of_the_years_in_which_it_was_not_filled_is_refused_without_cloud
 ) -> None:
     write(tmp_path / name, PLAIN | {"QA60": full(0)}, scale=SCALE)
     source = FolderSource(tmp_path)
-    ((item,),) = source.list(PLACE, date(2022, 1, 1), date(2024, 12, 31), NOW).acquisitions.values()
+    ((item,),) = source.list(AOI, date(2022, 1, 1), date(2024, 12, 31), NOW).acquisitions.values()
 
     with pytest.raises(SceneError, match="its QA60 is 0 throughout") if empty else nullcontext():
-        assert (source.read(PLACE, item).classes == PixelClass.CLEAR).all()
+        assert (source.read(AOI, item).classes == PixelClass.CLEAR).all()
 
 
 def test_an_unknown_mask_does_not_count_beside_a_known_one_or_a_rule_without_it(tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_a_file_with_a_mask_beside_it_is_refused_until_the_mask_is_within(ending
     assert f"a mask in a file beside it, {NAME}{ending}" in told[f"a/{NAME}"]
     assert "gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES" in told[f"a/{NAME}"]
     with pytest.raises(SceneError, match="has a mask in a file beside it"):
-        source.read(PLACE, item)
-    assert source.lattice(PLACE.bounds) is None
+        source.read(AOI, item)
+    assert source.lattice(AOI.bounds) is None
     beside.unlink()
     assert only(tmp_path) == item
 
@@ -272,9 +272,9 @@ def test_other_files_beside_a_file_are_kept_from_being_read(tmp_path: Path) -> N
 # Rasters that run the other way, and around the globe
 
 
-def around(grid: Grid, bounds: Bounds | None = None) -> Place:
+def around(grid: Grid, bounds: Bounds | None = None) -> AreaOfInterest:
     """A region of a grid's own extent, or of a rectangle."""
-    return Place("A", bounds or Bounds(*transform_bounds(grid.crs, "EPSG:4326", *grid.extent)), grid)
+    return AreaOfInterest("A", bounds or Bounds(*transform_bounds(grid.crs, "EPSG:4326", *grid.extent)), grid)
 
 
 def ramp(rows: int = ROWS, columns: int = COLUMNS) -> dict[str, Raster]:
@@ -297,7 +297,7 @@ def test_a_raster_gives_the_same_cells_whichever_way_it_runs(
         dataset.transform = GRID.transform @ flip @ Affine.scale(1 - 2 * mirrored, 1 - 2 * south_up)
     grid = replace(GRID, left=GRID.left + dx * GRID.xres, top=GRID.top - dy * GRID.yres)
 
-    lattice = FolderSource(tmp_path / "turned").lattice(PLACE.bounds)
+    lattice = FolderSource(tmp_path / "turned").lattice(AOI.bounds)
     plain, turned = (layers_of(tmp_path / folder, around(grid)) for folder in ("plain", "turned"))
 
     assert lattice is not None
@@ -312,7 +312,7 @@ def test_rotation_by_a_rounding_error_is_none(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.transform = Affine(GRID.xres, 1e-13, GRID.left, -1e-13, -GRID.yres, GRID.top)
 
-    assert FolderSource(tmp_path).lattice(PLACE.bounds) == GRID
+    assert FolderSource(tmp_path).lattice(AOI.bounds) == GRID
     assert layers_of(tmp_path).bands["red"].tolist() == (ramp()["red"] + 1000).tolist()
 
 
@@ -326,8 +326,8 @@ def test_longitudes_from_0_to_360_are_taken(west: float, tmp_path: Path) -> None
 
     assert grid is not None
     assert grid.left == pytest.approx(-60.1)
-    place = Place("A", bounds, grid.covering(bounds))
-    layers = layers_of(tmp_path, place)
+    aoi = AreaOfInterest("A", bounds, grid.covering(bounds))
+    layers = layers_of(tmp_path, aoi)
     assert layers.bands["red"].tolist() == (ramp()["red"] + 1000).tolist()
     warped = layers_of(tmp_path, around(Grid.utm(bounds, 100), bounds))
     assert warped.classes.any()
@@ -366,11 +366,11 @@ def test_rasters_across_the_antimeridian_are_taken_on_both_sides(side: str, crs:
 
     assert lattice == own
     for grid in (own.covering(bounds), Grid.utm(bounds, 100)):
-        place = around(grid, bounds)
-        (item,) = items(tmp_path, place)
-        observed = source.read(place, item).classes != PixelClass.NODATA
+        aoi = around(grid, bounds)
+        (item,) = items(tmp_path, aoi)
+        observed = source.read(aoi, item).classes != PixelClass.NODATA
         assert observed.mean() > 0.95
-    ((day, _),) = listed(tmp_path, place).acquisitions.items()
+    ((day, _),) = listed(tmp_path, aoi).acquisitions.items()
     assert day == date(2016, 1, 8 if side == "west" else 7)  # solar, at the region's centre
 
 
@@ -419,7 +419,7 @@ def test_a_file_cut_into_disjoint_files_gives_the_scene_of_the_whole(
         cut = {name: np.where(owner == part, band, 0) for name, band in zip(PLAIN, values, strict=True)}
         write(parts / f"2016-01-07T10124{number}.tif", cut)
 
-    scenes = [unite(FolderSource(folder), PLACE, items(folder)) for folder in (whole, parts)]
+    scenes = [unite(FolderSource(folder), AOI, items(folder)) for folder in (whole, parts)]
 
     (one, other) = (scene.layers for scene in scenes if scene)
     assert [band.tobytes() for band in one.bands.values()] == [band.tobytes() for band in other.bands.values()]

@@ -23,13 +23,13 @@ from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import Listing
 
 from tests.unit.geotiffs import (
+    AOI,
     COLUMNS,
     FIRST,
     GRID,
     LAST,
     NAME,
     NOW,
-    PLACE,
     PLAIN,
     ROWS,
     Raster,
@@ -319,7 +319,7 @@ def test_a_file_cut_in_its_pixels_is_an_error_that_names_it(tmp_path: Path) -> N
         assert NAME in listing.refused
     else:
         with pytest.raises(SceneError, match=f"{NAME}: can't be read"):
-            layers_of(tmp_path, replace(PLACE, grid=replace(GRID, width=400, height=400)))
+            layers_of(tmp_path, replace(AOI, grid=replace(GRID, width=400, height=400)))
 
 
 @pytest.fixture(scope="module")
@@ -339,12 +339,12 @@ def test_no_flipped_bits_do_worse_than_a_refusal_or_an_error(data: st.DataObject
     (tmp_path / NAME).write_bytes(content)
     source = FolderSource(tmp_path)
 
-    listing = source.list(PLACE, FIRST, LAST + timedelta(days=365), NOW)
+    listing = source.list(AOI, FIRST, LAST + timedelta(days=365), NOW)
 
     assert listing.refused.keys() <= {NAME}
     for item in (item for day in listing.acquisitions.values() for item in day):
         with suppress(SceneError):
-            assert source.read(PLACE, item).classes.shape == (ROWS, COLUMNS)
+            assert source.read(AOI, item).classes.shape == (ROWS, COLUMNS)
 
 
 @pytest.fixture
@@ -374,7 +374,7 @@ def test_a_file_that_may_not_be_read_is_taken_as_soon_as_it_may(elsewhere: Path)
     path.chmod(0)
     drop_rights()
 
-    listing = source.list(PLACE, FIRST, LAST, NOW)
+    listing = source.list(AOI, FIRST, LAST, NOW)
     os.seteuid(owner)
     path.chmod(0o644)
     drop_rights()
@@ -383,7 +383,7 @@ def test_a_file_that_may_not_be_read_is_taken_as_soon_as_it_may(elsewhere: Path)
         NAME: f"{NAME}: can't be read (Permission denied); let this process read it, or remove it"
     }
     assert [item.item_id for day in listing.acquisitions.values() for item in day] == [f"good/{NAME}"]
-    assert source.list(PLACE, FIRST, LAST, NOW).refused == {}
+    assert source.list(AOI, FIRST, LAST, NOW).refused == {}
 
 
 def test_a_folder_that_may_not_be_listed_is_told(elsewhere: Path) -> None:
@@ -424,7 +424,7 @@ def test_a_name_is_only_a_name(name: str, tmp_path: Path) -> None:
     (item,) = items(tmp_path)
 
     assert item.item_id == name
-    assert FolderSource(tmp_path).read(PLACE, item).bands["red"][0, 0] == 1500
+    assert FolderSource(tmp_path).read(AOI, item).bands["red"][0, 0] == 1500
 
 
 @pytest.mark.parametrize("name", ["a\nb.tif", "a\x1b[2Jb.tif", "a\u202eb.tif", os.fsdecode(b"a\xffb.tif")])
@@ -485,7 +485,7 @@ def test_a_huge_raster_without_pixels_costs_no_more_than_is_allowed(layout: dict
         with pytest.raises(SceneError, match=f"{NAME}: 819,200,000 cells lie in one block; at most 25,000,000 "):
             layers_of(tmp_path)
 
-    shifted = replace(PLACE, grid=replace(GRID, left=GRID.left + 3.3, width=20_000, height=20_000))
+    shifted = replace(AOI, grid=replace(GRID, left=GRID.left + 3.3, width=20_000, height=20_000))
     with pytest.raises(SceneError, match=f"{NAME}: .* cells lie (in one block|under the region)"):
         layers_of(tmp_path, shifted)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # in KiB

@@ -19,7 +19,7 @@ from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import Due
 from satcommon.storage.s3 import open_bucket
 
-from tests.unit.geotiffs import FIRST, GRID, LAST, NAME, PLACE, PLAIN, full, write
+from tests.unit.geotiffs import AOI, FIRST, GRID, LAST, NAME, PLAIN, full, write
 
 URL = "s3://bucket/prefix"
 Store = MemoryStore | LocalStore
@@ -62,7 +62,7 @@ def test_a_prefix_is_read_as_a_folder_is(store: Store, content: bytes, tmp_path:
         obstore.put(store, name, data)
     bucket, folder = source(store), FolderSource(tmp_path / "folder")
 
-    listings = [one.list(PLACE, FIRST, LAST, later()) for one in (bucket, folder)]
+    listings = [one.list(AOI, FIRST, LAST, later()) for one in (bucket, folder)]
 
     found, expected = (
         [replace(item, published_at=FIRST) for items in listing.acquisitions.values() for item in items]  # type: ignore[arg-type]
@@ -71,14 +71,14 @@ def test_a_prefix_is_read_as_a_folder_is(store: Store, content: bytes, tmp_path:
     assert found == expected
     assert {item.item_id: item.platform for item in found} == {f"a/{NAME}": "a", f"b b/{NAME}": "sentinel-2b"}
     assert [list(listing.refused) for listing in listings] == [["bad.tif"], ["bad.tif"]]
-    assert bucket.lattice(PLACE.bounds) == folder.lattice(PLACE.bounds) == GRID
-    assert bucket.due(PLACE, datetime(2016, 1, 7, tzinfo=UTC).date()) is Due.DUE
+    assert bucket.lattice(AOI.bounds) == folder.lattice(AOI.bounds) == GRID
+    assert bucket.due(AOI, datetime(2016, 1, 7, tzinfo=UTC).date()) is Due.DUE
     for one in found:
-        np.testing.assert_array_equal(bucket.read(PLACE, one).bands["red"], folder.read(PLACE, one).bands["red"])
+        np.testing.assert_array_equal(bucket.read(AOI, one).bands["red"], folder.read(AOI, one).bands["red"])
 
 
 def test_an_empty_prefix_is_an_empty_folder(store: Store) -> None:
-    listing = source(store).list(PLACE, FIRST, LAST, later())
+    listing = source(store).list(AOI, FIRST, LAST, later())
 
     assert (listing.acquisitions, listing.refused) == ({}, {})
 
@@ -86,7 +86,7 @@ def test_an_empty_prefix_is_an_empty_folder(store: Store) -> None:
 def test_an_object_that_was_put_just_now_is_left_alone(store: Store, content: bytes) -> None:
     obstore.put(store, NAME, content)
 
-    assert source(store).list(PLACE, FIRST, LAST, datetime.now(UTC)).acquisitions == {}
+    assert source(store).list(AOI, FIRST, LAST, datetime.now(UTC)).acquisitions == {}
 
 
 def replaced(store: Store, path: Path) -> None:
@@ -103,14 +103,14 @@ def test_an_object_that_changed_since_it_was_listed_is_not_read(
 ) -> None:
     obstore.put(store, NAME, content)
     bucket = source(store)
-    ((item,),) = bucket.list(PLACE, FIRST, LAST, later()).acquisitions.values()
+    ((item,),) = bucket.list(AOI, FIRST, LAST, later()).acquisitions.values()
     files = BucketFiles(URL, store)
     file = files.find(NAME)
     assert isinstance(file, File)
     change(store, tmp_path / NAME)
 
     with pytest.raises(SceneError, match=NAME):
-        bucket.read(PLACE, item)
+        bucket.read(AOI, item)
     for opened in (files.pixels(NAME, file, 10**9), files.header(NAME, file)):
         with pytest.raises(SceneError, match=rf"{NAME}: (was changed|can't be read: it is gone)"), opened as dataset:
             dataset.tags()
@@ -124,10 +124,10 @@ def test_an_object_larger_than_allowed_is_never_fetched_whole(store: Store, tmp_
     obstore.put(store, NAME, write(tmp_path / NAME, {"red": noise[0], "nir": noise[1]}, grid=grid).read_bytes())
     obstore.put(store, "satfields.toml", b"settle_seconds = 0\nmost_megabytes = 1\n")
     bucket = source(store)
-    ((item,),) = bucket.list(PLACE, FIRST, LAST, later()).acquisitions.values()
+    ((item,),) = bucket.list(AOI, FIRST, LAST, later()).acquisitions.values()
 
     with pytest.raises(SceneError, match=rf"{NAME}: has 1,\d+,\d+ bytes; at most 1,000,000 are taken from a bucket"):
-        bucket.read(PLACE, item)
+        bucket.read(AOI, item)
 
 
 @pytest.fixture
@@ -165,12 +165,12 @@ def test_scenes_are_read_over_s3_from_the_endpoint_of_the_usual_variables(
     monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", s3_url + end)
     opened = open_source(settings())
 
-    ((item,),) = opened.list(PLACE, FIRST, LAST, later()).acquisitions.values()
+    ((item,),) = opened.list(AOI, FIRST, LAST, later()).acquisitions.values()
 
     assert item.item_id == f"a b/{NAME}"
     assert item.digest == hashlib.sha256(content).hexdigest()
     assert item.published_at == obstore.head(bucket, f"prefix/a b/{NAME}")["last_modified"]
-    assert (opened.read(PLACE, item).bands["red"] == 1500).all()
+    assert (opened.read(AOI, item).bands["red"] == 1500).all()
 
 
 def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(
@@ -184,7 +184,7 @@ def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(
     monkeypatch.setattr(files, "_store", broken_bucket)
 
     for attempt in (
-        lambda: bucket.list(PLACE, FIRST, LAST, later()),
+        lambda: bucket.list(AOI, FIRST, LAST, later()),
         lambda: files.find(NAME),
         lambda: files.read(NAME),
         lambda: files.digest(NAME, file),
@@ -195,7 +195,7 @@ def test_a_bucket_that_fails_is_worth_another_try_and_spoils_nothing(
             attempt()
     monkeypatch.undo()
 
-    ((item,),) = bucket.list(PLACE, FIRST, LAST, later()).acquisitions.values()
+    ((item,),) = bucket.list(AOI, FIRST, LAST, later()).acquisitions.values()
     assert item.item_id == NAME
 
 

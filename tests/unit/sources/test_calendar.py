@@ -8,14 +8,14 @@ from satcommon.sources.calendar import parse
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import Due
 
-from tests.unit.geotiffs import PLACE
+from tests.unit.geotiffs import AOI
 
 DUE, NOT_DUE, UNKNOWN = Due
 
 
 def answers(folder: Path, first: date, count: int) -> list[Due]:
     source = FolderSource(folder)
-    return [source.due(PLACE, first + timedelta(days=n)) for n in range(count)]
+    return [source.due(AOI, first + timedelta(days=n)) for n in range(count)]
 
 
 def test_without_a_calendar_no_day_is_known(tmp_path: Path) -> None:
@@ -48,23 +48,23 @@ def test_a_changed_calendar_is_seen_at_the_next_question(tmp_path: Path) -> None
     (tmp_path / "satfields.toml").write_text('calendar_file = "calendar.csv"\n')
     calendar, source, day = tmp_path / "calendar.csv", FolderSource(tmp_path), date(2026, 3, 3)
     calendar.write_text("2026-03-03,yes")
-    before = source.due(PLACE, day)
+    before = source.due(AOI, day)
     calendar.write_text("2026-03-03,no")
-    after = source.due(PLACE, day)
+    after = source.due(AOI, day)
     (tmp_path / "satfields.toml").write_text("")
 
-    assert (before, after, source.due(PLACE, day)) == (DUE, NOT_DUE, UNKNOWN)
+    assert (before, after, source.due(AOI, day)) == (DUE, NOT_DUE, UNKNOWN)
 
 
 def test_an_unchanged_calendar_is_not_read_again(tmp_path: Path) -> None:
     (tmp_path / "satfields.toml").write_text('calendar_file = "calendar.csv"\n')
     calendar, source, day = tmp_path / "calendar.csv", FolderSource(tmp_path), date(2026, 3, 3)
     calendar.write_text("2026-03-03,yes")
-    before, stat = source.due(PLACE, day), calendar.stat()
+    before, stat = source.due(AOI, day), calendar.stat()
     calendar.write_text("2026-03-03,no ")
     os.utime(calendar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
-    assert source.due(PLACE, day) is before
+    assert source.due(AOI, day) is before
 
 
 def test_a_calendar_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from satcommon.sources.folder import FolderSource
 
-from tests.unit.geotiffs import NAME, PLACE, full, items, listed, only, write
+from tests.unit.geotiffs import AOI, NAME, full, items, listed, only, write
 
 PRODUCT = "S2B_MSIL2A_20160107T101243_N0509_R022_T33TVL_20240601T150000"
 STACK = "T33TVL_20160107T101243_stack"
@@ -20,7 +20,7 @@ def item(path: Path, bands: list[dict[str, Any]] | None = None, id: str = "", **
 
 
 def red_of(folder: Path) -> int:
-    return int(FolderSource(folder).read(PLACE, only(folder)).bands["red"][0, 0])
+    return int(FolderSource(folder).read(AOI, only(folder)).bands["red"][0, 0])
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from satcommon.errors import SceneError
 from satcommon.sources.files import File, FolderFiles
 from satcommon.sources.folder import FolderSource
 
-from tests.unit.geotiffs import FIRST, LAST, NAME, PLACE, PLAIN, full, write
+from tests.unit.geotiffs import AOI, FIRST, LAST, NAME, PLAIN, full, write
 
 WRITTEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def names(folder: Path, now: datetime) -> list[str]:
-    listing = FolderSource(folder).list(PLACE, FIRST, LAST, now)
+    listing = FolderSource(folder).list(AOI, FIRST, LAST, now)
     assert listing.refused == {}
     return [item.item_id for items in listing.acquisitions.values() for item in items]
 

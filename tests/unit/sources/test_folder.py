@@ -17,16 +17,16 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import BANDS, PixelClass
 from satcommon.raster.product import Level
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Due, Place
+from satcommon.sources.source import AreaOfInterest, Due
 
 from tests.unit.geotiffs import (
+    AOI,
     COLUMNS,
     FIRST,
     GRID,
     LAST,
     NAME,
     NOW,
-    PLACE,
     PLAIN,
     ROWS,
     full,
@@ -61,7 +61,7 @@ def test_a_file_on_the_grids_lattice_keeps_its_cells(shift: tuple[int, int], tmp
     numbers = np.arange(1, ROWS * COLUMNS + 1, dtype=np.uint16).reshape(ROWS, COLUMNS)
     moved = replace(GRID, left=GRID.left + right * GRID.xres, top=GRID.top - down * GRID.yres)
     write(tmp_path / NAME, {"red": numbers, "nir": numbers}, grid=moved)
-    wide = replace(PLACE, bounds=Bounds(14.5, 45.8, 14.6, 45.9))
+    wide = replace(AOI, bounds=Bounds(14.5, 45.8, 14.6, 45.9))
 
     layers = layers_of(tmp_path, wide)
 
@@ -223,18 +223,18 @@ def test_of_two_class_bands_the_more_telling_counts(tmp_path: Path) -> None:
 # Pixels on another lattice
 
 
-def shifted(x: float, y: float, crs: str = GRID.crs) -> Place:
+def shifted(x: float, y: float, crs: str = GRID.crs) -> AreaOfInterest:
     """A place around the middle of GRID, on a lattice that is off by parts of a cell."""
     left, bottom, right, top = transform_bounds(GRID.crs, crs, *GRID.extent)
     half = ((right - left) / 4, (top - bottom) / 4)
-    return replace(PLACE, grid=Grid(crs, left + half[0] + x, top - half[1] - y, half[0] / 3, half[1] / 3, 6, 6))
+    return replace(AOI, grid=Grid(crs, left + half[0] + x, top - half[1] - y, half[0] / 3, half[1] / 3, 6, 6))
 
 
 @pytest.mark.parametrize("place", [shifted(3.3, 4.4), shifted(0, 0, "EPSG:32632"), shifted(0, 0, "EPSG:3035")])
-def test_warping_keeps_an_even_surface_even(place: Place, tmp_path: Path) -> None:
+def test_warping_keeps_an_even_surface_even(aoi: AreaOfInterest, tmp_path: Path) -> None:
     write(tmp_path / NAME, PLAIN | {"clear": full(1)}, scale={"red": 1e-4, "nir": 1e-4})
 
-    layers = layers_of(tmp_path, place)
+    layers = layers_of(tmp_path, aoi)
 
     assert (layers.bands["red"] == 1500).all()
     assert (layers.bands["nir"] == 5000).all()
@@ -245,9 +245,9 @@ def test_bands_are_warped_between_cells_and_classes_to_the_nearest(tmp_path: Pat
     ramp = np.tile(np.arange(1, COLUMNS + 1, dtype=np.uint16) * 100, (ROWS, 1))
     codes = np.tile(np.arange(COLUMNS, dtype=np.uint16) % 2 * 7 + 4, (ROWS, 1))  # vegetation and snow by turns
     write(tmp_path / NAME, {"red": ramp, "nir": ramp + 1, "scl": codes}, scale={"red": 1e-4, "nir": 1e-4})
-    place = replace(PLACE, grid=replace(GRID, left=GRID.left + 0.3 * GRID.xres, width=COLUMNS - 2))
+    aoi = replace(AOI, grid=replace(GRID, left=GRID.left + 0.3 * GRID.xres, width=COLUMNS - 2))
 
-    layers = layers_of(tmp_path, place)
+    layers = layers_of(tmp_path, aoi)
 
     np.testing.assert_array_equal(layers.bands["red"][3], 1000 + ramp[3, : COLUMNS - 2] + 30)
     np.testing.assert_array_equal(layers.classes[3] == PixelClass.SNOW, codes[3, : COLUMNS - 2] == 11)
@@ -257,9 +257,9 @@ def test_nodata_is_not_mixed_into_what_is_warped(tmp_path: Path) -> None:
     red, nir = full(500), full(4000)
     red[:, 7:] = nir[:, 7:] = 0
     write(tmp_path / NAME, {"red": red, "nir": nir}, nodata=0)
-    place = replace(PLACE, grid=replace(GRID, left=GRID.left + 0.4 * GRID.xres))
+    aoi = replace(AOI, grid=replace(GRID, left=GRID.left + 0.4 * GRID.xres))
 
-    layers = layers_of(tmp_path, place)
+    layers = layers_of(tmp_path, aoi)
 
     assert set(np.unique(layers.bands["red"])) == {0, 1500}
     np.testing.assert_array_equal(layers.classes != PixelClass.NODATA, layers.bands["red"] > 0)
@@ -276,7 +276,7 @@ def test_a_rotated_raster_is_warped(tmp_path: Path) -> None:
 
     assert layers.bands["red"][ROWS // 2, COLUMNS // 2] == 1500
     assert layers.classes[0, 0] == PixelClass.NODATA
-    assert FolderSource(tmp_path).lattice(PLACE.bounds) is None
+    assert FolderSource(tmp_path).lattice(AOI.bounds) is None
 
 
 # Names, times, passes
@@ -364,7 +364,7 @@ def test_night_and_day_are_two_passes(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_no_calendar() -> None:
-    assert FolderSource(Path("scenes")).due(PLACE, FIRST) is Due.UNKNOWN
+    assert FolderSource(Path("scenes")).due(AOI, FIRST) is Due.UNKNOWN
 
 
 def test_the_lattice_is_the_first_good_files_over_the_place(tmp_path: Path) -> None:
@@ -374,23 +374,23 @@ def test_the_lattice_is_the_first_good_files_over_the_place(tmp_path: Path) -> N
     write(tmp_path / "d" / NAME, grid=replace(GRID, xres=20.0))
     source = FolderSource(tmp_path)
 
-    assert source.lattice(PLACE.bounds) == GRID
+    assert source.lattice(AOI.bounds) == GRID
     assert source.lattice(Bounds(-94, 41, -93, 42)) is None
 
 
 def test_a_crs_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
-    middle = (PLACE.bounds.west + PLACE.bounds.east) / 2
-    own = f"+proj=laea +lat_0={PLACE.bounds.south} +lon_0={middle} +datum=WGS84 +units=m"
+    middle = (AOI.bounds.west + AOI.bounds.east) / 2
+    own = f"+proj=laea +lat_0={AOI.bounds.south} +lon_0={middle} +datum=WGS84 +units=m"
     write(tmp_path / NAME, crs=own, grid=replace(GRID, left=-75, top=100))
     source = FolderSource(tmp_path)
 
-    lattice = source.lattice(PLACE.bounds)
+    lattice = source.lattice(AOI.bounds)
 
     assert lattice is not None
     assert "Lambert" in lattice.crs
-    place = replace(PLACE, grid=lattice)
-    (item,) = items(tmp_path, place)
-    assert (source.read(place, item).bands["red"] == 1500).all()
+    aoi = replace(AOI, grid=lattice)
+    (item,) = items(tmp_path, aoi)
+    assert (source.read(aoi, item).bands["red"] == 1500).all()
 
 
 # What changes under a listing
@@ -400,7 +400,7 @@ def test_files_may_come_change_and_go_between_listings(tmp_path: Path) -> None:
     source = FolderSource(tmp_path)
 
     def found() -> dict[str, tuple[str, str]]:
-        listing = source.list(PLACE, FIRST, LAST, NOW)
+        listing = source.list(AOI, FIRST, LAST, NOW)
         return {i.item_id: (i.platform, i.digest) for day in listing.acquisitions.values() for i in day}
 
     none = found()
@@ -419,12 +419,12 @@ def test_files_may_come_change_and_go_between_listings(tmp_path: Path) -> None:
 def test_an_unchanged_file_is_not_opened_again(tmp_path: Path) -> None:
     path = write(tmp_path / NAME)
     source = FolderSource(tmp_path)
-    before = source.list(PLACE, FIRST, LAST, NOW)
+    before = source.list(AOI, FIRST, LAST, NOW)
     stat = path.stat()
     path.write_bytes(b"x" * stat.st_size)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
-    assert source.list(PLACE, FIRST, LAST, NOW) == before
+    assert source.list(AOI, FIRST, LAST, NOW) == before
 
 
 def test_the_digest_is_of_the_bytes_alone(tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_what_is_there_is_published_by_now(tmp_path: Path) -> None:
     early = datetime(2016, 1, 8, tzinfo=UTC)
 
     (item,) = items(tmp_path)
-    ((then,),) = FolderSource(tmp_path).list(PLACE, FIRST, LAST, early).acquisitions.values()
+    ((then,),) = FolderSource(tmp_path).list(AOI, FIRST, LAST, early).acquisitions.values()
 
     assert item.published_at == datetime.fromtimestamp(1_700_000_000, UTC)
     assert then.published_at == early
@@ -457,7 +457,7 @@ def test_a_day_lists_its_own_files(tmp_path: Path) -> None:
     write(tmp_path / "2016-01-07T233000.tif")  # past solar midnight, at 14.6 degrees east
     source = FolderSource(tmp_path)
 
-    days = {n: source.list(PLACE, day, day, NOW).acquisitions for n in (7, 8) if (day := date(2016, 1, n))}
+    days = {n: source.list(AOI, day, day, NOW).acquisitions for n in (7, 8) if (day := date(2016, 1, n))}
 
     assert [item.item_id for item in days[7][date(2016, 1, 7)]] == ["2016-01-07T101243.tif"]
     assert [item.item_id for item in days[8][date(2016, 1, 8)]] == ["2016-01-07T233000.tif"]
@@ -470,17 +470,17 @@ def test_a_file_changed_since_it_was_listed_is_not_read(tmp_path: Path) -> None:
     write(path, PLAIN | {"red": full(501)})
 
     with pytest.raises(SceneError, match=f"{NAME}: is not the file that was listed"):
-        source.read(PLACE, item)
+        source.read(AOI, item)
     path.unlink()
     with pytest.raises(SceneError, match=f"{NAME}: can't be read"):
-        source.read(PLACE, item)
+        source.read(AOI, item)
 
 
 def test_a_missing_folder_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
         listed(tmp_path / "nowhere")
     with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
-        FolderSource(tmp_path / "nowhere").lattice(PLACE.bounds)
+        FolderSource(tmp_path / "nowhere").lattice(AOI.bounds)
 
 
 def test_links_are_followed_within_the_folder_only(tmp_path: Path) -> None:
@@ -516,7 +516,7 @@ def test_a_sentinel_2_baseline_with_an_offset_is_not_taken_without_it(
     name = f"S2B_MSIL2A_20160107T101243_{baseline}_R022_T33TVL_20160107T150000.tif"
     write(tmp_path / name, scale={"red": 1e-4, "nir": 1e-4}, offset={"red": offset, "nir": offset})
 
-    listing = FolderSource(tmp_path).list(PLACE, FIRST, LAST, NOW)
+    listing = FolderSource(tmp_path).list(AOI, FIRST, LAST, NOW)
 
     assert bool(listing.acquisitions) is taken
     assert all("state `offset = 0` in satfields.toml" in why for why in listing.refused.values())
@@ -528,6 +528,6 @@ def test_what_is_being_written_is_told_where_it_may_be_of_the_day(tmp_path: Path
         write(tmp_path / name)
         os.utime(tmp_path / name, (NOW.timestamp(), NOW.timestamp()))
 
-    found = FolderSource(tmp_path).list(PLACE, date(2016, 1, 7), date(2016, 1, 7), NOW)
+    found = FolderSource(tmp_path).list(AOI, date(2016, 1, 7), date(2016, 1, 7), NOW)
 
     assert (found.acquisitions, found.unsettled) == ({}, ("2016-01-07T101243.tif",))

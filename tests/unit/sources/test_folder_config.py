@@ -8,7 +8,7 @@ from satcommon.raster.layers import PixelClass
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.folder_config import Mapping, parse
 
-from tests.unit.geotiffs import FIRST, GRID, LAST, NAME, NOW, PLACE, PLAIN, full, listed, only, write
+from tests.unit.geotiffs import AOI, FIRST, GRID, LAST, NAME, NOW, PLAIN, full, listed, only, write
 
 STACK = {"a": full(1), "b": full(500), "c": full(4000), "red": full(7), "e": full(44_000), "f": full(23888)}
 RULE = """
@@ -33,7 +33,7 @@ def test_bands_that_no_description_names_are_named_by_their_numbers(tmp_path: Pa
     (tmp_path / "satfields.toml").write_text(RULE)
 
     item = only(tmp_path)
-    layers = FolderSource(tmp_path).read(PLACE, item)
+    layers = FolderSource(tmp_path).read(AOI, item)
 
     assert item.platform == "planetscope"
     assert list(layers.bands) == ["red", "nir", "lwir11"]
@@ -46,7 +46,7 @@ def test_a_scale_alone_is_of_the_reflective_bands_that_descriptions_name(tmp_pat
     write(tmp_path / NAME, PLAIN | {"lwir11": full(2000)}, scale={"lwir11": 0.1})
     (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nscale = 1e-4\n')
 
-    layers = FolderSource(tmp_path).read(PLACE, only(tmp_path))
+    layers = FolderSource(tmp_path).read(AOI, only(tmp_path))
 
     assert [int(band[0, 0]) for band in layers.bands.values()] == [1500, 5000, 20_000]
 
@@ -58,7 +58,7 @@ def test_a_stated_nodata_value_stands_for_the_files_own(tmp_path: Path) -> None:
     write(tmp_path / NAME, {"red": red, "nir": nir}, nodata=4999)
     (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nnodata = 0\n')
 
-    layers = FolderSource(tmp_path).read(PLACE, only(tmp_path))
+    layers = FolderSource(tmp_path).read(AOI, only(tmp_path))
 
     assert layers.bands["red"][0, :3].tolist() == [0, 5999, 1500]
 
@@ -82,7 +82,7 @@ def test_a_changed_rule_is_a_revision_of_the_files_that_it_matches_alone(tmp_pat
 
     def digests(toml: str) -> dict[str, str]:
         (tmp_path / "satfields.toml").write_text(toml)
-        listing = source.list(PLACE, FIRST, LAST, NOW)
+        listing = source.list(AOI, FIRST, LAST, NOW)
         return {item.item_id: item.digest for items in listing.acquisitions.values() for item in items}
 
     first, other_calendar = digests(RULE), digests("[calendar]\ncycle_days = 5\nfirst_day = 2016-01-02\n" + RULE)
@@ -168,8 +168,8 @@ def test_more_memory_than_is_allowed_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "satfields.toml").write_text("most_megabytes = 1\n")
     source = FolderSource(tmp_path)
 
-    assert source.read(PLACE, only(tmp_path)).bands["red"].all()
-    wide = replace(PLACE, grid=replace(GRID, width=400, height=400))
+    assert source.read(AOI, only(tmp_path)).bands["red"].all()
+    wide = replace(AOI, grid=replace(GRID, width=400, height=400))
     with pytest.raises(SceneError, match=f"{NAME}: 160,000 cells lie under the region; at most 125,000 are held"):
         source.read(wide, only(tmp_path))
 

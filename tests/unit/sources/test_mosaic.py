@@ -15,10 +15,10 @@ from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.product import Level, Tier
 from satcommon.raster.scene import Acquisition, Scene
 from satcommon.sources.mosaic import unite
-from satcommon.sources.source import Due, Listing, Place, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 
 SIZE = 4
-PLACE = Place("A", Bounds(14.5, 45.8, 14.6, 45.9), Grid("EPSG:32633", 465_000, 5_080_000, 10, 10, SIZE, 1))
+AOI = AreaOfInterest("A", Bounds(14.5, 45.8, 14.6, 45.9), Grid("EPSG:32633", 465_000, 5_080_000, 10, 10, SIZE, 1))
 MORNING = datetime(2026, 5, 1, 10, tzinfo=UTC)
 
 
@@ -44,15 +44,15 @@ class Shelf:
     def lattice(self, bounds: Bounds) -> None:
         return None
 
-    def due(self, place: Place, day: date) -> Due:
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
         return Due.UNKNOWN
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         return Listing({})
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         self.reads.append(acquisition.item_id)
         if acquisition.item_id not in self.layers:
             raise SceneError(f"{acquisition.item_id}: is damaged")
@@ -70,7 +70,7 @@ def acquisition(item_id: str, minutes: int = 0, **told: object) -> Acquisition:
 
 
 def united(shelf: Shelf, items: Iterable[Acquisition]) -> Scene:
-    scene = unite(shelf, PLACE, items)
+    scene = unite(shelf, AOI, items)
     assert scene is not None
     return scene
 
@@ -110,7 +110,7 @@ def test_the_order_of_arrival_never_matters(case: tuple[Shelf, list[Acquisition]
 
     if not shelf.layers.keys() & {item.item_id for item in items}:
         with pytest.raises(SceneError):
-            unite(shelf, PLACE, shuffled)
+            unite(shelf, AOI, shuffled)
         return
     one, other = united(shelf, items), united(shelf, shuffled)
 
@@ -157,12 +157,12 @@ def test_a_cell_s_provider_is_the_item_whose_values_it_has(case: tuple[Shelf, li
 
 
 def test_of_no_acquisitions_there_is_no_scene() -> None:
-    assert unite(Shelf(), PLACE, []) is None
+    assert unite(Shelf(), AOI, []) is None
 
 
 def test_where_none_can_be_read_the_message_names_all() -> None:
     with pytest.raises(SceneError, match=r"a: is damaged; b: is damaged"):
-        unite(Shelf(), PLACE, [acquisition("b"), acquisition("a")])
+        unite(Shelf(), AOI, [acquisition("b"), acquisition("a")])
 
 
 def test_an_item_that_can_not_be_read_is_named_and_its_older_baseline_counts() -> None:
@@ -373,7 +373,7 @@ def test_the_digest_tells_grid_items_and_pixels_apart() -> None:
     item = shelf.put("cc..")
     known = united(shelf, [item]).digest
 
-    moved = unite(shelf, replace(PLACE, grid=replace(PLACE.grid, left=0)), [item])
+    moved = unite(shelf, replace(AOI, grid=replace(AOI.grid, left=0)), [item])
     changed_item = united(shelf, [replace(item, digest="of other bytes")])
     shelf.layers[item.item_id].bands["red"][0, 0] += 1
     other_value = united(shelf, [item])

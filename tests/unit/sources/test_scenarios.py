@@ -11,16 +11,16 @@ from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario
 from satcommon.sources.mosaic import unite
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Place, solar_day
+from satcommon.sources.source import AreaOfInterest, solar_day
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = date(2026, 7, 1)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
-def at(west: float, south: float, side: float = 0.1, resolution_m: float = 200) -> Place:
+def at(west: float, south: float, side: float = 0.1, resolution_m: float = 200) -> AreaOfInterest:
     bounds = Bounds(west, south, west + side, south + side)
-    return Place("A", bounds, Grid.utm(bounds, resolution_m))
+    return AreaOfInterest("A", bounds, Grid.utm(bounds, resolution_m))
 
 
 IOWA = at(-94.0, 42.0)
@@ -32,16 +32,18 @@ def scenarioy(*scenarios: Scenario) -> SimulatedSource:
     return SimulatedSource(scenarios={"*/*": frozenset(scenarios)})
 
 
-def items(source: SimulatedSource, place: Place = IOWA, day: date = DAY, now: datetime = LATER) -> list[Acquisition]:
-    return source.list(place, day, day, now).acquisitions.get(day, [])
+def items(
+    source: SimulatedSource, aoi: AreaOfInterest = IOWA, day: date = DAY, now: datetime = LATER
+) -> list[Acquisition]:
+    return source.list(aoi, day, day, now).acquisitions.get(day, [])
 
 
-def look(source: SimulatedSource, place: Place = IOWA, day: date = DAY) -> list[Layers]:
-    return [source.read(place, item) for item in items(source, place, day)]
+def look(source: SimulatedSource, aoi: AreaOfInterest = IOWA, day: date = DAY) -> list[Layers]:
+    return [source.read(aoi, item) for item in items(source, aoi, day)]
 
 
-def truth(place: Place = IOWA, day: date = DAY) -> Layers:
-    [layers] = look(PLAIN, place, day)
+def truth(aoi: AreaOfInterest = IOWA, day: date = DAY) -> Layers:
+    [layers] = look(PLAIN, aoi, day)
     return layers
 
 
@@ -165,9 +167,9 @@ def test_snow_lies_in_winter_bright_and_of_low_ndvi() -> None:
 
 def test_no_snow_lies_in_summer_nor_near_the_equator() -> None:
     source = scenarioy(Scenario.SNOW)
-    for place, day in ((IOWA, DAY), (at(-94.0, 3.0), date(2026, 1, 15)), (at(-61.0, -34.0), date(2026, 1, 15))):
-        [layers] = look(source, place, day)
-        assert_same(layers, truth(place, day))
+    for aoi, day in ((IOWA, DAY), (at(-94.0, 3.0), date(2026, 1, 15)), (at(-61.0, -34.0), date(2026, 1, 15))):
+        [layers] = look(source, aoi, day)
+        assert_same(layers, truth(aoi, day))
 
 
 def test_an_undetected_cloud_is_bright_and_of_class_clear_over_the_middle_alone() -> None:
@@ -203,18 +205,18 @@ def test_two_passes_an_orbit_apart_are_laid_in_their_order() -> None:
 
 
 def test_sensings_on_either_side_of_midnight_utc_are_one_pass_of_one_solar_day() -> None:
-    source, place = replace(scenarioy(Scenario.TILES), overpass=time(10, 8)), at(151.95, -32.0)
+    source, aoi = replace(scenarioy(Scenario.TILES), overpass=time(10, 8)), at(151.95, -32.0)
     day = date(2026, 5, 2)
 
-    east, west = items(source, place, day)
+    east, west = items(source, aoi, day)
 
     assert east.sensed_at == datetime(2026, 5, 1, 23, 58, tzinfo=UTC)
     assert west.sensed_at == datetime(2026, 5, 2, 0, 2, tzinfo=UTC)
-    assert {solar_day(item.sensed_at, place.bounds) for item in (east, west)} == {day}
+    assert {solar_day(item.sensed_at, aoi.bounds) for item in (east, west)} == {day}
     assert east.overpass == west.overpass
-    around = source.list(place, day - timedelta(1), day + timedelta(1), LATER).acquisitions
+    around = source.list(aoi, day - timedelta(1), day + timedelta(1), LATER).acquisitions
     assert {on: len(found) for on, found in around.items()} == {day + timedelta(n): 2 for n in (-1, 0, 1)}
-    scene = unite(source, place, [east, west])
+    scene = unite(source, aoi, [east, west])
     assert scene is not None
     assert covered(scene.layers).all()
 
@@ -239,8 +241,8 @@ def test_scenarios_are_of_the_days_that_their_patterns_match() -> None:
         scenarios={"A/2026-07-0?": frozenset({Scenario.TILES}), "*/2026-07-09": frozenset({Scenario.TWO_PASSES})}
     )
 
-    def count(place: Place, day: date) -> int:
-        return len(items(source, place, day))
+    def count(aoi: AreaOfInterest, day: date) -> int:
+        return len(items(source, aoi, day))
 
     assert [count(IOWA, date(2026, 7, n)) for n in (8, 9, 10)] == [2, 4, 1]
     assert [count(replace(IOWA, name="B"), date(2026, 7, n)) for n in (8, 9, 10)] == [1, 2, 1]

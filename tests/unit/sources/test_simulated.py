@@ -12,24 +12,24 @@ from satcommon.raster.layers import BANDS, CLASSES, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario, Settings
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Due, Place, solar_day
+from satcommon.sources.source import AreaOfInterest, Due, solar_day
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 IOWA = Bounds(-94.0, 42.0, -93.9, 42.1)
-SMALL = Place("Iowa", IOWA, Grid.utm(IOWA, 200))
+SMALL = AreaOfInterest("Iowa", IOWA, Grid.utm(IOWA, 200))
 WIDE = replace(SMALL, grid=Grid.utm(Bounds(-94.5, 41.5, -93.5, 42.5), 1000))
 SOUTH = replace(SMALL, bounds=Bounds(-61.0, -34.1, -60.9, -34.0))
 DAYS = st.dates(date(2020, 1, 1), date(2029, 12, 31))
 
 
-def acquire(source: SimulatedSource, place: Place, day: date) -> Acquisition:
-    (acquisition,) = source.list(place, day, day, LATER).acquisitions[day]
+def acquire(source: SimulatedSource, aoi: AreaOfInterest, day: date) -> Acquisition:
+    (acquisition,) = source.list(aoi, day, day, LATER).acquisitions[day]
     return acquisition
 
 
-def look(day: date, place: Place = SMALL, source: SimulatedSource | None = None) -> Layers:
+def look(day: date, aoi: AreaOfInterest = SMALL, source: SimulatedSource | None = None) -> Layers:
     source = source or SimulatedSource()
-    return source.read(place, acquire(source, place, day))
+    return source.read(aoi, acquire(source, aoi, day))
 
 
 def stacked(layers: Layers) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint16]]]:
@@ -41,9 +41,9 @@ def median_ndvi(layers: Layers) -> float:
     return float(np.median(((nir - red) / (nir + red))[layers.classes == PixelClass.CLEAR]))
 
 
-def clear_day(month: int, place: Place) -> Layers:
+def clear_day(month: int, aoi: AreaOfInterest) -> Layers:
     """A scene of the month that is clear, for the most part."""
-    days = (look(date(2026, month, n), place) for n in range(1, 29))
+    days = (look(date(2026, month, n), aoi) for n in range(1, 29))
     return next(layers for layers in days if (layers.classes == PixelClass.CLEAR).mean() > 0.5)
 
 
@@ -104,9 +104,9 @@ def test_a_scene_has_every_band_and_no_gaps(day: date) -> None:
 
 
 @pytest.mark.parametrize(("place", "green", "bare"), [(SMALL, 7, 1), (SOUTH, 1, 7)])
-def test_crops_grow_in_the_summer_of_their_hemisphere(place: Place, green: int, bare: int) -> None:
-    assert median_ndvi(clear_day(green, place)) > 0.5
-    assert median_ndvi(clear_day(bare, place)) < 0.3
+def test_crops_grow_in_the_summer_of_their_hemisphere(aoi: AreaOfInterest, green: int, bare: int) -> None:
+    assert median_ndvi(clear_day(green, aoi)) > 0.5
+    assert median_ndvi(clear_day(bare, aoi)) < 0.3
 
 
 def test_fields_lie_side_by_side_with_seasons_of_their_own() -> None:
@@ -140,9 +140,9 @@ def test_clouds_are_bright_and_cold_and_their_shadows_dark() -> None:
 
 @given(cycle_days=st.integers(1, 20), first=DAYS, name=st.text(max_size=8))
 def test_a_place_is_due_once_in_every_cycle(cycle_days: int, first: date, name: str) -> None:
-    source, place = SimulatedSource(cycle_days=cycle_days), replace(SMALL, name=name)
+    source, aoi = SimulatedSource(cycle_days=cycle_days), replace(SMALL, name=name)
 
-    answers = [source.due(place, first + timedelta(n)) for n in range(cycle_days)]
+    answers = [source.due(aoi, first + timedelta(n)) for n in range(cycle_days)]
 
     assert answers.count(Due.DUE) == 1
     assert answers.count(Due.NOT_DUE) == cycle_days - 1
@@ -162,11 +162,11 @@ def test_only_due_days_have_an_acquisition() -> None:
 
 @given(day=DAYS, west=st.floats(-180, 179), south=st.floats(-60, 59))
 def test_the_overpass_is_in_the_morning_of_the_solar_day(day: date, west: float, south: float) -> None:
-    place = replace(SMALL, bounds=Bounds(west, south, west + 1, south + 1))
+    aoi = replace(SMALL, bounds=Bounds(west, south, west + 1, south + 1))
 
-    acquisition = acquire(SimulatedSource(), place, day)
+    acquisition = acquire(SimulatedSource(), aoi, day)
 
-    assert solar_day(acquisition.sensed_at, place.bounds) == day
+    assert solar_day(acquisition.sensed_at, aoi.bounds) == day
     solar = acquisition.sensed_at + timedelta(hours=(west + 0.5) / 15)
     assert abs(solar - datetime(day.year, day.month, day.day, 10, 30, tzinfo=UTC)) < timedelta(seconds=1)
 

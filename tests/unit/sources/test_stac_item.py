@@ -9,7 +9,7 @@ from satcommon.raster.declared import BandClaim
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.stac_item import parse
 
-from tests.unit.geotiffs import FIRST, LAST, NAME, NOW, PLACE, full, listed, only, write
+from tests.unit.geotiffs import AOI, FIRST, LAST, NAME, NOW, full, listed, only, write
 
 BESIDE = NAME.replace(".tif", ".json")
 PROPERTIES: dict[str, Any] = {
@@ -97,7 +97,7 @@ def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[
     assets["data"] = {"href": f"https://example.org/a%20b/{NAME}?signature=1", **asset}
     (tmp_path / BESIDE).write_text(stac(assets))
 
-    layers = FolderSource(tmp_path).read(PLACE, only(tmp_path))
+    layers = FolderSource(tmp_path).read(AOI, only(tmp_path))
 
     assert layers.bands["red"][0, :2].tolist() == [0, 1500]
     assert layers.bands["nir"][0, 0] == 4000
@@ -109,7 +109,7 @@ def test_an_item_stands_above_a_rule_and_a_rule_above_the_file(tmp_path: Path) -
     (tmp_path / "satfields.toml").write_text('[[files]]\nmatch = "*"\nplatform = "of the rule"\noffset = 0.1\n')
 
     item = only(tmp_path)
-    layers = FolderSource(tmp_path).read(PLACE, item)
+    layers = FolderSource(tmp_path).read(AOI, item)
 
     assert item.platform == "sentinel-2a"
     assert [int(band[0, 0]) for band in layers.bands.values()] == [1500, 4000 + 2000]
@@ -140,7 +140,7 @@ def test_what_an_item_says_of_the_content_is_part_of_the_digest(tmp_path: Path) 
     def digest(content: str | None) -> str:
         if content is not None:
             (tmp_path / BESIDE).write_text(content)
-        ((item,),) = source.list(PLACE, FIRST, LAST, NOW).acquisitions.values()
+        ((item,),) = source.list(AOI, FIRST, LAST, NOW).acquisitions.values()
         return item.digest
 
     asset = {"href": NAME, "raster:bands": BANDS}
@@ -159,7 +159,7 @@ def test_an_item_changed_since_it_was_listed_is_not_read(tmp_path: Path) -> None
     (tmp_path / BESIDE).write_text(stac(platform="sentinel-2b"))
 
     with pytest.raises(SceneError, match=f"{NAME}: is not the file that was listed"):
-        FolderSource(tmp_path).read(PLACE, item)
+        FolderSource(tmp_path).read(AOI, item)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     from satcommon.db import ledger
     from satcommon.db.engine import read_transaction
     from satcommon.db.region_source import refusal
-    from satcommon.db.registry import place, regions
+    from satcommon.db.registry import aoi_of, regions
     from satcommon.errors import SatfieldsError, SettingError
     from satcommon.pipeline.ingest_day import news
 
@@ -73,7 +73,9 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     troubles: dict[str, Exception] = {}
     for region in turn:
         try:
-            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, place(region), *spans[region.name], now)
+            fresh[region.name] = news(
+                env.engine, env.source(), region.bbox_id, aoi_of(region), *spans[region.name], now
+            )
         except SatfieldsError as error:
             troubles[region.name] = error
     if troubles and not fresh:

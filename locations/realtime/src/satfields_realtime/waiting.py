@@ -27,7 +27,7 @@ def what_waits(
     """
     from satcommon.db import ledger
     from satcommon.db.expected import ONE_DAY
-    from satcommon.db.registry import place
+    from satcommon.db.registry import aoi_of
     from satcommon.pipeline.ready_days import closable_days
 
     if not region.active:
@@ -36,7 +36,7 @@ def what_waits(
     closable = closable_days(connection, region, deadlines, now)
     waiting = closable[-1].day + ONE_DAY if closable else following
     row = ledger.region_day(connection, region.bbox_id, waiting)
-    closes = deadlines.closes_at(waiting, place(region).bounds)
+    closes = deadlines.closes_at(waiting, aoi_of(region).bounds)
     if row is None or row.answered_at is None:
         why = f"the source was not asked for {waiting} yet (is ingest running?)"
     else:

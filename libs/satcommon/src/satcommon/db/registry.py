@@ -17,7 +17,7 @@ from satcommon.db.expectations import expectations_change, miss_closed_days
 from satcommon.db.models import Cause, Field, FieldRevision, Region, Registry, Season
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm
 from satcommon.storage.object_store import ObjectStore
@@ -25,14 +25,14 @@ from satcommon.storage.object_store import ObjectStore
 MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
 
 
-def place(region: Row[tuple[Region]]) -> Place:
+def aoi_of(region: Row[tuple[Region]]) -> AreaOfInterest:
     """A region's row as sources and processing see it."""
     return _place(region.name, region.geometry, region.grid)
 
 
 @lru_cache(maxsize=1024)  # every step of every day asks
-def _place(name: str, geometry: bytes, grid: str) -> Place:
-    return Place(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
+def _place(name: str, geometry: bytes, grid: str) -> AreaOfInterest:
+    return AreaOfInterest(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
 
 
 def regions(connection: Connection, *, active: bool = False) -> Sequence[Row[tuple[Region]]]:

@@ -14,7 +14,7 @@ from satcommon.db import answers, ledger, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Region
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 
 TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
 FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
@@ -47,7 +47,7 @@ def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, n
     """What is open for a region, told apart by whether it can be worked on now."""
     misses = ledger.misses(connection, bbox_id, date.min, date.max)
     region = ledger.region(connection, bbox_id)
-    bounds = place(region).bounds
+    bounds = aoi_of(region).bounds
     waits: dict[date, bool] = {}
     if misses:
         days = ledger.region_days(connection, bbox_id, misses[0].date_missed, misses[-1].date_missed)
@@ -77,7 +77,7 @@ def workable_backlogs(connection: Connection, deadlines: Deadlines, now: datetim
     regions = {region.bbox_id: region for region in registry.regions(connection)}
     work: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for alike in ledger.misses_of_all(connection):
-        day, bounds = alike.due_day, place(regions[alike.bbox_id]).bounds
+        day, bounds = alike.due_day, aoi_of(regions[alike.bbox_id]).bounds
         if not _pauses(alike, now) and (day is None or deadlines.given_up(day, bounds, now)):
             work[alike.bbox_id].append((alike.cause.value, int(alike.field_days), int(alike.ids)))
     for withdrawn in ledger.withdrawals_of_all(connection):

@@ -25,7 +25,7 @@ from satcommon.db.registry import revision
 from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, describe
 from satcommon.pipeline.inputs import DayInputs, DaySnapshot, Expected, day_snapshot, expected_fields, read
 from satcommon.pipeline.isolate_failures import isolate_failures
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
@@ -99,11 +99,11 @@ class Processor:
         if inputs.snapshot.waits or not inputs.fields:
             return DayResult(result_rows.empty())
         work = ObservationCost()
-        observed = self.observe(inputs.place, inputs.snapshot.scene, [f.subject for f in inputs.fields], rules, work)
+        observed = self.observe(inputs.aoi, inputs.snapshot.scene, [f.subject for f in inputs.fields], rules, work)
         fields = [f for f in inputs.fields if f.external_id not in observed.failed]
         before = self._states_before(inputs, fields, rules)
         plantings = [f.span.planting for f in fields]
-        rows, _ = carry(inputs.place.name, inputs.day, observed.table, plantings, before, rules)
+        rows, _ = carry(inputs.aoi.name, inputs.day, observed.table, plantings, before, rules)
         return DayResult(rows, observed.failed, work)
 
     def put(self, inputs: DayInputs, computed: DayResult) -> Put:
@@ -118,16 +118,16 @@ class Processor:
         return Put(key, result_rows.digest(data), self.now(now))
 
     def observe(
-        self, place: Place, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: ObservationCost
+        self, aoi: AreaOfInterest, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: ObservationCost
     ) -> Observed:
         """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
 
         Raises:
             Exception: what fails without any field, or with each of them.
         """
-        name = f"{place.grid.digest}/{rules.coverage_rule}"
+        name = f"{aoi.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
-            self._coverages[name] = CoverageCache(self.store, place.grid, rules)
+            self._coverages[name] = CoverageCache(self.store, aoi.grid, rules)
         cache = self._coverages[name]
 
         def seen(some: Sequence[Subject]) -> Observed:
@@ -198,7 +198,7 @@ def commit(
             return Outcome.CLOSED_BY_ANOTHER
         if due_day < inputs.day:
             # Monitored from an earlier day meanwhile; whoever asks again begins there.
-            raise RetryableError(f"{inputs.place.name} {inputs.day} can't close before {due_day}: days close in order")
+            raise RetryableError(f"{inputs.aoi.name} {inputs.day} can't close before {due_day}: days close in order")
         current = day_snapshot(connection, region, inputs.day, deadlines, inputs.now)
         if now - put.at > MAX_OBJECT_AGE or (current != inputs.snapshot and not last_try):
             return Outcome.START_AGAIN

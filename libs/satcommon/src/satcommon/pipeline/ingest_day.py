@@ -24,14 +24,14 @@ from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.errors import RetryableError
 from satcommon.raster import cog
 from satcommon.raster.layers import PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.raster.scene import Scene as UnitedScene
 from satcommon.sources.mosaic import UnreadableDayError, piecewise, unite
-from satcommon.sources.source import Due, Place, SceneSource
+from satcommon.sources.source import AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
 
@@ -121,7 +121,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         region = ledger.region(connection, bbox_id)
         before = _known(connection, bbox_id, day)
     region_source.require(engine, region, source)
-    where = place(region)
+    where = aoi_of(region)
     listing = source.list(where, day, day, now)
     acquisitions = listing.acquisitions.get(day, [])
     if listing.unsettled and not acquisitions:
@@ -183,7 +183,7 @@ def _known(connection: Connection, bbox_id: int, day: date) -> _Known:
 
 
 def news(
-    engine: Engine, source: SceneSource, bbox_id: int, where: Place, first: date, last: date, now: datetime
+    engine: Engine, source: SceneSource, bbox_id: int, where: AreaOfInterest, first: date, last: date, now: datetime
 ) -> dict[date, str]:
     """The days of a span for which the source says something else than the ledger has, and a name of what it says.
 

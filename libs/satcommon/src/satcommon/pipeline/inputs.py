@@ -18,9 +18,9 @@ from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Span, Timeline
 from satcommon.db.models import Region
-from satcommon.db.registry import place, revision
+from satcommon.db.registry import aoi_of, revision
 from satcommon.memory import without_collector
-from satcommon.sources.source import Due, Place
+from satcommon.sources.source import Due, AreaOfInterest
 from satcommon.stats.observation import SceneInput, Subject
 
 
@@ -73,7 +73,7 @@ class DayInputs:
     """All that was read for a day, from one snapshot."""
 
     bbox_id: int
-    place: Place
+    aoi: AreaOfInterest
     day: date
     now: datetime
     snapshot: DaySnapshot
@@ -94,7 +94,7 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     inputs = day_snapshot(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return DayInputs(bbox_id, place(region), day, now, inputs, fields, latest_first, registry)
+    return DayInputs(bbox_id, aoi_of(region), day, now, inputs, fields, latest_first, registry)
 
 
 def day_snapshot(
@@ -110,7 +110,7 @@ def day_snapshots(
     """What holds for each day of a span, asked for at once."""
     days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)
     scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
-    bounds = place(region).bounds
+    bounds = aoi_of(region).bounds
     inputs: dict[date, DaySnapshot] = {}
     for day in days_between(first, last):
         here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)

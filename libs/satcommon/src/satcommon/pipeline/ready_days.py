@@ -13,7 +13,7 @@ from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Region
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.sources.source import Due
 
 
@@ -68,7 +68,7 @@ def closable_days_of_all(
 def _closable(
     region: Row[tuple[Region]], first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
 ) -> list[ClosableDay]:
-    bounds = place(region).bounds
+    bounds = aoi_of(region).bounds
     passed = deadlines.last_passed(bounds, now)
     grace_is_over = now >= region.created_at + timedelta(hours=deadlines.deadline_hours)
     newest = max((day for day, row in days.items() if row.scene_digest is not None), default=date.min)

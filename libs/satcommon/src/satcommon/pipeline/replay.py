@@ -22,12 +22,12 @@ from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Timeline
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, Region
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, describe
 from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.close_day import MAX_OBJECT_AGE, Processor, Put
 from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, days_between, expected_fields
-from satcommon.sources.source import Place
+from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
@@ -53,7 +53,7 @@ class ReplayInputs:
     """All that was read for a chunk, from one snapshot."""
 
     bbox_id: int
-    place: Place
+    aoi: AreaOfInterest
     first: date
     last: date
     now: datetime
@@ -110,7 +110,7 @@ def replay(
             computed = compute(processor, inputs, forgiving=restarts == _RESTARTS)
             if not (computed.steps or computed.failed or inputs.withdrawn):
                 raise PermanentError(
-                    f"{inputs.place.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
+                    f"{inputs.aoi.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
                 )
             puts = put(processor, inputs, computed)
             committed = commit(engine, inputs, computed, puts, deadlines, run_id, processor.now(now))
@@ -122,7 +122,7 @@ def replay(
             continue
         restarts += 1
         if restarts > _RESTARTS:
-            raise RetryableError(f"{inputs.place.name} {inputs.first}: the inputs changed {restarts} times in a row")
+            raise RetryableError(f"{inputs.aoi.name} {inputs.first}: the inputs changed {restarts} times in a row")
 
 
 # --- read ----------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     started = min((line.carried_from(day) for line in lines.values() if (day := line.next(first))), default=first)
     return ReplayInputs(
         bbox_id=bbox_id,
-        place=place(region),
+        aoi=aoi_of(region),
         first=first,
         last=last,
         now=now,
@@ -277,7 +277,7 @@ def _observations(
     failed: dict[int, str] = {}
     if anew:
         try:
-            seen = processor.observe(inputs.place, scene, list(anew.values()), rules, done.work)
+            seen = processor.observe(inputs.aoi, scene, list(anew.values()), rules, done.work)
         except (RetryableError, AlgorithmError):
             raise
         except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
@@ -315,7 +315,7 @@ def _carried(
     wanted = [(inputs.fields[f].external_id, inputs.fields[f].carried_from(day)) for f in own]
     before = states_before(wanted, day, at, rules)
     plantings = [span.planting for f in own if (span := inputs.fields[f].at(day))]
-    return carry(inputs.place.name, day, observed, plantings, before, rules)
+    return carry(inputs.aoi.name, day, observed, plantings, before, rules)
 
 
 # --- put, commit ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from satcommon.db import answers, ledger, region_source
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expected import ONE_DAY
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.errors import RetryableError, SceneError, StoreError
 from satcommon.pipeline.ingest_day import Answer, ask, news
 from satcommon.sources.source import SceneSource
@@ -56,7 +56,7 @@ def ask_anew(
     with read_transaction(engine) as connection:
         region = ledger.region(connection, bbox_id)
     region_source.require(engine, region, source)
-    where = place(region)
+    where = aoi_of(region)
     start = max(first, region.monitored_from)
     last = min(last, region.monitored_until or last, began.date() - ONE_DAY)
     of_all = region.monitored_from, min(last_older_day(began, lateness_days), region.monitored_until or date.max)

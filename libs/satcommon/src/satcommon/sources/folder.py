@@ -25,7 +25,7 @@ from satcommon.sources import calendar, folder_config, stac_item
 from satcommon.sources.files import ITEM, MASKS, RASTERS, File, Files
 from satcommon.sources.open_files import open_files
 from satcommon.sources.refused import Glance, glance, told_day
-from satcommon.sources.source import FOLDER, Due, Listing, Place, solar_day
+from satcommon.sources.source import FOLDER, AreaOfInterest, Due, Listing, solar_day
 
 if TYPE_CHECKING:
     from satcommon.geo.grid import Bounds, Grid
@@ -122,15 +122,15 @@ class FolderSource:
         if calendar_file:
             self._calendar(calendar_file)
 
-    def due(self, place: Place, day: date) -> Due:
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
         """What the calendar of `satfields.toml` says; unknown without one.
 
         Raises:
             SettingError: `satfields.toml` or its calendar file is wrong.
         """
-        return self.calendar(place, day, day)[day]
+        return self.calendar(aoi, day, day)[day]
 
-    def calendar(self, place: Place, first: date, last: date) -> dict[date, Due]:  # noqa: ARG002 - one for all places
+    def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:  # noqa: ARG002 - one for all places
         """As `due`, of each day of a span, for one look at the files.
 
         Raises:
@@ -145,7 +145,7 @@ class FolderSource:
             return {day: calendar.in_calendar(dates, day) for day in days}
         return dict.fromkeys(days, Due.UNKNOWN)
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         """The files over the place with solar day in first..last; a day without one is left out.
 
         A file that is still being written, or what stands beside it, is not there yet. A file is published when its
@@ -177,23 +177,23 @@ class FolderSource:
                 continue
             try:
                 claims, header = self._stated(name, found, rules)
-                if not header.overlaps(place.bounds):
-                    elsewhere[name] = _lies_elsewhere(name, header, place)
+                if not header.overlaps(aoi.bounds):
+                    elsewhere[name] = _lies_elsewhere(name, header, aoi)
                     continue
                 somewhere = True
-                day = solar_day(header.sensed_at, place.bounds)
+                day = solar_day(header.sensed_at, aoi.bounds)
                 if first <= day <= last:
                     acquisitions[day].append(self._acquisition(name, _file(found, name), header, claims, now))
             except SceneError as error:
                 refused[name] = str(error)
         for name, why in refused.items():
-            for day in self._days_of_refused(name, found, rules, place, first, last):
+            for day in self._days_of_refused(name, found, rules, aoi, first, last):
                 refused_on[day][name] = why
         shown = refused if somewhere else refused | elsewhere
         return Listing(dict(acquisitions), shown, tuple(unsettled), dict(refused_on))
 
     def _days_of_refused(
-        self, name: str, found: dict[str, File | str], rules: Mapping, place: Place, first: date, last: date
+        self, name: str, found: dict[str, File | str], rules: Mapping, aoi: AreaOfInterest, first: date, last: date
     ) -> Sequence[date]:
         """The days on which what can't be taken is missing; none where nothing tells one, or it lies elsewhere."""
         sensed, seen = None, Glance()
@@ -202,9 +202,9 @@ class FolderSource:
                 sensed = self._claims(name, found, rules)[0].sensed_at
             with suppress(SceneError):
                 seen = self._glance(name, _file(found, name))
-        if not seen.may_lie_over(place.bounds):
+        if not seen.may_lie_over(aoi.bounds):
             return ()
-        day = told_day(name, sensed, seen.tag, place.bounds)
+        day = told_day(name, sensed, seen.tag, aoi.bounds)
         if day is None and name.endswith("/"):
             return [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
         return [day] if day else ()
@@ -221,7 +221,7 @@ class FolderSource:
 
         return self._keep("glance", name, file.version, look)
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         """The file's pixels on the place's grid; see `harmonise.read_layers`.
 
         Raises:
@@ -242,7 +242,7 @@ class FolderSource:
         if self._digest(name, file, claims) != acquisition.digest:
             raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
         with failing(name, ADVICE), self._files.pixels(name, file, rules.most_bytes) as dataset:
-            layers = read_layers(dataset, header, place.grid, name, rules.most_bytes)
+            layers = read_layers(dataset, header, aoi.grid, name, rules.most_bytes)
         check_pixels(layers, name)
         return layers
 
@@ -365,11 +365,11 @@ def _file(found: dict[str, File | str], name: str) -> File:
     return file
 
 
-def _lies_elsewhere(name: str, header: Header, place: Place) -> str:
+def _lies_elsewhere(name: str, header: Header, aoi: AreaOfInterest) -> str:
     west, south, east, north = header.bounds
     return (
         f"{name}: covers longitude {west:.3f} to {east:.3f} and latitude {south:.3f} to {north:.3f}, about "
-        f'{_distance_km(header.bounds, place.bounds):,.0f} km from region "{place.name}"; '
+        f'{_distance_km(header.bounds, aoi.bounds):,.0f} km from region "{aoi.name}"; '
         "put scenes of the region here, or register the region that the scenes cover"
     )
 

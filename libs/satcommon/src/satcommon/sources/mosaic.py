@@ -28,7 +28,7 @@ from satcommon.errors import SceneError
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
 from satcommon.raster.product import Tier
 from satcommon.raster.scene import Acquisition, Scene
-from satcommon.sources.source import Place, SceneSource
+from satcommon.sources.source import AreaOfInterest, SceneSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
 
 
-def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]) -> Scene | None:
+def unite(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterable[Acquisition]) -> Scene | None:
     """The scene of a day's acquisitions; None if there are none.
 
     Holds one acquisition, the layout so far, and with a second platform the better layout before it.
@@ -53,7 +53,7 @@ def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]
     refused: dict[str, str] = {}
     while candidates:
         try:
-            layout = _best_platform(source, place, candidates)
+            layout = _best_platform(source, aoi, candidates)
         except _UnreadableError as error:
             # Rare enough to begin anew: so what is left gives what it would give alone.
             candidates.remove(error.acquisition)
@@ -61,7 +61,7 @@ def unite(source: SceneSource, place: Place, acquisitions: Iterable[Acquisition]
             continue
         layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
         items = tuple(layout.items)
-        digest = _digest(place.grid, items, layers, layout.providers)
+        digest = _digest(aoi.grid, items, layers, layout.providers)
         return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers)
     if refused:
         raise UnreadableDayError(dict(sorted(refused.items())))
@@ -115,14 +115,14 @@ class _Layout:
         self.classes = np.where(free, layers.classes, self.classes)
 
 
-def _best_platform(source: SceneSource, place: Place, candidates: set[Acquisition]) -> _Layout:
+def _best_platform(source: SceneSource, aoi: AreaOfInterest, candidates: set[Acquisition]) -> _Layout:
     platforms = {item.platform for item in candidates}
     by_platform = [
         _ordered(_of_best_level([item for item in candidates if item.platform == platform])) for platform in platforms
     ]
     best: _Layout | None = None
     for items in sorted(by_platform, key=lambda items: (min(item.sensed_at for item in items), items[0].platform)):
-        layout = _lay(source, place, items)
+        layout = _lay(source, aoi, items)
         if best is None or layout.covered > best.covered:
             best = layout
     assert best is not None
@@ -135,12 +135,12 @@ def piecewise(acquisitions: Iterable[Acquisition]) -> bool:
     return len(set(pieces)) < len(pieces)
 
 
-def _lay(source: SceneSource, place: Place, items: list[Acquisition]) -> _Layout:
+def _lay(source: SceneSource, aoi: AreaOfInterest, items: list[Acquisition]) -> _Layout:
     """All items are read, even where the first cover everything: one that can't be read must not go unnoticed."""
     layout: _Layout | None = None
     for item in items:
         try:
-            layers = source.read(place, item)
+            layers = source.read(aoi, item)
         except SceneError as error:
             raise _UnreadableError(item, str(error)) from error
         if layout is None:

@@ -27,7 +27,7 @@ from satcommon.settings import Scenario
 from satcommon.sources.farmland import Farmland, hide_cloud, number, share
 from satcommon.sources.roundtrip import through_file
 from satcommon.sources.scenarios import TILES, Delivery, deliveries
-from satcommon.sources.source import SIMULATED, Due, Listing, Place, calendar_by_day, solar_day
+from satcommon.sources.source import SIMULATED, AreaOfInterest, Due, Listing, calendar_by_day, solar_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,50 +94,50 @@ class SimulatedSource:
         """None: any grid will do."""
         return None
 
-    def due(self, place: Place, day: date) -> Due:
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
         """Due once in a cycle, on a day of it that depends on the region."""
-        phase = number(self.seed, "phase", place.name)
+        phase = number(self.seed, "phase", aoi.name)
         return Due.DUE if (day.toordinal() + phase) % self.cycle_days == 0 else Due.NOT_DUE
 
     calendar = calendar_by_day
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         """The items of first..last that are published by `now`; a day without one is left out."""
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         held = {file.name for file in self.held.iterdir()} if self.held and self.held.is_dir() else set()
         there: dict[date, list[Acquisition]] = defaultdict(list)
         for day in days:
-            for one in self._acquisitions(place, day) if self.due(place, day) is Due.DUE else ():
+            for one in self._acquisitions(aoi, day) if self.due(aoi, day) is Due.DUE else ():
                 if one.item_id not in held and one.published_at <= now:
                     there[day].append(one)
         return Listing(dict(there))
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         """All bands on the place's grid, whose units are taken for metres; about 0.2 s for a million cells.
 
         Raises:
             SceneError: if the acquisition was listed for another grid, place, seed, format or other scenarios.
         """
-        day = solar_day(acquisition.sensed_at, place.bounds)
-        items = self._deliveries(place, day)
+        day = solar_day(acquisition.sensed_at, aoi.bounds)
+        items = self._deliveries(aoi, day)
         delivery = items.get(acquisition.digest)
         if delivery is None:
             raise SceneError(
                 f"{acquisition.item_id}: listed as {acquisition.digest[:12]}, but seed {self.seed} and the grid and "
-                f'scenarios of region "{place.name}" give {", ".join(one[:12] for one in items)}; list the day again'
+                f'scenarios of region "{aoi.name}" give {", ".join(one[:12] for one in items)}; list the day again'
             )
-        zone = _zone(place, delivery)
-        wide, seen = self._seen(place, day, delivery, _MARGIN if zone else 0)
+        zone = _zone(aoi, delivery)
+        wide, seen = self._seen(aoi, day, delivery, _MARGIN if zone else 0)
         name, sensed_at = acquisition.item_id, acquisition.sensed_at
         if zone is not None:  # its producer brings what was seen to the tile's grid; reading it brings that back
             seen, wide = through_file(seen, wide, zone, name, sensed_at, REFLECTANCE_OFFSET), zone
         elif delivery.offset == REFLECTANCE_OFFSET:
             return seen
-        return through_file(seen, wide, place.grid, name, sensed_at, delivery.offset)
+        return through_file(seen, wide, aoi.grid, name, sensed_at, delivery.offset)
 
-    def _seen(self, place: Place, day: date, delivery: Delivery, margin: int) -> tuple[Grid, Layers]:
+    def _seen(self, aoi: AreaOfInterest, day: date, delivery: Delivery, margin: int) -> tuple[Grid, Layers]:
         """What the satellite saw, on the place's grid with a margin of so many cells around."""
-        own = place.grid
+        own = aoi.grid
         grid = replace(
             own,
             left=own.left - margin * own.xres,
@@ -145,7 +145,7 @@ class SimulatedSource:
             width=own.width + 2 * margin,
             height=own.height + 2 * margin,
         )
-        latitude = (place.bounds.south + place.bounds.north) / 2
+        latitude = (aoi.bounds.south + aoi.bounds.north) / 2
         layers = Farmland(f"{self.seed}/{own.crs}", day, latitude, delivery.snow).layers(grid)
         # From 0 in the west and north of the place to 1 in its east and south.
         x = (np.arange(grid.width) - margin + 0.5) / own.width
@@ -162,20 +162,20 @@ class SimulatedSource:
         layers.classes[outside] = PixelClass.NODATA
         return grid, layers
 
-    def _acquisitions(self, place: Place, day: date) -> Iterator[Acquisition]:
-        hours = self.delays.get(f"{place.name}/{day}")
+    def _acquisitions(self, aoi: AreaOfInterest, day: date) -> Iterator[Acquisition]:
+        hours = self.delays.get(f"{aoi.name}/{day}")
         if hours is None:
-            if share(self.seed, "gap", place.name, day) < self.gap_share:
+            if share(self.seed, "gap", aoi.name, day) < self.gap_share:
                 return
-            late = share(self.seed, "late", place.name, day) < self.late_share
+            late = share(self.seed, "late", aoi.name, day) < self.late_share
             hours = self.delay_hours + (self.late_hours if late else 0.0)
-        longitude = (place.bounds.west + place.bounds.east) / 2
+        longitude = (aoi.bounds.west + aoi.bounds.east) / 2
         usual = datetime.combine(day, self.overpass, UTC) - timedelta(seconds=round(longitude * 240))
-        for digest, one in self._deliveries(place, day).items():
+        for digest, one in self._deliveries(aoi, day).items():
             platform = _PLATFORM if one.satellite == 1 else f"{_PLATFORM}-{one.satellite}"
             sensed_at = usual + timedelta(minutes=one.minutes)
             yield Acquisition(
-                item_id=f"SIM_{place.name}_{day:%Y%m%d}{one.suffix}",
+                item_id=f"SIM_{aoi.name}_{day:%Y%m%d}{one.suffix}",
                 digest=digest,
                 platform=platform,
                 overpass=f"{platform}/{day}" + (f"/{one.orbit}" if one.orbit > 1 else ""),
@@ -185,12 +185,12 @@ class SimulatedSource:
                 published_at=sensed_at + timedelta(hours=hours + one.late * self.late_hours),
             )
 
-    def _deliveries(self, place: Place, day: date) -> dict[str, Delivery]:
+    def _deliveries(self, aoi: AreaOfInterest, day: date) -> dict[str, Delivery]:
         """The items of a day by the digests of their content."""
-        name = f"{place.name}/{day}"
+        name = f"{aoi.name}/{day}"
         scenarios = {one for days, them in self.scenarios.items() if fnmatchcase(name, days) for one in them}
         edge = 0.3 + 0.4 * share(self.seed, "edge", name)
-        parts = [FORMAT, self.seed, place.name, list(place.bounds), place.grid.digest, day.isoformat()]
+        parts = [FORMAT, self.seed, aoi.name, list(aoi.bounds), aoi.grid.digest, day.isoformat()]
         return {
             hashlib.sha256(json.dumps(parts + [one.content] * bool(one.content)).encode()).hexdigest(): one
             for one in deliveries(scenarios, edge)
@@ -202,13 +202,13 @@ def _between(values: NDArray[np.float64], span: tuple[float, float]) -> NDArray[
     return between
 
 
-def _zone(place: Place, delivery: Delivery) -> Grid | None:
+def _zone(aoi: AreaOfInterest, delivery: Delivery) -> Grid | None:
     """The grid of a tile whose middle is in another UTM zone than the region; None for all else."""
-    if not delivery.tile or not place.grid.crs.startswith(("EPSG:326", "EPSG:327")):
+    if not delivery.tile or not aoi.grid.crs.startswith(("EPSG:326", "EPSG:327")):
         return None
-    west, south, east, north = place.bounds
+    west, south, east, north = aoi.bounds
     first, last = (west + min(max(part, 0), 1) * (east - west) for part in TILES[delivery.tile])
-    lattice = Grid.utm(Bounds(first, south, last, north), place.grid.yres)
-    if lattice.crs == place.grid.crs:
+    lattice = Grid.utm(Bounds(first, south, last, north), aoi.grid.yres)
+    if lattice.crs == aoi.grid.crs:
         return None
-    return lattice.covering(Bounds(*transform_bounds(place.grid.crs, "EPSG:4326", *place.grid.extent)))
+    return lattice.covering(Bounds(*transform_bounds(aoi.grid.crs, "EPSG:4326", *aoi.grid.extent)))

@@ -26,8 +26,14 @@ class Due(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
-    """A region as a source sees it."""
+class AreaOfInterest:
+    """The rectangle of a region and the grid on it: what a source is asked for.
+
+    Args:
+        name: of the region.
+        bounds: in WGS 84.
+        grid: the raster that pixels are wanted on.
+    """
 
     name: str
     bounds: Bounds
@@ -54,7 +60,7 @@ class SceneSource(Protocol):
 
     Attributes:
         collection: what kind of imagery it gives.
-        identity: names the source and its place, as ``simulated`` or ``folder s3://bucket/prefix``; a region keeps
+        identity: names the source and where it is, as ``simulated`` or ``folder s3://bucket/prefix``; a region keeps
             that of the source that it was registered with.
     """
 
@@ -64,27 +70,27 @@ class SceneSource(Protocol):
     def lattice(self, bounds: Bounds) -> Grid | None:
         """The grid that the source's own pixels lie on at a place, if it has one; the region's grid is cut from it."""
 
-    def due(self, place: Place, day: date) -> Due:
-        """Whether imagery of a place is owed for a solar day."""
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
+        """Whether imagery of the area is due on a solar day."""
 
-    def calendar(self, place: Place, first: date, last: date) -> dict[date, Due]:
+    def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
         """As `due`, of each solar day in first..last, for one look at what it rests on."""
 
-    def list(self, place: Place, first: date, last: date, now: datetime) -> Listing:
-        """The acquisitions that touch the place, published by `now`, with solar day in first..last."""
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
+        """The acquisitions that touch the area, published by `now`, with solar day in first..last."""
 
-    def read(self, place: Place, acquisition: Acquisition) -> Layers:
-        """The pixels of an acquisition on the place's grid, harmonised.
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
+        """The pixels of an acquisition on the area's grid, harmonised.
 
         Raises:
             SceneError: where the item can't be read as what it was listed for.
         """
 
 
-def calendar_by_day(source: SceneSource, place: Place, first: date, last: date) -> dict[date, Due]:
+def calendar_by_day(source: SceneSource, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
     """The calendar of a source that looks at nothing to tell whether imagery is owed."""
     days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
-    return {day: source.due(place, day) for day in days}
+    return {day: source.due(aoi, day) for day in days}
 
 
 def solar_day(sensed_at: datetime, bounds: Bounds) -> date:

@@ -14,7 +14,7 @@ from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Field, FieldRevision, Miss, Region, RevisionKind, Season
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.messages import command, counted
 from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES
 from satcommon.pipeline.ready_days import closable_days
@@ -173,7 +173,7 @@ def _missed(
 ) -> FieldDay:
     """An open miss: what it waits for, as the planner sees it."""
     state = State.TO_BE_REDONE if has_row else State.MISSED
-    day, bounds = miss.date_missed, place(region).bounds
+    day, bounds = miss.date_missed, aoi_of(region).bounds
     of_day = ledger.region_day(connection, region.bbox_id, day)
     why = f"missed as {miss.cause.value} since {miss.processing_time:%Y-%m-%d %H:%M} UTC"
     if miss.cause is Cause.CARRY:
@@ -209,7 +209,7 @@ def _waiting(
     connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
 ) -> FieldDay:
     """A day after the watermark."""
-    bounds, watermark = place(region).bounds, ledger.watermark(connection, region.bbox_id)
+    bounds, watermark = aoi_of(region).bounds, ledger.watermark(connection, region.bbox_id)
     after = f"the region's days are closed through {watermark}" if watermark else "the region has no closed day yet"
     if not region.active:
         why = f"{after}, and the region is paused"

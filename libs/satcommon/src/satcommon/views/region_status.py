@@ -13,7 +13,7 @@ from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
-from satcommon.db.registry import place
+from satcommon.db.registry import aoi_of
 from satcommon.geo.grid import Bounds
 from satcommon.pipeline.backlog import TRIES
 from satcommon.pipeline.ready_days import closable_days
@@ -142,7 +142,7 @@ def region_status(
     connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, last_days: int, now: datetime
 ) -> RegionStatus:
     """How a region stands at a moment; `last_days` closed days are listed."""
-    bounds = place(region).bounds
+    bounds = aoi_of(region).bounds
     last = ledger.watermark(connection, region.bbox_id)
     first_open = ledger.next_day(connection, region)
     over = _over(region, first_open, solar_day(now, bounds))

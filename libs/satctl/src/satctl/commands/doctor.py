@@ -358,7 +358,7 @@ def _sources(patient: Patient) -> Iterator[Finding]:
     well = True
     for region in regions:
         refused = refusal(region, asked)
-        sample = (region.name, registry.place(region).bounds) in samples
+        sample = (region.name, registry.aoi_of(region).bounds) in samples
         if refused:
             yield Finding("sources", State.FAILED, refused)
         elif (region.scene_source or asked) == SIMULATED and not sample:

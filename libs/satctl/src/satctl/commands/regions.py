@@ -129,7 +129,7 @@ def _activate(name: str, *, active: bool) -> None:
 
 
 def _facts(connection: Connection, region: Row[tuple[Region]]) -> dict[str, Any]:
-    here = registry.place(region)
+    here = registry.aoi_of(region)
     closed = select(func.max(RegionDay.day)).where(
         RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None)
     )
