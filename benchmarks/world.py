@@ -94,7 +94,7 @@ class World:
 
 
 def grid_of(size: int) -> Grid:
-    """A square grid of Sentinel-2's lattice; 10,980 cells a side are a whole tile."""
+    """A square grid aligned with Sentinel-2's; 10,980 cells a side are a whole tile."""
     return Grid("EPSG:32633", 399_960.0, 5_000_040.0, 10.0, 10.0, size, size)
 
 
@@ -164,8 +164,8 @@ class Noisy:
     collection: str = "benchmark"
     identity: str = "benchmark"
 
-    def lattice(self, _bounds: Bounds) -> Grid | None:
-        """No lattice of its own."""
+    def anchor_grid(self, _bounds: Bounds) -> Grid | None:
+        """No grid of its own."""
         return None
 
     def due(self, _aoi: AreaOfInterest, day: date) -> Due:

@@ -79,7 +79,7 @@ def use(folder: Path, grid: Grid) -> None:
     with suppress(SettingError):
         source.due(aoi, FIRST)
     with suppress(SettingError):
-        source.lattice(aoi.bounds)
+        source.anchor_grid(aoi.bounds)
         listing = source.list(aoi, FIRST - timedelta(days=20_000), LAST + timedelta(days=20_000), NOW)
         assert listing.refused.keys() <= {NAME}
         assert all("\n" not in why and why.isprintable() for why in listing.refused.values())

@@ -120,10 +120,10 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     parcels = irregular_parcels(random, 60)
     bounds = Bounds(*transform_bounds(RASTER.crs, WGS84, *RASTER.extent))
     source, store = FolderSource(folder), ObjectStore(str(home / "store"))
-    lattice = source.lattice(bounds)
-    assert lattice is not None
+    anchor_grid = source.anchor_grid(bounds)
+    assert anchor_grid is not None
     with write_transaction(engine) as connection:
-        registry.add_region(connection, "A", bounds, lattice.covering(bounds), FIRST, None, "1", NOW)
+        registry.add_region(connection, "A", bounds, anchor_grid.covering(bounds), FIRST, None, "1", NOW)
         new = [NewField(p.external_id, p.external_id, p.geometry, p.planting) for p in parcels.itertuples()]
         fields.register_fields(connection, new, NOW)
 

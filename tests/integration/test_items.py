@@ -52,7 +52,7 @@ class Tiles:
         sensed = MORNING + timedelta(minutes=minutes)
         self.items.append(Acquisition(columns, "d", "test", overpass, columns, "", sensed, sensed))
 
-    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
     def due(self, aoi: AreaOfInterest, on: date) -> Due:  # noqa: ARG002  # the protocol's signature

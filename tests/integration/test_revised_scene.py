@@ -44,8 +44,8 @@ class ClearSkies:
     satellite = SimulatedSource()
     revised = False
 
-    def lattice(self, bounds: Bounds) -> Grid | None:
-        return self.satellite.lattice(bounds)
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:
+        return self.satellite.anchor_grid(bounds)
 
     def due(self, aoi: AreaOfInterest, on: date) -> Due:
         return self.satellite.due(aoi, on)

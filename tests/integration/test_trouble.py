@@ -51,7 +51,7 @@ class Deliveries:
     collection: str = "imagery"
     identity: str = "by hand"
 
-    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
     def due(self, aoi: AreaOfInterest, on: date) -> Due:  # noqa: ARG002  # the protocol's signature

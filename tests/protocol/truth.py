@@ -24,7 +24,7 @@ from satcommon.geo.normal_form import normal
 from satcommon.raster import cog
 from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
-from satcommon.sources.mosaic import UnreadableDayError, unite
+from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
@@ -202,7 +202,7 @@ class Satellite:
         self.deliveries: dict[tuple[str, date], str] = {}
         self.strays: set[tuple[str, date]] = set()  # files that are no imagery, and tell a region's day
 
-    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002  # the protocol's signature
         return None
 
     def due(self, aoi: AreaOfInterest, day: date) -> Due:
@@ -311,15 +311,15 @@ class Oracle:
         """The scene that a source's delivery makes, in a file of its own."""
         key = (region, on, satellite.deliveries.get((region, on), "none"))
         if key not in self._scenes:
-            aoi, united = AOIS[region], None
+            aoi, mosaic = AOIS[region], None
             with suppress(UnreadableDayError):
-                united = unite(satellite, aoi, satellite._items(aoi, on))
-            if united is None:
+                mosaic = mosaic_scene(satellite, aoi, satellite._items(aoi, on))
+            if mosaic is None:
                 self._scenes[key] = None
             else:
-                name = f"truth/{united.digest}.tif"
-                self._store.put(name, cog.encode(united, aoi.grid, on))
-                self._scenes[key] = SceneInput(united.digest, name)
+                name = f"truth/{mosaic.digest}.tif"
+                self._store.put(name, cog.encode(mosaic, aoi.grid, on))
+                self._scenes[key] = SceneInput(mosaic.digest, name)
         return self._scenes[key]
 
     def observation(self, region: str, scene: SceneInput, name: str, polygon: int, version: str) -> Row:

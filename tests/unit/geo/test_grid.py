@@ -63,7 +63,7 @@ def test_north_of_the_equator_and_south_of_it_have_their_own_false_northing() ->
 
 
 @given(west=st.floats(14.0, 15.0), south=st.floats(45.0, 46.0), width=sizes, height=sizes)
-def test_a_grid_cut_from_a_lattice_lies_on_it_to_a_millionth_of_a_cell(
+def test_a_grid_cut_from_an_anchor_grid_aligns_with_it_to_a_millionth_of_a_cell(
     west: float, south: float, width: float, height: float
 ) -> None:
     bounds = Bounds(west, south, west + width, south + height)
@@ -82,7 +82,7 @@ def test_a_grid_cut_from_a_lattice_lies_on_it_to_a_millionth_of_a_cell(
     assert grid.extent[3] - grid.yres < top <= grid.extent[3] + slack
 
 
-def test_a_lattice_in_degrees_is_cut_too() -> None:
+def test_an_anchor_grid_in_degrees_is_cut_too() -> None:
     degrees = Grid("EPSG:4326", -180.0, 90.0, 0.25, 0.5, 1440, 360)
 
     grid = degrees.covering(Bounds(10.1, 45.2, 10.6, 45.9))

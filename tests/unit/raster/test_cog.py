@@ -18,7 +18,7 @@ from satcommon.raster.cog import SceneReader, encode
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers
 from satcommon.raster.scene import Scene
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.mosaic import unite
+from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import AreaOfInterest
 from satcommon.storage.object_store import ObjectStore
@@ -34,7 +34,7 @@ TILES = 9
 
 def make(aoi: AreaOfInterest) -> Scene:
     source = SimulatedSource()
-    scene = unite(source, aoi, source.list(aoi, DAY, DAY, NOW).acquisitions[DAY])
+    scene = mosaic_scene(source, aoi, source.list(aoi, DAY, DAY, NOW).acquisitions[DAY])
     assert scene is not None
     return scene
 
@@ -258,7 +258,7 @@ def test_a_scene_s_file_is_an_acquisition_of_a_folder(file: Path, scene: Scene) 
     (item,) = source.list(AOI, DAY, DAY, NOW).acquisitions[DAY]
     layers = source.read(AOI, item)
 
-    assert source.lattice(BOUNDS) == GRID
+    assert source.anchor_grid(BOUNDS) == GRID
     assert (item.platform, item.sensed_at) == ("simulated", scene.items[0].sensed_at)
     np.testing.assert_array_equal(layers.classes, scene.layers.classes)
     assert list(layers.bands) == list(scene.layers.bands)

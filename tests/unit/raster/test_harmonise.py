@@ -20,7 +20,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.indices import layers as indices
 from satcommon.raster.layers import PixelClass
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.mosaic import unite
+from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.source import AreaOfInterest
 
 from tests.unit.geotiffs import (
@@ -250,7 +250,7 @@ def test_a_file_with_a_mask_beside_it_is_refused_until_the_mask_is_within(ending
     assert "gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES" in told[f"a/{NAME}"]
     with pytest.raises(SceneError, match="has a mask in a file beside it"):
         source.read(AOI, item)
-    assert source.lattice(AOI.bounds) is None
+    assert source.anchor_grid(AOI.bounds) is None
     beside.unlink()
     assert only(tmp_path) == item
 
@@ -297,11 +297,11 @@ def test_a_raster_gives_the_same_cells_whichever_way_it_runs(
         dataset.transform = GRID.transform @ flip @ Affine.scale(1 - 2 * mirrored, 1 - 2 * south_up)
     grid = replace(GRID, left=GRID.left + dx * GRID.xres, top=GRID.top - dy * GRID.yres)
 
-    lattice = FolderSource(tmp_path / "turned").lattice(AOI.bounds)
+    anchor_grid = FolderSource(tmp_path / "turned").anchor_grid(AOI.bounds)
     plain, turned = (layers_of(tmp_path / folder, around(grid)) for folder in ("plain", "turned"))
 
-    assert lattice is not None
-    assert lattice.matches(GRID)
+    assert anchor_grid is not None
+    assert anchor_grid.matches(GRID)
     assert plain.classes.any()
     assert plain.bands["red"].tobytes() == turned.bands["red"].tobytes()
     assert plain.classes.tobytes() == turned.classes.tobytes()
@@ -312,7 +312,7 @@ def test_rotation_by_a_rounding_error_is_none(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.transform = Affine(GRID.xres, 1e-13, GRID.left, -1e-13, -GRID.yres, GRID.top)
 
-    assert FolderSource(tmp_path).lattice(AOI.bounds) == GRID
+    assert FolderSource(tmp_path).anchor_grid(AOI.bounds) == GRID
     assert layers_of(tmp_path).bands["red"].tolist() == (ramp()["red"] + 1000).tolist()
 
 
@@ -322,7 +322,7 @@ def test_longitudes_from_0_to_360_are_taken(west: float, tmp_path: Path) -> None
     write(tmp_path / NAME, ramp(), grid=own, crs=own.crs)
     bounds = Bounds(-60.0995, -33.9115, -60.0855, -33.9005)
 
-    grid = FolderSource(tmp_path).lattice(bounds)
+    grid = FolderSource(tmp_path).anchor_grid(bounds)
 
     assert grid is not None
     assert grid.left == pytest.approx(-60.1)
@@ -342,9 +342,9 @@ def test_a_globe_of_longitudes_from_0_to_360_has_no_seam(west: float, utm: bool,
     }
     write(tmp_path / NAME, bands, grid=own, crs=own.crs)
     bounds = Bounds(west, 49.5, west + 1, 50.5)
-    lattice = FolderSource(tmp_path).lattice(bounds)
-    assert lattice is not None
-    grid = Grid.utm(bounds, 5000) if utm else lattice.covering(bounds)
+    anchor_grid = FolderSource(tmp_path).anchor_grid(bounds)
+    assert anchor_grid is not None
+    grid = Grid.utm(bounds, 5000) if utm else anchor_grid.covering(bounds)
 
     layers = layers_of(tmp_path, around(grid, bounds))
 
@@ -362,9 +362,9 @@ def test_rasters_across_the_antimeridian_are_taken_on_both_sides(side: str, crs:
     write(tmp_path / name, ramp(60, 60), grid=own, crs=crs)
     source = FolderSource(tmp_path)
 
-    lattice = source.lattice(bounds)
+    anchor_grid = source.anchor_grid(bounds)
 
-    assert lattice == own
+    assert anchor_grid == own
     for grid in (own.covering(bounds), Grid.utm(bounds, 100)):
         aoi = around(grid, bounds)
         (item,) = items(tmp_path, aoi)
@@ -382,7 +382,7 @@ def test_a_tile_of_the_sinusoidal_grid_at_the_edge_of_the_map_is_taken(tmp_path:
     write(tmp_path / NAME, bands, grid=own, crs=crs)
     at_the_edge, far, beyond = Bounds(179, -2, 180, -1), Bounds(-179, -2, -178, -1), Bounds(-170, -6, -169, -5)
 
-    grid = FolderSource(tmp_path).lattice(at_the_edge)
+    grid = FolderSource(tmp_path).anchor_grid(at_the_edge)
 
     assert grid is not None
     assert (grid.xres, grid.width) == (own.xres, 240)
@@ -419,7 +419,7 @@ def test_a_file_cut_into_disjoint_files_gives_the_scene_of_the_whole(
         cut = {name: np.where(owner == part, band, 0) for name, band in zip(PLAIN, values, strict=True)}
         write(parts / f"2016-01-07T10124{number}.tif", cut)
 
-    scenes = [unite(FolderSource(folder), AOI, items(folder)) for folder in (whole, parts)]
+    scenes = [mosaic_scene(FolderSource(folder), AOI, items(folder)) for folder in (whole, parts)]
 
     (one, other) = (scene.layers for scene in scenes if scene)
     assert [band.tobytes() for band in one.bands.values()] == [band.tobytes() for band in other.bands.values()]

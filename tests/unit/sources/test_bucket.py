@@ -71,7 +71,7 @@ def test_a_prefix_is_read_as_a_folder_is(store: Store, content: bytes, tmp_path:
     assert found == expected
     assert {item.item_id: item.platform for item in found} == {f"a/{NAME}": "a", f"b b/{NAME}": "sentinel-2b"}
     assert [list(listing.refused) for listing in listings] == [["bad.tif"], ["bad.tif"]]
-    assert bucket.lattice(AOI.bounds) == folder.lattice(AOI.bounds) == GRID
+    assert bucket.anchor_grid(AOI.bounds) == folder.anchor_grid(AOI.bounds) == GRID
     assert bucket.due(AOI, datetime(2016, 1, 7, tzinfo=UTC).date()) is Due.DUE
     for one in found:
         np.testing.assert_array_equal(bucket.read(AOI, one).bands["red"], folder.read(AOI, one).bands["red"])

@@ -37,7 +37,7 @@ from tests.unit.geotiffs import (
     write,
 )
 
-# Pixels on the grid's lattice
+# Pixels aligned with the grid
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,7 +56,7 @@ def test_integers_of_a_ten_thousandth_are_copied_exactly(
 
 @given(shift=st.tuples(st.integers(-20, 20), st.integers(-20, 20)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-def test_a_file_on_the_grids_lattice_keeps_its_cells(shift: tuple[int, int], tmp_path: Path) -> None:
+def test_a_file_aligned_with_the_grid_keeps_its_cells(shift: tuple[int, int], tmp_path: Path) -> None:
     down, right = shift
     numbers = np.arange(1, ROWS * COLUMNS + 1, dtype=np.uint16).reshape(ROWS, COLUMNS)
     moved = replace(GRID, left=GRID.left + right * GRID.xres, top=GRID.top - down * GRID.yres)
@@ -220,11 +220,11 @@ def test_of_two_class_bands_the_more_telling_counts(tmp_path: Path) -> None:
     assert (layers_of(tmp_path).classes == PixelClass.SNOW).all()
 
 
-# Pixels on another lattice
+# Pixels that do not align
 
 
 def shifted(x: float, y: float, crs: str = GRID.crs) -> AreaOfInterest:
-    """A place around the middle of GRID, on a lattice that is off by parts of a cell."""
+    """A place around the middle of GRID, on a grid that is off by parts of a cell."""
     left, bottom, right, top = transform_bounds(GRID.crs, crs, *GRID.extent)
     half = ((right - left) / 4, (top - bottom) / 4)
     return replace(AOI, grid=Grid(crs, left + half[0] + x, top - half[1] - y, half[0] / 3, half[1] / 3, 6, 6))
@@ -276,7 +276,7 @@ def test_a_rotated_raster_is_warped(tmp_path: Path) -> None:
 
     assert layers.bands["red"][ROWS // 2, COLUMNS // 2] == 1500
     assert layers.classes[0, 0] == PixelClass.NODATA
-    assert FolderSource(tmp_path).lattice(AOI.bounds) is None
+    assert FolderSource(tmp_path).anchor_grid(AOI.bounds) is None
 
 
 # Names, times, passes
@@ -367,15 +367,15 @@ def test_a_folder_has_no_calendar() -> None:
     assert FolderSource(Path("scenes")).due(AOI, FIRST) is Due.UNKNOWN
 
 
-def test_the_lattice_is_the_first_good_files_over_the_place(tmp_path: Path) -> None:
+def test_the_anchor_grid_is_the_first_good_files_over_the_area(tmp_path: Path) -> None:
     write(tmp_path / "a" / NAME, grid=replace(GRID, left=GRID.left + 5_000))
     (tmp_path / "b.tif").write_text("no raster")
     write(tmp_path / "c" / NAME)
     write(tmp_path / "d" / NAME, grid=replace(GRID, xres=20.0))
     source = FolderSource(tmp_path)
 
-    assert source.lattice(AOI.bounds) == GRID
-    assert source.lattice(Bounds(-94, 41, -93, 42)) is None
+    assert source.anchor_grid(AOI.bounds) == GRID
+    assert source.anchor_grid(Bounds(-94, 41, -93, 42)) is None
 
 
 def test_a_crs_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
@@ -384,11 +384,11 @@ def test_a_crs_without_a_code_is_kept_as_wkt(tmp_path: Path) -> None:
     write(tmp_path / NAME, crs=own, grid=replace(GRID, left=-75, top=100))
     source = FolderSource(tmp_path)
 
-    lattice = source.lattice(AOI.bounds)
+    anchor_grid = source.anchor_grid(AOI.bounds)
 
-    assert lattice is not None
-    assert "Lambert" in lattice.crs
-    aoi = replace(AOI, grid=lattice)
+    assert anchor_grid is not None
+    assert "Lambert" in anchor_grid.crs
+    aoi = replace(AOI, grid=anchor_grid)
     (item,) = items(tmp_path, aoi)
     assert (source.read(aoi, item).bands["red"] == 1500).all()
 
@@ -480,7 +480,7 @@ def test_a_missing_folder_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
         listed(tmp_path / "nowhere")
     with pytest.raises(SettingError, match=r"SATFIELDS_SCENE_FOLDER=.*nowhere"):
-        FolderSource(tmp_path / "nowhere").lattice(AOI.bounds)
+        FolderSource(tmp_path / "nowhere").anchor_grid(AOI.bounds)
 
 
 def test_links_are_followed_within_the_folder_only(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.product import Level, Tier
 from satcommon.raster.scene import Acquisition, Scene
-from satcommon.sources.mosaic import unite
+from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 
 SIZE = 4
@@ -41,7 +41,7 @@ class Shelf:
         )
         return acquisition(item_id=item_id, **{k: v for k, v in told.items() if k != "item_id"})
 
-    def lattice(self, bounds: Bounds) -> None:
+    def anchor_grid(self, bounds: Bounds) -> None:
         return None
 
     def due(self, aoi: AreaOfInterest, day: date) -> Due:
@@ -69,8 +69,8 @@ def acquisition(item_id: str, minutes: int = 0, **told: object) -> Acquisition:
     )
 
 
-def united(shelf: Shelf, items: Iterable[Acquisition]) -> Scene:
-    scene = unite(shelf, AOI, items)
+def mosaic(shelf: Shelf, items: Iterable[Acquisition]) -> Scene:
+    scene = mosaic_scene(shelf, AOI, items)
     assert scene is not None
     return scene
 
@@ -110,9 +110,9 @@ def test_the_order_of_arrival_never_matters(case: tuple[Shelf, list[Acquisition]
 
     if not shelf.layers.keys() & {item.item_id for item in items}:
         with pytest.raises(SceneError):
-            unite(shelf, AOI, shuffled)
+            mosaic_scene(shelf, AOI, shuffled)
         return
-    one, other = united(shelf, items), united(shelf, shuffled)
+    one, other = mosaic(shelf, items), mosaic(shelf, shuffled)
 
     assert one.digest == other.digest
     assert one.items == other.items
@@ -129,9 +129,9 @@ def test_what_can_not_be_read_counts_as_if_it_were_not_there(case: tuple[Shelf, 
     if not readable:
         return
 
-    scene = united(shelf, items)
+    scene = mosaic(shelf, items)
 
-    assert scene.digest == united(shelf, readable).digest
+    assert scene.digest == mosaic(shelf, readable).digest
     assert scene.refused.keys() <= {item.item_id for item in items} - shelf.layers.keys()
 
 
@@ -141,7 +141,7 @@ def test_a_cell_s_provider_is_the_item_whose_values_it_has(case: tuple[Shelf, li
     if not shelf.layers:
         return
 
-    scene = united(shelf, [item for item in items if item.item_id in shelf.layers])
+    scene = mosaic(shelf, [item for item in items if item.item_id in shelf.layers])
 
     if len(scene.items) == 1:
         assert scene.providers is None
@@ -157,19 +157,19 @@ def test_a_cell_s_provider_is_the_item_whose_values_it_has(case: tuple[Shelf, li
 
 
 def test_of_no_acquisitions_there_is_no_scene() -> None:
-    assert unite(Shelf(), AOI, []) is None
+    assert mosaic_scene(Shelf(), AOI, []) is None
 
 
 def test_where_none_can_be_read_the_message_names_all() -> None:
     with pytest.raises(SceneError, match=r"a: is damaged; b: is damaged"):
-        unite(Shelf(), AOI, [acquisition("b"), acquisition("a")])
+        mosaic_scene(Shelf(), AOI, [acquisition("b"), acquisition("a")])
 
 
 def test_an_item_that_can_not_be_read_is_named_and_its_older_baseline_counts() -> None:
     shelf = Shelf()
     old = shelf.put("cccc", baseline="04.00")
 
-    scene = united(shelf, [old, acquisition("new", baseline="05.00")])
+    scene = mosaic(shelf, [old, acquisition("new", baseline="05.00")])
 
     assert ids(scene) == [old.item_id]
     assert scene.refused == {"new": "new: is damaged"}
@@ -182,25 +182,25 @@ def test_of_one_pass_and_tile_the_highest_baseline_counts(baselines: tuple[str, 
     shelf = Shelf()
     low, high = (shelf.put("cccc", baseline=b, minutes=-n) for n, b in enumerate(baselines))
 
-    scene = united(shelf, [high, low])
+    scene = mosaic(shelf, [high, low])
 
     assert ids(scene) == [high.item_id]
-    assert scene.digest == united(shelf, [high]).digest
+    assert scene.digest == mosaic(shelf, [high]).digest
 
 
 def test_of_one_baseline_the_one_sensed_later_counts_then_the_greater_name() -> None:
     shelf = Shelf()
     early, late, last = shelf.put("cccc"), shelf.put("cccc", minutes=7), shelf.put("cccc", minutes=7)
 
-    assert ids(united(shelf, [late, early])) == [late.item_id]
-    assert ids(united(shelf, [late, early, last])) == [last.item_id]
+    assert ids(mosaic(shelf, [late, early])) == [late.item_id]
+    assert ids(mosaic(shelf, [late, early, last])) == [last.item_id]
 
 
 def test_split_granules_of_a_pass_and_tile_are_mosaicked() -> None:
     shelf = Shelf()
     north, south = shelf.put("cx..", 1111, tile="T33TVL"), shelf.put("..cc", 2222, tile="T33TVL", minutes=1)
 
-    scene = united(shelf, [north, south])
+    scene = mosaic(shelf, [north, south])
 
     assert scene.layers.bands["red"].tolist() == [[1111, 1111, 2222, 2222]]
     assert scene.layers.classes.tolist() == [[1, 2, 1, 1]]
@@ -215,7 +215,7 @@ def test_an_older_baseline_shows_through_where_the_newer_one_has_no_data() -> No
     new = shelf.put("xx..", 2222, tile="a", baseline="05.09")
     beside = shelf.put("..c.", 3333, tile="b", baseline="04.00")
 
-    scene = united(shelf, [old, new, beside])
+    scene = mosaic(shelf, [old, new, beside])
 
     assert ids(scene) == [new.item_id, beside.item_id, old.item_id]
     assert scene.layers.bands["red"].tolist() == [[2222, 2222, 3333, 1111]]
@@ -242,7 +242,7 @@ def test_a_file_cut_into_disjoint_parts_gives_the_pixels_of_the_whole(
         shelf.layers[item.item_id] = Layers(bands, np.where(own, classes, 0).astype(np.uint8))
         parts.append(item)
 
-    scene = united(shelf, parts)
+    scene = mosaic(shelf, parts)
 
     assert scene.layers.bands["red"].tobytes() == red.astype(np.uint16).tobytes()
     assert scene.layers.classes.tobytes() == classes.astype(np.uint8).tobytes()
@@ -256,11 +256,11 @@ def test_the_top_of_the_atmosphere_never_counts_beside_the_surface_whatever_the_
     other = shelf.put("cccc", 3000, baseline="05.11", overpass="pass-2", level=Level.TOP_OF_ATMOSPHERE)
     surface = shelf.put("..cc", 1000, baseline="02.09")
 
-    scene = united(shelf, [toa, other, surface])
+    scene = mosaic(shelf, [toa, other, surface])
 
     assert ids(scene) == [surface.item_id]
     assert scene.layers.bands["red"].tolist() == [[0, 0, 1000, 1000]]
-    assert ids(united(shelf, [toa])) == [toa.item_id]
+    assert ids(mosaic(shelf, [toa])) == [toa.item_id]
 
 
 def test_of_one_pass_and_tile_tier_then_baseline_then_processing_counts() -> None:
@@ -276,14 +276,14 @@ def test_of_one_pass_and_tile_tier_then_baseline_then_processing_counts() -> Non
     items = [shelf.put("cccc", 1000 + n, **told) for n, told in enumerate(order)]  # type: ignore[arg-type]  # as told
 
     for count in range(1, len(items) + 1):
-        assert ids(united(shelf, items[:count])) == [items[count - 1].item_id]
+        assert ids(mosaic(shelf, items[:count])) == [items[count - 1].item_id]
 
 
 def test_tiles_of_a_pass_are_laid_side_by_side() -> None:
     shelf = Shelf()
     west, east = shelf.put("cx..", 1111, tile="T33TVL"), shelf.put(".ccc", 2222, tile="T33TWL")
 
-    scene = united(shelf, [east, west])
+    scene = mosaic(shelf, [east, west])
 
     assert ids(scene) == [west.item_id, east.item_id]
     assert scene.layers.bands["red"].tolist() == [[1111, 1111, 2222, 2222]]
@@ -294,7 +294,7 @@ def test_a_tile_of_a_higher_baseline_lies_on_top() -> None:
     shelf = Shelf()
     old, new = shelf.put("ccc.", tile="T33TVL", baseline="04.00"), shelf.put("..cc", tile="T33TWL", baseline="05.00")
 
-    assert ids(united(shelf, [old, new])) == [new.item_id, old.item_id]
+    assert ids(mosaic(shelf, [old, new])) == [new.item_id, old.item_id]
 
 
 def test_a_later_pass_fills_what_the_first_left_open() -> None:
@@ -302,7 +302,7 @@ def test_a_later_pass_fills_what_the_first_left_open() -> None:
     second = shelf.put("cccc", 2222, overpass="a", minutes=100)
     first = shelf.put("cc..", 1111, overpass="b")
 
-    scene = united(shelf, [second, first])
+    scene = mosaic(shelf, [second, first])
 
     assert scene.layers.bands["nir"].tolist() == [[1111, 1111, 2222, 2222]]
 
@@ -311,10 +311,10 @@ def test_an_item_that_provides_no_cell_is_no_part_of_the_scene() -> None:
     shelf = Shelf()
     first, second = shelf.put("ccc.", tile="a"), shelf.put("cc..", tile="b", bands=BANDS)
 
-    scene = united(shelf, [first, second])
+    scene = mosaic(shelf, [first, second])
 
     assert ids(scene) == [first.item_id]
-    assert scene.digest == united(shelf, [first]).digest
+    assert scene.digest == mosaic(shelf, [first]).digest
     assert list(scene.layers.bands) == ["red", "nir"]
 
 
@@ -322,7 +322,7 @@ def test_a_scene_outside_of_every_swath_names_the_first_item() -> None:
     shelf = Shelf()
     empty = [shelf.put("....", tile=tile) for tile in "ab"]
 
-    scene = united(shelf, empty)
+    scene = mosaic(shelf, empty)
 
     assert ids(scene) == [empty[0].item_id]
     assert not scene.layers.classes.any()
@@ -333,7 +333,7 @@ def test_a_band_that_an_item_has_not_is_nodata_in_its_cells() -> None:
     with_thermal = shelf.put("cc..", 1111, bands=("red", "nir", "lwir11"), tile="a")
     without = shelf.put("cccc", 2222, tile="b")
 
-    scene = united(shelf, [with_thermal, without])
+    scene = mosaic(shelf, [with_thermal, without])
 
     assert list(scene.layers.bands) == ["red", "nir", "lwir11"]
     assert scene.layers.bands["lwir11"].tolist() == [[1111, 1111, 0, 0]]
@@ -345,7 +345,7 @@ def test_platforms_are_never_mixed_and_the_one_that_covers_more_is_the_scene() -
     landsat = shelf.put("ccc.", platform="landsat-8", overpass="l")
     sentinel = [shelf.put("c...", tile="a", minutes=30), shelf.put(".c..", tile="b", minutes=30)]
 
-    scene = united(shelf, [*sentinel, landsat])
+    scene = mosaic(shelf, [*sentinel, landsat])
 
     assert ids(scene) == [landsat.item_id]
 
@@ -355,14 +355,14 @@ def test_of_platforms_that_cover_the_same_the_first_to_sense_is_the_scene() -> N
     later = shelf.put("cccc", platform="landsat-8", overpass="l", minutes=30)
     first = shelf.put("xxxx")
 
-    assert ids(united(shelf, [later, first])) == [first.item_id]
+    assert ids(mosaic(shelf, [later, first])) == [first.item_id]
 
 
 def test_a_source_s_own_arrays_are_left_as_they_are() -> None:
     shelf = Shelf()
     items = [shelf.put("cc..", 1111, tile="a"), shelf.put("..cc", 2222, tile="b")]
 
-    digests = {united(shelf, order).digest for order in permutations(items)}
+    digests = {mosaic(shelf, order).digest for order in permutations(items)}
 
     assert len(digests) == 1
     assert shelf.layers[items[0].item_id].bands["red"].tolist() == [[1111, 1111, 0, 0]]
@@ -371,14 +371,14 @@ def test_a_source_s_own_arrays_are_left_as_they_are() -> None:
 def test_the_digest_tells_grid_items_and_pixels_apart() -> None:
     shelf = Shelf()
     item = shelf.put("cc..")
-    known = united(shelf, [item]).digest
+    known = mosaic(shelf, [item]).digest
 
-    moved = unite(shelf, replace(AOI, grid=replace(AOI.grid, left=0)), [item])
-    changed_item = united(shelf, [replace(item, digest="of other bytes")])
+    moved = mosaic_scene(shelf, replace(AOI, grid=replace(AOI.grid, left=0)), [item])
+    changed_item = mosaic(shelf, [replace(item, digest="of other bytes")])
     shelf.layers[item.item_id].bands["red"][0, 0] += 1
-    other_value = united(shelf, [item])
+    other_value = mosaic(shelf, [item])
     shelf.layers[item.item_id].classes[0, 0] = PixelClass.SHADOW
-    other_class = united(shelf, [item])
+    other_class = mosaic(shelf, [item])
 
     assert moved is not None
     assert len({known, moved.digest, changed_item.digest, other_value.digest, other_class.digest}) == 5
@@ -388,11 +388,11 @@ def test_the_digest_tells_grid_items_and_pixels_apart() -> None:
 def test_the_digest_tells_who_provides_a_cell_where_values_are_the_same() -> None:
     shelf = Shelf()
     west, east = (shelf.put(cells, 1111, item_id=cells, tile=cells) for cells in ("cc..", "..cc"))
-    known = united(shelf, [west, east])
+    known = mosaic(shelf, [west, east])
     shelf.layers["cc.."] = replace_cells(shelf.layers["cc.."], 1, 0, PixelClass.NODATA)
     shelf.layers["..cc"] = replace_cells(shelf.layers["..cc"], 1, 1111, PixelClass.CLEAR)
 
-    other = united(shelf, [west, east])
+    other = mosaic(shelf, [west, east])
 
     np.testing.assert_array_equal(other.layers.classes, known.layers.classes)
     np.testing.assert_array_equal(other.layers.bands["red"], known.layers.bands["red"])

@@ -9,7 +9,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario
-from satcommon.sources.mosaic import unite
+from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import AreaOfInterest, solar_day
 
@@ -84,7 +84,7 @@ def test_two_tiles_of_a_pass_overlap_and_unite_to_the_whole() -> None:
     east, west = items(source)
 
     layers = [source.read(IOWA, item) for item in (east, west)]
-    scene = unite(source, IOWA, [east, west])
+    scene = mosaic_scene(source, IOWA, [east, west])
 
     assert (east.tile, west.tile, west.sensed_at - east.sensed_at) == ("E", "W", 4 * MINUTE)
     assert (east.platform, east.overpass, east.baseline) == (west.platform, west.overpass, west.baseline)
@@ -114,7 +114,7 @@ def test_a_newer_baseline_of_another_offset_replaces_the_older_in_either_order()
     assert_same(second, truth())
     for name, band in first.bands.items():  # the offsets differ by 1000
         np.testing.assert_array_equal(band, second.bands[name] + (0 if name == "lwir11" else 8))
-    scenes = [unite(source, IOWA, order) for order in ([older, newer], [newer, older], [newer])]
+    scenes = [mosaic_scene(source, IOWA, order) for order in ([older, newer], [newer, older], [newer])]
     assert {scene and (scene.digest, scene.items) for scene in scenes} == {(scenes[2] and scenes[2].digest, (newer,))}
 
 
@@ -141,7 +141,7 @@ def test_a_tile_of_the_next_utm_zone_is_warped_to_where_it_belongs() -> None:
 def test_a_region_across_zones_is_whole_once_both_tiles_are_there() -> None:
     source = scenarioy(Scenario.TILES)
 
-    scene = unite(source, BORDER, items(source, BORDER))
+    scene = mosaic_scene(source, BORDER, items(source, BORDER))
 
     assert scene is not None
     assert covered(scene.layers).all()
@@ -191,7 +191,7 @@ def test_two_passes_an_orbit_apart_are_laid_in_their_order() -> None:
     source = scenarioy(Scenario.TWO_PASSES)
     first, second = items(source)
 
-    scene = unite(source, IOWA, [second, first])
+    scene = mosaic_scene(source, IOWA, [second, first])
 
     assert (first.platform, second.sensed_at - first.sensed_at) == (second.platform, 100 * MINUTE)
     assert first.overpass != second.overpass
@@ -216,7 +216,7 @@ def test_sensings_on_either_side_of_midnight_utc_are_one_pass_of_one_solar_day()
     assert east.overpass == west.overpass
     around = source.list(aoi, day - timedelta(1), day + timedelta(1), LATER).acquisitions
     assert {on: len(found) for on, found in around.items()} == {day + timedelta(n): 2 for n in (-1, 0, 1)}
-    scene = unite(source, aoi, [east, west])
+    scene = mosaic_scene(source, aoi, [east, west])
     assert scene is not None
     assert covered(scene.layers).all()
 
@@ -225,7 +225,7 @@ def test_of_two_platforms_the_one_that_covers_more_is_the_scene_alone() -> None:
     source = scenarioy(Scenario.TWO_PLATFORMS)
     first, second = items(source)
 
-    scene = unite(source, IOWA, [first, second])
+    scene = mosaic_scene(source, IOWA, [first, second])
 
     assert first.platform != second.platform
     assert scene is not None
@@ -279,7 +279,7 @@ def test_whatever_of_a_days_items_is_there_in_whatever_order_the_scene_is_that_o
     there = data.draw(st.lists(st.sampled_from(everything), min_size=1, unique=True))
     arrived = data.draw(st.permutations(there))
 
-    scene, same = unite(source, TINY, arrived), unite(source, TINY, sorted(there))
+    scene, same = mosaic_scene(source, TINY, arrived), mosaic_scene(source, TINY, sorted(there))
 
     assert scene is not None
     assert same is not None

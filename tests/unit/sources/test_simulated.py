@@ -253,4 +253,4 @@ def test_the_settings_make_the_source() -> None:
     delays, scenarios = {"Iowa/2026-05-01": 70.0}, {"*/*": frozenset({Scenario.SNOW})}
     assert source == SimulatedSource(3, 5, 1, 0.1, 24, 0.2, delays, None, time(10, 8), scenarios)
     assert source.collection == "imagery"
-    assert source.lattice(IOWA) is None
+    assert source.anchor_grid(IOWA) is None

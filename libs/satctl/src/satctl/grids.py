@@ -35,13 +35,13 @@ def grids_of(
     """
     grids: dict[str, Grid] = {}
     for region in new:
-        lattice = source.lattice(region.bounds)
-        if lattice is None:
+        anchor_grid = source.anchor_grid(region.bounds)
+        if anchor_grid is None:
             cells = resolution or default
             _look_around(source, region, cells, force=force)
             grid = _utm(region, cells)
         else:
-            grid = lattice.covering(region.bounds)
+            grid = anchor_grid.covering(region.bounds)
             if resolution is not None:
                 warn(f"region {region.name!r}: the source's own grid is used; --resolution was not")
         if grid.width * grid.height > MAX_CELLS:

@@ -27,11 +27,11 @@ MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched
 
 def aoi_of(region: Row[tuple[Region]]) -> AreaOfInterest:
     """A region's row as sources and processing see it."""
-    return _place(region.name, region.geometry, region.grid)
+    return _aoi(region.name, region.geometry, region.grid)
 
 
 @lru_cache(maxsize=1024)  # every step of every day asks
-def _place(name: str, geometry: bytes, grid: str) -> AreaOfInterest:
+def _aoi(name: str, geometry: bytes, grid: str) -> AreaOfInterest:
     return AreaOfInterest(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
 
 

@@ -1,4 +1,4 @@
-"""A day's answer: ask the source, unite what it has into a scene, store and register it.
+"""A day's answer: ask the source, mosaic what it has into a scene, store and register it.
 
 What changes of a closed day is opened as missed in the same transaction.
 """
@@ -30,7 +30,7 @@ from satcommon.raster import cog
 from satcommon.raster.layers import PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.raster.scene import Scene as UnitedScene
-from satcommon.sources.mosaic import UnreadableDayError, piecewise, unite
+from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene, piecewise
 from satcommon.sources.source import AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
@@ -47,7 +47,7 @@ class Answer:
         due: whether imagery is owed.
         scene_digest: of the day's scene; None where there is none (yet).
         object_key: of the scene.
-        items: the acquisitions it was united from.
+        items: the acquisitions it was mosaicked from.
         fractions: of the region: observed and clear; empty where there is no scene.
         refused: what is there for the day and was not taken, by name, and why.
         unplaced: what the source can't take and tells no day of, likewise.
@@ -135,7 +135,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     key = ""
     if acquisitions and _name(acquisitions) != before[0]:
         try:
-            scene = unite(source, where, acquisitions)
+            scene = mosaic_scene(source, where, acquisitions)
         except UnreadableDayError as error:
             unreadable = error
             refused |= error.refused

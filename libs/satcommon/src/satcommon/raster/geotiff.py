@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: What reading a damaged file may raise; a flipped bit of a header can ask for any amount of memory.
 UNREADABLE = (RasterioError, CPLE_BaseError, OSError, ValueError, ArithmeticError, MemoryError)
 
-ALIGNED = 1e-6  # of a cell: what two lattices may be apart, at any cell, to count as one
+ALIGNED = 1e-6  # of a cell: how far apart two grids may lie, at any cell, and still count as aligned
 
 ADVICE = "fetch it again or remove it"
 

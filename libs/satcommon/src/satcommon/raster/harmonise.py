@@ -1,8 +1,8 @@
 """The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
 
-A file on the grid's own lattice is copied cell by cell. Anything else is warped: bilinear for bands (over what is not
+A file whose cells align with the grid's is copied cell by cell. Anything else is warped: bilinear for bands (over what is not
 nodata), nearest for classes, which are codes and have no in-between. GDAL places a cell to an eighth of a source cell,
-and not alike on another window, so a region is always warped whole. The method bears the version that `unite.VERSION`
+and not alike on another window, so a region is always warped whole. The method bears the version that `mosaic.VERSION`
 puts into every scene's digest: raise that where this module gives other pixels of the same file.
 """
 
@@ -184,7 +184,7 @@ class _Warp:
 
 
 def _copy(header: Header, grid: Grid) -> _Copy | None:
-    """The copy, where the file lies on the grid's lattice."""
+    """The copy, where the file's cells align with the grid's; None elsewhere."""
     own = header.grid
     if own is None or CRS.from_user_input(grid.crs) != header.crs:
         return None

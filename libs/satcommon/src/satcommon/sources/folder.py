@@ -78,7 +78,7 @@ class FolderSource:
         self._files = files or open_files(folder)
         self._kept: dict[tuple[str, str], tuple[object, Any]] = {}
 
-    def lattice(self, bounds: Bounds) -> Grid | None:
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:
         """The raster of the first file, by name, that can be taken and overlaps the rectangle, if there is one."""
         rules, found = self._mapping(), self._scan()
         for name in _rasters(found):

@@ -1,4 +1,4 @@
-"""A day's acquisitions united into one scene: a pure function of their set, whatever the order in which they came.
+"""A day's acquisitions mosaicked into one scene: a pure function of their set, whatever the order they arrived in.
 
 1. Reflectance of the top of the atmosphere counts only where a platform has none of the surface: the two are never
    mixed. Of the items of one pass and tile, the one of the higher tier is the better one, then of the highest
@@ -41,7 +41,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
 
 
-def unite(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterable[Acquisition]) -> Scene | None:
+def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterable[Acquisition]) -> Scene | None:
     """The scene of a day's acquisitions; None if there are none.
 
     Holds one acquisition, the layout so far, and with a second platform the better layout before it.

@@ -90,7 +90,7 @@ class SimulatedSource:
             scenarios=dict(settings.simulated_scenarios),
         )
 
-    def lattice(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002 - the protocol's signature
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:  # noqa: ARG002 - the protocol's signature
         """None: any grid will do."""
         return None
 
@@ -208,7 +208,7 @@ def _zone(aoi: AreaOfInterest, delivery: Delivery) -> Grid | None:
         return None
     west, south, east, north = aoi.bounds
     first, last = (west + min(max(part, 0), 1) * (east - west) for part in TILES[delivery.tile])
-    lattice = Grid.utm(Bounds(first, south, last, north), aoi.grid.yres)
-    if lattice.crs == aoi.grid.crs:
+    zone = Grid.utm(Bounds(first, south, last, north), aoi.grid.yres)
+    if zone.crs == aoi.grid.crs:
         return None
-    return lattice.covering(Bounds(*transform_bounds(aoi.grid.crs, "EPSG:4326", *aoi.grid.extent)))
+    return zone.covering(Bounds(*transform_bounds(aoi.grid.crs, "EPSG:4326", *aoi.grid.extent)))

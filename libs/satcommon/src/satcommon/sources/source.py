@@ -67,8 +67,8 @@ class SceneSource(Protocol):
     collection: str
     identity: str
 
-    def lattice(self, bounds: Bounds) -> Grid | None:
-        """The grid that the source's own pixels lie on at a place, if it has one; the region's grid is cut from it."""
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:
+        """The grid of the source's own pixels there, if it has one; the region's grid is cut from it."""
 
     def due(self, aoi: AreaOfInterest, day: date) -> Due:
         """Whether imagery of the area is due on a solar day."""
