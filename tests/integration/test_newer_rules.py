@@ -13,12 +13,12 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.pipeline.ingest_day import ask, news
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import Listing, AreaOfInterest
+from satcommon.sources.source import AreaOfInterest, Listing
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
-from tests.unit.geotiffs import NAME, NOW, AOI, PLAIN, full, write
+from tests.unit.geotiffs import AOI, NAME, NOW, PLAIN, full, write
 
 DAY = date(2016, 1, 7)
 

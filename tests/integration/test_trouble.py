@@ -25,7 +25,7 @@ from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import Layers
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import Due, Listing, AreaOfInterest, calendar_by_day
+from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box

@@ -29,17 +29,17 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.sources.mosaic import UnreadableDayError
-from satcommon.sources.source import Due, AreaOfInterest
+from satcommon.sources.source import AreaOfInterest, Due
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN, SceneInput
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, make_url, select
 from truth import (
+    AOIS,
     DAYS,
     DEADLINES,
     DIGESTS,
     FIRST_DAY,
-    AOIS,
     POLYGONS,
     REGIONS,
     REPAIRED,

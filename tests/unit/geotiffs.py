@@ -8,7 +8,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.raster.declared import Claims
+from satcommon.raster.declared import DeclaredMetadata
 from satcommon.raster.geotiff import open_geotiff, read_header
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.layers import Layers
@@ -89,4 +89,4 @@ def layers_of(folder: Path, aoi: AreaOfInterest = AOI) -> Layers:
 def unchecked(path: Path) -> Layers:
     """The pixels of a file on the grid, whatever they look like."""
     with open_geotiff(path) as dataset:
-        return read_layers(dataset, read_header(dataset, path.name, Claims()), GRID, path.name, 10**9)
+        return read_layers(dataset, read_header(dataset, path.name, DeclaredMetadata()), GRID, path.name, 10**9)

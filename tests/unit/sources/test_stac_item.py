@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from satcommon.errors import SceneError
-from satcommon.raster.declared import BandClaim
+from satcommon.raster.declared import DeclaredBand
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.stac_item import parse
 
@@ -76,9 +76,9 @@ def test_two_deliveries_of_a_pass_are_one_pass_and_tile() -> None:
     ],
 )
 def test_baseline_and_tile_are_told(properties: dict[str, str], told: tuple[str, str]) -> None:
-    claims = parse(stac(**properties).encode(), "a.json", "a.tif")
+    declared = parse(stac(**properties).encode(), "a.json", "a.tif")
 
-    assert (claims.baseline, claims.tile) == told
+    assert (declared.baseline, declared.tile) == told
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_bands_are_named_by_common_name_or_name() -> None:
     names = [{"name": "B04", "common_name": "red"}, {"name": "B08"}, {"name": "B8A", "eo:common_name": "nir08"}]
     content = stac({"data": {"href": "./a.tif", "eo:bands": names, "raster:bands": [{}, {"scale": 2}]}})
 
-    claims = parse(content.encode(), "a.json", "a.tif")
+    declared = parse(content.encode(), "a.json", "a.tif")
 
-    assert claims.bands == {1: BandClaim("red"), 2: BandClaim("nir", 2), 3: BandClaim("nir08")}
+    assert declared.bands == {1: DeclaredBand("red"), 2: DeclaredBand("nir", 2), 3: DeclaredBand("nir08")}
 
 
 def test_what_an_item_says_of_the_content_is_part_of_the_digest(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class World:
 
     def put(self, scene: Scene) -> None:
         """Lay a scene in the store, to be observed."""
-        self.scene = scene
+        self.pixels = scene
         self.store.put(f"{scene.digest}.tif", cog.encode(scene, GRID, date(2026, 5, 1)))
         self.scene = SceneInput(scene.digest, f"{scene.digest}.tif")
 
@@ -310,7 +310,7 @@ def mosaic(store_folder: Path) -> World:
     world = World(store_folder, sky)
     providers = np.where(np.arange(GRID.width) < 100, 1, 2) * (sky != NODATA)
     providers[30:35] = 3 * (sky[30:35] != NODATA)
-    world.put(replace(world.scene, items=(item(1), item(2), item(3)), digest="m", providers=providers.astype("u2")))
+    world.put(replace(world.pixels, items=(item(1), item(2), item(3)), digest="m", providers=providers.astype("u2")))
     return world
 
 
@@ -441,9 +441,9 @@ def test_a_version_that_asks_for_quantiles_has_them_of_each_layer(store_folder: 
     row = world.observe(f=ABOVE)["f"]
 
     cells = np.s_[1:9, 10:20]  # of the rows above and below them half is covered
-    red = world.scene.layers.bands["red"][cells].astype(float) * 1e-4 - 0.1
+    red = world.pixels.layers.bands["red"][cells].astype(float) * 1e-4 - 0.1
     ndvi = (0.4 - red) / (0.4 + red)
-    celsius = world.scene.layers.bands["lwir11"][cells].astype(float) * 0.01 - 273.15
+    celsius = world.pixels.layers.bands["lwir11"][cells].astype(float) * 0.01 - 273.15
     assert row["ndvi_quantiles"] == pytest.approx(np.quantile(ndvi, asked), rel=1e-9)
     assert row["lst_c_quantiles"] == pytest.approx(np.quantile(celsius, asked), rel=1e-9)
     assert row["ndvi_quantiles"][-1] == row["ndvi_max"]

@@ -109,7 +109,7 @@ class Grid:
         return cls(**json.loads(text))
 
     def covering(self, bounds: Bounds) -> Grid:
-        """The smallest grid aligned with this one (same CRS, cell size and cell edges) that covers a rectangle of WGS 84."""
+        """The smallest grid aligned with this one (CRS, cell size, cell edges) that covers a rectangle of WGS 84."""
         from rasterio.warp import transform_bounds
 
         left, bottom, right, top = transform_bounds("EPSG:4326", self.crs, *bounds, densify_pts=101)

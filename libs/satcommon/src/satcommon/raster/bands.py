@@ -12,7 +12,7 @@ from rasterio.enums import MaskFlags
 
 from satcommon.errors import SceneError
 from satcommon.raster.band_names import NARROW_NIR, known_name
-from satcommon.raster.declared import BandClaim, Claims
+from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.layers import BANDS, REFLECTIVE
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK, looks_like_classes
 
@@ -37,14 +37,14 @@ class Band:
 
 
 def read_bands(
-    dataset: DatasetReader, name: str, claims: Claims, platform: str
+    dataset: DatasetReader, name: str, declared: DeclaredMetadata, platform: str
 ) -> tuple[dict[str, Band], tuple[str, int] | None, int | None]:
     """The bands of an open file by name, the kind and number of the class band, and the number of the data mask.
 
     Args:
         dataset: the file.
         name: its path, for messages.
-        claims: what is stated beside it.
+        declared: what is declared beside it.
         platform: of the file; a band's number means another band to another sensor.
 
     Raises:
@@ -52,19 +52,19 @@ def read_bands(
     """
     bands: dict[str, Band] = {}
     classes: dict[str, int] = {}
-    if claims.bands and max(claims.bands) > dataset.count:
-        raise SceneError(f"{name}: has {dataset.count} bands; {max(claims.bands)} are stated beside it; correct that")
-    found = _descriptions(dataset, name, claims)
-    stated = [claims.of_band(index).name for index in range(1, len(found) + 1)]
+    if declared.bands and max(declared.bands) > dataset.count:
+        raise SceneError(f"{name}: has {dataset.count} bands; {max(declared.bands)} are stated beside it; correct that")
+    found = _descriptions(dataset, name, declared)
+    stated = [declared.of_band(index).name for index in range(1, len(found) + 1)]
     named = [
-        band if known_name(band) else None if claims.names_all else known_name(text, platform)
+        band if known_name(band) else None if declared.names_all else known_name(text, platform)
         for band, text in zip(stated, found, strict=True)
     ]
     named = [("nir" if "nir" not in named else None) if band == NARROW_NIR else band for band in named]
     for index, (band, dtype, scale, offset) in enumerate(
         zip(named, dataset.dtypes, dataset.scales, dataset.offsets, strict=True), start=1
     ):
-        claim = claims.of_band(index)
+        declared_band = declared.of_band(index)
         if band == "fmask" and PurePosixPath(name).name.upper().startswith("HLS."):
             band = "hls_fmask"
         if band in (*CLASS_NAMES, DATA_MASK):
@@ -74,11 +74,11 @@ def read_bands(
                 raise SceneError(
                     f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise"
                 )
-            usual = BandClaim(None, scale, offset)
-            every = claims.every if band in REFLECTIVE else BandClaim(nodata=claims.every.nodata)
-            claim = claim.over(every)
-            claim = claim.over(usual)
-            bands[band] = _band(dataset, index, claim)
+            usual = DeclaredBand(None, scale, offset)
+            every = declared.every if band in REFLECTIVE else DeclaredBand(nodata=declared.every.nodata)
+            declared_band = declared_band.over(every)
+            declared_band = declared_band.over(usual)
+            bands[band] = _band(dataset, index, declared_band)
             _check_values(bands[band], band, dtype, name)
     if missing := {"red", "nir"} - bands.keys():
         raise SceneError(
@@ -86,7 +86,7 @@ def read_bands(
             f"found {', '.join(map(repr, found)) or 'none'}; {_what_to_do(dataset, name, found, platform)}"
         )
     kind = next((kind for kind in CLASS_NAMES if kind in classes), None)
-    unnamed = [] if kind or claims.names_all else [n for n, band in enumerate(named) if band is None]
+    unnamed = [] if kind or declared.names_all else [n for n, band in enumerate(named) if band is None]
     unknown = [text.strip().lower() for n in unnamed for text in (found[n], stated[n] or "")]
     if unlike := [text for text in unknown if looks_like_classes(text)]:
         raise SceneError(
@@ -98,17 +98,19 @@ def read_bands(
     return named_bands, (kind, classes[kind]) if kind else None, classes.get(DATA_MASK)
 
 
-def _band(dataset: DatasetReader, index: int, claim: BandClaim) -> Band:
+def _band(dataset: DatasetReader, index: int, declared_band: DeclaredBand) -> Band:
     """A band with all that is said of it. An alpha band is no mask: four bands of bytes have one by default."""
-    assert claim.scale is not None
-    assert claim.offset is not None
-    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | ({MaskFlags.nodata} if claim.nodata is not None else set())
+    assert declared_band.scale is not None
+    assert declared_band.offset is not None
+    ignored = {MaskFlags.all_valid, MaskFlags.alpha} | (
+        {MaskFlags.nodata} if declared_band.nodata is not None else set()
+    )
     kept = set(dataset.mask_flag_enums[index - 1]) - ignored
     stated = dataset.nodatavals[index - 1]
     # NaN is no value in any case, and what many writers state without a thought.
     says_nothing = MaskFlags.nodata in kept and stated is not None and math.isnan(stated)
-    zero_is_nothing = claim.nodata is None and (not kept or says_nothing)
-    return Band(index, claim.scale, claim.offset, claim.nodata, bool(kept), zero_is_nothing)
+    zero_is_nothing = declared_band.nodata is None and (not kept or says_nothing)
+    return Band(index, declared_band.scale, declared_band.offset, declared_band.nodata, bool(kept), zero_is_nothing)
 
 
 def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
@@ -128,11 +130,11 @@ def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
         raise SceneError(f"{has}, too {'coarse' if band.scale > coarsest else 'small'}; set them so that {means}")
 
 
-def _descriptions(dataset: DatasetReader, name: str, claims: Claims) -> list[str]:
+def _descriptions(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> list[str]:
     try:
         return [(text or "").strip().lower() for text in dataset.descriptions]
     except UnicodeDecodeError as error:
-        if claims.names_all:
+        if declared.names_all:
             return [""] * dataset.count
         raise SceneError(
             f"{name}: its bands' descriptions are not written in UTF-8 ({error}); write them anew, or name the bands "

@@ -17,7 +17,7 @@ FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: what is far from them is a dam
 
 
 @dataclass(frozen=True)
-class BandClaim:
+class DeclaredBand:
     """What is stated of a band; None where nothing is.
 
     Args:
@@ -32,13 +32,13 @@ class BandClaim:
     offset: float | None = None
     nodata: float | None = None
 
-    def over(self, other: BandClaim) -> BandClaim:
-        """These claims, and where there is none the other's."""
-        return BandClaim(**asdict(other) | {key: value for key, value in asdict(self).items() if value is not None})
+    def over(self, other: DeclaredBand) -> DeclaredBand:
+        """What is declared here, and where nothing is, what the other declares."""
+        return DeclaredBand(**asdict(other) | {key: value for key, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
-class Claims:
+class DeclaredMetadata:
     """What is stated of a file; empty where nothing is.
 
     Args:
@@ -61,8 +61,8 @@ class Claims:
     tile: str = ""
     sensed_at: datetime | None = None
     published_at: datetime | None = None
-    bands: Mapping[int, BandClaim] = field(default_factory=dict)
-    every: BandClaim = BandClaim()
+    bands: Mapping[int, DeclaredBand] = field(default_factory=dict)
+    every: DeclaredBand = DeclaredBand()
     names_all: bool = False
     other_baselines: tuple[str, ...] = ()
     level: Level | None = None
@@ -71,26 +71,26 @@ class Claims:
     offset_applied: bool | None = None
     ruled_offsets: Mapping[int, float] = field(default_factory=dict)
 
-    def over(self, other: Claims) -> Claims:
-        """These claims, and where there is none the other's."""
+    def over(self, other: DeclaredMetadata) -> DeclaredMetadata:
+        """What is declared here, and where nothing is, what the other declares."""
         bands = {n: self.of_band(n).over(other.of_band(n)) for n in sorted(self.bands.keys() | other.bands.keys())}
         stated = {
             key: getattr(other, key) if getattr(self, key) == default else getattr(self, key)
-            for key, default in asdict(Claims()).items()
+            for key, default in asdict(DeclaredMetadata()).items()
         }
-        return Claims(**stated | {"bands": bands, "every": self.every.over(other.every)})
+        return DeclaredMetadata(**stated | {"bands": bands, "every": self.every.over(other.every)})
 
     def ruled(self, number: int, offset: float) -> bool:
         """Whether `satfields.toml` states just this offset of a band."""
         stated = self.ruled_offsets.get(number, self.ruled_offsets.get(0))
         return stated is not None and abs(stated - offset) < 1e-9
 
-    def of_band(self, number: int) -> BandClaim:
+    def of_band(self, number: int) -> DeclaredBand:
         """What is stated of the band with a number."""
-        return self.bands.get(number, BandClaim())
+        return self.bands.get(number, DeclaredBand())
 
     def upon(self, content: str) -> str:
-        """A digest of these claims and of a content with a digest: that one, where nothing is claimed."""
+        """The digest of a content together with what is declared of it; the content's own where nothing is declared."""
         return hashlib.sha256(f"{content} {self.digest}".encode()).hexdigest() if self.digest else content
 
     @property
@@ -98,8 +98,8 @@ class Claims:
         """Names what is stated of the content; empty where nothing is."""
         # A narrow near infrared is no band where there is another, as in most items: their digests stay as they were.
         bands = {n: replace(band, name=None) if band.name == NARROW_NIR else band for n, band in self.bands.items()}
-        content = replace(Claims(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
-        if content == Claims():
+        content = replace(DeclaredMetadata(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
+        if content == DeclaredMetadata():
             return ""
         stated = asdict(content)
         told = {key: stated[key] for key in (*_OF_CONTENT, "bands", "published_at")}

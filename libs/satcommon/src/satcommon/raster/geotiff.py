@@ -27,7 +27,7 @@ from rasterio.warp import transform_bounds
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.bands import Band, read_bands
-from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, Claims
+from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredMetadata
 from satcommon.raster.layers import REFLECTANCE_OFFSET, THERMAL
 from satcommon.raster.masks import NEWER_CLASS_NAMES
 from satcommon.raster.offsets import baseline_of, check_offsets
@@ -177,13 +177,13 @@ def failing(name: str, advice: str) -> Iterator[None]:
         raise SceneError(f"{name}: can't be read as a GeoTIFF ({error}); {advice}") from error
 
 
-def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
+def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> Header:
     """The header of an open file.
 
     Args:
         dataset: the file.
         name: its path in the folder, for messages and for what it tells.
-        claims: what is stated beside it.
+        declared: what is declared beside it.
 
     Raises:
         SceneError: where the file can't be read, or does not say what is needed; the message tells which.
@@ -191,11 +191,11 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
     product = read_product(name)
     with failing(name, ADVICE):
         tags = {key: _tag(dataset, key, name) for key in ("PLATFORM", "PROCESSING_BASELINE", "TIFFTAG_DATETIME")}
-        _compare(claims, product, tags["PLATFORM"], name)
-        platform = claims.platform or tags["PLATFORM"] or product.platform or "unknown"
-        baseline = baseline_of(claims, product, tags["PROCESSING_BASELINE"], name)
-        bands, classes, data_mask = read_bands(dataset, name, claims, platform)
-        check_offsets(bands, dataset.dtypes, claims, product, (platform, baseline), name)
+        _compare(declared, product, tags["PLATFORM"], name)
+        platform = declared.platform or tags["PLATFORM"] or product.platform or "unknown"
+        baseline = baseline_of(declared, product, tags["PROCESSING_BASELINE"], name)
+        bands, classes, data_mask = read_bands(dataset, name, declared, platform)
+        check_offsets(bands, dataset.dtypes, declared, product, (platform, baseline), name)
         _check_georeference(dataset, name)
         extent, bounds = _extent(dataset, name)
         header = Header(
@@ -209,13 +209,13 @@ def read_header(dataset: DatasetReader, name: str, claims: Claims) -> Header:
             bounds=bounds,
             platform=platform,
             baseline=baseline,
-            tile=claims.tile or product.tile or _raster(dataset),
-            sensed_at=to_milliseconds(claims.sensed_at or sensing_time(product, tags["TIFFTAG_DATETIME"], name)),
-            datatake=claims.overpass,
+            tile=declared.tile or product.tile or _raster(dataset),
+            sensed_at=to_milliseconds(declared.sensed_at or sensing_time(product, tags["TIFFTAG_DATETIME"], name)),
+            datatake=declared.overpass,
             data_mask=data_mask,
-            level=claims.level if claims.level is not None else next(iter(product.levels), Level.SURFACE),
-            tier=product.tier if claims.tier is Tier.UNSTATED else claims.tier,
-            processed_at=claims.processed_at or product.processed_at,
+            level=declared.level if declared.level is not None else next(iter(product.levels), Level.SURFACE),
+            tier=product.tier if declared.tier is Tier.UNSTATED else declared.tier,
+            processed_at=declared.processed_at or product.processed_at,
         )
     _check(header, name)
     return header
@@ -265,9 +265,9 @@ def crs_text(crs: CRS) -> str:
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
-def _compare(claims: Claims, product: Product, tag: str, name: str) -> None:
+def _compare(declared: DeclaredMetadata, product: Product, tag: str, name: str) -> None:
     """Refuses what says one thing here and another there: the item of another file, a copy with a wrong name."""
-    levels = {level.name for level in (*product.levels, claims.level) if level is not None}
+    levels = {level.name for level in (*product.levels, declared.level) if level is not None}
     if len(levels) > 1:
         raise SceneError(
             f"{name}: names and STAC item say two processing levels, of the surface and of the top of the atmosphere; "
@@ -275,9 +275,9 @@ def _compare(claims: Claims, product: Product, tag: str, name: str) -> None:
         )
     item = "the STAC item beside it"
     for what, said, who, stated, same in (
-        ("day", product.day, item, claims.sensed_at, claims.sensed_at and product.day == claims.sensed_at.date()),
-        ("tile", product.tile, item, claims.tile, product.tile == claims.tile),
-        ("platform", product.platform, item, claims.platform, same_satellite(product.platform, claims.platform)),
+        ("day", product.day, item, declared.sensed_at, declared.sensed_at and product.day == declared.sensed_at.date()),
+        ("tile", product.tile, item, declared.tile, product.tile == declared.tile),
+        ("platform", product.platform, item, declared.platform, same_satellite(product.platform, declared.platform)),
         ("platform", product.platform, "tag PLATFORM", tag, same_satellite(product.platform, tag)),
     ):
         if said and stated and not same:

@@ -1,9 +1,9 @@
 """The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
 
-A file whose cells align with the grid's is copied cell by cell. Anything else is warped: bilinear for bands (over what is not
-nodata), nearest for classes, which are codes and have no in-between. GDAL places a cell to an eighth of a source cell,
-and not alike on another window, so a region is always warped whole. The method bears the version that `mosaic.VERSION`
-puts into every scene's digest: raise that where this module gives other pixels of the same file.
+A file whose cells align with the grid's is copied cell by cell. Any other is warped: bilinear for bands (over cells
+that are not nodata), nearest for classes, which are codes and can't be interpolated. GDAL positions a cell to an eighth
+of a source cell, and differently for another window, so a region is always warped whole. The method's version is
+`mosaic.VERSION`, a part of every scene's digest: raise it when this module gives other pixels of the same file.
 """
 
 from __future__ import annotations

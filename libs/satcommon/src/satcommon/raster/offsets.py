@@ -16,7 +16,7 @@ from satcommon.raster.product import comparable
 
 if TYPE_CHECKING:
     from satcommon.raster.bands import Band
-    from satcommon.raster.declared import Claims
+    from satcommon.raster.declared import DeclaredMetadata
     from satcommon.raster.product import Product
 
 _SENTINEL_2 = re.compile(r"sentinel[-_ ]?2|^s2[a-d]?$", re.IGNORECASE)
@@ -28,11 +28,11 @@ _NEAR = 1e-9
 _COARSE = 0.1  # a scale above is none of counts: floats are reflectance already
 
 
-def baseline_of(claims: Claims, product: Product, tag: str, name: str) -> str:
+def baseline_of(declared: DeclaredMetadata, product: Product, tag: str, name: str) -> str:
     """The processing baseline that item, tag, file name and folders' names tell.
 
     Args:
-        claims: what is stated beside the file.
+        declared: what is declared beside the file.
         product: what its path tells.
         tag: of the file, PROCESSING_BASELINE.
         name: the file's path, for messages.
@@ -44,8 +44,8 @@ def baseline_of(claims: Claims, product: Product, tag: str, name: str) -> str:
         SceneError: two of them tell different ones.
     """
     told = [
-        ("the STAC item beside it", claims.baseline),
-        ("the STAC item's id or product name", claims.other_baselines),
+        ("the STAC item beside it", declared.baseline),
+        ("the STAC item's id or product name", declared.other_baselines),
     ]
     told += [("the name", product.baselines), ("tag PROCESSING_BASELINE", tag)]
     each = [(who, one) for who, some in told for one in ([some] if isinstance(some, str) else some) if one]
@@ -63,7 +63,7 @@ def baseline_of(claims: Claims, product: Product, tag: str, name: str) -> str:
 def check_offsets(
     bands: Mapping[str, Band],
     dtypes: Iterable[str],
-    claims: Claims,
+    declared: DeclaredMetadata,
     product: Product,
     told: tuple[str, str],
     name: str,
@@ -73,7 +73,7 @@ def check_offsets(
     Args:
         bands: as they would be read.
         dtypes: of all bands of the file.
-        claims: what is stated beside it.
+        declared: what is declared beside it.
         product: what its path tells.
         told: its platform and baseline, as they are taken.
         name: its path, for messages.
@@ -84,9 +84,9 @@ def check_offsets(
     types = list(dtypes)
     for band, where in bands.items():
         counts = "float" not in types[where.index - 1] or where.scale < _COARSE
-        if band not in REFLECTIVE or not counts or claims.ruled(where.index, where.offset):
+        if band not in REFLECTIVE or not counts or declared.ruled(where.index, where.offset):
             continue
-        why = _contradiction(where, claims, product, told)
+        why = _contradiction(where, declared, product, told)
         if why:
             raise SceneError(
                 f"{name}: band {band} has offset {where.offset:g} and scale {where.scale:g}, but {why}, or state "
@@ -94,17 +94,17 @@ def check_offsets(
             )
 
 
-def _contradiction(band: Band, claims: Claims, product: Product, told: tuple[str, str]) -> str:
+def _contradiction(band: Band, declared: DeclaredMetadata, product: Product, told: tuple[str, str]) -> str:
     platform, baseline = told
     numbers = comparable(baseline) if baseline else None
     if abs(band.scale - _LANDSAT_SCALE) < _NEAR and abs(band.offset - _LANDSAT_OFFSET) > _NEAR:
         return "Landsat Collection 2 has offset -0.2 with this scale; set it"
-    if claims.offset_applied:
+    if declared.offset_applied:
         return (
             "the STAC item says that boa_offset_applied is true, so expected is 0; correct one" if band.offset else ""
         )
     usual = abs(band.scale - _SCALE) < _NEAR
-    if _is_sentinel_2(claims, product, platform, baseline) and numbers is not None:
+    if _is_sentinel_2(declared, product, platform, baseline) and numbers is not None:
         if numbers >= _SINCE and (band.offset == 0 or (usual and abs(band.offset - _OFFSET) > _NEAR)):
             return (
                 f"baseline {baseline} has a reflectance offset of -0.1; set it; where it was taken out of the values, "
@@ -112,14 +112,14 @@ def _contradiction(band: Band, claims: Claims, product: Product, told: tuple[str
             )
         if numbers < _SINCE and usual and band.offset:
             return f"baseline {baseline} has none, since Sentinel-2 has one from 04.00 on; set 0"
-    elif claims.offset_applied is False and band.offset == 0:
+    elif declared.offset_applied is False and band.offset == 0:
         return "the STAC item says that boa_offset_applied is false, and no baseline tells that there is none; set -0.1"
     return ""
 
 
-def _is_sentinel_2(claims: Claims, product: Product, platform: str, baseline: str) -> bool:
-    if product.baselines or claims.other_baselines or claims.offset_applied is not None:
+def _is_sentinel_2(declared: DeclaredMetadata, product: Product, platform: str, baseline: str) -> bool:
+    if product.baselines or declared.other_baselines or declared.offset_applied is not None:
         return True
-    if any(_SENTINEL_2.search(one) for one in (platform, product.platform, claims.platform)):
+    if any(_SENTINEL_2.search(one) for one in (platform, product.platform, declared.platform)):
         return True
     return platform == "unknown" and _OF_SENTINEL_2.fullmatch(baseline) is not None

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from satcommon.errors import SceneError, SettingError
-from satcommon.raster.declared import Claims
+from satcommon.raster.declared import DeclaredMetadata
 from satcommon.raster.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.plausible import check_pixels
@@ -176,14 +176,14 @@ class FolderSource:
                     unsettled.append(name)
                 continue
             try:
-                claims, header = self._stated(name, found, rules)
+                declared, header = self._stated(name, found, rules)
                 if not header.overlaps(aoi.bounds):
                     elsewhere[name] = _lies_elsewhere(name, header, aoi)
                     continue
                 somewhere = True
                 day = solar_day(header.sensed_at, aoi.bounds)
                 if first <= day <= last:
-                    acquisitions[day].append(self._acquisition(name, _file(found, name), header, claims, now))
+                    acquisitions[day].append(self._acquisition(name, _file(found, name), header, declared, now))
             except SceneError as error:
                 refused[name] = str(error)
         for name, why in refused.items():
@@ -237,25 +237,27 @@ class FolderSource:
         }
         if name not in found:
             raise SceneError(f"{name}: can't be read: it is gone; list it again")
-        claims, header = self._stated(name, found, rules)
+        declared, header = self._stated(name, found, rules)
         file = _file(found, name)
-        if self._digest(name, file, claims) != acquisition.digest:
+        if self._digest(name, file, declared) != acquisition.digest:
             raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
         with failing(name, ADVICE), self._files.pixels(name, file, rules.most_bytes) as dataset:
             layers = read_layers(dataset, header, aoi.grid, name, rules.most_bytes)
         check_pixels(layers, name)
         return layers
 
-    def _acquisition(self, name: str, file: File, header: Header, claims: Claims, now: datetime) -> Acquisition:
+    def _acquisition(
+        self, name: str, file: File, header: Header, declared: DeclaredMetadata, now: datetime
+    ) -> Acquisition:
         return Acquisition(
             item_id=name,
-            digest=self._digest(name, file, claims),
+            digest=self._digest(name, file, declared),
             platform=header.platform,
             overpass=header.overpass,
             tile=header.tile,
             baseline=header.baseline,
             sensed_at=header.sensed_at,
-            published_at=min(claims.published_at or file.modified, now),
+            published_at=min(declared.published_at or file.modified, now),
             reading=header.reading,
             level=header.level,
             tier=header.tier,
@@ -270,7 +272,7 @@ class FolderSource:
                 self._kept.pop((kind, name), None)
         return found
 
-    def _stated(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[Claims, Header]:
+    def _stated(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[DeclaredMetadata, Header]:
         """What is stated of a file beside it, and its header.
 
         Raises:
@@ -281,13 +283,13 @@ class FolderSource:
                 f"{name}: has a mask in a file beside it, {PurePosixPath(beside).name}; only a mask within the file is "
                 "read: write it with `gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES`, or remove the mask's file"
             )
-        claims, stated = self._claims(name, found, rules)
+        declared, stated = self._claims(name, found, rules)
         file = _file(found, name)
 
         def read() -> Header | str:
             try:
                 with failing(name, ADVICE), self._files.header(name, file) as dataset:
-                    return read_header(dataset, name, claims)
+                    return read_header(dataset, name, declared)
             except SceneError as error:
                 if isinstance(error.__cause__, PermissionError):
                     raise  # who lets this process read the file leaves its version as it is
@@ -296,25 +298,25 @@ class FolderSource:
         header = self._keep("header", name, (file.version, stated), read)
         if isinstance(header, str):
             raise SceneError(header)
-        return claims, header
+        return declared, header
 
-    def _claims(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[Claims, str]:
+    def _claims(self, name: str, found: dict[str, File | str], rules: Mapping) -> tuple[DeclaredMetadata, str]:
         """What is stated of a file beside it, and the digest of that."""
         beside = _item_of(name)
         version = _file(found, beside).version if beside in found else None
 
-        def read() -> tuple[Claims, str]:
-            claims = rules.claims(name)
+        def read() -> tuple[DeclaredMetadata, str]:
+            declared = rules.declared(name)
             if version is not None:
-                claims = stac_item.parse(self._files.read(beside), beside, PurePosixPath(name).name).over(claims)
-            return claims, claims.digest
+                declared = stac_item.parse(self._files.read(beside), beside, PurePosixPath(name).name).over(declared)
+            return declared, declared.digest
 
-        return self._keep("claims", name, (version, rules), read)
+        return self._keep("declared", name, (version, rules), read)
 
-    def _digest(self, name: str, file: File, claims: Claims) -> str:
+    def _digest(self, name: str, file: File, declared: DeclaredMetadata) -> str:
         with failing(name, ADVICE):
             content = self._keep("digest", name, file.version, lambda: self._files.digest(name, file))
-        return claims.upon(content)
+        return declared.upon(content)
 
     def _mapping(self) -> Mapping:
         """`satfields.toml`, as it is now."""

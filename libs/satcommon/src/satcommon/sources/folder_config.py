@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from satcommon.errors import SettingError
 from satcommon.raster.band_names import NARROW_NIR, known_name
-from satcommon.raster.declared import BandClaim, Claims
+from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.layers import BANDS
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK
 
@@ -84,13 +84,13 @@ class FileRule(_Model):
             seen[band.name] = number
         return self
 
-    def claims(self) -> Claims:
-        """The rule as claims."""
+    def declared(self) -> DeclaredMetadata:
+        """What the rule declares."""
         offsets = {0: self.offset} | {number: band.offset for number, band in self.bands.items()}
-        return Claims(
+        return DeclaredMetadata(
             platform=self.platform or "",
-            bands={number: BandClaim(**band.model_dump()) for number, band in self.bands.items()},
-            every=BandClaim(None, self.scale, self.offset, self.nodata),
+            bands={number: DeclaredBand(**band.model_dump()) for number, band in self.bands.items()},
+            every=DeclaredBand(None, self.scale, self.offset, self.nodata),
             names_all=bool(self.bands),
             ruled_offsets={n: offset for n, offset in offsets.items() if offset is not None},
         )
@@ -140,9 +140,9 @@ class Mapping(_Model):
         """`most_megabytes` in bytes."""
         return self.most_megabytes * 10**6
 
-    def claims(self, name: str) -> Claims:
+    def declared(self, name: str) -> DeclaredMetadata:
         """What is stated of the file with a path in the folder."""
-        return next((rule.claims() for rule in self.files if fnmatchcase(name, rule.match)), Claims())
+        return next((rule.declared() for rule in self.files if fnmatchcase(name, rule.match)), DeclaredMetadata())
 
 
 def parse(content: bytes, where: str) -> Mapping:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rasterio.io import MemoryFile
 
-from satcommon.raster.declared import Claims
+from satcommon.raster.declared import DeclaredMetadata
 from satcommon.raster.geotiff import open_geotiff, read_header
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.layers import (
@@ -70,4 +70,4 @@ def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: da
             dataset.offsets = tuple(offsets.get(one, offset) for one in names)
             dataset.update_tags(TIFFTAG_DATETIME=f"{sensed_at:%Y:%m:%d %H:%M:%S}")
         with open_geotiff(memory.name) as dataset:
-            return read_layers(dataset, read_header(dataset, name, Claims()), onto, name, _NO_LIMIT)
+            return read_layers(dataset, read_header(dataset, name, DeclaredMetadata()), onto, name, _NO_LIMIT)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, Con
 from satcommon.errors import SceneError
 from satcommon.raster import product
 from satcommon.raster.band_names import known_name
-from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, BandClaim, Claims
+from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredBand, DeclaredMetadata
 from satcommon.raster.masks import looks_like_classes
 
 _SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
@@ -69,13 +69,13 @@ class _Raster(_Model):
     offset: float | None = Field(None, validation_alias=AliasChoices("raster:offset", "offset"))
     nodata: _Number | None = None
 
-    def claim(self, platform: str = "") -> BandClaim:
+    def declared_band(self, platform: str = "") -> DeclaredBand:
         # What is not finite is no value in any case.
         nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
         name = known_name(self.common_name, platform) or known_name(self.name, platform)
         if name is None and looks_like_classes((self.name or "").strip().lower()):
             name = self.name  # of no known kind, which is for the file's reader to say
-        return BandClaim(name, self.scale, self.offset, nodata)
+        return DeclaredBand(name, self.scale, self.offset, nodata)
 
 
 class _Asset(_Raster):
@@ -91,7 +91,7 @@ class _Item(_Model):
     assets: dict[str, _Asset] = {}
 
 
-def parse(content: bytes, where: str, file: str) -> Claims:
+def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
     """What an item states of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
 
     Bands are those of the asset whose ``href`` ends in the GeoTIFF's name, in their order. Two deliveries of a pass
@@ -116,7 +116,7 @@ def parse(content: bytes, where: str, file: str) -> Claims:
     square = _SQUARE.search(tile)
     names = [product.read(name) for name in (stated.product_uri or "", item.id)]
     platform = stated.platform or product.read(file).platform
-    claims = Claims(
+    declared = DeclaredMetadata(
         platform=stated.platform or "",
         baseline=stated.baseline or stated.version or "",
         overpass=_OF_BASELINE.sub("", stated.datatake or ""),
@@ -124,20 +124,20 @@ def parse(content: bytes, where: str, file: str) -> Claims:
         sensed_at=_sensed(stated),
         published_at=stated.published or stated.created,
         bands=_bands(asset, platform) if asset else {},
-        every=replace(asset.claim(), name=None) if asset else BandClaim(),
+        every=replace(asset.declared_band(), name=None) if asset else DeclaredBand(),
         other_baselines=tuple(dict.fromkeys(baseline for told in names for baseline in told.baselines)),
         level=_level(stated),
         tier=product.tier_of(stated.tier or ""),
         processed_at=stated.processed or stated.generated,
         offset_applied=stated.offset_applied,
     )
-    return _without_offset(claims) if claims.offset_applied else claims
+    return _without_offset(declared) if declared.offset_applied else declared
 
 
-def _without_offset(claims: Claims) -> Claims:
+def _without_offset(declared: DeclaredMetadata) -> DeclaredMetadata:
     """Where the offset is in the values already, an item that states it for them states it for others: it is 0."""
-    bands = {n: replace(band, offset=band.offset and 0.0) for n, band in claims.bands.items()}
-    return replace(claims, bands=bands, every=replace(claims.every, offset=claims.every.offset and 0.0))
+    bands = {n: replace(band, offset=band.offset and 0.0) for n, band in declared.bands.items()}
+    return replace(declared, bands=bands, every=replace(declared.every, offset=declared.every.offset and 0.0))
 
 
 def _level(stated: _Properties) -> product.Level | None:
@@ -161,9 +161,9 @@ def _file_of(href: str) -> str:
         return ""
 
 
-def _bands(asset: _Asset, platform: str) -> dict[int, BandClaim]:
-    bands: dict[int, BandClaim] = {}
+def _bands(asset: _Asset, platform: str) -> dict[int, DeclaredBand]:
+    bands: dict[int, DeclaredBand] = {}
     for told in (asset.eo_bands, asset.raster_bands, asset.bands):
         for number, band in enumerate(told, start=1):
-            bands[number] = band.claim(platform).over(bands.get(number, BandClaim()))
+            bands[number] = band.declared_band(platform).over(bands.get(number, DeclaredBand()))
     return bands

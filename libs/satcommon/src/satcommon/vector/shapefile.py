@@ -118,7 +118,7 @@ def _siblings(path: Path, names: Iterable[str], shape: str) -> list[str]:
 
 
 def _checked_content(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
-    """Unpack once into nothing: sizes are what they claim and below the limit, checksums are right."""
+    """Unpack once into nothing: sizes are as declared and below the limit, checksums are right."""
     declared = sum(member.file_size for member in members)
     if declared > MAX_UNZIPPED_BYTES:
         raise InputError(

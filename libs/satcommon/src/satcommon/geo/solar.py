@@ -1,0 +1,22 @@
+"""Local mean solar time, by which days are counted: UTC plus an hour for every 15 degrees of longitude east."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from satcommon.geo.grid import Bounds
+
+
+def solar_offset(bounds: Bounds) -> timedelta:
+    """Local mean solar time at the centre of a rectangle, less UTC: from -12 to 12 hours."""
+    return timedelta(hours=bounds.centre[0] / 15)
+
+
+def solar_time(instant: datetime, bounds: Bounds) -> datetime:
+    """An instant, given in UTC, as the clock of local mean solar time at the centre of a rectangle shows it."""
+    return instant + solar_offset(bounds)
+
+
+def solar_day(instant: datetime, bounds: Bounds) -> date:
+    """The solar day of an instant, given in UTC, at the centre of a rectangle."""
+    return solar_time(instant, bounds).date()
