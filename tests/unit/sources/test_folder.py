@@ -230,7 +230,7 @@ def shifted(x: float, y: float, crs: str = GRID.crs) -> AreaOfInterest:
     return replace(AOI, grid=Grid(crs, left + half[0] + x, top - half[1] - y, half[0] / 3, half[1] / 3, 6, 6))
 
 
-@pytest.mark.parametrize("place", [shifted(3.3, 4.4), shifted(0, 0, "EPSG:32632"), shifted(0, 0, "EPSG:3035")])
+@pytest.mark.parametrize("aoi", [shifted(3.3, 4.4), shifted(0, 0, "EPSG:32632"), shifted(0, 0, "EPSG:3035")])
 def test_warping_keeps_an_even_surface_even(aoi: AreaOfInterest, tmp_path: Path) -> None:
     write(tmp_path / NAME, PLAIN | {"clear": full(1)}, scale={"red": 1e-4, "nir": 1e-4})
 

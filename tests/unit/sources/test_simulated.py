@@ -103,7 +103,7 @@ def test_a_scene_has_every_band_and_no_gaps(day: date) -> None:
     assert PixelClass.NODATA not in layers.classes
 
 
-@pytest.mark.parametrize(("place", "green", "bare"), [(SMALL, 7, 1), (SOUTH, 1, 7)])
+@pytest.mark.parametrize(("aoi", "green", "bare"), [(SMALL, 7, 1), (SOUTH, 1, 7)])
 def test_crops_grow_in_the_summer_of_their_hemisphere(aoi: AreaOfInterest, green: int, bare: int) -> None:
     assert median_ndvi(clear_day(green, aoi)) > 0.5
     assert median_ndvi(clear_day(bare, aoi)) < 0.3
