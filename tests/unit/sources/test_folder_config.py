@@ -178,4 +178,6 @@ def test_the_example_of_the_docs_is_taken() -> None:
     page = (Path(__file__).parents[3] / "docs/reference/folder-source.md").read_text()
     example = page.split("```toml\n")[1].split("```")[0]
 
-    assert parse(example.encode(), "docs/reference/folder-source.md").declared("planet/a.tif").bands[8].name == "qa_pixel"
+    assert (
+        parse(example.encode(), "docs/reference/folder-source.md").declared("planet/a.tif").bands[8].name == "qa_pixel"
+    )
