@@ -118,7 +118,12 @@ class Processor:
         return Put(key, result_rows.digest(data), self.now(now))
 
     def observe(
-        self, aoi: AreaOfInterest, scene: SceneInput, subjects: Sequence[Subject], rules: Algorithm, work: ObservationCost
+        self,
+        aoi: AreaOfInterest,
+        scene: SceneInput,
+        subjects: Sequence[Subject],
+        rules: Algorithm,
+        work: ObservationCost,
     ) -> Observed:
         """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
 

@@ -20,7 +20,7 @@ from satcommon.db.expected import ONE_DAY, Span, Timeline
 from satcommon.db.models import Region
 from satcommon.db.registry import aoi_of, revision
 from satcommon.memory import without_collector
-from satcommon.sources.source import Due, AreaOfInterest
+from satcommon.sources.source import AreaOfInterest, Due
 from satcommon.stats.observation import SceneInput, Subject
 
 
