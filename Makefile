@@ -134,7 +134,7 @@ demo: install ## the whole in two minutes, late data put right (STORES=cluster: 
 up: install ## everything on this machine, the UI on http://localhost:3002
 	$(bin)/satctl up
 
-# Kubernetes: k8s/values has the values of each ENVIRONMENT, docs/how-to/kubernetes.md tells more.
+# Kubernetes: k8s/values has the values of each ENVIRONMENT, docs/how-to/deploy-on-kubernetes.md tells more.
 
 NAMESPACE ?= satfields
 ENVIRONMENT ?= minikube

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Secrets of an installation with PostgreSQL in the cluster, with new random passwords. Those that are there
-# stay as they are. With servers of your own, make satfields-ledger and satfields-dagster yourself (docs/how-to/kubernetes.md).
+# stay as they are. With servers of your own, make satfields-ledger and satfields-dagster yourself (docs/how-to/deploy-on-kubernetes.md).
 set -euo pipefail
 : "${NAMESPACE:=satfields}" "${KUBECTL:=kubectl}"
 

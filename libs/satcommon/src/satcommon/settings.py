@@ -203,7 +203,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         near = difflib.get_close_matches(upper, known, 1, 0.6 if upper.startswith(PREFIX) else _NEAR_PREFIX)
         if upper.startswith(PREFIX) or (upper.startswith(PREFIX[:4]) and near):
-            remedy = f"did you mean {near[0]}?" if near else "docs/how-to/operations.md lists the settings; unset it"
+            remedy = f"did you mean {near[0]}?" if near else "docs/reference/settings.md lists the settings; unset it"
             unknown[name] = f"{name} is no setting; {remedy}"
     return unknown
 

@@ -1,0 +1,59 @@
+"""Write the parts of the reference pages that follow from code: `make docs`. A test holds the pages against it.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all else on a page is written by hand.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from pydantic_core import PydanticUndefined
+from satcommon.settings import PREFIX, Settings
+from satctl.main import main as satctl
+
+REFERENCE = Path(__file__).parent / "reference"
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def settings(*, simulated: bool) -> Iterator[str]:
+    """The table of settings: those of the simulated satellite, or all others."""
+    yield "| variable | default | what it is |"
+    yield "|---|---|---|"
+    for name, field in Settings.model_fields.items():
+        if name.startswith("simulated_") == simulated:
+            default = field.default
+            default = f"{default:g}" if isinstance(default, float) else default
+            shown = "" if default in (PydanticUndefined, None, "") else f"`{default}`"
+            yield f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |"
+
+
+def commands(group: click.Group, path: str) -> Iterator[str]:
+    """A row for each command, with the first sentence of its help."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if command.hidden:
+            continue
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"| `{path} {name}` | {command.get_short_help_str(200)} |"
+
+
+PARTS = {
+    "settings": lambda: settings(simulated=False),
+    "simulated": lambda: settings(simulated=True),
+    "commands": lambda: ["| command | what it does |", "|---|---|", *commands(satctl, "satctl")],
+}
+
+
+def generated(page: str) -> str:
+    """A page with its generated parts as the code gives them now."""
+    return _PART.sub(lambda part: f"{part[1]}\n{chr(10).join(PARTS[part[2]]())}\n\n{part[3]}", page)
+
+
+if __name__ == "__main__":
+    for path in sorted(REFERENCE.glob("*.md")):
+        path.write_text(generated(path.read_text(encoding="utf-8")), encoding="utf-8")
