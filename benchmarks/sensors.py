@@ -25,7 +25,7 @@ from unittest.mock import patch
 import shapely
 from dagster import DagsterInstance, RunsFilter
 from dagster._core.test_utils import create_run_for_test
-from satcommon.contract import ASKED_A_TICK, REGION, WORK_TAG, Work, requests
+from satcommon.contract import REGION, WORK_TAG
 from satcommon.db.batches import insert_rows
 from satcommon.db.engine import engine_of, read_transaction, write_transaction
 from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
@@ -34,6 +34,7 @@ from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.ready_days import closable_days
+from satcommon.run_requests import ASKED_A_TICK, WantedRun, run_requests
 from satcommon.settings import settings
 from satcommon.sources.source import Due
 from satcommon.stats.algorithm import CURRENT
@@ -103,7 +104,7 @@ def _measure(folder: str, count: int, days: int, fields: int) -> None:
     with DagsterInstance.local_temp(folder) as instance:
         instance.add_dynamic_partitions(REGION, names)
         known = set(names)
-        look: Callable[[], Iterable[Work]] = lambda: scenes_to_ask_for(known, NOW, LOOKS_A_TICK).works  # noqa: E731
+        look: Callable[[], Iterable[WantedRun]] = lambda: scenes_to_ask_for(known, NOW, LOOKS_A_TICK).works  # noqa: E731
         _ticks(instance, "due_scenes", look, lambda: None)
         _ticks(instance, "older_days", lambda: older_days_to_ask_for(NOW), lambda: None)
         _answer(names, days)
@@ -114,13 +115,13 @@ def _measure(folder: str, count: int, days: int, fields: int) -> None:
 
 
 def _ticks(
-    instance: DagsterInstance, what: str, works: Callable[[], Iterable[Work]], ledger_of_each: Callable[[], None]
+    instance: DagsterInstance, what: str, works: Callable[[], Iterable[WantedRun]], ledger_of_each: Callable[[], None]
 ) -> None:
     """Two ticks of a sensor, and what the peer takes for the first."""
     engine = environment().engine
     for n in (1, 2):
         with measured(instance) as tick:
-            asked = list(requests(instance, works(), NOW, engine))
+            asked = list(run_requests(instance, works(), NOW, engine))
         found = {str(request.tags["satfields/lane"]) for request in asked}
         ratio = ""
         if n == 1 and asked:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
-from satcommon.contract import ATTEMPT_TAG, Work, requests
+from satcommon.contract import ATTEMPT_TAG
+from satcommon.run_requests import WantedRun, run_requests
 
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
@@ -71,19 +72,19 @@ def test_a_location_leaves_the_dead_runs_of_the_others_to_them(world: World) -> 
 
 def test_the_pause_doubles_with_each_attempt_up_to_an_hour_or_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SATFIELDS_RETRY_PAUSE_SECONDS", "30")
-    work = Work("close:A:day", {})
+    work = WantedRun("close:A:day", {})
     with DagsterInstance.ephemeral() as instance:
         pauses = [_pause_of_next(instance, work) for _ in range(10)]
 
     assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3840, 3840, 3840]
 
 
-def _pause_of_next(instance: DagsterInstance, work: Work) -> int:
+def _pause_of_next(instance: DagsterInstance, work: WantedRun) -> int:
     """Ask, let the run fail, and give the seconds after which work is asked for again."""
     from dagster._core.test_utils import create_run_for_test
 
     far = datetime(2100, 1, 1, tzinfo=UTC)
-    (asked,) = requests(instance, [work], far)
+    (asked,) = run_requests(instance, [work], far)
     run = create_run_for_test(instance, tags=dict(asked.tags))
     instance.report_run_failed(run)
     record = instance.get_run_record_by_id(run.run_id)
@@ -91,7 +92,7 @@ def _pause_of_next(instance: DagsterInstance, work: Work) -> int:
     assert record.end_time is not None
     ended = datetime.fromtimestamp(record.end_time, UTC)
     tried: Iterator[int] = (30 * 2**n for n in range(20))
-    return next(s for s in tried if list(requests(instance, [work], ended + timedelta(seconds=s + 0.5))))
+    return next(s for s in tried if list(run_requests(instance, [work], ended + timedelta(seconds=s + 0.5))))
 
 
 def _work_for(world: World, sensor: str) -> None:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import shapely
-from satcommon.contract import LANE_TAG, Work
+from satcommon.contract import LANE_TAG
 from satcommon.db import claims, fields, ledger, registry
 from satcommon.db.engine import write_transaction
 from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.run_requests import WantedRun
 from satcommon.settings import settings
 from satcommon.sources.source import Due
 from satcommon.stats.algorithm import CURRENT
@@ -36,7 +37,7 @@ def ledger_of_the_process(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> It
     environment.cache_clear()
 
 
-WORKS: dict[str, Callable[[set[str]], Iterable[Work]]] = {
+WORKS: dict[str, Callable[[set[str]], Iterable[WantedRun]]] = {
     "scenes": lambda known: scenes_to_ask_for(known, NOW, LOOKS).works,
     "older days": lambda _: older_days_to_ask_for(NOW),
     "days": lambda known: days_to_close(known, NOW),
@@ -83,7 +84,7 @@ def _regions(engine: Engine, first: int, last: int, span: int) -> set[str]:
     return set(names)
 
 
-def _counted(works: Callable[[set[str]], Iterable[Work]], known: set[str]) -> tuple[list[Work], int]:
+def _counted(works: Callable[[set[str]], Iterable[WantedRun]], known: set[str]) -> tuple[list[WantedRun], int]:
     """What there is to do, and the number of statements that told it."""
     seen: list[str] = []
     engine = environment().engine
@@ -99,5 +100,5 @@ def _counted(works: Callable[[set[str]], Iterable[Work]], known: set[str]) -> tu
         event.remove(engine, "before_cursor_execute", note)
 
 
-def _region(work: Work) -> str:
+def _region(work: WantedRun) -> str:
     return work.tags[LANE_TAG].partition(":")[2]

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import FETCH_JOB, REGION, requests
+from satcommon.contract import FETCH_JOB, REGION
+from satcommon.run_requests import run_requests
 
 from satfields_ingest.work import scenes_to_ask_for
 
@@ -25,4 +26,4 @@ def daily_scenes(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
     yesterday = (now - timedelta(days=1)).date().isoformat()
     known = set(context.instance.get_dynamic_partitions(REGION))
     works = (w for w in scenes_to_ask_for(known, now).works if w.partition_key and yesterday in w.partition_key)
-    yield from requests(context.instance, works, now, environment().engine)
+    yield from run_requests(context.instance, works, now, environment().engine)

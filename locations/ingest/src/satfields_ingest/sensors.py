@@ -14,16 +14,10 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from satcommon.contract import (
-    FETCH_JOB,
-    REGION,
-    REGISTRY_JOB,
-    RESCAN_JOB,
-    cancel_needless,
-    fail_stale_runs,
-    requests,
-)
+from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, RESCAN_JOB
+from satcommon.run_requests import cancel_needless, run_requests
 from satcommon.settings import settings
+from satcommon.stale_runs import fail_stale_runs
 
 from satfields_ingest.work import is_first_look, older_days_to_ask_for, registry_to_publish, scenes_to_ask_for
 
@@ -48,7 +42,7 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
     known = set(context.instance.get_dynamic_partitions(REGION))
     missing = [name for name in names if name not in known]
     works = registry_to_publish(context.instance)
-    runs = list(requests(context.instance, works, now, environment().engine))
+    runs = list(run_requests(context.instance, works, now, environment().engine))
     if not missing and not runs:
         return SkipReason("the registry is published, or a run is at it")
     return SensorResult(
@@ -79,7 +73,7 @@ def due_scenes(context: SensorEvaluationContext) -> SensorResult:
     works = list(look.works)
     wanted = {work.name for work in works}
     cancel_needless(context.instance, FETCH_JOB, lambda name: is_first_look(name) and name not in wanted)
-    runs = list(requests(context.instance, works, now, environment().engine))
+    runs = list(run_requests(context.instance, works, now, environment().engine))
     return SensorResult(run_requests=runs, cursor=look.last)
 
 
@@ -93,4 +87,4 @@ def older_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     from satcommon.environment import environment
 
     now = datetime.now(UTC)
-    yield from requests(context.instance, older_days_to_ask_for(now), now, environment().engine)
+    yield from run_requests(context.instance, older_days_to_ask_for(now), now, environment().engine)

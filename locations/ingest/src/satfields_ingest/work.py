@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, Work, in_turn, in_window, lane, partition, rescan_config
+from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, in_window, lane, partition, rescan_config
 from satcommon.db.expected import ONE_DAY
 from satcommon.environment import environment
+from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
     from satcommon.db.models import Region
@@ -30,7 +31,7 @@ class Look:
         troubles: why regions could not be compared, or are not asked for, by region.
     """
 
-    works: Iterator[Work]
+    works: Iterator[WantedRun]
     last: str | None
     troubles: dict[str, Exception]
 
@@ -81,12 +82,12 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     if troubles and not fresh:
         raise next(iter(troubles.values()))
 
-    def works_of(region: Row[tuple[Region]]) -> list[Work]:
+    def works_of(region: Row[tuple[Region]]) -> list[WantedRun]:
         first, until = (day.toordinal() for day in spans[region.name])
         there, new = answered.get(region.bbox_id, set()), fresh.get(region.name, {})
         days = [day for n in range(first, until + 1) if (day := date.fromordinal(n)) in new or day not in there]
         return [
-            Work(
+            WantedRun(
                 f"fetch:{region.name}:{day}:{new[day] if day in there else _FIRST_LOOK}",
                 lane("ingest", region.name),
                 partition(region.name, day),
@@ -105,7 +106,7 @@ def is_first_look(name: str) -> bool:
     return name.startswith("fetch:") and name.endswith(f":{_FIRST_LOOK}")
 
 
-def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
+def older_days_to_ask_for(now: datetime) -> Iterator[WantedRun]:
     """Days that `scenes_to_ask_for` leaves out, a run for each region, which asks for days without partitions, too.
 
     First those that closed and were never asked for, the oldest before others; then all older days of the regions that
@@ -126,14 +127,16 @@ def older_days_to_ask_for(now: datetime) -> Iterator[Work]:
         if days.first <= without_partition:
             last = min(days.last, without_partition)
             config = rescan_config(days.region, days.first, last, only_never_asked=True)
-            yield Work(f"never asked:{days.region}:{days.first}:{last}", lane("rescan", days.region), config=config)
+            yield WantedRun(
+                f"never asked:{days.region}:{days.first}:{last}", lane("rescan", days.region), config=config
+            )
     for region in due:
         name = f"rescan:{region.name}:{region.rescanned_at or region.created_at}"
         config = rescan_config(region.name, region.monitored_from, older)
-        yield Work(name, lane("rescan", region.name), config=config)
+        yield WantedRun(name, lane("rescan", region.name), config=config)
 
 
-def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:
+def registry_to_publish(instance: DagsterInstance) -> Iterator[WantedRun]:
     """The registry, where its revision is not the one of its last materialization."""
     from satcommon.db.engine import read_transaction
     from satcommon.db.registry import revision
@@ -143,4 +146,4 @@ def registry_to_publish(instance: DagsterInstance) -> Iterator[Work]:
     last = next(iter(instance.fetch_materializations(FIELD_REGISTRY, limit=1).records), None)
     published = last.asset_materialization.metadata.get(REVISION) if last and last.asset_materialization else None
     if current != (published.value if published else 0):
-        yield Work(f"registry:{current}", {})
+        yield WantedRun(f"registry:{current}", {})

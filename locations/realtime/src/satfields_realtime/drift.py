@@ -18,13 +18,13 @@ from satcommon.contract import (
     NOT_DUE,
     REGION,
     SCENES,
-    UNFINISHED,
     content_tags,
     in_window,
     partition,
     reported_content,
 )
 from satcommon.environment import environment
+from satcommon.run_requests import UNFINISHED
 
 if TYPE_CHECKING:
     from satcommon.db.ledger import Day

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import REGION, requests
+from satcommon.contract import REGION
+from satcommon.run_requests import run_requests
 
 from satfields_realtime.jobs import close_days
 from satfields_realtime.work import days_to_close
@@ -24,4 +25,4 @@ def passed_deadlines(context: ScheduleEvaluationContext) -> Iterator[RunRequest]
     now = context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
     works = [work for work in days_to_close(known, now) if work.partition_key is not None]
-    yield from requests(context.instance, works, now, environment().engine)
+    yield from run_requests(context.instance, works, now, environment().engine)

@@ -16,8 +16,10 @@ from dagster import (
     asset_sensor,
     sensor,
 )
-from satcommon.contract import REGION, SCENES, fail_stale_runs, requests
+from satcommon.contract import REGION, SCENES
+from satcommon.run_requests import run_requests
 from satcommon.settings import settings
+from satcommon.stale_runs import fail_stale_runs
 
 from satfields_realtime.drift import drift
 from satfields_realtime.jobs import close_days, history
@@ -43,7 +45,7 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
 
     now = datetime.now(UTC)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, days_to_close(known, now), now, environment().engine)
+    yield from run_requests(context.instance, days_to_close(known, now), now, environment().engine)
 
 
 @sensor(
@@ -58,7 +60,7 @@ def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
     now = datetime.now(UTC)
     fail_stale_runs(context.instance, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, days_to_close(known, now, _QUIET), now, environment().engine)
+    yield from run_requests(context.instance, days_to_close(known, now, _QUIET), now, environment().engine)
 
 
 @sensor(minimum_interval_seconds=10 * settings().sensor_seconds, default_status=DefaultSensorStatus.RUNNING)

@@ -6,18 +6,9 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.contract import (
-    CLOSE_JOB,
-    FIRST_PARTITION,
-    HISTORY_JOB,
-    Work,
-    history_config,
-    in_turn,
-    in_window,
-    lane,
-    partition,
-)
+from satcommon.contract import CLOSE_JOB, FIRST_PARTITION, HISTORY_JOB, history_config, in_window, lane, partition
 from satcommon.environment import environment
+from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
     from satcommon.pipeline.ready_days import ClosableDay
@@ -26,7 +17,9 @@ FEW_DAYS = 31  # a region further behind is caught up by one history run instead
 _ONE_DAY = timedelta(days=1)
 
 
-def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)) -> Iterator[Work]:
+def days_to_close(
+    known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
+) -> Iterator[WantedRun]:
     """The regions' days that can be closed: one run for each that is ready by itself, oldest first,
     the regions in turn.
 
@@ -42,13 +35,13 @@ def days_to_close(known_regions: Collection[str], now: datetime, quiet_for: time
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 
-    def works_of(name: str, days: list[ClosableDay]) -> list[Work]:
+    def works_of(name: str, days: list[ClosableDay]) -> list[WantedRun]:
         if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):
             until = days[-1].day
             config = history_config(name, until)
-            return [Work(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)]
+            return [WantedRun(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)]
         return [
-            Work(
+            WantedRun(
                 f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}",
                 lane("realtime", name),
                 partition(name, one.day),

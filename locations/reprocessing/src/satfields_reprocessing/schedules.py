@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import REGION, REPLAY_JOB, requests
+from satcommon.contract import REGION, REPLAY_JOB
+from satcommon.run_requests import run_requests
 
 from satfields_reprocessing.work import backlogs_to_drain
 
@@ -22,4 +23,4 @@ def open_backlogs(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
 
     now = context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from requests(context.instance, backlogs_to_drain(known, now), now, environment().engine)
+    yield from run_requests(context.instance, backlogs_to_drain(known, now), now, environment().engine)

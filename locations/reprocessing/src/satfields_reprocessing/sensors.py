@@ -16,8 +16,10 @@ from dagster import (
     asset_sensor,
     sensor,
 )
-from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPLAY_JOB, SCENES, fail_stale_runs, requests
+from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPLAY_JOB, SCENES
+from satcommon.run_requests import run_requests
 from satcommon.settings import settings
+from satcommon.stale_runs import fail_stale_runs
 
 from satfields_reprocessing.work import backlogs_to_drain
 
@@ -26,7 +28,7 @@ def _requests(instance: DagsterInstance) -> Iterator[RunRequest]:
     from satcommon.environment import environment
 
     now = datetime.now(UTC)
-    yield from requests(
+    yield from run_requests(
         instance, backlogs_to_drain(instance.get_dynamic_partitions(REGION), now), now, environment().engine
     )
 

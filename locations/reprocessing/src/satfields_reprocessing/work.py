@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
-from satcommon.contract import Work, lane
+from satcommon.contract import lane
 from satcommon.environment import environment
+from satcommon.run_requests import WantedRun
 
 
-def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[Work]:
+def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[WantedRun]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
     from satcommon.db.engine import read_transaction
     from satcommon.pipeline.backlog import workable_backlogs
@@ -18,4 +19,4 @@ def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator
     with read_transaction(env.engine) as connection:
         found = workable_backlogs(connection, env.deadlines, now)
     for region in sorted(known & found.keys()):
-        yield Work(f"replay:{region}:{found[region]}", lane("replay", region), region)
+        yield WantedRun(f"replay:{region}:{found[region]}", lane("replay", region), region)
