@@ -43,6 +43,7 @@ def test_version_1_has_the_numbers_that_it_always_had() -> None:
         "kernel_size": 8,
         "kernel_tau_days": 16.0,
         "quantiles": [],
+        "indices": [],
     }
 
 

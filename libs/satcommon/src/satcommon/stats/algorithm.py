@@ -44,6 +44,7 @@ def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
 
 Fraction = Annotated[float, Field(ge=0, le=1, strict=True)]
 Fractions = Annotated[tuple[Fraction, ...], Field(max_length=20), AfterValidator(_ascending)]
+Names = tuple[Annotated[str, Field(strict=True)], ...]
 Classes = tuple[Annotated[PixelClass, BeforeValidator(_class_of)], ...]
 
 
@@ -71,6 +72,7 @@ class Algorithm:
         kernel_size: K, the clear observations that smoothed NDVI remembers.
         kernel_tau_days: tau of the kernel's weights exp(-age / tau).
         quantiles: which quantiles of each layer rows bear, as fractions; empty: none.
+        indices: which indices of `raster.indices` rows bear beside NDVI and NDMI; empty: none.
     """
 
     version: str
@@ -89,6 +91,7 @@ class Algorithm:
     kernel_size: int = Field(ge=1, le=1000, strict=True)
     kernel_tau_days: float = Field(gt=0, strict=True)
     quantiles: Fractions
+    indices: Names
 
     @model_validator(mode="after")
     def _agree(self) -> Algorithm:
@@ -114,7 +117,7 @@ class Algorithm:
         classes = {
             name: sorted({one.name.lower() for one in rules[name]}) for name in ("clear_classes", "dilate_classes")
         }
-        return rules | classes | {"quantiles": list(self.quantiles)}
+        return rules | classes | {"quantiles": list(self.quantiles), "indices": sorted(set(self.indices))}
 
     @property
     def coverage_rule(self) -> str:
@@ -154,6 +157,7 @@ _FIRST = Algorithm(
     kernel_size=8,
     kernel_tau_days=16.0,
     quantiles=(),
+    indices=(),
 )
 _SECOND = replace(_FIRST, version="2", statuses=2, min_inside=0.5, min_observed=0.5)
 _ALGORITHMS = {one.version: one for one in (_FIRST, _SECOND)}
@@ -251,10 +255,26 @@ def _version(file: Path, name: str, table: object) -> Algorithm:
         made = _RULES.validate_python(asdict(basis) | rules | {"version": name})
     except ValidationError as error:
         raise AlgorithmError("; ".join(_wrong(where, one, table) for one in error.errors())) from error
+    _check_indices(where, made.indices)
     # Of what differs alone: a rule that a later image adds, and its base has not, leaves the name as it is.
     differing = {key: value for key, value in made.rules.items() if value != basis.rules[key]}
     digest = hashlib.sha256(json.dumps([base, differing], sort_keys=True).encode()).hexdigest()[:8]
     return replace(made, version=f"{name}@{digest}")
+
+
+def _check_indices(where: str, names: tuple[str, ...]) -> None:
+    if not names:
+        return
+    from satcommon.raster.indices import ALWAYS, INDICES  # here: a code location loads without numpy
+
+    known = [name for name in INDICES if name not in ALWAYS]
+    for name in names:
+        if name not in known:
+            expected = f"some of {', '.join(known)}" if known else "none: there are no others yet"
+            raise AlgorithmError(
+                f"{where} indices: {name!r} is no index beside {' and '.join(ALWAYS)}, which every row has; "
+                f"expected {expected}"
+            )
 
 
 def _wrong(where: str, error: Mapping[str, Any], table: Mapping[str, Any]) -> str:

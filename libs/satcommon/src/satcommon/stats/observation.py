@@ -205,7 +205,7 @@ def _seen(
     }
     weights = coverage.weights.where(clear_cells)
     own = {name: values[clear_cells] for name, values in cells.items() if name in BANDS}
-    for name, (values, valid) in layers(own).items():
+    for name, (values, valid) in layers(own, rules.indices).items():
         values, own_weights = (values, weights) if valid.all() else (values[valid], weights.where(valid))
         found = weighted(values, own_weights)
         columns |= {f"{name}_{s}": getattr(found, s) for s in STATISTICS}

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from satcommon.raster.indices import ALWAYS, INDICES
 from satcommon.raster.layers import BANDS
 from satcommon.storage.object_store import ObjectStore
 
@@ -25,7 +26,10 @@ _DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_TOLD}}})\.parquet$")
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
-QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)  # columns that only some versions fill
+_FURTHER = tuple(name for name in INDICES if name not in ALWAYS)
+QUANTILES = tuple(f"{layer}_quantiles" for layer in (*LAYERS, *_FURTHER))
+OPTIONAL = (*QUANTILES, *(f"{index}_{statistic}" for index in _FURTHER for statistic in STATISTICS))
+"""Columns that only some versions fill: an object in which no row has one is without it."""
 
 
 class Status(StrEnum):
@@ -54,7 +58,8 @@ def _schema() -> pa.Schema:
         for name in ("observed_fraction", "clear_fraction", "cloud_fraction", "shadow_fraction")
     ]
     size = [pa.field("cell_count", pa.int32()), pa.field("inside_fraction", pa.float64())]
-    numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in LAYERS for statistic in STATISTICS]
+    layers = (*LAYERS, *_FURTHER)
+    numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in layers for statistic in STATISTICS]
     quantiles = [pa.field(name, pa.list_(pa.float64())) for name in QUANTILES]
     means = [pa.field(f"{band}_mean", pa.float64()) for band in BANDS]
     state = [
@@ -98,10 +103,10 @@ def empty() -> pa.Table:
 def encode(table: pa.Table) -> bytes:
     """The bytes of an object; rows are sorted by field first.
 
-    A column of `QUANTILES` that no row has is left out: without them an object is what it was before they came.
+    A column of `OPTIONAL` that no row has is left out: without them an object is what it was before they came.
     """
     table = table.cast(SCHEMA).sort_by("field").combine_chunks()
-    table = table.drop_columns([name for name in QUANTILES if table[name].null_count == table.num_rows])
+    table = table.drop_columns([name for name in OPTIONAL if table[name].null_count == table.num_rows])
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
@@ -137,11 +142,11 @@ def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.T
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """The rows of an object's bytes. One thread reads them: a pool takes longer than a small object needs.
 
-    Columns of `QUANTILES` that the object has not are null.
+    Columns of `OPTIONAL` that the object has not are null.
     """
     table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
     names = SCHEMA.names if columns is None else columns
-    for name in QUANTILES:
+    for name in OPTIONAL:
         if name in names and name not in table.column_names:
             column = SCHEMA.field(name)
             table = table.append_column(column, pa.nulls(table.num_rows, column.type))
