@@ -34,7 +34,7 @@ def rows_of_a_laptop(folder: Path, name: str, last: date, setup: Sequence[Sequen
             with read_transaction(env.engine) as connection:
                 bbox_id = region(connection, name).bbox_id
             closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
-            for _ in closer.history(env.source(), last, lambda *_: None):
+            for _ in closer.backfill(env.source(), last, lambda *_: None):
                 pass
         satctl("export", name, "--output", str(folder / "rows.csv"))
     settings.cache_clear()

@@ -104,7 +104,7 @@ def test_days_of_scenes_go_through_ingest_and_realtime_as_jobs() -> None:
 
 def test_a_region_s_past_is_caught_up_in_one_run() -> None:
     satctl(*C)
-    satctl("runs", "launch", "history", "--region", "C", "--until", str(YESTERDAY), "--wait")
+    satctl("runs", "launch", "backfill", "--region", "C", "--until", str(YESTERDAY), "--wait")
 
     wait_for("the earlier days are closed", lambda: settled(DAYS))
 

@@ -76,7 +76,7 @@ class Tick:
 
     @property
     def asked(self) -> list[str]:
-        """The partitions of the runs that were asked for; those of a history run are its region."""
+        """The partitions of the runs that were asked for; those of a backfill are its region."""
         return [run.tags.get("dagster/partition") or run.tags["satfields/lane"] for run in self.runs]
 
 

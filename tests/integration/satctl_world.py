@@ -60,4 +60,4 @@ def close(env: Environment, last: date) -> int:
     with read_transaction(env.engine) as connection:
         bbox_id = region(connection, "S").bbox_id
     closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", datetime.now(UTC))
-    return len(list(closer.history(env.source(), last, lambda _day, _answer: None)))
+    return len(list(closer.backfill(env.source(), last, lambda _day, _answer: None)))

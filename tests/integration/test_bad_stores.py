@@ -49,7 +49,7 @@ def region(system: Engine, satctl: Satctl) -> Engine:
 def close_days(engine: Engine, store: ObjectStore) -> int:
     env = Environment(settings(), engine)
     closer = Closer(engine, store, 1, env.deadlines, "run", datetime.now(UTC))
-    return len(list(closer.history(env.source(), LAST, lambda *_: None)))
+    return len(list(closer.backfill(env.source(), LAST, lambda *_: None)))
 
 
 def published(engine: Engine) -> Any:

@@ -56,7 +56,7 @@ def test_no_connection_is_held_while_a_run_computes(
 
     store = ObjectStore(str(store_folder))
     closer = Closer(engine, store, 1, DEADLINES, "run", NOW)
-    closed = list(closer.history(SimulatedSource(), FIRST + timedelta(days=2), lambda _day, _answer: None))
+    closed = list(closer.backfill(SimulatedSource(), FIRST + timedelta(days=2), lambda _day, _answer: None))
     register(engine, "late")
     replayed = list(replay(Processor(engine, store), engine, 1, DEADLINES, "run", NOW))
 

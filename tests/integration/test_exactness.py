@@ -128,7 +128,7 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         fields.register_fields(connection, new, NOW)
 
     closer = Closer(engine, store, 1, Deadlines(36.0, 30), "run", NOW)
-    closed = list(closer.history(source, days[-1], lambda *_: None))
+    closed = list(closer.backfill(source, days[-1], lambda *_: None))
 
     assert [one.inputs.day for one in closed] == days
     with read_transaction(engine) as connection:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterRun, DagsterRunStatus
-from satcommon.contract import ATTEMPT_TAG, HISTORY_JOB
+from satcommon.contract import ATTEMPT_TAG, BACKFILL_JOB
 
 from tests.integration.dagster_world import World, world
 
@@ -34,7 +34,7 @@ def launching_world(tmp_path: Path, clean_environment: None) -> Iterator[World]:
         yield found
 
 
-def test_history_whose_process_is_killed_goes_on_where_it_was(launching_world: World) -> None:
+def test_a_backfill_whose_process_is_killed_goes_on_where_it_was(launching_world: World) -> None:
     launching_world.add_region("A", DAYS)
     (first,) = launching_world.tick("unfinished_days").runs
     launching_world.launch(first)
@@ -45,7 +45,7 @@ def test_history_whose_process_is_killed_goes_on_where_it_was(launching_world: W
     reached = launching_world.watermark("A")
 
     assert launching_world.status(first) is DagsterRunStatus.FAILURE
-    assert (second.job_name, second.tags[ATTEMPT_TAG]) == (HISTORY_JOB, "2")
+    assert (second.job_name, second.tags[ATTEMPT_TAG]) == (BACKFILL_JOB, "2")
     assert reached is not None
     assert reached < launching_world.day(3)
     launching_world.launch(second)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from dagster import DagsterRunStatus, MetadataValue
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import (
+    BACKFILL_JOB,
     CLOSE_JOB,
     FIELD_METRICS,
     FIELD_REGISTRY,
-    HISTORY_JOB,
     REGION,
     REPROCESSED_FIELD_METRICS,
     SCENES,
-    history_config,
+    backfill_config,
     partition,
 )
 from satcommon.db.engine import write_transaction
@@ -98,8 +98,8 @@ def test_of_a_hundred_scenes_between_two_ticks_none_is_lost_nor_asked_for_twice(
 
     asked = [run.tags["dagster/partition"] for run in first.runs if run.job_name == CLOSE_JOB]
     assert sorted(asked) == sorted(partition(n, world.day(ago)) for n, d in recent.items() for ago in range(1, d + 1))
-    (history,) = [run for run in first.runs if run.job_name == HISTORY_JOB]
-    assert history.run_config == history_config("behind", world.yesterday)
+    (run,) = [run for run in first.runs if run.job_name == BACKFILL_JOB]
+    assert run.run_config == backfill_config("behind", world.yesterday)
     assert (second.runs, third.runs) == ([], [])
 
 
@@ -157,7 +157,7 @@ def test_a_new_region_gets_its_partition_and_the_registry_is_published_once(worl
     assert world.tick("due_scenes").asked == [partition("A", world.yesterday)]
 
 
-def test_fetches_that_wait_for_days_that_a_history_has_fetched_are_taken_off_the_queue(world: World) -> None:
+def test_fetches_that_wait_for_days_that_a_backfill_has_fetched_are_taken_off_the_queue(world: World) -> None:
     world.add_region("A", days=2)
     asked = {run.tags["dagster/partition"]: run for run in world.tick("due_scenes").runs}
     world.deliver("A", world.day(2))

@@ -1,4 +1,4 @@
-"""A store that goes away in the middle of a history: the run goes on or fails with its name, and the next completes."""
+"""A store that goes away during a backfill: the run goes on or fails with its name, and the next completes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Cluster:
     postgres: PostgresServer
     s3: psutil.Process
 
-    def history(self) -> Iterator[object]:
+    def backfill(self) -> Iterator[object]:
         """A run of its own."""
         closer = Closer(self.env.engine, self.env.store(), 1, self.env.deadlines, "run", datetime.now(UTC))
-        return closer.history(self.env.source(), LAST, lambda *_: None)
+        return closer.backfill(self.env.source(), LAST, lambda *_: None)
 
     def restart_postgres(self) -> None:
         self.postgres.stop()
@@ -63,14 +63,14 @@ def cluster(satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def completes(cluster: Cluster, satctl: Satctl) -> None:
     """A next run closes what is open, and nothing is lost."""
-    list(cluster.history())
+    list(cluster.backfill())
 
     satctl("audit", "--deep")
     assert f'"watermark": "{LAST}"' in satctl("audit", "--json").stdout
 
 
 def test_postgresql_that_restarts_costs_a_run_at_most(cluster: Cluster, satctl: Satctl) -> None:
-    with closing(cluster.history()) as days:
+    with closing(cluster.backfill()) as days:
         next(days)
         restart = Thread(target=cluster.restart_postgres)
         restart.start()
@@ -82,7 +82,7 @@ def test_postgresql_that_restarts_costs_a_run_at_most(cluster: Cluster, satctl: 
 
 
 def test_postgresql_that_stays_away_is_named(cluster: Cluster, satctl: Satctl) -> None:
-    with closing(cluster.history()) as days:
+    with closing(cluster.backfill()) as days:
         next(days)
         cluster.postgres.stop()
         with pytest.raises(DatabaseUnavailableError, match=r"Check SATFIELDS_DATABASE_URL"):
@@ -93,7 +93,7 @@ def test_postgresql_that_stays_away_is_named(cluster: Cluster, satctl: Satctl) -
 
 
 def test_an_endpoint_that_comes_back_is_waited_for(cluster: Cluster, satctl: Satctl) -> None:
-    days = cluster.history()
+    days = cluster.backfill()
     next(days)
 
     cluster.s3.suspend()
@@ -108,7 +108,7 @@ def test_an_endpoint_that_stays_away_is_named(
 ) -> None:
     monkeypatch.setenv("SATFIELDS_STORE_TIMEOUT_SECONDS", "1")
     settings.cache_clear()
-    with opened() as impatient, closing(Cluster(impatient, cluster.postgres, cluster.s3).history()) as days:
+    with opened() as impatient, closing(Cluster(impatient, cluster.postgres, cluster.s3).backfill()) as days:
         next(days)
         cluster.s3.suspend()
         with pytest.raises(StoreError, match=r"\(SATFIELDS_STORE\) could not be used .* is AWS_ENDPOINT_URL .* right"):

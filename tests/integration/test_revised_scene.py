@@ -76,7 +76,7 @@ def test_a_revised_scene_replays_the_field_that_it_changes_and_its_kernel_forget
         west, east = box(14.005, 45.01, 14.02, 45.03), box(14.03, 45.01, 14.045, 45.03)
         shapes = (("west", west), ("east", east))
         fields.register_fields(connection, [fields.NewField(n, n, shape, FIRST) for n, shape in shapes], NOW)
-    list(Closer(sqlite_engine, store, 1, DEADLINES, "run", NOW).history(source, day(DAYS - 1), lambda *_: None))
+    list(Closer(sqlite_engine, store, 1, DEADLINES, "run", NOW).backfill(source, day(DAYS - 1), lambda *_: None))
     before = [_rows(sqlite_engine, store, n) for n in range(DAYS)]
 
     source.revised = True

@@ -61,7 +61,7 @@ def registered() -> None:
         ["locations", "list"],
         ["locations", "reload", "ingest"],
         ["runs", "list"],
-        ["runs", "launch", "history", "--region", "S", "--until", str(TODAY - timedelta(days=1))],
+        ["runs", "launch", "backfill", "--region", "S", "--until", str(TODAY - timedelta(days=1))],
     ],
     ids=" ".join,
 )
@@ -91,15 +91,15 @@ def test_an_address_that_is_none_is_refused(url: str, monkeypatch: pytest.Monkey
         (["close_day", "--region", "S", "--day", str(FIRST)], "there is no job 'close_day' to launch; expected"),
         (["close_days", "--region", "S"], "close_days takes --day DAY"),
         (["close_days", "--region", "S", "--day", str(FIRST), "--until", str(FIRST)], "close_days takes --day DAY"),
-        (["history", "--region", "S", "--day", str(FIRST)], "history takes --until DAY"),
+        (["backfill", "--region", "S", "--day", str(FIRST)], "backfill takes --until DAY"),
         (["close_days", "--day", str(FIRST)], "Missing option '--region'"),
         (["close_days", "--region", "T", "--day", str(FIRST)], "there is no region 'T' (known: 'S')"),
         (["close_days", "--region", "S", "--day", "2200-01-01"], "the day is not over"),
         (["close_days", "--region", "S", "--day", "2024-12-31"], "Dagster's window begins on 2025-01-01"),
         (["fetch_scenes", "--region", "S", "--day", "2025-01-01"], f"is monitored from {FIRST} to further notice"),
-        (["history", "--region", "S", "--until", "2200-01-01"], "the day is not over"),
-        (["history", "--region", "S", "--until", "2025-01-01"], f"the first open day of region 'S' is {FIRST}"),
-        (["history", "--region", "T", "--until", str(FIRST)], "there is no region 'T'"),
+        (["backfill", "--region", "S", "--until", "2200-01-01"], "the day is not over"),
+        (["backfill", "--region", "S", "--until", "2025-01-01"], f"the first open day of region 'S' is {FIRST}"),
+        (["backfill", "--region", "T", "--until", str(FIRST)], "there is no region 'T'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -109,6 +109,13 @@ def test_a_run_that_could_only_fail_is_not_launched(
     monkeypatch.setattr(contract, "FIRST_PARTITION", date(2025, 1, 1))  # the window of a process is fixed at its start
 
     assert message in run("runs", "launch", *arguments, "--url", "http://127.0.0.1:1", code=2).stderr
+
+
+def test_the_former_name_of_the_backfill_job_is_taken_with_a_note(registered: None) -> None:
+    said = run("runs", "launch", "history", "--region", "S", "--until", "2025-01-01", code=2).stderr
+
+    assert "warning: the job 'history' is called 'backfill' now" in said
+    assert f"the first open day of region 'S' is {FIRST}" in said
 
 
 # --- with Dagster --------------------------------------------------------------------------------------------------
@@ -185,7 +192,7 @@ def test_runs_are_launched_waited_for_and_listed(dagster: str, served: tuple[Pat
     fetched = run("runs", "launch", "fetch_scenes", "--region", "S", "--day", str(FIRST), "--wait")
     closed = run("runs", "launch", "close_days", "--region", "S", "--day", str(FIRST), "--wait", "--json")
     last = FIRST + timedelta(days=4)
-    filled = run("runs", "launch", "history", "--region", "S", "--until", str(last), "--wait")
+    filled = run("runs", "launch", "backfill", "--region", "S", "--until", str(last), "--wait")
     failed = run("runs", "launch", "close_days", "--region", "T", "--day", str(FIRST), "--wait", code=1)
 
     assert "launched fetch_scenes for region S: " in fetched.stdout
@@ -198,7 +205,7 @@ def test_runs_are_launched_waited_for_and_listed(dagster: str, served: tuple[Pat
     listed = json.loads(run("runs", "list", "--json").stdout)
     assert [(one["job"], one["location"], one["status"], one["tags"][LANE_TAG]) for one in listed] == [
         ("close_days", "realtime", "FAILURE", "realtime:T"),
-        ("history", "realtime", "SUCCESS", "history:S"),
+        ("backfill", "realtime", "SUCCESS", "backfill:S"),
         ("close_days", "realtime", "SUCCESS", "realtime:S"),
         ("fetch_scenes", "ingest", "SUCCESS", "ingest:S"),
     ]

@@ -51,7 +51,7 @@ class Farm:
         """Ask for all days, close what can be closed, and replay."""
         now = datetime.now(UTC)
         closer = Closer(self.env.engine, self.env.store(), 1, self.env.deadlines, "run", now)
-        list(closer.history(self.env.source(), LAST, lambda *_: None, lambda *_: None))
+        list(closer.backfill(self.env.source(), LAST, lambda *_: None, lambda *_: None))
         self.satctl("scenes", "rescan", "North", "--from", str(FIRST), "--to", str(LAST), "--here", code=code)
         list(replay(Processor(self.env.engine, self.env.store()), self.env.engine, 1, self.env.deadlines, "run", now))
 

@@ -35,7 +35,7 @@ def week(satctl: Satctl, output: Path) -> pa.Table:
         with read_transaction(env.engine) as connection:
             bbox_id = region(connection, "S").bbox_id
         closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run", now)
-        assert len(list(closer.history(env.source(), LAST, lambda *_: None))) == 4
+        assert len(list(closer.backfill(env.source(), LAST, lambda *_: None))) == 4
         satctl("fields", "add", "late", "--planted", "2025-05-01", "--wkt", LATE)
         assert '"missed": 4' in satctl("audit", "--json").stdout
         assert list(replay(Processor(env.engine, env.store()), env.engine, bbox_id, env.deadlines, "run", now))

@@ -172,7 +172,7 @@ def test_history_goes_on_past_a_scene_that_cant_be_read(farm: Farm) -> None:
     trouble: list[date] = []
 
     closer = Closer(farm.engine, farm.store, 1, DEADLINES, "run", NOW)
-    closed = list(closer.history(farm.source, day(3), lambda *_: None, lambda on, _: trouble.append(on)))
+    closed = list(closer.backfill(farm.source, day(3), lambda *_: None, lambda on, _: trouble.append(on)))
 
     assert [one.inputs.day for one in closed] == [day(n) for n in range(4)]
     assert trouble == [day(1)]
@@ -187,7 +187,7 @@ def test_a_scene_that_cant_be_read_holds_up_no_history_of_a_region_that_is_new(f
     farm.source.unreadable = {"item 1"}
     closer = Closer(farm.engine, farm.store, 1, DEADLINES, "run", NOW)
 
-    closed = list(closer.history(farm.source, day(2), lambda *_: None))
+    closed = list(closer.backfill(farm.source, day(2), lambda *_: None))
 
     assert [one.inputs.day for one in closed] == [day(n) for n in range(3)]
     assert [one.inputs.snapshot.due for one in closed] == [Due.DUE] * 3

@@ -97,7 +97,7 @@ class Farm:
     def close(self, now: datetime | None = None) -> Farm:
         """The whole history, at a time; long after by default."""
         closer = Closer(self.engine, self.store, 1, DEADLINES, "run", now or midnight(self.last) + LATER)
-        list(closer.history(self.source, self.last, lambda *_: None))
+        list(closer.backfill(self.source, self.last, lambda *_: None))
         assert list(self.published()) == [
             self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)
         ]

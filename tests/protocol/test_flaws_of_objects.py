@@ -181,7 +181,7 @@ def test_a_history_asks_for_no_day_after_the_monitored_ones(farm: World) -> None
     farm.monitor(WEST, day(1), day(4))
     asked = []
 
-    list(farm.closer(WEST).history(farm.satellite, day(6), lambda on, _answer: asked.append(on)))
+    list(farm.closer(WEST).backfill(farm.satellite, day(6), lambda on, _answer: asked.append(on)))
 
     assert asked == [day(4)]
 

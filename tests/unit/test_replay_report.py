@@ -106,7 +106,7 @@ def test_a_replay_keeps_the_rows_before_and_after_of_its_first_fields_only(
         registry.add_region(connection, "A", bounds, Grid.utm(bounds, 400.0), FIRST, None, "1", NOW)
         fields.register_fields(connection, [NewField(names[0], "", parcel, FIRST)], NOW)
     closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
-    assert len(list(closer.history(SimulatedSource(cycle_days=1), FIRST, lambda *_: None))) == 1
+    assert len(list(closer.backfill(SimulatedSource(cycle_days=1), FIRST, lambda *_: None))) == 1
     with write_transaction(sqlite_engine) as connection:
         fields.revise_geometry(connection, names[0], parcel.buffer(-0.001), FIRST, NOW)
         fields.register_fields(connection, [NewField(name, "", parcel, FIRST) for name in names[1:]], NOW)

@@ -77,7 +77,7 @@ def world(sqlite_engine: Engine, tmp_path: Path) -> World:
         shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
         fields.register_fields(connection, [NewField(f"f{i}", "f", s, FIRST) for i, s in enumerate(shapes, 1)], NOW)
     closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
-    assert len(list(closer.history(source, day(DAYS - 1), lambda *_: None))) == DAYS
+    assert len(list(closer.backfill(source, day(DAYS - 1), lambda *_: None))) == DAYS
     return World(sqlite_engine, store)
 
 

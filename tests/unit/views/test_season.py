@@ -50,7 +50,7 @@ def read(sqlite_engine: Engine, store: ObjectStore) -> Read:
         fields.register_fields(connection, new, NOW)
     for bbox_id in (1, 2):
         closer = Closer(sqlite_engine, store, bbox_id, Deadlines(36.0, 30), "run", NOW)
-        assert len(list(closer.history(source, day(DAYS - 1), lambda *_: None))) == DAYS
+        assert len(list(closer.backfill(source, day(DAYS - 1), lambda *_: None))) == DAYS
     return lambda *arguments: season_of(sqlite_engine, store, *arguments)
 
 

@@ -40,14 +40,14 @@ NOT_DUE = "not due"  # the content of a partition of `scenes` for which the sour
 REPROCESSED_FIELD_METRICS = AssetKey("reprocessed_field_metrics")
 
 LOCATIONS = ("ingest", "realtime", "reprocessing")
-FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, HISTORY_JOB, REPLAY_JOB = (
+FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB = (
     "fetch_scenes",
     "publish_registry",
     "close_days",
-    "history",
+    "backfill",
     "replay_backlog",
 )
-HISTORY_OP = "fill_history"
+BACKFILL_OP = "fill_open_days"
 RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
@@ -55,11 +55,11 @@ LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of e
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 CONTENT_TAG = "dagster/data_version"  # of a materialization: the digest of the day's rows, or of its scene
 PRIORITY_TAG = "dagster/priority"
-BACKGROUND_TAG = "satfields/background"  # of histories and replays; the instance leaves a slot to the others
+BACKGROUND_TAG = "satfields/background"  # of backfills, rescans and replays; the instance leaves a slot to the others
 PRIORITIES = {
     "ingest": "2",
     "realtime": "2",
-    "history": "1",
+    "backfill": "1",
     "rescan": "1",
     "replay": "0",
 }  # realtime never waits behind a replay
@@ -92,9 +92,9 @@ def in_window(day: date, now: datetime) -> bool:
     return FIRST_PARTITION <= day < now.date()
 
 
-def history_config(region: str, until: date) -> dict[str, Any]:
-    """The run configuration of the history job: the region's days from its first open one until a day."""
-    return {"ops": {HISTORY_OP: {"config": {"region": region, "until": until.isoformat()}}}}
+def backfill_config(region: str, until: date) -> dict[str, Any]:
+    """The run configuration of the backfill job: the region's days from its first open one until a day."""
+    return {"ops": {BACKFILL_OP: {"config": {"region": region, "until": until.isoformat()}}}}
 
 
 def rescan_config(region: str, first: date, last: date, *, only_never_asked: bool = False) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def rescan_config(region: str, first: date, last: date, *, only_never_asked: boo
 
 def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
-    background = {BACKGROUND_TAG: "yes"} if kind in ("history", "rescan", "replay") else {}
+    background = {BACKGROUND_TAG: "yes"} if kind in ("backfill", "rescan", "replay") else {}
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 

@@ -60,7 +60,7 @@ def due_scenes(context: SensorEvaluationContext) -> SensorResult:
     """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new.
 
     Some regions are compared with the source in each tick; the cursor names the last of them. Runs that wait in the
-    queue for days that were answered meanwhile, as by a history, are taken off it.
+    queue for days that were answered meanwhile, as by a backfill, are taken off it.
     """
     from satcommon.environment import environment
 

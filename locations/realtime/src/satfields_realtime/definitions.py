@@ -4,13 +4,13 @@ from dagster import AssetSpec, Definitions, in_process_executor
 from satcommon.contract import SCENES, region_days
 
 from satfields_realtime.assets import field_metrics
-from satfields_realtime.jobs import close_days, history
+from satfields_realtime.jobs import backfill, close_days
 from satfields_realtime.schedules import passed_deadlines
 from satfields_realtime.sensors import scene_materialized, unfinished_days, unreported_days
 
 defs = Definitions(
     assets=[AssetSpec(SCENES, partitions_def=region_days), field_metrics],
-    jobs=[close_days, history],
+    jobs=[close_days, backfill],
     sensors=[scene_materialized, unfinished_days, unreported_days],
     schedules=[passed_deadlines],
     executor=in_process_executor,

@@ -1,14 +1,14 @@
-"""The jobs of realtime: closing a day, and filling a region's history in one run."""
+"""The jobs of realtime: closing a day, and filling a region's past in one run."""
 
 from datetime import UTC, date, datetime
 
 from dagster import AssetMaterialization, Config, OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
 from satcommon.contract import (
+    BACKFILL_JOB,
+    BACKFILL_OP,
     CLOSE_JOB,
     FIELD_METRICS,
-    HISTORY_JOB,
-    HISTORY_OP,
     LANE_TAG,
     NOT_DUE,
     SCENES,
@@ -25,16 +25,16 @@ close_days = define_asset_job(
 )
 
 
-class HistoryConfig(Config):
-    """Which history to fill."""
+class BackfillConfig(Config):
+    """Which days to fill."""
 
     region: str = Described(description="name of the region")
     until: str = Described(description="last day, YYYY-MM-DD; the first is the region's first open day")
 
 
-@op(name=HISTORY_OP, tags={"dagster/kind": "parquet"})
-def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
-    """Fetch and close day after day, oldest first. Bulk history is one run: Dagster needs no partition for its days."""
+@op(name=BACKFILL_OP, tags={"dagster/kind": "parquet"})
+def fill_open_days(context: OpExecutionContext, config: BackfillConfig) -> None:
+    """Fetch and close day after day, oldest first, in one run: Dagster needs no partition for the days."""
     from satcommon.db.engine import read_transaction
     from satcommon.db.heartbeat import beating
     from satcommon.db.registry import region
@@ -46,7 +46,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     now, until = datetime.now(UTC), date.fromisoformat(config.until)
     with read_transaction(env.engine) as connection:
         place = region(connection, config.region)
-    lane_name = lane("history", place.name)[LANE_TAG]
+    lane_name = lane("backfill", place.name)[LANE_TAG]
     answers = {"scenes": 0, "refused": 0}
     closed_days = 0
 
@@ -65,7 +65,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
 
     with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
         closer = Closer(env.engine, env.store(), place.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
-        for closed in closer.history(env.source(), min(until, now.date()), note, warn):
+        for closed in closer.backfill(env.source(), min(until, now.date()), note, warn):
             closed_days += 1
             day = closed.inputs.day
             if closed_days % 30 == 1 or day == until:
@@ -75,7 +75,7 @@ def fill_history(context: OpExecutionContext, config: HistoryConfig) -> None:
     context.add_output_metadata({"days closed": closed_days, **answers})
 
 
-@job(name=HISTORY_JOB, description="Fetch and close a region's days up to a day, in one run")
-def history() -> None:
-    """Fill a region's history."""
-    fill_history()
+@job(name=BACKFILL_JOB, description="Fetch and close a region's days up to a day, in one run")
+def backfill() -> None:
+    """Fill a region's past."""
+    fill_open_days()

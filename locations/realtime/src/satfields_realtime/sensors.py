@@ -22,7 +22,7 @@ from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
 
 from satfields_realtime.drift import drift
-from satfields_realtime.jobs import close_days, history
+from satfields_realtime.jobs import backfill, close_days
 from satfields_realtime.work import days_to_close
 
 _QUIET = timedelta(seconds=4 * settings().sensor_seconds)  # for the sensor on scenes to have been woken meanwhile
@@ -32,7 +32,7 @@ REPORTED_A_TICK = 100  # days and regions, oldest first; the next tick goes on
 
 @asset_sensor(
     asset_key=SCENES,
-    jobs=[close_days, history],
+    jobs=[close_days, backfill],
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
@@ -49,7 +49,7 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
 
 
 @sensor(
-    jobs=[close_days, history],
+    jobs=[close_days, backfill],
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.contract import CLOSE_JOB, FIRST_PARTITION, HISTORY_JOB, history_config, in_window, lane, partition
+from satcommon.contract import BACKFILL_JOB, CLOSE_JOB, FIRST_PARTITION, backfill_config, in_window, lane, partition
 from satcommon.environment import environment
 from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
     from satcommon.pipeline.ready_days import ClosableDay
 
-FEW_DAYS = 31  # a region further behind is caught up by one history run instead of a run a day
+FEW_DAYS = 31  # a region further behind is caught up by one backfill run instead of a run a day
 _ONE_DAY = timedelta(days=1)
 
 
@@ -38,8 +38,8 @@ def days_to_close(
     def works_of(name: str, days: list[ClosableDay]) -> list[WantedRun]:
         if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):
             until = days[-1].day
-            config = history_config(name, until)
-            return [WantedRun(f"history:{name}:{until}", lane("history", name), job=HISTORY_JOB, config=config)]
+            config = backfill_config(name, until)
+            return [WantedRun(f"backfill:{name}:{until}", lane("backfill", name), job=BACKFILL_JOB, config=config)]
         return [
             WantedRun(
                 f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}",

@@ -1,4 +1,4 @@
-"""Closing a region's days in order, and filling its history."""
+"""Closing a region's days in order, and filling its past."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Closer:
             if closed is not None:
                 yield closed
 
-    def history(
+    def backfill(
         self,
         source: SceneSource,
         until: date,

@@ -11,9 +11,9 @@ from satcommon.messages import command
 
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
-from satctl.dagster_api.launches import SUCCESS, launch_of_day, launch_of_history, wait_until_ended
+from satctl.dagster_api.launches import SUCCESS, launch_of_backfill, launch_of_day, wait_until_ended
 from satctl.opening import opened
-from satctl.output.tables import print_json, print_table, say
+from satctl.output.tables import print_json, print_table, say, warn
 from satctl.parameters import DAY, json_option, url_option, wide_option
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0  # between two looks at a run that is waited for
 QUEUED_SECONDS = 60.0  # after which a queued run that is waited for is remarked upon
+_FORMER_BACKFILL_JOB = "history"  # accepted for one release after it was renamed
 STATUSES = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUCCESS", "FAILURE", "CANCELING", "CANCELED")
 
 
@@ -81,7 +82,7 @@ def _facts(run: graphql.Run, url: str) -> dict[str, Any]:
 @click.argument("job")
 @click.option("--region", required=True, help="Name of the region.", shell_complete=region_names)
 @click.option("--day", type=DAY, help="Day of the partition, for fetch_scenes and close_days.")
-@click.option("--until", type=DAY, help="Last day, for history.")
+@click.option("--until", type=DAY, help="Last day, for backfill.")
 @click.option("--wait", is_flag=True, help="Wait until it ends; exit code 1 where it failed.")
 @url_option
 @json_option
@@ -92,24 +93,29 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
     JOB is one of
       fetch_scenes  asks the source for a day
       close_days    closes a day, and the open ones before it
-      history       fetches and closes every day from the first open one on, in one run
+      backfill      fetches and closes every day from the first open one on, in one run
 
     \b
     Examples:
       satctl runs launch fetch_scenes --region A --day 2026-05-01
       satctl runs launch close_days --region A --day 2026-05-01 --wait
-      satctl runs launch history --region A --until 2026-05-31
+      satctl runs launch backfill --region A --until 2026-05-31
     """
-    from satcommon.contract import CLOSE_JOB, FETCH_JOB, HISTORY_JOB
+    from satcommon.contract import BACKFILL_JOB, CLOSE_JOB, FETCH_JOB
 
-    if job not in (FETCH_JOB, CLOSE_JOB, HISTORY_JOB):
-        raise click.UsageError(f"there is no job {job!r} to launch; expected {FETCH_JOB}, {CLOSE_JOB} or {HISTORY_JOB}")
+    if job == _FORMER_BACKFILL_JOB:
+        warn(f"the job {job!r} is called {BACKFILL_JOB!r} now; its former name is accepted for one more release")
+        job = BACKFILL_JOB
+    if job not in (FETCH_JOB, CLOSE_JOB, BACKFILL_JOB):
+        raise click.UsageError(
+            f"there is no job {job!r} to launch; expected {FETCH_JOB}, {CLOSE_JOB} or {BACKFILL_JOB}"
+        )
     now = datetime.now(UTC)
     with opened() as env:
-        if job == HISTORY_JOB:
+        if job == BACKFILL_JOB:
             if until is None or day is not None:
-                raise click.UsageError(f"{HISTORY_JOB} takes --until DAY, its last day")
-            wanted = launch_of_history(env, region, until, now)
+                raise click.UsageError(f"{BACKFILL_JOB} takes --until DAY, its last day")
+            wanted = launch_of_backfill(env, region, until, now)
         else:
             if day is None or until is not None:
                 raise click.UsageError(f"{job} takes --day DAY")

@@ -158,7 +158,7 @@ def _print(found: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
             warn(
                 f"region {s.region}: the source was never asked for {_days(s.never_asked)}; is ingest running? "
                 "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
-                "`satctl runs launch history`."
+                "`satctl runs launch backfill`."
             )
         if s.refused:
             warn(

@@ -47,10 +47,10 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
     if day >= now.date():
         raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
     if not contract.in_window(day, now):
-        history = command("runs", "launch", contract.HISTORY_JOB, "--region", region, "--until", "DAY")
+        backfill = command("runs", "launch", contract.BACKFILL_JOB, "--region", region, "--until", "DAY")
         raise InputError(
             f"--day {day}: Dagster's window begins on {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS); "
-            f"older days are history's: {history}"
+            f"the backfill job takes older days: {backfill}"
         )
     if not found.monitored_from <= day <= (found.monitored_until or date.max):
         raise InputError(
@@ -68,7 +68,7 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
     return Launch(location, job, partition | contract.lane(kind, region))
 
 
-def launch_of_history(env: Environment, region: str, until: date, now: datetime) -> Launch:
+def launch_of_backfill(env: Environment, region: str, until: date, now: datetime) -> Launch:
     """A run that fetches and closes a region's days from its first open one until a day."""
     from satcommon import contract
 
@@ -84,8 +84,8 @@ def launch_of_history(env: Environment, region: str, until: date, now: datetime)
             f"days before {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS) are closed and can be exported, "
             "but Dagster's window does not show them"
         )
-    config = contract.history_config(region, until)
-    return Launch("realtime", contract.HISTORY_JOB, contract.lane("history", region), config)
+    config = contract.backfill_config(region, until)
+    return Launch("realtime", contract.BACKFILL_JOB, contract.lane("backfill", region), config)
 
 
 def wait_until_ended(url: str, run_id: str, job: str) -> graphql.Run:

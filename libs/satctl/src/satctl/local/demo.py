@@ -1,6 +1,6 @@
 """The demo: from an empty folder to late data put right, by the real sensors, in about two minutes.
 
-Two regions with simulated scenes. The history job fills ten days; a field is entered late; then Dagster's own sensors
+Two regions with simulated scenes. The backfill job fills ten days; a field is entered late; then Dagster's own sensors
 carry five past days through ingest and realtime, one scene comes late, and reprocessing puts both right.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Satctl = Callable[..., object]  # runs a command of satctl: its arguments as on the command line
 
-HISTORY_DAYS, SENSOR_DAYS = 10, 5
+BACKFILL_DAYS, SENSOR_DAYS = 10, 5
 LATE_REGION = "A"
 LATE_FIELD = ("late-comer", "Late Comer", shapely.box(-94.048, 40.452, -94.039, 40.459))
 MARKER = "demo.txt"  # in a home folder that the demo may empty
@@ -85,8 +85,8 @@ def _play(home: Path, port: int, today: date, late_day: date, satctl: Satctl) ->
         env = _prepare(today, satctl)
     for name in ("database_url", "store"):
         say(f"  {name}: {getattr(env.settings, name)}")
-    with _step(f"history job: {HISTORY_DAYS} days of two regions, one run each"):
-        _fill_history(home, today - timedelta(days=SENSOR_DAYS + 1))
+    with _step(f"backfill job: {BACKFILL_DAYS} days of two regions, one run each"):
+        _fill_open_days(home, today - timedelta(days=SENSOR_DAYS + 1))
     with _step(f"enter a field late: {LATE_FIELD[1]!r}, planted 40 days ago"):
         _enter_late_field(env, today)
     _show(satctl, "status")
@@ -134,29 +134,29 @@ def _prepare(today: date, satctl: Satctl) -> Environment:
     from satctl.local.migrations import upgrade
 
     upgrade(engine_of(settings()))
-    satctl("regions", "seed", "--monitored-from", str(today - timedelta(days=SENSOR_DAYS + HISTORY_DAYS)))
+    satctl("regions", "seed", "--monitored-from", str(today - timedelta(days=SENSOR_DAYS + BACKFILL_DAYS)))
     environment.cache_clear()
     return environment()
 
 
-def _fill_history(home: Path, until: date) -> None:
-    """Run the history job of each region, both at once, as Dagster runs of their own."""
+def _fill_open_days(home: Path, until: date) -> None:
+    """Run the backfill job of each region, both at once, as Dagster runs of their own."""
     from dagster import DagsterInstance
-    from satcommon.contract import HISTORY_JOB, history_config
+    from satcommon.contract import BACKFILL_JOB, backfill_config
 
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
         instance.schedule_storage  # noqa: B018  # makes the files: two processes that make them at once spoil them
     running = []
     for region in ("A", "B"):
-        config = home / f"history-{region}.json"
-        config.write_text(json.dumps(history_config(region, until)))
-        arguments = ["job", "execute", "-m", "satfields_realtime.definitions", "-j", HISTORY_JOB, "-c", str(config)]
-        log = (home / f"history-{region}.log").open("wb")
+        config = home / f"backfill-{region}.json"
+        config.write_text(json.dumps(backfill_config(region, until)))
+        arguments = ["job", "execute", "-m", "satfields_realtime.definitions", "-j", BACKFILL_JOB, "-c", str(config)]
+        log = (home / f"backfill-{region}.log").open("wb")
         command = [sys.executable, "-m", "dagster", *arguments]
         running.append((subprocess.Popen(command, stdout=log, stderr=log), log))  # noqa: S603  # our own interpreter
     for process, log in running:
         if process.wait(LIMIT_SECONDS) != 0:
-            raise RetryableError(f"the history job failed; its log is {log.name}")
+            raise RetryableError(f"the backfill job failed; its log is {log.name}")
         log.close()
 
 
@@ -234,7 +234,7 @@ def _pictures(env: Environment, home: Path, day: date) -> None:
         found = regions(connection)
     for region in found:
         with read_transaction(env.engine) as connection:
-            days = [day - timedelta(days=back) for back in range(SENSOR_DAYS + HISTORY_DAYS)]
+            days = [day - timedelta(days=back) for back in range(SENSOR_DAYS + BACKFILL_DAYS)]
             scenes = {d: s for d in days if (s := ledger.current_scene(connection, region.bbox_id, d))}
         clearest = max(scenes, key=lambda d: (round(scenes[d].clear_fraction, 1), d))
         path = home / f"region-{region.name}.png"

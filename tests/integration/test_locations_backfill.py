@@ -1,12 +1,20 @@
-"""Bulk history is one run of a region, that loops over its days."""
+"""A region's past is filled by one run, which loops over its days."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from satcommon.contract import FIELD_METRICS, FIRST_PARTITION, HISTORY_JOB, LANE_TAG, SCENES, history_config, partition
-from satfields_realtime.jobs import history
+from satcommon.contract import (
+    BACKFILL_JOB,
+    FIELD_METRICS,
+    FIRST_PARTITION,
+    LANE_TAG,
+    SCENES,
+    backfill_config,
+    partition,
+)
+from satfields_realtime.jobs import backfill
 
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
@@ -17,11 +25,11 @@ DAYS = 40
 def test_one_run_fills_forty_days_that_nobody_asked_for(world: World) -> None:
     world.add_region("A", days=DAYS)
     (run,) = world.tick("unfinished_days").runs
-    assert run.job_name == HISTORY_JOB
+    assert run.job_name == BACKFILL_JOB
 
-    assert run.tags[LANE_TAG] == "history:A"
+    assert run.tags[LANE_TAG] == "backfill:A"
     until = world.day(3)  # the deadline of those after it has not passed
-    assert run.run_config == history_config("A", until)
+    assert run.run_config == backfill_config("A", until)
 
     world.execute(run)
 
@@ -38,7 +46,7 @@ def test_days_before_dagster_s_window_are_closed_without_partitions(world: World
     start = FIRST_PARTITION
     world.add_region("old", days=(world.now.date() - start).days + 3)
 
-    history.execute_in_process(run_config=history_config("old", start + timedelta(days=1)), instance=world.instance)
+    backfill.execute_in_process(run_config=backfill_config("old", start + timedelta(days=1)), instance=world.instance)
 
     assert world.watermark("old") == start + timedelta(days=1)
     assert set(world.materializations(FIELD_METRICS)) == {
