@@ -28,8 +28,6 @@ from dagster import (
 from satcommon.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from satcommon.db.models import Region
     from satcommon.environment import Environment
 
@@ -109,7 +107,7 @@ def lane(kind: str, region: str) -> dict[str, str]:
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 
-def why_unmonitored(region: Row[tuple[Region]], day: date) -> str | None:
+def why_unmonitored(region: Region, day: date) -> str | None:
     """Why nothing is to be done for a region's day, and what to do about it; None where it is monitored."""
     if day < region.monitored_from:
         return (
@@ -137,7 +135,7 @@ def is_by_hand(run: DagsterRun) -> bool:
     return WORK_TAG not in run.tags
 
 
-def closed_day(env: Environment, region: Row[tuple[Region]], day: date, **facts: str) -> AssetMaterialization:
+def closed_day(env: Environment, region: Region, day: date, **facts: str) -> AssetMaterialization:
     """The materialization of `field_metrics` of a closed day as it now is published.
 
     Its data version is the digest of the day's content: consumers that go by it see equal content as no update.

@@ -16,7 +16,7 @@ from satcommon.db.models import Region
 from satcommon.db.registry import MAX_DAY, MIN_DAY
 from satcommon.errors import InputError
 from satcommon.settings import settings
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
@@ -75,7 +75,7 @@ region_option = click.option(
 )
 
 
-def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Row[tuple[Region]]]:
+def regions_of(connection: Connection, names: Sequence[str]) -> Sequence[Region]:
     """The named regions, or all."""
     return [registry.region(connection, name) for name in names] if names else registry.regions(connection)
 

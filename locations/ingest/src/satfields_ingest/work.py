@@ -15,7 +15,6 @@ from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
     from satcommon.db.models import Region
-    from sqlalchemy import Row
 
 REVISION = "registry revision"  # in the registry's counts, and so in the metadata of its materializations
 _FIRST_LOOK = "answer"  # ends the name of the work of a day that was never answered, in place of a listing's name
@@ -82,7 +81,7 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     if troubles and not fresh:
         raise next(iter(troubles.values()))
 
-    def works_of(region: Row[tuple[Region]]) -> list[WantedRun]:
+    def works_of(region: Region) -> list[WantedRun]:
         first, until = (day.toordinal() for day in spans[region.name])
         there, new = answered.get(region.bbox_id, set()), fresh.get(region.name, {})
         days = [day for n in range(first, until + 1) if (day := date.fromordinal(n)) in new or day not in there]

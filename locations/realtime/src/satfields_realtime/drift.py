@@ -27,7 +27,7 @@ from satcommon.environment import environment
 from satcommon.run_requests import UNFINISHED
 
 if TYPE_CHECKING:
-    from satcommon.db.ledger import Day
+    from satcommon.db.models import RegionDay
 
 _REGION_TAG = f"dagster/partition/{REGION}"
 
@@ -65,7 +65,7 @@ def drift(instance: DagsterInstance, now: datetime) -> Drift:
     return Drift(unreported, sorted(set(partitions) - set(names.values())))
 
 
-def _contents(day: Day) -> Iterator[tuple[AssetKey, str]]:
+def _contents(day: RegionDay) -> Iterator[tuple[AssetKey, str]]:
     """What the assets' partitions of a day hold, where they hold anything."""
     from satcommon.sources.source import Due
 
@@ -75,7 +75,7 @@ def _contents(day: Day) -> Iterator[tuple[AssetKey, str]]:
         yield FIELD_METRICS, day.object_digest
 
 
-def _event(key: AssetKey, partition_key: str, content: str, day: Day) -> AssetMaterialization:
+def _event(key: AssetKey, partition_key: str, content: str, day: RegionDay) -> AssetMaterialization:
     facts: dict[str, str | int | None] = {
         "reported by": "the comparison with the ledger",
         "due": day.due.value,

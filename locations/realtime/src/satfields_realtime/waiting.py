@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from satcommon.db.deadlines import Deadlines
     from satcommon.db.models import Region
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 
 def what_waits(
-    connection: Connection, region: Row[tuple[Region]], day: date, following: date, deadlines: Deadlines, now: datetime
+    connection: Connection, region: Region, day: date, following: date, deadlines: Deadlines, now: datetime
 ) -> str:
     """Why a monitored day is open, and what is to be done, or when it closes.
 

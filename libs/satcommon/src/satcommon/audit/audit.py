@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import shapely
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 from satcommon.db import ledger
 from satcommon.db.answers import refusals, stands_for
@@ -75,7 +75,7 @@ class Report:
             self.problems.append(text)
 
 
-def audit(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], progress: Callable[[], None]) -> Report:
+def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable[[], None]) -> Report:
     """Compare the three sources for a region; reads every published object. `progress` is called once a day."""
     report = Report(region.name)
     with read_transaction(engine) as connection:
@@ -106,7 +106,7 @@ def audit(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], progre
 
 def _day(
     store: ObjectStore,
-    region: Row[tuple[Region]],
+    region: Region,
     day: ledger.Day,
     lines: dict[int, Timeline],
     missed: set[int],
@@ -114,8 +114,9 @@ def _day(
     report: Report,
 ) -> None:
     where = f"{region.name} {day.day}"
+    assert day.object_key is not None, "a closed day has an object"
     report.keys[day.day] = day.object_key
-    rows = _rows(store, day, where, report)
+    rows = _rows(store, day, day.object_key, where, report)
     if rows is None:
         report.unreadable.append(day.day)
         rows = {}
@@ -157,15 +158,17 @@ def _day(
         report.problem(f"{where} {stranger}: a row of a field that was never in the region")
 
 
-def _rows(store: ObjectStore, day: ledger.Day, where: str, report: Report) -> dict[str, dict[str, str]] | None:
+def _rows(
+    store: ObjectStore, day: ledger.Day, key: str, where: str, report: Report
+) -> dict[str, dict[str, str]] | None:
     """The published rows by field; None where the object is gone or spoilt."""
     try:
-        data = store.get(day.object_key)
+        data = store.get(key)
     except ObjectMissingError:
-        report.problem(f"{where}: the published object {day.object_key} is gone")
+        report.problem(f"{where}: the published object {key} is gone")
         return None
     if result_rows.digest(data) != day.object_digest:
-        report.problem(f"{where}: the object {day.object_key} is not the one that was published")
+        report.problem(f"{where}: the object {key} is not the one that was published")
         return None
     rows = {row["field"]: row for row in result_rows.decode(data, _COLUMNS).to_pylist()}
     if len(rows) != day.row_count:
@@ -173,7 +176,7 @@ def _rows(store: ObjectStore, day: ledger.Day, where: str, report: Report) -> di
     return rows
 
 
-def _membership(connection: Connection, region: Row[tuple[Region]], report: Report) -> None:
+def _membership(connection: Connection, region: Region, report: Report) -> None:
     """Membership is stored; geometry must say the same."""
     shapes = connection.execute(
         select(FieldRevision.revision_id, FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))

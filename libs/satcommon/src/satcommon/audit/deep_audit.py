@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 
 import numpy as np
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine
 
 from satcommon.audit.audit import Report
 from satcommon.db import ledger
@@ -22,7 +22,7 @@ from satcommon.storage.object_store import ObjectStore
 
 
 def check_states(
-    engine: Engine, store: ObjectStore, region: Row[tuple[Region]], report: Report, progress: Callable[[], None]
+    engine: Engine, store: ObjectStore, region: Region, report: Report, progress: Callable[[], None]
 ) -> None:
     """Carry the state through a region's days anew, and report each final row that differs.
 

@@ -11,6 +11,7 @@ from satcommon.db import attempts
 from satcommon.db.batches import batches
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
+from satcommon.db.records import all_of, select_all
 from satcommon.storage.object_store import ObjectStore
 
 KEPT_FOR = timedelta(days=1)  # longer than any run may wait between its put and its commit
@@ -26,9 +27,7 @@ def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> l
     with read_transaction(engine) as connection:
         named = set(connection.execute(select(RegionDay.object_key).where(RegionDay.object_key.is_not(None))).scalars())
         named |= set(connection.execute(select(Scene.object_key)).scalars())
-        retired = {
-            row.object_key: row.retired_at for row in connection.execute(select(*RetiredObject.__table__.columns))
-        }
+        retired = {row.object_key: row.retired_at for row in all_of(connection, select_all(RetiredObject))}
     return sorted(
         key
         for key, put_at in stored.items()

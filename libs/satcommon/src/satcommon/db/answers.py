@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.ledger import Day
 from satcommon.db.models import Refusal, Region, RegionDay
+from satcommon.db.records import all_of, select_all
 from satcommon.geo.grid import Bounds
 from satcommon.sources.source import Due
 from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN
@@ -108,7 +109,7 @@ def never_asked(connection: Connection) -> list[NeverAsked]:
     return [NeverAsked(*row) for row in connection.execute(statement)]
 
 
-def days_never_asked(connection: Connection, region: Row[tuple[Region]], first: date, last: date) -> list[date]:
+def days_never_asked(connection: Connection, region: Region, first: date, last: date) -> list[date]:
     """The closed monitored days of a span for which a region's source was never asked, oldest first."""
     statement = (
         select(RegionDay.day)
@@ -119,15 +120,15 @@ def days_never_asked(connection: Connection, region: Row[tuple[Region]], first: 
     return list(connection.execute(statement).scalars())
 
 
-def rescans_due(connection: Connection, since: datetime, last: date) -> Sequence[Row[tuple[Region]]]:
+def rescans_due(connection: Connection, since: datetime, last: date) -> Sequence[Region]:
     """The active regions with monitored days up to `last` that were not all asked for anew since then, oldest first."""
     looked_at = func.coalesce(Region.rescanned_at, Region.created_at)
     statement = (
-        select(*Region.__table__.columns)
+        select_all(Region)
         .where(Region.active, Region.monitored_from <= last, looked_at < since)
         .order_by(looked_at, Region.name)
     )
-    return connection.execute(statement).all()
+    return all_of(connection, statement)
 
 
 def note_rescan(connection: Connection, bbox_id: int, at: datetime) -> None:

@@ -11,12 +11,12 @@ from datetime import date, datetime, timedelta
 
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from satcommon.db import membership, registry
-from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RevisionKind, Season
+from satcommon.db.records import all_in, select_all
 from satcommon.db.revising import (
     ALWAYS,
     Change,
@@ -86,13 +86,13 @@ class Registered:
     refused: list[Problem] = dataclasses.field(default_factory=list)
 
 
-def fields(connection: Connection, external_ids: Collection[str] | None = None) -> list[Row[tuple[Field]]]:
+def fields(connection: Connection, external_ids: Collection[str] | None = None) -> list[Field]:
     """All fields, or some, by external id."""
-    statement = select(*Field.__table__.columns).order_by(Field.external_id)
-    return list(rows_in(connection, statement, Field.external_id, external_ids))
+    statement = select_all(Field).order_by(Field.external_id)
+    return list(all_in(connection, statement, Field.external_id, external_ids))
 
 
-def field(connection: Connection, external_id: str) -> Row[tuple[Field]]:
+def field(connection: Connection, external_id: str) -> Field:
     """The field of an external id.
 
     Raises:
@@ -213,7 +213,7 @@ def _has_season(one: NewField) -> bool:
 
 def _changes(
     connection: Connection,
-    there: Sequence[Row[tuple[Field]]],
+    there: Sequence[Field],
     told: Mapping[str, NewField],
     updating: Update | None,
     problems: Problems,
@@ -242,7 +242,7 @@ def _holds_already(revisions: Revisions, geometry: BaseGeometry, new_digest: str
 def _change(
     one: NewField,
     new_digest: str,
-    row: Row[tuple[Field]],
+    row: Field,
     seasons: Seasons,
     revisions: Revisions,
     updating: Update | None,

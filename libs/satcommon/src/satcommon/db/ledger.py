@@ -42,13 +42,41 @@ from satcommon.db.models import (
     Withdrawal,
     open_misses_only,
 )
+from satcommon.db.records import all_of, one, select_all, typed
 from satcommon.sources.source import Due
 
-Day = Row[tuple[RegionDay]]
-OpenDay = Row[tuple[int, date, Due, str | None, bool]]  # with the columns of _OPEN_DAYS
+
+class Day(RegionDay):
+    """A region's day as the ledger has it."""
+
+    __abstract__ = True  # a record's shape, no table of its own
+    refused: bool  # something of the day is there and was not taken
+
+
+class OpenDay(NamedTuple):
+    """A day that is not closed, as far as closing it asks."""
+
+    bbox_id: int
+    day: date
+    due: Due
+    scene_digest: str | None
+    answered: bool
+
+
+class SimilarMisses(NamedTuple):
+    """Open misses of a region that are alike, counted."""
+
+    bbox_id: int
+    cause: Cause
+    attempts: int
+    tried_at: datetime | None
+    due_day: date | None  # theirs, if it lacks its due scene; None elsewhere, where no miss waits for its day
+    field_days: int
+    ids: int  # the sum of theirs
+
 
 # What every step asks for is built once: building a statement takes longer than SQLite takes to run it.
-_REGION = select(*Region.__table__.columns).where(Region.bbox_id == bindparam("region"))
+_REGION = select_all(Region).where(Region.bbox_id == bindparam("region"))
 _LOCKED_REGION = _REGION.with_for_update(key_share=True)
 _IS_CLOSED = (RegionDay.bbox_id == bindparam("region"), RegionDay.closed_at.is_not(None))
 _WATERMARK = select(func.max(RegionDay.day)).where(*_IS_CLOSED)
@@ -58,7 +86,7 @@ _IN_SPAN = (
     RegionDay.day <= bindparam("last"),
 )
 _REFUSED = exists().where(Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day)
-_DAYS = select(*RegionDay.__table__.columns, _REFUSED.label("refused")).where(*_IN_SPAN)
+_DAYS = select_all(Day, _REFUSED.label("refused")).where(*_IN_SPAN)
 _OPEN_DAYS = (
     select(
         RegionDay.bbox_id,
@@ -72,7 +100,7 @@ _OPEN_DAYS = (
 )
 _KEYS = select(RegionDay.day, RegionDay.object_key).where(*_IN_SPAN, RegionDay.object_key.is_not(None))
 _SCENES = (
-    select(*Scene.__table__.columns)
+    select_all(Scene)
     .join(
         RegionDay,
         (RegionDay.bbox_id == Scene.bbox_id) & (RegionDay.day == Scene.day) & (RegionDay.scene_digest == Scene.digest),
@@ -80,7 +108,7 @@ _SCENES = (
     .where(*_IN_SPAN)
 )
 _MISSES = (
-    select(*Miss.__table__.columns)
+    select_all(Miss)
     .where(
         Miss.bbox_id == bindparam("region"),
         ~Miss.processed,
@@ -105,17 +133,17 @@ class OpenMiss(NamedTuple):
     digest: str
 
 
-def region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
+def region(connection: Connection, bbox_id: int) -> Region:
     """A region's row."""
-    return connection.execute(_REGION, {"region": bbox_id}).one()
+    return one(connection, _REGION, {"region": bbox_id})
 
 
-def lock_region(connection: Connection, bbox_id: int) -> Row[tuple[Region]]:
+def lock_region(connection: Connection, bbox_id: int) -> Region:
     """Take the lock of all that is published or missed for a region, and read its row under it.
 
     FOR NO KEY UPDATE: inserts with foreign keys to the region take KEY SHARE and would deadlock with a stronger lock.
     """
-    return connection.execute(_LOCKED_REGION, {"region": bbox_id}).one()
+    return one(connection, _LOCKED_REGION, {"region": bbox_id})
 
 
 # --- days ----------------------------------------------------------------------------------------------------------
@@ -132,7 +160,7 @@ def first_closed_day(connection: Connection, bbox_id: int) -> date | None:
     return connection.execute(statement).scalar()
 
 
-def next_day(connection: Connection, region: Row[tuple[Region]]) -> date:
+def next_day(connection: Connection, region: Region) -> date:
     """The day that the region closes next."""
     last = watermark(connection, region.bbox_id)
     return region.monitored_from if last is None else last + timedelta(days=1)
@@ -152,8 +180,9 @@ def watermarks(connection: Connection) -> dict[int, date]:
 def open_days(connection: Connection, bbox_id: int | None = None) -> Iterator[tuple[int, dict[date, OpenDay]]]:
     """The days that the ledger knows and that are not closed, of one region or of all, by its id: one after another."""
     statement = _OPEN_DAYS if bbox_id is None else _OPEN_DAYS.where(RegionDay.bbox_id == bbox_id)
-    for found, rows in groupby(connection.execute(statement), key=lambda row: row.bbox_id):
-        yield found, {row.day: row for row in rows}
+    days = typed(connection.execute(statement), OpenDay)
+    for known, of_region in groupby(days, key=lambda day: day.bbox_id):
+        yield known, {day.day: day for day in of_region}
 
 
 def answered_since(connection: Connection, since: datetime) -> set[int]:
@@ -172,15 +201,15 @@ def answered_days(connection: Connection, first: date, last: date) -> dict[int, 
     return days
 
 
-def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day]:
+def days_of_all(connection: Connection, first: date, last: date) -> Sequence[RegionDay]:
     """The days of a span that the ledger knows, of all regions, oldest first."""
-    statement = select(*RegionDay.__table__.columns).where(RegionDay.day.between(first, last))
-    return connection.execute(statement.order_by(RegionDay.day, RegionDay.bbox_id)).all()
+    statement = select_all(RegionDay).where(RegionDay.day.between(first, last))
+    return all_of(connection, statement.order_by(RegionDay.day, RegionDay.bbox_id))
 
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
     """A region's days of a span that the ledger knows; `refused`: something of the day is there and was not taken."""
-    return {row.day: row for row in connection.execute(_DAYS, {"region": bbox_id, "first": first, "last": last})}
+    return {row.day: row for row in all_of(connection, _DAYS, {"region": bbox_id, "first": first, "last": last})}
 
 
 def published_keys(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, str]:
@@ -197,14 +226,14 @@ def published_rows(connection: Connection, bbox_id: int, first: date, last: date
     return connection.execute(statement).scalar() or 0
 
 
-def current_scene(connection: Connection, bbox_id: int, day: date) -> Row[tuple[Scene]] | None:
+def current_scene(connection: Connection, bbox_id: int, day: date) -> Scene | None:
     """The scene that a region's day has now."""
     return current_scenes(connection, bbox_id, day, day).get(day)
 
 
-def current_scenes(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Row[tuple[Scene]]]:
+def current_scenes(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Scene]:
     """The scenes that a region's days of a span have now."""
-    return {row.day: row for row in connection.execute(_SCENES, {"region": bbox_id, "first": first, "last": last})}
+    return {row.day: row for row in all_of(connection, _SCENES, {"region": bbox_id, "first": first, "last": last})}
 
 
 def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> None:
@@ -305,26 +334,23 @@ def forget_failures(
     return connection.execute(update(Miss).where(*chosen).values(attempts=0)).rowcount
 
 
-def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Row[tuple[Miss]]]:
+def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Miss]:
     """The open misses of a span of days, by day and field."""
-    return connection.execute(_MISSES, {"region": bbox_id, "first": first, "last": last}).all()
+    return all_of(connection, _MISSES, {"region": bbox_id, "first": first, "last": last})
 
 
-def misses_of_all(connection: Connection) -> Iterable[Row[Any]]:
-    """The open misses of all regions on days that do not wait for ever, those of a region that are alike as one row.
-
-    Columns: `bbox_id`, `cause`, `attempts`, `tried_at`, how many they are (`field_days`), the sum of their `ids`, and
-    `due_day`: theirs, where its scene is due and not there; null elsewhere, where no miss waits for its day.
-    """
+def misses_of_all(connection: Connection) -> Iterable[SimilarMisses]:
+    """The open misses of all regions on days that do not wait for ever, those of a region that are alike as one."""
     has_scene = RegionDay.scene_digest.is_not(None)
     due_day = case((~has_scene & (RegionDay.due == Due.DUE), RegionDay.day)).label("due_day")
     alike = (Miss.bbox_id, Miss.cause, Miss.attempts, Miss.tried_at, due_day)
-    return connection.execute(
+    statement = (
         select(*alike, func.count().label("field_days"), func.sum(Miss.id).label("ids"))
         .outerjoin(RegionDay, (RegionDay.bbox_id == Miss.bbox_id) & (RegionDay.day == Miss.date_missed))
         .where(~Miss.processed, RegionDay.day.is_(None) | has_scene | (RegionDay.answered_at.is_not(None) & ~_REFUSED))
         .group_by(*alike)
     )
+    return typed(connection.execute(statement), SimilarMisses)
 
 
 class CauseBacklog(NamedTuple):

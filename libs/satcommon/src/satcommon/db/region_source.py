@@ -6,7 +6,7 @@ import logging
 import shlex
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from satcommon.db import ledger, registry
 from satcommon.db.engine import write_transaction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def refusal(region: Row[tuple[Region]], identity: str) -> str | None:
+def refusal(region: Region, identity: str) -> str | None:
     """Why a source is not asked for a region's days, with the remedy; None where it may be."""
     belongs_to = region.scene_source
     if belongs_to is None or belongs_to == identity or _is_some(belongs_to, identity):
@@ -35,7 +35,7 @@ def refusal(region: Row[tuple[Region]], identity: str) -> str | None:
     return f"region {region.name}: belongs to the source {belongs_to!r}, and the settings name {identity!r}; {remedy}"
 
 
-def require(engine: Engine, region: Row[tuple[Region]], source: SceneSource) -> None:
+def require(engine: Engine, region: Region, source: SceneSource) -> None:
     """Refuse a source that is not the region's own. A region whose source is not known adopts the first one.
 
     Raises:

@@ -10,11 +10,12 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import shapely
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from satcommon.db import ledger, membership
 from satcommon.db.expectations import expectations_change, miss_closed_days
 from satcommon.db.models import Cause, Field, FieldRevision, Region, Registry, Season
+from satcommon.db.records import all_of, first, select_all
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import AreaOfInterest
@@ -25,7 +26,7 @@ from satcommon.storage.object_store import ObjectStore
 MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
 
 
-def aoi_of(region: Row[tuple[Region]]) -> AreaOfInterest:
+def aoi_of(region: Region) -> AreaOfInterest:
     """A region's row as sources and processing see it."""
     return _aoi(region.name, region.geometry, region.grid)
 
@@ -35,23 +36,23 @@ def _aoi(name: str, geometry: bytes, grid: str) -> AreaOfInterest:
     return AreaOfInterest(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
 
 
-def regions(connection: Connection, *, active: bool = False) -> Sequence[Row[tuple[Region]]]:
+def regions(connection: Connection, *, active: bool = False) -> Sequence[Region]:
     """All regions, or the active ones, by name."""
-    statement = select(*Region.__table__.columns).order_by(Region.name)
-    return connection.execute(statement.where(Region.active) if active else statement).all()
+    statement = select_all(Region).order_by(Region.name)
+    return all_of(connection, statement.where(Region.active) if active else statement)
 
 
-def region(connection: Connection, name: str) -> Row[tuple[Region]]:
+def region(connection: Connection, name: str) -> Region:
     """The region of a name.
 
     Raises:
         InputError: there is none.
     """
-    found = connection.execute(select(*Region.__table__.columns).where(Region.name == name)).first()
-    if found is None:
+    named = first(connection, select_all(Region).where(Region.name == name))
+    if named is None:
         known = ", ".join(repr(r.name) for r in regions(connection)) or "none yet"
         raise InputError(f"there is no region {name!r} (known: {known}); add it with `satctl regions add`")
-    return found
+    return named
 
 
 _NOT_IN_NAMES = "|\"'\\/"  # the first splits Dagster's partition keys, the others break paths and shells
@@ -109,12 +110,12 @@ def add_region(
     algorithm(algorithm_version)
     _checked_monitoring(name, monitored_from, monitored_until)
     lock(connection)
-    there = connection.execute(select(*Region.__table__.columns).where(Region.name == name)).first()
-    if there is not None:
-        if shapely.from_wkb(there.geometry).equals(shapely.box(*bounds)):
+    existing = first(connection, select_all(Region).where(Region.name == name))
+    if existing is not None:
+        if shapely.from_wkb(existing.geometry).equals(shapely.box(*bounds)):
             return False
         raise InputError(
-            f"region {name!r} exists with another rectangle {shapely.from_wkb(there.geometry).bounds}; "
+            f"region {name!r} exists with another rectangle {shapely.from_wkb(existing.geometry).bounds}; "
             "a region's extent is fixed: add one with another name"
         )
     values = {

@@ -6,22 +6,22 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from satcommon.db import membership, registry
-from satcommon.db.batches import rows_in
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, RevisionKind, Season
+from satcommon.db.records import all_in, select_all
 from satcommon.errors import InputError
 from satcommon.geo.geometry import digests
 
 ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
-Seasons = Sequence[Row[tuple[Season]]]
-Revisions = Sequence[Row[tuple[FieldRevision]]]
+Seasons = Sequence[Season]
+Revisions = Sequence[FieldRevision]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Change:
         changed_from: the day from which the polygon holds; None corrects it, since the season's planting.
     """
 
-    field: Row[tuple[Field]]
+    field: Field
     seasons: Seasons
     name: str
     planting: date
@@ -51,7 +51,7 @@ class Change:
     changed_from: date | None = None
 
     @classmethod
-    def of(cls, field: Row[tuple[Field]], seasons: Seasons) -> Change:
+    def of(cls, field: Field, seasons: Seasons) -> Change:
         """A change of nothing."""
         current = seasons[-1]
         return cls(field, seasons, field.name, current.planting_date, current.end_date, current.crop_code)
@@ -113,24 +113,27 @@ def checked_season(planting: date, end: date | None, where: str) -> None:
 
 def seasons_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Seasons]:
     """The seasons of fields, each by planting."""
-    statement = select(*Season.__table__.columns).order_by(Season.planting_date)
-    return _by_field(rows_in(connection, statement, Season.field_id, field_ids))
+    statement = select_all(Season).order_by(Season.planting_date)
+    return _by_field(all_in(connection, statement, Season.field_id, field_ids))
 
 
 def revisions_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Revisions]:
     """All that was ever said of fields, each in the order in which it became known."""
-    statement = select(*FieldRevision.__table__.columns).order_by(FieldRevision.revision_id)
-    return _by_field(rows_in(connection, statement, FieldRevision.field_id, field_ids))
+    statement = select_all(FieldRevision).order_by(FieldRevision.revision_id)
+    return _by_field(all_in(connection, statement, FieldRevision.field_id, field_ids))
 
 
-def _by_field(rows: Sequence[Row[Any]]) -> dict[int, Sequence[Row[Any]]]:
-    found = defaultdict(list)
-    for row in rows:
-        found[row.field_id].append(row)
-    return dict(found)
+_OfField = TypeVar("_OfField", Season, FieldRevision)
 
 
-def in_force(revisions: Revisions, day: date, says: Callable[[Row[tuple[FieldRevision]]], bool]) -> Revisions:
+def _by_field(records: Sequence[_OfField]) -> dict[int, Sequence[_OfField]]:
+    by_field: dict[int, list[_OfField]] = defaultdict(list)
+    for record in records:
+        by_field[record.field_id].append(record)
+    return {**by_field}
+
+
+def in_force(revisions: Revisions, day: date, says: Callable[[FieldRevision], bool]) -> Revisions:
     """The words about a field that hold on some day from `day` on."""
     told = [row for row in revisions if says(row)]
     days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}

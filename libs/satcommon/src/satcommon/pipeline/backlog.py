@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from satcommon.db import answers, ledger, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
-from satcommon.db.models import Cause, Region
+from satcommon.db.models import Cause, Miss, Region
 from satcommon.db.registry import aoi_of
 
 TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
@@ -61,11 +61,11 @@ def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, n
     return RegionBacklog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
 
 
-def _pauses(miss: Row[Any], now: datetime) -> bool:
+def _pauses(miss: Miss | ledger.SimilarMisses, now: datetime) -> bool:
     """Whether an open miss failed, and is not to be tried yet or ever again."""
-    if miss.attempts == 0:
+    if miss.attempts == 0 or miss.tried_at is None:
         return False
-    return bool(miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1))
+    return miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1)
 
 
 def workable_backlogs(connection: Connection, deadlines: Deadlines, now: datetime) -> dict[str, str]:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 from weakref import ReferenceType, ref
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from satcommon.db import answers, ledger
 from satcommon.db.deadlines import Deadlines
@@ -97,15 +97,13 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     return DayInputs(bbox_id, aoi_of(region), day, now, inputs, fields, latest_first, registry)
 
 
-def day_snapshot(
-    connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
-) -> DaySnapshot:
+def day_snapshot(connection: Connection, region: Region, day: date, deadlines: Deadlines, now: datetime) -> DaySnapshot:
     """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
     return day_snapshots(connection, region, day, day, deadlines, now)[day]
 
 
 def day_snapshots(
-    connection: Connection, region: Row[tuple[Region]], first: date, last: date, deadlines: Deadlines, now: datetime
+    connection: Connection, region: Region, first: date, last: date, deadlines: Deadlines, now: datetime
 ) -> dict[date, DaySnapshot]:
     """What holds for each day of a span, asked for at once."""
     days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)

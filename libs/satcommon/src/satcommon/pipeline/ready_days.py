@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
@@ -34,9 +34,7 @@ class ClosableDay(NamedTuple):
     answered: bool = True
 
 
-def closable_days(
-    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, now: datetime
-) -> list[ClosableDay]:
+def closable_days(connection: Connection, region: Region, deadlines: Deadlines, now: datetime) -> list[ClosableDay]:
     """The open days that can be closed now, in order, up to the first that can't.
 
     A day for which the source was never asked is waited for, since nobody knows whether it has a scene: until its
@@ -47,7 +45,7 @@ def closable_days(
 
 
 def closable_days_of_all(
-    connection: Connection, regions: Iterable[Row[tuple[Region]]], deadlines: Deadlines, now: datetime
+    connection: Connection, regions: Iterable[Region], deadlines: Deadlines, now: datetime
 ) -> Iterator[tuple[str, list[ClosableDay]]]:
     """What `closable_days` tells of each region, by its name, in no order: two queries, however many regions there are.
 
@@ -66,7 +64,7 @@ def closable_days_of_all(
 
 
 def _closable(
-    region: Row[tuple[Region]], first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
+    region: Region, first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
 ) -> list[ClosableDay]:
     bounds = aoi_of(region).bounds
     passed = deadlines.last_passed(bounds, now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from satcommon.db import ledger
 from satcommon.db.deadlines import Deadlines
@@ -166,7 +166,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
 
 def replay_snapshot(
     connection: Connection,
-    region: Row[tuple[Region]],
+    region: Region,
     first: date,
     last: date,
     own: Collection[int],

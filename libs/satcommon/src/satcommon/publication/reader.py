@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
@@ -52,9 +52,7 @@ class Published:
         return result_rows.without(table, sorted(self.withdrawn.get(day, ())))
 
 
-def published(
-    connection: Connection, region: Row[tuple[Region]], first: date, last: date, field: Row[tuple[Field]] | None = None
-) -> Published:
+def published(connection: Connection, region: Region, first: date, last: date, field: Field | None = None) -> Published:
     """What is published of a span of days, for all fields or for one."""
     chosen = [] if field is None else [Field.field_id == field.field_id]
     opened = (
@@ -77,7 +75,7 @@ def published(
     )
 
 
-def closed_span(connection: Connection, region: Row[tuple[Region]]) -> tuple[date, date]:
+def closed_span(connection: Connection, region: Region) -> tuple[date, date]:
     """The region's first and last closed day.
 
     Raises:
@@ -89,9 +87,7 @@ def closed_span(connection: Connection, region: Row[tuple[Region]]) -> tuple[dat
     return first, last
 
 
-def checked_span(
-    connection: Connection, region: Row[tuple[Region]], first: date | None, last: date | None
-) -> tuple[date, date]:
+def checked_span(connection: Connection, region: Region, first: date | None, last: date | None) -> tuple[date, date]:
     """The days asked for, all of them closed; those left open are the region's first and last closed ones.
 
     Raises:

@@ -7,13 +7,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Row
+    from sqlalchemy import Engine
 
     from satcommon.db.models import Region
     from satcommon.storage.object_store import ObjectStore
 
 
-def day_report(engine: Engine, store: ObjectStore, region: Row[tuple[Region]], day: date) -> tuple[dict[str, Any], str]:
+def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and the digest of its content.
 
     `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from satcommon.db import answers, ledger
 from satcommon.db.deadlines import Deadlines
@@ -80,8 +80,8 @@ class FieldDay:
 
 def field_day(
     connection: Connection,
-    field: Row[tuple[Field]],
-    region: Row[tuple[Region]],
+    field: Field,
+    region: Region,
     day: date,
     deadlines: Deadlines,
     now: datetime,
@@ -119,9 +119,7 @@ def field_day(
 # --- not expected --------------------------------------------------------------------------------------------------
 
 
-def _unexpected(
-    connection: Connection, field: Row[tuple[Field]], region: Row[tuple[Region]], day: date
-) -> tuple[Reason, str, str | None]:
+def _unexpected(connection: Connection, field: Field, region: Region, day: date) -> tuple[Reason, str, str | None]:
     """The first condition of an expected field-day that does not hold: region, season, activity, polygon."""
     if not region.monitored_from <= day <= (region.monitored_until or date.max):
         until = f"to {region.monitored_until}" if region.monitored_until else "on"
@@ -163,9 +161,9 @@ _ACTIVITY = (RevisionKind.REGISTERED, RevisionKind.DEACTIVATED, RevisionKind.REA
 
 def _missed(
     connection: Connection,
-    field: Row[tuple[Field]],
-    region: Row[tuple[Region]],
-    miss: Row[tuple[Miss]],
+    field: Field,
+    region: Region,
+    miss: Miss,
     deadlines: Deadlines,
     now: datetime,
     *,
@@ -205,9 +203,7 @@ def _missed(
 # --- not closed yet ------------------------------------------------------------------------------------------------
 
 
-def _waiting(
-    connection: Connection, region: Row[tuple[Region]], day: date, deadlines: Deadlines, now: datetime
-) -> FieldDay:
+def _waiting(connection: Connection, region: Region, day: date, deadlines: Deadlines, now: datetime) -> FieldDay:
     """A day after the watermark."""
     bounds, watermark = aoi_of(region).bounds, ledger.watermark(connection, region.bbox_id)
     after = f"the region's days are closed through {watermark}" if watermark else "the region has no closed day yet"

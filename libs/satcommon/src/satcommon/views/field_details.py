@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import shapely
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
@@ -17,6 +17,7 @@ from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Span
 from satcommon.db.fields import fields
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Miss, Region, RevisionKind, Season, Withdrawal
+from satcommon.db.records import all_of, select_all, typed
 from satcommon.geo.geometry import area_ha
 
 FieldDay = tuple[int, int, date]  # region id, field id, day
@@ -107,20 +108,20 @@ class FieldFacts:
     geometry: dict[str, Any]
 
 
-def listed(connection: Connection, region: Row[tuple[Region]] | None) -> list[Listed]:
+def listed(connection: Connection, region: Region | None) -> list[Listed]:
     """All fields, or those whose latest polygon is in a region, by external id."""
     homes: dict[int, str] = {}
     within: dict[int, list[str]] = defaultdict(list)
-    for row in connection.execute(_memberships().order_by(Region.name)):
+    for row in typed(connection.execute(_memberships().order_by(Region.name)), _Member):
         within[row.field_id].append(row.name)
         if row.home:
             homes[row.field_id] = row.name
     counts = select(Miss.field_id, func.count().label("open")).where(~Miss.processed).group_by(Miss.field_id)
     missed = {row.field_id: row.open for row in connection.execute(counts)}
-    current = select(*Season.__table__.columns).join(
+    current = select_all(Season).join(
         Field, (Field.field_id == Season.field_id) & (Field.planting_date == Season.planting_date)
     )
-    seasons = {row.field_id: row for row in connection.execute(current)}
+    seasons = {row.field_id: row for row in all_of(connection, current)}
     return [
         Listed(
             external_id=row.external_id,
@@ -138,7 +139,7 @@ def listed(connection: Connection, region: Row[tuple[Region]] | None) -> list[Li
     ]
 
 
-def facts(connection: Connection, field: Row[tuple[Field]]) -> FieldFacts:
+def facts(connection: Connection, field: Field) -> FieldFacts:
     """All that is known of a field."""
     polygon = shapely.from_wkb(field.geometry)
     seasons = (
@@ -162,12 +163,25 @@ def facts(connection: Connection, field: Row[tuple[Field]]) -> FieldFacts:
         geometry_digest=field.geometry_digest,
         seasons=[SeasonFacts(*row) for row in connection.execute(seasons)],
         revisions=[RevisionFacts(*row) for row in connection.execute(revisions)],
-        regions=[_in_region(connection, field.field_id, row) for row in connection.execute(members).all()],
+        regions=[
+            _in_region(connection, field.field_id, row) for row in typed(connection.execute(members).all(), _Member)
+        ],
         geometry=shapely.geometry.mapping(shapely.orient_polygons(polygon)),
     )
 
 
-def _memberships() -> Any:
+class _Member(NamedTuple):
+    """A region of a field's latest polygon."""
+
+    field_id: int
+    bbox_id: int
+    home: bool
+    overlap_ha: float
+    area_ha: float
+    name: str
+
+
+def _memberships() -> Select[Any]:
     """The regions of each field's latest polygon."""
     latest = (
         select(func.max(FieldRevision.revision_id))
@@ -189,7 +203,7 @@ def _memberships() -> Any:
     )
 
 
-def _in_region(connection: Connection, field_id: int, member: Row[Any]) -> InRegion:
+def _in_region(connection: Connection, field_id: int, member: _Member) -> InRegion:
     spans = timelines(connection, member.bbox_id, [field_id])[field_id].spans
     last = ledger.watermark(connection, member.bbox_id)
     causes = (

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine
 
 from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
@@ -20,9 +20,7 @@ from satcommon.storage.object_store import ObjectStore
 from satcommon.views.ndvi_map import Detail, Window, detail_window, ndvi_map
 
 
-def region_map(
-    engine: Engine, store: ObjectStore, region: Row[tuple[Region]], day: date, max_pixels: int = 300
-) -> bytes:
+def region_map(engine: Engine, store: ObjectStore, region: Region, day: date, max_pixels: int = 300) -> bytes:
     """A PNG of NDVI with the fields' outlines: the whole region, and a closer look at its smaller fields.
 
     Raises:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import Connection, case, func, select
 
 from satcommon.db import answers, ledger
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
+from satcommon.db.records import all_of, select_all
 from satcommon.db.registry import aoi_of
 from satcommon.geo.grid import Bounds
 from satcommon.pipeline.backlog import TRIES
@@ -139,7 +140,7 @@ class RegionStatus:
 
 
 def region_status(
-    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, last_days: int, now: datetime
+    connection: Connection, region: Region, deadlines: Deadlines, last_days: int, now: datetime
 ) -> RegionStatus:
     """How a region stands at a moment; `last_days` closed days are listed."""
     bounds = aoi_of(region).bounds
@@ -189,7 +190,7 @@ def region_status(
     )
 
 
-def _not_taken(connection: Connection, region: Row[tuple[Region]]) -> list[NotTaken]:
+def _not_taken(connection: Connection, region: Region) -> list[NotTaken]:
     first, last = region.monitored_from, region.monitored_until or date.max
     refused = answers.refusals(connection, region.bbox_id, first, last)
     days = ledger.region_days(connection, region.bbox_id, min(refused), max(refused)) if refused else {}
@@ -200,14 +201,14 @@ def _not_taken(connection: Connection, region: Row[tuple[Region]]) -> list[NotTa
     ]
 
 
-def _over(region: Row[tuple[Region]], first_open: date, today: date) -> Sequence[date]:
+def _over(region: Region, first_open: date, today: date) -> Sequence[date]:
     """The open monitored days that have ended."""
     end = today if region.monitored_until is None else min(today, region.monitored_until + ONE_DAY)
     return [date.fromordinal(day) for day in range(first_open.toordinal(), end.toordinal())]
 
 
 def _closed_without_scene(
-    connection: Connection, region: Row[tuple[Region]], deadlines: Deadlines, bounds: Bounds, now: datetime
+    connection: Connection, region: Region, deadlines: Deadlines, bounds: Bounds, now: datetime
 ) -> list[Awaited]:
     statement = (
         select(RegionDay.day)
@@ -227,27 +228,30 @@ def _closed_without_scene(
     ]
 
 
-def _closed_days(connection: Connection, region: Row[tuple[Region]], last_days: int) -> list[ClosedDay]:
+def _closed_days(connection: Connection, region: Region, last_days: int) -> list[ClosedDay]:
     statement = (
-        select(*RegionDay.__table__.columns)
+        select_all(RegionDay)
         .where(RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None))
         .order_by(RegionDay.day.desc())
         .limit(last_days)
     )
-    days = connection.execute(statement).all()
+    days = all_of(connection, statement)
     missed = (
         select(Miss.date_missed, func.count().label("fields"))
         .where(Miss.bbox_id == region.bbox_id, ~Miss.processed, Miss.date_missed.in_([row.day for row in days]))
         .group_by(Miss.date_missed)
     )
     counts = {row.date_missed: row.fields for row in connection.execute(missed)}
-    return [
-        ClosedDay(d.day, d.due, d.scene_digest is not None, d.row_count, counts.get(d.day, 0), d.closed_at)
-        for d in reversed(days)
-    ]
+    return [_closed_day(day, counts.get(day.day, 0)) for day in reversed(days)]
 
 
-def _backlog(connection: Connection, region: Row[tuple[Region]], awaited: set[date], now: datetime) -> list[MissedDays]:
+def _closed_day(day: RegionDay, missed: int) -> ClosedDay:
+    assert day.row_count is not None, "a closed day has an object"
+    assert day.closed_at is not None
+    return ClosedDay(day.day, day.due, day.scene_digest is not None, day.row_count, missed, day.closed_at)
+
+
+def _backlog(connection: Connection, region: Region, awaited: set[date], now: datetime) -> list[MissedDays]:
     statement = (
         select(
             Miss.cause,

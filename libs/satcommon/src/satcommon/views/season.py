@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 from satcommon.db import fields, registry
 from satcommon.db.engine import read_transaction
@@ -26,8 +26,8 @@ _COLUMNS = ["field", "planting_date", "status", "ndvi_mean", "ndvi_smoothed_e4"]
 class FieldDays:
     """Where to find a field's days: in its home region, first and last included."""
 
-    field: Row[tuple[Field]]
-    region: Row[tuple[Region]]
+    field: Field
+    region: Region
     first: date
     last: date
 
@@ -85,7 +85,7 @@ def field_days(connection: Connection, external_id: str, first: date | None, las
     return FieldDays(field, region, *checked_span(connection, region, first or in_season[0], last or in_season[1]))
 
 
-def _season_end(connection: Connection, field: Row[tuple[Field]]) -> date | None:
+def _season_end(connection: Connection, field: Field) -> date | None:
     statement = select(Season.end_date).where(
         Season.field_id == field.field_id, Season.planting_date == field.planting_date
     )

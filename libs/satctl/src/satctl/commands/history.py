@@ -15,7 +15,7 @@ from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Refusal, Sc
 from satcommon.errors import InputError
 from satcommon.messages import command
 from satcommon.views.field_day import field_day
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from satctl.completion import field_ids, region_names
 from satctl.opening import opened
@@ -74,7 +74,7 @@ def _short(value: Any) -> Any:
     return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
-def _home(connection: Connection, field: Row[tuple[Field]], day: date) -> str:
+def _home(connection: Connection, field: Field, day: date) -> str:
     """The field's home on a day; before its first polygon and after its last, that of its latest."""
     for asked in (day, date.max):
         home = field_registry.home(connection, field.field_id, asked)

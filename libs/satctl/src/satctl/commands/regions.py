@@ -11,7 +11,7 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import FieldRevision, Membership, Region, RegionDay
 from satcommon.db.registry import activate_region
 from satcommon.geo.grid import Bounds, Grid
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from satctl.commands.regions_maintain import remove, rename, source
 from satctl.commands.regions_register import add, seed
@@ -128,7 +128,7 @@ def _activate(name: str, *, active: bool) -> None:
     say(f"region {name} is {state}")
 
 
-def _facts(connection: Connection, region: Row[tuple[Region]]) -> dict[str, Any]:
+def _facts(connection: Connection, region: Region) -> dict[str, Any]:
     here = registry.aoi_of(region)
     closed = select(func.max(RegionDay.day)).where(
         RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None)
