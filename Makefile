@@ -90,11 +90,12 @@ test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=6
 
 .PHONY: test-slow
 test-slow: install ## end to end tests, and all that take minutes
-	$(bin)/pytest -m slow
+	$(bin)/pytest -n 2 --dist loadfile --durations 10 -m "slow and not nightly"
 
 .PHONY: nightly
-nightly: ## what CI samples, at its full size: an hour or two
+nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) test-slow
+	$(bin)/pytest -m nightly
 	$(MAKE) test-order EXAMPLES=10000
 	$(MAKE) test-fuzz FUZZ_SECONDS=600
 	$(MAKE) bench

@@ -34,9 +34,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "de
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of tests/e2e is slow, without saying so on each test."""
+    """All of tests/e2e is slow, and so is all that is nightly, without saying so on each test."""
     for item in items:
-        if "e2e" in item.path.relative_to(Path(__file__).parent).parts:
+        if "e2e" in item.path.relative_to(Path(__file__).parent).parts or item.get_closest_marker("nightly"):
             item.add_marker(pytest.mark.slow)
 
 

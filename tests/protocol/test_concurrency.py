@@ -78,7 +78,7 @@ def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory, tm
     assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eight_processes_on_postgresql_for_two_minutes(
     cluster_laboratory: Laboratory, s3_endpoint: str, tmp_path: Path
 ) -> None:
@@ -86,6 +86,6 @@ def test_eight_processes_on_postgresql_for_two_minutes(
         assert crowded(cluster_laboratory, tmp_path, processes=8, seconds=120, variables=variables)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_four_processes_on_sqlite_for_half_a_minute(laboratory: Laboratory, tmp_path: Path) -> None:
     assert crowded(laboratory, tmp_path, processes=4, seconds=30)

@@ -130,13 +130,13 @@ def test_the_same_on_postgresql_and_s3(cluster_nursery: Nursery) -> None:
         cluster_nursery.killed_at(point)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_killed_at_each_effect_and_run_again(nursery: Nursery) -> None:
     for point in range(len(nursery.points)):
         nursery.killed_at(point)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_runs_killed_one_after_the_other(nursery: Nursery) -> None:
     for first in range(0, len(nursery.points), 3):
         nursery.killed_at(first, (first * 5) % 11)
