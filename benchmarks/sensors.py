@@ -104,14 +104,15 @@ def _measure(folder: str, count: int, days: int, fields: int) -> None:
     with DagsterInstance.local_temp(folder) as instance:
         instance.add_dynamic_partitions(REGION, names)
         known = set(names)
-        look: Callable[[], Iterable[WantedRun]] = lambda: scenes_to_ask_for(known, NOW, LOOKS_A_TICK).works  # noqa: E731
+        env = environment()
+        look: Callable[[], Iterable[WantedRun]] = lambda: scenes_to_ask_for(env, known, NOW, LOOKS_A_TICK).works  # noqa: E731
         _ticks(instance, "due_scenes", look, lambda: None)
-        _ticks(instance, "older_days", lambda: older_days_to_ask_for(NOW), lambda: None)
+        _ticks(instance, "older_days", lambda: older_days_to_ask_for(env, NOW), lambda: None)
         _answer(names, days)
-        _ticks(instance, "unfinished_days", lambda: days_to_close(known, NOW), _days_of_each)
+        _ticks(instance, "unfinished_days", lambda: days_to_close(env, known, NOW), _days_of_each)
         _close(fields, days)
-        _ticks(instance, "older_days, all unasked", lambda: older_days_to_ask_for(NOW), lambda: None)
-        _ticks(instance, "unfinished_backlogs", lambda: backlogs_to_drain(known, NOW), _backlog_of_each)
+        _ticks(instance, "older_days, all unasked", lambda: older_days_to_ask_for(env, NOW), lambda: None)
+        _ticks(instance, "unfinished_backlogs", lambda: backlogs_to_drain(env, known, NOW), _backlog_of_each)
 
 
 def _ticks(

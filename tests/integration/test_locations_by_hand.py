@@ -14,6 +14,7 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Region
 from satcommon.environment import environment
 from satcommon.errors import SettingError
+from satcommon.resources import resources
 from satcommon.settings import settings
 from satfields_ingest.assets import scenes
 from satfields_realtime.assets import field_metrics
@@ -132,7 +133,9 @@ def test_a_region_of_another_source_says_so_with_both_and_the_remedy(world: Worl
 
     by_sensor = partition("A b", world.yesterday)
     with pytest.raises(SettingError, match="folder /elsewhere") as refused:
-        materialize([scenes], partition_key=by_sensor, instance=world.instance, tags={WORK_TAG: "fetch"})
+        materialize(
+            [scenes], resources=resources(), partition_key=by_sensor, instance=world.instance, tags={WORK_TAG: "fetch"}
+        )
     assert str(refused.value) == why
     with read_transaction(world.env.engine) as connection:
         assert ledger.region_days(connection, world.region_id("A b"), world.yesterday, world.yesterday) == {}
@@ -153,6 +156,7 @@ def _by_hand(world: World, asset: object, region: str, day: date) -> str | None:
     """Materialize a partition as the UI does; gives what its materialization says was left."""
     result: ExecuteInProcessResult = materialize(
         [asset],  # type: ignore[list-item]
+        resources=resources(),
         partition_key=partition(region, day),
         instance=world.instance,
     )

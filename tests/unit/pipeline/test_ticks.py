@@ -38,10 +38,10 @@ def ledger_of_the_process(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 WORKS: dict[str, Callable[[set[str]], Iterable[WantedRun]]] = {
-    "scenes": lambda known: scenes_to_ask_for(known, NOW, LOOKS).works,
-    "older days": lambda _: older_days_to_ask_for(NOW),
-    "days": lambda known: days_to_close(known, NOW),
-    "backlogs": lambda known: backlogs_to_drain(known, NOW),
+    "scenes": lambda known: scenes_to_ask_for(environment(), known, NOW, LOOKS).works,
+    "older days": lambda _: older_days_to_ask_for(environment(), NOW),
+    "days": lambda known: days_to_close(environment(), known, NOW),
+    "backlogs": lambda known: backlogs_to_drain(environment(), known, NOW),
 }
 
 

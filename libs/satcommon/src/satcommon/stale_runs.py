@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
 
-def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> list[str]:
+
+def fail_stale_runs(instance: DagsterInstance, env: Environment, location: str, now: datetime) -> list[str]:
     """End a location's runs that give no sign of life: the local launcher never tells that a process is gone.
 
     The last sign is the heartbeat in the ledger; for a run that died before its first one, Dagster's last event of it.
@@ -18,9 +22,7 @@ def fail_stale_runs(instance: DagsterInstance, location: str, now: datetime) -> 
         The ids of the runs that were ended.
     """
     from satcommon.db.heartbeat import heartbeats
-    from satcommon.environment import environment
 
-    env = environment()
     begun = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
     found = instance.get_run_records(RunsFilter(statuses=begun))
     records = {r.dagster_run.run_id: r for r in found if _is_of(r.dagster_run, location)}

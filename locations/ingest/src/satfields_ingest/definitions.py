@@ -2,6 +2,7 @@
 
 from dagster import Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FETCH_JOB, REGISTRY_JOB
+from satcommon.resources import resources
 
 from satfields_ingest.assets import field_registry, scenes
 from satfields_ingest.jobs import rescan_scenes
@@ -17,5 +18,6 @@ defs = Definitions(
     ],
     sensors=[registry_changed, due_scenes, older_days],
     schedules=[daily_scenes],
+    resources=resources(),
     executor=in_process_executor,
 )

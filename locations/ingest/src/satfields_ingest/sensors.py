@@ -1,7 +1,5 @@
 """What wakes ingest: a registry that changed, due scenes that are not there yet, runs that died."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -15,11 +13,10 @@ from dagster import (
     sensor,
 )
 from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, RESCAN_JOB
+from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import cancel_needless, run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
-
-from satfields_ingest.work import is_first_look, older_days_to_ask_for, registry_to_publish, scenes_to_ask_for
 
 LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in ten minutes of ticks
 
@@ -29,20 +26,17 @@ LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in te
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+def registry_changed(context: SensorEvaluationContext, satfields: SatfieldsResource) -> SensorResult | SkipReason:
     """Publish the registry when it is not the published one, and give new regions their partitions."""
-    from satcommon.db.engine import read_transaction
-    from satcommon.db.registry import regions
-    from satcommon.environment import environment
+    from satfields_ingest import work
 
-    now = datetime.now(UTC)
-    fail_stale_runs(context.instance, "ingest", now)
-    with read_transaction(environment().engine) as connection:
-        names = [region.name for region in regions(connection)]
+    env, now = satfields.environment(), datetime.now(UTC)
+    fail_stale_runs(context.instance, env, "ingest", now)
+    names = work.region_names(env)
     known = set(context.instance.get_dynamic_partitions(REGION))
     missing = [name for name in names if name not in known]
-    works = registry_to_publish(context.instance)
-    runs = list(run_requests(context.instance, works, now, environment().engine))
+    wanted = work.registry_to_publish(env, context.instance)
+    runs = list(run_requests(context.instance, wanted, now, env.engine))
     if not missing and not runs:
         return SkipReason("the registry is published, or a run is at it")
     return SensorResult(
@@ -56,24 +50,24 @@ def registry_changed(context: SensorEvaluationContext) -> SensorResult | SkipRea
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def due_scenes(context: SensorEvaluationContext) -> SensorResult:
+def due_scenes(context: SensorEvaluationContext, satfields: SatfieldsResource) -> SensorResult:
     """Look for scenes within the allowed lateness: days never asked for, and days for which there is something new.
 
     Some regions are compared with the source in each tick; the cursor names the last of them. Runs that wait in the
     queue for days that were answered meanwhile, as by a backfill, are taken off it.
     """
-    from satcommon.environment import environment
+    from satfields_ingest import work
 
-    now = datetime.now(UTC)
-    fail_stale_runs(context.instance, "ingest", now)
+    env, now = satfields.environment(), datetime.now(UTC)
+    fail_stale_runs(context.instance, env, "ingest", now)
     known = set(context.instance.get_dynamic_partitions(REGION))
-    look = scenes_to_ask_for(known, now, LOOKS_A_TICK, context.cursor)
+    look = work.scenes_to_ask_for(env, known, now, LOOKS_A_TICK, context.cursor)
     for region, trouble in look.troubles.items():
         context.log.warning("region %s could not be compared with the source: %s", region, trouble)
-    works = list(look.works)
-    wanted = {work.name for work in works}
-    cancel_needless(context.instance, FETCH_JOB, lambda name: is_first_look(name) and name not in wanted)
-    runs = list(run_requests(context.instance, works, now, environment().engine))
+    wanted = list(look.works)
+    names = {run.name for run in wanted}
+    cancel_needless(context.instance, FETCH_JOB, lambda name: work.is_first_look(name) and name not in names)
+    runs = list(run_requests(context.instance, wanted, now, env.engine))
     return SensorResult(run_requests=runs, cursor=look.last)
 
 
@@ -82,9 +76,9 @@ def due_scenes(context: SensorEvaluationContext) -> SensorResult:
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def older_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+def older_days(context: SensorEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     """Ask for closed days that were never asked for, however old, and seldom for all others before the lateness."""
-    from satcommon.environment import environment
+    from satfields_ingest import work
 
-    now = datetime.now(UTC)
-    yield from run_requests(context.instance, older_days_to_ask_for(now), now, environment().engine)
+    env, now = satfields.environment(), datetime.now(UTC)
+    yield from run_requests(context.instance, work.older_days_to_ask_for(env, now), now, env.engine)

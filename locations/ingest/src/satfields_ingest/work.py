@@ -1,20 +1,30 @@
-"""What there is for ingest to do, read from the ledger, the source, and what was materialized of the registry."""
+"""What there is for ingest to do, read from the ledger, the source, and what was materialized of the registry.
+
+Only ticks import this module: it loads what sources of scenes need.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
 from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, in_window, lane, partition, rescan_config
+from satcommon.db import answers, ledger
+from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
-from satcommon.environment import environment
+from satcommon.db.region_source import refusal
+from satcommon.db.registry import aoi_of, regions, revision
+from satcommon.errors import SatfieldsError, SettingError
+from satcommon.pipeline.ingest_day import news
+from satcommon.pipeline.rescan import last_older_day
 from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
     from satcommon.db.models import Region
+    from satcommon.environment import Environment
 
 REVISION = "registry revision"  # in the registry's counts, and so in the metadata of its materializations
 _FIRST_LOOK = "answer"  # ends the name of the work of a day that was never answered, in place of a listing's name
@@ -35,7 +45,9 @@ class Look:
     troubles: dict[str, Exception]
 
 
-def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int = 0, after: str | None = None) -> Look:
+def scenes_to_ask_for(
+    env: Environment, known_regions: Collection[str], now: datetime, looks: int = 0, after: str | None = None
+) -> Look:
     """Regions' days to be fetched: those without an answer, and those for which the source has news.
 
     The ledger tells the first, for all regions in one query. For news the source is asked, which costs: `looks` regions
@@ -44,60 +56,94 @@ def scenes_to_ask_for(known_regions: Collection[str], now: datetime, looks: int 
     Only days of the allowed lateness, and of regions that have their Dagster partition; for older ones see
     `older_days_to_ask_for`.
 
+    Args:
+        env: with the ledger and the source.
+        known_regions: the names of the regions that have their partition.
+        now: the present.
+        looks: how many regions are compared with the source.
+        after: the region that was last compared.
+
     Raises:
         SatfieldsError: what the source says of each region that was looked at, or that it is none's own; where it
             answers for some, the others are troubles of the tick.
     """
-    from satcommon.db import ledger
-    from satcommon.db.engine import read_transaction
-    from satcommon.db.region_source import refusal
-    from satcommon.db.registry import aoi_of, regions
-    from satcommon.errors import SatfieldsError, SettingError
-    from satcommon.pipeline.ingest_day import news
-
-    env = environment()
     last = now.date() - ONE_DAY
     earliest = last - timedelta(days=env.settings.lateness_days)
     with read_transaction(env.engine) as connection:
         active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
         answered = ledger.answered_days(connection, earliest, last)
-    # Of no region is another source asked than its own; without regions none is needed.
-    source = env.source() if active else None
-    refused = {r.name: SettingError(why) for r in active if source and (why := refusal(r, source.identity))}
-    if refused and len(refused) == len(active):
-        raise next(iter(refused.values()))
+    refused = _of_another_source(env, active)
     active = [r for r in active if r.name not in refused]
     spans = {r.name: (max(r.monitored_from, earliest), min(last, r.monitored_until or last)) for r in active}
     turn = sorted(active, key=lambda r: (r.name <= (after or ""), r.name))[:looks]
+    fresh, troubles = _news(env, turn, spans, now)
+    wanted = {
+        region.name: runs
+        for region in active
+        if (runs := _fetches(region, spans[region.name], answered, fresh.get(region.name, {}), now))
+    }
+    turns = in_turn(dict(sorted(wanted.items(), key=lambda item: str(item[1][0].partition_key))))
+    return Look(turns, turn[-1].name if turn else after, refused | troubles)
+
+
+def _of_another_source(env: Environment, active: Sequence[Region]) -> dict[str, Exception]:
+    """The regions that belong to another source than the settings name, and why they are not asked for.
+
+    Raises:
+        SettingError: all do; or no source is named, and there are regions.
+    """
+    if not active:
+        return {}
+    source = env.source()
+    refused: dict[str, Exception] = {
+        region.name: SettingError(why) for region in active if (why := refusal(region, source.identity))
+    }
+    if len(refused) == len(active):
+        raise next(iter(refused.values()))
+    return refused
+
+
+def _news(
+    env: Environment, turn: Sequence[Region], spans: Mapping[str, tuple[date, date]], now: datetime
+) -> tuple[dict[str, dict[date, str]], dict[str, Exception]]:
+    """What is new of each region's span, by day, and what went wrong, by region.
+
+    Raises:
+        SatfieldsError: the source answered for none of the regions.
+    """
     fresh: dict[str, dict[date, str]] = {}
     troubles: dict[str, Exception] = {}
     for region in turn:
+        first, last = spans[region.name]
         try:
-            fresh[region.name] = news(
-                env.engine, env.source(), region.bbox_id, aoi_of(region), *spans[region.name], now
-            )
+            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, aoi_of(region), first, last, now)
         except SatfieldsError as error:
             troubles[region.name] = error
     if troubles and not fresh:
         raise next(iter(troubles.values()))
+    return fresh, troubles
 
-    def works_of(region: Region) -> list[WantedRun]:
-        first, until = (day.toordinal() for day in spans[region.name])
-        there, new = answered.get(region.bbox_id, set()), fresh.get(region.name, {})
-        days = [day for n in range(first, until + 1) if (day := date.fromordinal(n)) in new or day not in there]
-        return [
-            WantedRun(
-                f"fetch:{region.name}:{day}:{new[day] if day in there else _FIRST_LOOK}",
-                lane("ingest", region.name),
-                partition(region.name, day),
-            )
-            for day in days
-            if in_window(day, now)
-        ]
 
-    todo = {region.name: works for region in active if (works := works_of(region))}
-    turns = in_turn(dict(sorted(todo.items(), key=lambda one: str(one[1][0].partition_key))))
-    return Look(turns, turn[-1].name if turn else after, refused | troubles)
+def _fetches(
+    region: Region,
+    span: tuple[date, date],
+    answered_of_all: Mapping[int, Collection[date]],
+    new: Mapping[date, str],
+    now: datetime,
+) -> list[WantedRun]:
+    """The runs for a region's days that have no answer yet, or news."""
+    answered = answered_of_all.get(region.bbox_id, set())
+    first, last = (day.toordinal() for day in span)
+    days = [day for n in range(first, last + 1) if (day := date.fromordinal(n)) in new or day not in answered]
+    return [
+        WantedRun(
+            f"fetch:{region.name}:{day}:{new[day] if day in answered else _FIRST_LOOK}",
+            lane("ingest", region.name),
+            partition(region.name, day),
+        )
+        for day in days
+        if in_window(day, now)
+    ]
 
 
 def is_first_look(name: str) -> bool:
@@ -105,17 +151,13 @@ def is_first_look(name: str) -> bool:
     return name.startswith("fetch:") and name.endswith(f":{_FIRST_LOOK}")
 
 
-def older_days_to_ask_for(now: datetime) -> Iterator[WantedRun]:
+def older_days_to_ask_for(env: Environment, now: datetime) -> Iterator[WantedRun]:
     """Days that `scenes_to_ask_for` leaves out, a run for each region, which asks for days without partitions, too.
 
     First those that closed and were never asked for, the oldest before others; then all older days of the regions that
     were not looked at for `SATFIELDS_RESCAN_DAYS`.
     """
-    from satcommon.db import answers
-    from satcommon.db.engine import read_transaction
-    from satcommon.pipeline.rescan import last_older_day
 
-    env = environment()
     older = last_older_day(now, env.settings.lateness_days)
     # Days before Dagster's window have no partition to be fetched by, however recent they are.
     without_partition = max(older, FIRST_PARTITION - ONE_DAY)
@@ -135,14 +177,18 @@ def older_days_to_ask_for(now: datetime) -> Iterator[WantedRun]:
         yield WantedRun(name, lane("rescan", region.name), config=config)
 
 
-def registry_to_publish(instance: DagsterInstance) -> Iterator[WantedRun]:
+def registry_to_publish(env: Environment, instance: DagsterInstance) -> Iterator[WantedRun]:
     """The registry, where its revision is not the one of its last materialization."""
-    from satcommon.db.engine import read_transaction
-    from satcommon.db.registry import revision
 
-    with read_transaction(environment().engine) as connection:
+    with read_transaction(env.engine) as connection:
         current = revision(connection)
     last = next(iter(instance.fetch_materializations(FIELD_REGISTRY, limit=1).records), None)
     published = last.asset_materialization.metadata.get(REVISION) if last and last.asset_materialization else None
     if current != (published.value if published else 0):
         yield WantedRun(f"registry:{current}", {})
+
+
+def region_names(env: Environment) -> list[str]:
+    """The names of all registered regions, paused ones too."""
+    with read_transaction(env.engine) as connection:
+        return [region.name for region in regions(connection)]

@@ -2,6 +2,7 @@
 
 from dagster import AssetSpec, Definitions, in_process_executor
 from satcommon.contract import SCENES, region_days
+from satcommon.resources import resources
 
 from satfields_realtime.assets import field_metrics
 from satfields_realtime.jobs import backfill, close_days
@@ -13,5 +14,6 @@ defs = Definitions(
     jobs=[close_days, backfill],
     sensors=[scene_materialized, unfinished_days, unreported_days],
     schedules=[passed_deadlines],
+    resources=resources(),
     executor=in_process_executor,
 )

@@ -23,11 +23,15 @@ from satcommon.contract import (
     partition,
     reported_content,
 )
-from satcommon.environment import environment
+from satcommon.db import ledger
+from satcommon.db.engine import read_transaction
+from satcommon.db.registry import regions
 from satcommon.run_requests import UNFINISHED
+from satcommon.sources.source import Due
 
 if TYPE_CHECKING:
     from satcommon.db.models import RegionDay
+    from satcommon.environment import Environment
 
 _REGION_TAG = f"dagster/partition/{REGION}"
 
@@ -39,19 +43,16 @@ class Drift(NamedTuple):
     strangers: list[str]
 
 
-def drift(instance: DagsterInstance, now: datetime) -> Drift:
+def drift(env: Environment, instance: DagsterInstance, now: datetime) -> Drift:
     """Compare Dagster's window with the ledger, by a fixed number of queries.
 
     Days of regions with a run under way are left out: what it has committed it is about to report.
     """
-    from satcommon.db import ledger
-    from satcommon.db.engine import read_transaction
-    from satcommon.db.registry import regions
 
     partitions = instance.get_dynamic_partitions(REGION)  # first: a region is registered before it has a partition
     busy = _busy(instance)
     reported = {key: reported_content(instance, key) for key in (SCENES, FIELD_METRICS)}
-    with read_transaction(environment().engine) as connection:
+    with read_transaction(env.engine) as connection:
         names = {region.bbox_id: region.name for region in regions(connection)}
         days = ledger.days_of_all(connection, FIRST_PARTITION, now.date())
     quiet = {bbox_id: name for bbox_id, name in names.items() if name in set(partitions) - busy}
@@ -67,8 +68,6 @@ def drift(instance: DagsterInstance, now: datetime) -> Drift:
 
 def _contents(day: RegionDay) -> Iterator[tuple[AssetKey, str]]:
     """What the assets' partitions of a day hold, where they hold anything."""
-    from satcommon.sources.source import Due
-
     if day.scene_digest is not None or (day.due is Due.NOT_DUE and day.answered_at is not None):
         yield SCENES, day.scene_digest or NOT_DUE
     if day.closed_at is not None and day.object_digest is not None:

@@ -1,15 +1,13 @@
 """The deadline: days that still wait close without their scene."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
 from satcommon.contract import REGION
+from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
 from satfields_realtime.jobs import close_days
-from satfields_realtime.work import days_to_close
 
 
 @schedule(
@@ -18,11 +16,11 @@ from satfields_realtime.work import days_to_close
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
-def passed_deadlines(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
+def passed_deadlines(context: ScheduleEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     """Every hour, close the days whose deadline has passed, and those that may close with them."""
-    from satcommon.environment import environment
+    from satfields_realtime.work import days_to_close
 
-    now = context.scheduled_execution_time
+    env, now = satfields.environment(), context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    works = [work for work in days_to_close(known, now) if work.partition_key is not None]
-    yield from run_requests(context.instance, works, now, environment().engine)
+    wanted = [run for run in days_to_close(env, known, now) if run.partition_key is not None]
+    yield from run_requests(context.instance, wanted, now, env.engine)

@@ -1,7 +1,5 @@
 """What wakes realtime: a scene that was materialized, and runs that died."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -17,13 +15,12 @@ from dagster import (
     sensor,
 )
 from satcommon.contract import REGION, SCENES
+from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
 
-from satfields_realtime.drift import drift
 from satfields_realtime.jobs import backfill, close_days
-from satfields_realtime.work import days_to_close
 
 _QUIET = timedelta(seconds=4 * settings().sensor_seconds)  # for the sensor on scenes to have been woken meanwhile
 
@@ -36,16 +33,20 @@ REPORTED_A_TICK = 100  # days and regions, oldest first; the next tick goes on
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -> Iterator[RunRequest]:  # noqa: ARG001
+def scene_materialized(
+    context: SensorEvaluationContext,
+    event: EventLogEntry,  # noqa: ARG001  # it only wakes
+    satfields: SatfieldsResource,
+) -> Iterator[RunRequest]:
     """Close days when ingest has materialized scenes.
 
     An asset sensor sees only the latest event between two ticks, so an event only wakes: days come from the ledger.
     """
-    from satcommon.environment import environment
+    from satfields_realtime.work import days_to_close
 
-    now = datetime.now(UTC)
+    env, now = satfields.environment(), datetime.now(UTC)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, days_to_close(known, now), now, environment().engine)
+    yield from run_requests(context.instance, days_to_close(env, known, now), now, env.engine)
 
 
 @sensor(
@@ -53,20 +54,22 @@ def scene_materialized(context: SensorEvaluationContext, event: EventLogEntry) -
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def unfinished_days(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+def unfinished_days(context: SensorEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     """Fail the runs that died, and ask again for days whose run ended without closing them."""
-    from satcommon.environment import environment
+    from satfields_realtime.work import days_to_close
 
-    now = datetime.now(UTC)
-    fail_stale_runs(context.instance, "realtime", now)
+    env, now = satfields.environment(), datetime.now(UTC)
+    fail_stale_runs(context.instance, env, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, days_to_close(known, now, _QUIET), now, environment().engine)
+    yield from run_requests(context.instance, days_to_close(env, known, now, _QUIET), now, env.engine)
 
 
 @sensor(minimum_interval_seconds=10 * settings().sensor_seconds, default_status=DefaultSensorStatus.RUNNING)
-def unreported_days(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+def unreported_days(context: SensorEvaluationContext, satfields: SatfieldsResource) -> SensorResult | SkipReason:
     """Report days of the ledger that Dagster does not show as they are, and remove partitions of unknown regions."""
-    found = drift(context.instance, datetime.now(UTC))
+    from satfields_realtime.drift import drift
+
+    found = drift(satfields.environment(), context.instance, datetime.now(UTC))
     if not found.unreported and not found.strangers:
         return SkipReason("Dagster shows what the ledger holds")
     strangers = found.strangers[:REPORTED_A_TICK]

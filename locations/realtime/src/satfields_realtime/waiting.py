@@ -6,6 +6,11 @@ import shlex
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from satcommon.db import ledger
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.registry import aoi_of
+from satcommon.pipeline.ready_days import closable_days
+
 if TYPE_CHECKING:
     from satcommon.db.deadlines import Deadlines
     from satcommon.db.models import Region
@@ -25,10 +30,6 @@ def what_waits(
         deadlines: the waiting times.
         now: the present.
     """
-    from satcommon.db import ledger
-    from satcommon.db.expected import ONE_DAY
-    from satcommon.db.registry import aoi_of
-    from satcommon.pipeline.ready_days import closable_days
 
     if not region.active:
         name = shlex.quote(region.name)

@@ -1,4 +1,4 @@
-"""What there is for realtime to do, read from the ledger."""
+"""What there is for realtime to do, read from the ledger. Only ticks import this module."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from satcommon.contract import BACKFILL_JOB, CLOSE_JOB, FIRST_PARTITION, backfill_config, in_window, lane, partition
-from satcommon.environment import environment
+from satcommon.db import ledger
+from satcommon.db.engine import read_transaction
+from satcommon.db.registry import regions
+from satcommon.pipeline.ready_days import closable_days_of_all
 from satcommon.run_requests import WantedRun, in_turn
 
 if TYPE_CHECKING:
+    from satcommon.environment import Environment
     from satcommon.pipeline.ready_days import ClosableDay
 
 FEW_DAYS = 31  # a region further behind is caught up by one backfill run instead of a run a day
@@ -18,7 +22,7 @@ _ONE_DAY = timedelta(days=1)
 
 
 def days_to_close(
-    known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
+    env: Environment, known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
 ) -> Iterator[WantedRun]:
     """The regions' days that can be closed: one run for each that is ready by itself, oldest first,
     the regions in turn.
@@ -26,12 +30,8 @@ def days_to_close(
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
     """
-    from satcommon.db import ledger
-    from satcommon.db.engine import read_transaction
-    from satcommon.db.registry import regions
-    from satcommon.pipeline.ready_days import closable_days_of_all
 
-    env, known = environment(), set(known_regions)
+    known = set(known_regions)
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 

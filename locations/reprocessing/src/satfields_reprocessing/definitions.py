@@ -2,6 +2,7 @@
 
 from dagster import AssetSpec, Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REPLAY_JOB, SCENES, region_days
+from satcommon.resources import resources
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
 from satfields_reprocessing.schedules import open_backlogs
@@ -21,5 +22,6 @@ defs = Definitions(
     ],
     sensors=[*woken_sensors, unfinished_backlogs],
     schedules=[open_backlogs],
+    resources=resources(),
     executor=in_process_executor,
 )

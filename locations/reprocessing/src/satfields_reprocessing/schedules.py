@@ -1,14 +1,11 @@
 """The safety net: every six hours, whatever the sensors saw."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
 from satcommon.contract import REGION, REPLAY_JOB
+from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
-
-from satfields_reprocessing.work import backlogs_to_drain
 
 
 @schedule(
@@ -17,10 +14,10 @@ from satfields_reprocessing.work import backlogs_to_drain
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
-def open_backlogs(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
+def open_backlogs(context: ScheduleEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     """Drain every backlog that can be worked on."""
-    from satcommon.environment import environment
+    from satfields_reprocessing.work import backlogs_to_drain
 
-    now = context.scheduled_execution_time
+    env, now = satfields.environment(), context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, backlogs_to_drain(known, now), now, environment().engine)
+    yield from run_requests(context.instance, backlogs_to_drain(env, known, now), now, env.engine)

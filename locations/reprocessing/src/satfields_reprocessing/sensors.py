@@ -1,7 +1,5 @@
 """What wakes reprocessing: scenes, registrations and closed days, which may each leave misses; and runs that died."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -17,19 +15,18 @@ from dagster import (
     sensor,
 )
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPLAY_JOB, SCENES
+from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
 
-from satfields_reprocessing.work import backlogs_to_drain
 
+def _requests(instance: DagsterInstance, satfields: SatfieldsResource) -> Iterator[RunRequest]:
+    from satfields_reprocessing.work import backlogs_to_drain
 
-def _requests(instance: DagsterInstance) -> Iterator[RunRequest]:
-    from satcommon.environment import environment
-
-    now = datetime.now(UTC)
+    env, now = satfields.environment(), datetime.now(UTC)
     yield from run_requests(
-        instance, backlogs_to_drain(instance.get_dynamic_partitions(REGION), now), now, environment().engine
+        instance, backlogs_to_drain(env, instance.get_dynamic_partitions(REGION), now), now, env.engine
     )
 
 
@@ -42,8 +39,12 @@ def _woken_by(key: AssetKey) -> SensorDefinition:
         default_status=DefaultSensorStatus.RUNNING,
         description=f"Drain backlogs when {key.to_user_string()} was materialized. The event only wakes.",
     )
-    def woken(context: SensorEvaluationContext, event: EventLogEntry) -> Iterator[RunRequest]:  # noqa: ARG001
-        yield from _requests(context.instance)
+    def woken(
+        context: SensorEvaluationContext,
+        event: EventLogEntry,  # noqa: ARG001  # it only wakes
+        satfields: SatfieldsResource,
+    ) -> Iterator[RunRequest]:
+        yield from _requests(context.instance, satfields)
 
     return woken
 
@@ -53,10 +54,10 @@ def _woken_by(key: AssetKey) -> SensorDefinition:
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
-def unfinished_backlogs(context: SensorEvaluationContext) -> Iterator[RunRequest]:
+def unfinished_backlogs(context: SensorEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     """Fail the runs that died, and ask again for backlogs whose run ended without draining them."""
-    fail_stale_runs(context.instance, "reprocessing", datetime.now(UTC))
-    yield from _requests(context.instance)
+    fail_stale_runs(context.instance, satfields.environment(), "reprocessing", datetime.now(UTC))
+    yield from _requests(context.instance, satfields)
 
 
 woken_sensors = [_woken_by(key) for key in (SCENES, FIELD_REGISTRY, FIELD_METRICS)]

@@ -1,22 +1,23 @@
-"""What there is for reprocessing to do, read from the ledger."""
+"""What there is for reprocessing to do, read from the ledger. Only ticks import this module."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from satcommon.contract import lane
-from satcommon.environment import environment
+from satcommon.db.engine import read_transaction
+from satcommon.pipeline.backlog import workable_backlogs
 from satcommon.run_requests import WantedRun
 
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
 
-def backlogs_to_drain(known_regions: Collection[str], now: datetime) -> Iterator[WantedRun]:
+
+def backlogs_to_drain(env: Environment, known_regions: Collection[str], now: datetime) -> Iterator[WantedRun]:
     """The regions with misses or withdrawals that can be worked on now; what is added to them is new work."""
-    from satcommon.db.engine import read_transaction
-    from satcommon.pipeline.backlog import workable_backlogs
-
-    env, known = environment(), set(known_regions)
     with read_transaction(env.engine) as connection:
-        found = workable_backlogs(connection, env.deadlines, now)
-    for region in sorted(known & found.keys()):
-        yield WantedRun(f"replay:{region}:{found[region]}", lane("replay", region), region)
+        backlogs = workable_backlogs(connection, env.deadlines, now)
+    for region in sorted(set(known_regions) & backlogs.keys()):
+        yield WantedRun(f"replay:{region}:{backlogs[region]}", lane("replay", region), region)

@@ -1,0 +1,151 @@
+"""What the runs of ingest do: fetch a day's scene, publish the registry, ask anew for days of the past.
+
+Only runs import this module: it loads NumPy and GDAL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from dagster import (
+    AssetExecutionContext,
+    AssetMaterialization,
+    AssetObservation,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    OpExecutionContext,
+)
+from satcommon.contract import (
+    DATE,
+    LANE_TAG,
+    NOT_DUE,
+    REGION,
+    SCENES,
+    content_tags,
+    in_window,
+    is_by_hand,
+    lane,
+    left,
+    partition,
+    why_unmonitored,
+)
+from satcommon.db import registry
+from satcommon.db.engine import read_transaction
+from satcommon.db.heartbeat import beating
+from satcommon.db.region_source import refusal
+from satcommon.environment import utc_now
+from satcommon.errors import InputError, PermanentError, RetryableError, SatfieldsError, SceneError
+from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.rescan import ask_anew
+
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
+
+    from satfields_ingest.jobs import RescanConfig
+
+
+def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[MaterializeResult[None]]:
+    """Ask the source for a region's day, and store and register its answer."""
+    key = context.partition_key.keys_by_dimension
+    day = date.fromisoformat(key[DATE])
+    by_hand = is_by_hand(context.run)
+    try:
+        with read_transaction(env.engine) as connection:
+            region = registry.region(connection, key[REGION])
+    except InputError as error:
+        if not by_hand:
+            raise
+        yield left(str(error), answer="not asked")
+        return
+    if why := why_unmonitored(region, day):
+        context.log.info(why)
+        yield left(why, answer="not asked")
+        return
+    source = env.source()
+    if by_hand and (why := refusal(region, source.identity)):
+        context.log.warning(why)
+        yield left(why, answer="not asked")
+        return
+    lane_name = lane("ingest", region.name)[LANE_TAG]
+    try:
+        with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+            answer = ask(env.engine, env.store(), source, region.bbox_id, day, datetime.now(UTC))
+    except SceneError as error:
+        if not by_hand:
+            raise
+        yield left(f"region {region.name} {day}: {error}", answer="can't be read")
+        return
+    for name, why in (answer.refused | answer.unplaced).items():
+        context.log.warning("%s was not taken: %s", name, why)
+    if not answer.settled and answer.refused:
+        refused = MetadataValue.json(answer.refused)
+        context.log_event(AssetObservation(SCENES, partition=context.partition_key, metadata={"refused": refused}))
+    if not answer.settled:
+        why = (
+            f"region {region.name} {day}: the scene is {answer.due.value} and not there yet; it is looked for until "
+            f"{env.settings.lateness_days} days after the day's end"
+        )
+        context.log.info(why)
+        if by_hand:
+            yield left(why, answer="not there yet")
+        return
+    yield MaterializeResult(
+        metadata={
+            "answer": "scene" if answer.scene_digest else NOT_DUE,
+            "items": MetadataValue.json(list(answer.items)),
+            "refused": MetadataValue.json(answer.refused),
+            "object key": answer.object_key or "",
+            "new to the ledger": answer.new,
+            **{f"{part} fraction": value for part, value in answer.fractions.items()},
+        },
+        data_version=DataVersion(answer.scene_digest or NOT_DUE),
+    )
+
+
+def publish_registry(context: AssetExecutionContext, env: Environment) -> MaterializeResult[None]:
+    """Count what is registered."""
+    alive = beating(env.engine, context.run.run_id, "registry", env.settings.heartbeat_seconds)
+    with alive, read_transaction(env.engine) as connection:
+        counted = registry.registry_counts(connection)
+    return MaterializeResult(metadata=counted)
+
+
+def rescan(context: OpExecutionContext, env: Environment, config: RescanConfig) -> None:
+    """Ask for the days of a span of which the source says otherwise than the ledger."""
+    first, last = date.fromisoformat(config.first), date.fromisoformat(config.last)
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, config.region)
+    counts = {"asked": 0, "changed": 0, "refused": 0}
+    later: list[str] = []
+    lane_name = lane("rescan", region.name)[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        answers = ask_anew(
+            env.engine,
+            env.store(),
+            env.source(),
+            region.bbox_id,
+            first,
+            last,
+            utc_now,
+            env.settings.lateness_days,
+            only_never_asked=config.only_never_asked,
+        )
+        for day, answer in answers:
+            counts["asked"] += 1
+            if isinstance(answer, SatfieldsError):
+                context.log.warning("%s: %s", day, answer)
+                counts["refused"] += isinstance(answer, PermanentError)
+                later += [str(answer)] if isinstance(answer, RetryableError) else []
+                continue
+            counts["changed"] += answer.new
+            for name, why in answer.refused.items():
+                context.log.warning("%s: %s was not taken: %s", day, name, why)
+            if answer.settled and in_window(day, utc_now()):
+                tags = content_tags(answer.scene_digest or NOT_DUE)
+                context.log_event(AssetMaterialization(SCENES, partition=partition(region.name, day), tags=tags))
+    context.add_output_metadata({"first day": config.first, "last day": config.last, **counts})
+    if later:
+        raise RetryableError(f"{len(later)} days have no answer yet; the first: {later[0]}")

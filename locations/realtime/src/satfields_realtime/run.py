@@ -1,0 +1,121 @@
+"""What the runs of realtime do: close a region's day, and fill a region's past.
+
+Only runs import this module: it loads NumPy and GDAL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from dagster import AssetExecutionContext, AssetMaterialization, DataVersion, MaterializeResult, OpExecutionContext
+from satcommon.contract import (
+    CONTENT_TAG,
+    DATE,
+    FIELD_METRICS,
+    LANE_TAG,
+    NOT_DUE,
+    REGION,
+    SCENES,
+    closed_day,
+    content_tags,
+    in_window,
+    is_by_hand,
+    lane,
+    left,
+    partition,
+    reported_content,
+    why_unmonitored,
+)
+from satcommon.db import ledger, registry
+from satcommon.db.engine import read_transaction
+from satcommon.db.expected import ONE_DAY
+from satcommon.db.heartbeat import beating
+from satcommon.environment import utc_now
+from satcommon.errors import InputError, SatfieldsError
+from satcommon.pipeline.close_region import Closer
+
+from satfields_realtime.waiting import what_waits
+
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
+    from satcommon.pipeline.ingest_day import Answer
+
+    from satfields_realtime.jobs import BackfillConfig
+
+
+def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[MaterializeResult[None]]:
+    """Close a region's day and the open ones before it, and report what Dagster does not show yet."""
+    key = context.partition_key.keys_by_dimension
+    day, now = date.fromisoformat(key[DATE]), datetime.now(UTC)
+    by_hand = is_by_hand(context.run)
+    try:
+        with read_transaction(env.engine) as connection:
+            region = registry.region(connection, key[REGION])
+    except InputError as error:
+        if not by_hand:
+            raise
+        yield left(str(error))
+        return
+    if why := why_unmonitored(region, day):
+        context.log.info(why)
+        yield left(why)
+        return
+    lane_name = lane("realtime", region.name)[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
+        earlier = {closed.inputs.day for closed in closer.through(day)} - {day}
+    before = day - ONE_DAY
+    with read_transaction(env.engine) as connection:
+        following = ledger.next_day(connection, region)
+        days = ledger.region_days(connection, region.bbox_id, before, day)
+    if before in days and days[before].closed_at is not None:
+        told = reported_content(context.instance, FIELD_METRICS, [partition(region.name, before)])
+        if days[before].object_digest not in told.values():
+            earlier.add(before)
+    for one in sorted(one for one in earlier if in_window(one, now)):
+        context.log_event(closed_day(env, region, one))
+    if day in days and days[day].closed_at is not None:
+        closed = closed_day(env, region, day)
+        yield MaterializeResult(metadata=closed.metadata, data_version=DataVersion((closed.tags or {})[CONTENT_TAG]))
+        return
+    with read_transaction(env.engine) as connection:
+        why = what_waits(connection, region, day, following, env.deadlines, now)
+    context.log.info(why)
+    if by_hand:
+        yield left(why)
+
+
+def fill_open_days(context: OpExecutionContext, env: Environment, config: BackfillConfig) -> None:
+    """Fetch and close a region's days from its first open one until a day."""
+    now, until = datetime.now(UTC), date.fromisoformat(config.until)
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, config.region)
+    lane_name = lane("backfill", region.name)[LANE_TAG]
+    answers = {"scenes": 0, "refused": 0}
+    closed_days = 0
+
+    def note(day: date, answer: Answer) -> None:
+        answers["scenes"] += answer.scene_digest is not None
+        answers["refused"] += len(answer.refused)
+        for name, why in answer.refused.items():
+            context.log.warning("%s: %s was not taken: %s", day, name, why)
+        if answer.settled and in_window(day, now):
+            tags = content_tags(answer.scene_digest or NOT_DUE)
+            context.log_event(AssetMaterialization(SCENES, partition=partition(region.name, day), tags=tags))
+
+    def warn(day: date, error: SatfieldsError) -> None:
+        answers["refused"] += 1
+        context.log.warning("%s: its scene can't be read: %s", day, error)
+
+    with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
+        closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
+        for closed in closer.backfill(env.source(), min(until, now.date()), note, warn):
+            closed_days += 1
+            day = closed.inputs.day
+            if closed_days % 30 == 1 or day == until:
+                context.log.info("%s is closed (%d days so far, until %s)", day, closed_days, until)
+            if in_window(day, now):
+                context.log_event(closed_day(env, region, day))
+    context.add_output_metadata({"days closed": closed_days, **answers})

@@ -1,0 +1,74 @@
+"""What the run of reprocessing does: drain a region's backlog.
+
+Only runs import this module: it loads NumPy and GDAL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue
+from satcommon.contract import LANE_TAG, closed_day, in_window, lane
+from satcommon.db import registry
+from satcommon.db.engine import read_transaction
+from satcommon.db.heartbeat import beating
+from satcommon.environment import utc_now
+from satcommon.pipeline.backlog import plan, region_backlog
+from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.replay import replay
+
+from satfields_reprocessing.report import Changes
+
+if TYPE_CHECKING:
+    from satcommon.environment import Environment
+
+
+def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[MaterializeResult[None]]:
+    """Replay a region's missed field-days chunk by chunk, and report each corrected day."""
+    now = datetime.now(UTC)
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, context.partition_key)
+        planned = plan(connection, region.bbox_id, env.deadlines, now)
+    context.log.info("plan for %s: %s", region.name, planned)
+    done: Counter[str] = Counter()
+    changes = Changes()
+    lane_name = lane("replay", region.name)[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        processor = Processor(env.engine, env.store(), utc_now)
+        for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
+            found = chunk.computed
+            changes.add(found)
+            done.update(
+                {
+                    "field-days done": len(found.steps),
+                    "observed anew": found.observed,
+                    "observations reused": found.reused,
+                    "changed rows": found.changed_rows,
+                    "objects rewritten": len(found.tables),
+                    "failed": len(found.failed),
+                    "scene windows read": found.work.scenes,
+                    "scene bytes read": found.work.scene_bytes,
+                }
+            )
+            context.log.info(
+                "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(found.steps)
+            )
+            for day in sorted(day for day in found.tables if in_window(day, now)):
+                context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
+    with read_transaction(env.engine) as connection:
+        left = region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC))
+    yield MaterializeResult(
+        metadata={
+            **{
+                key: MetadataValue.json(value) if isinstance(value, dict) else str(value)
+                for key, value in asdict(planned).items()
+            },
+            **done,
+            "still waiting": len(left.waiting),
+            **changes.metadata(region.name),
+        }
+    )
