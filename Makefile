@@ -78,7 +78,7 @@ $(policy)/.installed: tests/deploy/policy/requirements.lock | $(bin)/uv
 # The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
 test: install ## unit, integration, protocol and chart tests: a few minutes
-	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/deploy tests/fuzz
+	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/fuzz
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)
@@ -116,6 +116,10 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/coverage.py --fields 500 --regions 20
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
 	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
+
+.PHONY: docs
+docs: install ## rewrite the tables of docs/reference that follow from code
+	$(bin)/python docs/generate.py
 
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does

@@ -1,0 +1,74 @@
+"""The docs: every page is found, every link leads somewhere, and what follows from code is what the code gives."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+_LINK = re.compile(r"\]\(([^)\s]*)\)")
+_CODE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", _CODE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8"))):
+        name, _, anchor = link.partition("#")
+        if name.startswith("http"):
+            continue
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_that_the_tree_names_exists() -> None:
+    suffixes = {".py", ".md", ".yaml", ".json", ".sh", ".toml", ""}
+    folders = ("libs", "locations", "k8s", "db", "tests", "benchmarks", "docs")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
+    for path in [*(path for path in files if path.is_file()), ROOT / "Makefile", ROOT / "README.md"]:
+        for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", path.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
+def test_the_index_lists_every_page_but_the_decisions() -> None:
+    index = ROOT / "docs/README.md"
+    listed = {(index.parent / link).resolve() for link in _LINK.findall(index.read_text(encoding="utf-8"))}
+
+    missing = [page for page in PAGES if page not in listed and page != index and page.parent.name != "decisions"]
+
+    assert missing == []
+
+
+def test_every_page_says_first_for_whom_it_is() -> None:
+    for page in PAGES:
+        if page.parent.name != "decisions":
+            _, first = page.read_text(encoding="utf-8").split("\n\n", 2)[:2]
+            assert first.startswith("For "), page
+
+
+def test_the_tables_that_follow_from_code_are_what_the_code_gives() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+
+    for page in sorted((ROOT / "docs/reference").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        assert generate.generated(text) == text, f"run `make docs`: {page.name} differs from the code"
+
+
+def test_every_module_that_a_page_names_exists() -> None:
+    modules = [f"/{path.relative_to(ROOT)}" for path in ROOT.glob("[!.]*/**/*.py") if ".venv" not in path.parts]
+    for page in TEXTS:
+        for name in re.findall(r"`([\w/]+\.py)`", _CODE.sub("", page.read_text(encoding="utf-8"))):
+            assert any(module.endswith(f"/{name}") for module in modules), f"{page.relative_to(ROOT)} names {name}"
