@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from satcommon.contract import FIELD_METRICS, partition
 from satcommon.environment import Environment
+from satcommon.resources import SatfieldsResource
 
 from tests.examples.recipes import blocks
 from tests.integration.satctl_world import LAST
@@ -32,7 +33,7 @@ def test_a_location_of_ones_own_depends_on_field_metrics_and_reads_their_rows(
 ) -> None:
     context = dg.build_asset_context(partition_key=partition("S", LAST))
 
-    result = location.mean_ndvi(context)
+    result = location.mean_ndvi(context, satfields=SatfieldsResource())
 
     assert location.mean_ndvi.asset_deps[location.mean_ndvi.key] == {FIELD_METRICS}
     assert result.metadata["fields"] == 1

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     deadline_hours: float = Field(
         36.0, gt=0, description="hours after solar noon at which a day closes without its scene"
     )
-    lateness_days: int = Field(30, ge=0, description="days after its end for which a due scene is waited for")
+    lateness_days: int = Field(30, ge=0, description="days after its end for which ingest looks for a due scene")
     rescan_days: int = Field(
         7, ge=1, description="days after which the source is asked anew for days that are older than that"
     )
@@ -124,9 +124,9 @@ class Settings(BaseSettings):
         30.0, ge=0, description="pause before work is asked for again; doubles each time"
     )
     database_timeout_seconds: float = Field(
-        30.0, gt=0, le=86_400, description="how long a locked or silent database is waited for"
+        30.0, gt=0, le=86_400, description="how long to wait for a locked or silent database"
     )
-    store_timeout_seconds: float = Field(60.0, gt=0, description="how long a bucket that does not answer is waited for")
+    store_timeout_seconds: float = Field(60.0, gt=0, description="how long to wait for a bucket that does not answer")
     database_statement_seconds: float = Field(
         300.0, gt=0, le=86_400, description="how long PostgreSQL lets a statement run, or a transaction pause"
     )
