@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
 from dagster import materialize
 from satcommon.contract import FIELD_REGISTRY
 from satcommon.environment import Environment
@@ -17,6 +20,7 @@ from satfields_ingest.assets import field_registry
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+_ROOT = Path(__file__).parents[2]
 _HEAVY = ["numpy", "rasterio", "shapely", "pyarrow", "pyproj", "PIL", "sqlalchemy"]
 _LOAD = """
 import json, sys, warnings
@@ -42,3 +46,16 @@ def test_an_asset_works_with_the_environment_of_the_resource_that_it_is_given(sq
 
     (published,) = result.asset_materializations_for_node(FIELD_REGISTRY.to_user_string())
     assert published.metadata["regions"].value == 0
+
+
+def test_dg_and_the_workspace_name_the_same_definitions() -> None:
+    workspace = yaml.safe_load((_ROOT / "workspace.yaml").read_text())
+    served = {
+        location["python_module"]["location_name"]: location["python_module"]["module_name"]
+        for location in workspace["load_from"]
+    }
+
+    projects = [tomllib.loads((_ROOT / "locations" / name / "pyproject.toml").read_text()) for name in served]
+
+    described = [project["tool"]["dg"]["project"] for project in projects]
+    assert {project["code_location_name"]: project["code_location_target_module"] for project in described} == served
