@@ -93,7 +93,8 @@ def test_attempts_are_removed_some_at_a_time_and_only_the_old_ones(
     with write_transaction(engine) as connection:
         for n in range(6):
             at = NOW - timedelta(days=n)
-            ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, f"run{n}", at, at)
+            run = ledger.ProcessingRun(ProcessingType.REALTIME, f"run{n}", at)
+            ledger.record_attempts(connection, 1, FIRST, {1: None}, run, at)
 
     before = NOW - timedelta(days=1)
     assert garbage.old_attempts(engine, before) == 4

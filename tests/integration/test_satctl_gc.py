@@ -27,7 +27,8 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
             os.utime(f"{store.url}/{key}", (two_days_ago, two_days_ago))
     long_ago = datetime.now(UTC) - timedelta(days=500)
     with write_transaction(closed.engine) as connection:
-        ledger.record_attempts(connection, 1, FIRST, {1: None}, ProcessingType.REALTIME, "old", long_ago, long_ago)
+        run = ledger.ProcessingRun(ProcessingType.REALTIME, "old", long_ago)
+        ledger.record_attempts(connection, 1, FIRST, {1: None}, run, long_ago)
     kept_from = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
 
     would = satctl("gc", "--dry-run").stdout

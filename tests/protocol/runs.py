@@ -74,7 +74,6 @@ class Realtime:
             self.inputs,
             self.computed,
             self.stored,
-            DEADLINES,
             "realtime",
             self.world.now,
             last_try=self.attempt == close_day.TRIES,
@@ -138,7 +137,7 @@ class Replay:
             assert self.computed.steps or self.computed.failed or self.inputs.withdrawn, "misses that nobody expects"
         elif self.stored is None:
             self.stored = replay.put(world.processor, self.inputs, self.computed)
-        elif replay.commit(world.engine, self.inputs, self.computed, self.stored, DEADLINES, "replay", world.now):
+        elif replay.commit(world.engine, self.inputs, self.computed, self.stored, "replay", world.now):
             self.ended = "COMMITTED"
         else:
             self.restarts += 1

@@ -37,7 +37,8 @@ def ledgered(postgres_engine: Engine) -> Engine:
 def attempt(engine: Engine, *instants: datetime) -> None:
     with write_transaction(engine) as connection:
         for at in instants:
-            ledger.record_attempts(connection, 1, DAY, {1: None}, ProcessingType.REALTIME, at.isoformat(), at, at)
+            run = ledger.ProcessingRun(ProcessingType.REALTIME, at.isoformat(), at)
+            ledger.record_attempts(connection, 1, DAY, {1: None}, run, at)
 
 
 def attempted(engine: Engine) -> list[datetime]:

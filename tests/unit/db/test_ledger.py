@@ -189,10 +189,9 @@ def test_rows_are_listed_once_and_crossed_off(connection: Connection) -> None:
 
 
 def test_every_attempt_is_on_record_with_its_run_and_its_error(connection: Connection) -> None:
-    ledger.record_attempts(
-        connection, A, DAY, {1: None, 2: "x" * 1000}, ProcessingType.REALTIME, "run-1", NOW, NOW + timedelta(seconds=3)
-    )
-    ledger.record_attempts(connection, A, DAY, {}, ProcessingType.REALTIME, "run-2", NOW, NOW)
+    first, second = (ledger.ProcessingRun(ProcessingType.REALTIME, run_id, NOW) for run_id in ("run-1", "run-2"))
+    ledger.record_attempts(connection, A, DAY, {1: None, 2: "x" * 1000}, first, NOW + timedelta(seconds=3))
+    ledger.record_attempts(connection, A, DAY, {}, second, NOW)
 
     rows = connection.execute(select(*Attempt.__table__.columns).order_by(Attempt.field_id)).all()
     assert [(r.field_id, r.day, r.run_id, r.duration_seconds) for r in rows] == [

@@ -76,7 +76,14 @@ class Report:
 
 
 def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable[[], None]) -> Report:
-    """Compare the three sources for a region; reads every published object. `progress` is called once a day."""
+    """Compare the three sources for a region; reads every published object. `progress` is called once a day.
+
+    Args:
+        engine: of the ledger.
+        store: of the results.
+        region: the region.
+        progress: called once a day.
+    """
     report = Report(region.name)
     with read_transaction(engine) as connection:
         _membership(connection, region, report)

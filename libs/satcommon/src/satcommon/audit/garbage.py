@@ -36,7 +36,14 @@ def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> l
 
 
 def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
-    """Remove objects that `unreferenced_objects` gave; `progress` is called for each."""
+    """Remove objects that `unreferenced_objects` gave; `progress` is called for each.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        keys: of `unreferenced_objects`.
+        progress: called for each object.
+    """
     for key in keys:
         store.delete(key)
         progress()

@@ -21,6 +21,13 @@ def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now
 
     A day whose object is gone or spoilt gets one without rows, so that a replay has something to write into. What an
     audit finds besides (gaps between closed days, membership) is no matter of field-days, and stays as it is.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        bbox_id: the region.
+        report: of the audit.
+        now: when the loss became known.
     """
     data = result_rows.encode(result_rows.empty())
     keys = {day: result_rows.new_key(bbox_id, day, data) for day in report.unreadable}

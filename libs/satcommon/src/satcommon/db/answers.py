@@ -34,14 +34,29 @@ def stands_for(day: Day | None) -> str:
 
 
 def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: datetime) -> bool:
-    """Whether a day has no rows yet: a due scene waits until the allowed lateness, what nobody knows waits for ever."""
+    """Whether a day has no rows yet: a due scene waits until the allowed lateness, what nobody knows waits for ever.
+
+    Args:
+        stands: what the day's rows rest on, as `stands_for` gives it.
+        day: the day.
+        bounds: of the region.
+        deadlines: the waiting times.
+        now: the present.
+    """
     if stands == NO_SCENE:
         return not deadlines.given_up(day, bounds, now)
     return stands in (NOT_ASKED, NOT_TAKEN)
 
 
 def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[str, str]]:
-    """What is there for a region's days of a span and was not taken: why, by item."""
+    """What is there for a region's days of a span and was not taken: why, by item.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     statement = (
         select(Refusal.day, Refusal.item_id, Refusal.reason)
         .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last))
@@ -55,6 +70,13 @@ def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> d
 
 def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str, str], now: datetime) -> bool:
     """Enter what was not taken of a day, in place of what was entered before; the region's row is locked by the caller.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        day: the day.
+        refused: what was not taken and why, by item.
+        now: when it was refused.
 
     Returns:
         False where it is the same.
@@ -110,7 +132,14 @@ def never_asked(connection: Connection) -> list[NeverAsked]:
 
 
 def days_never_asked(connection: Connection, region: Region, first: date, last: date) -> list[date]:
-    """The closed monitored days of a span for which a region's source was never asked, oldest first."""
+    """The closed monitored days of a span for which a region's source was never asked, oldest first.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     statement = (
         select(RegionDay.day)
         .join(Region, Region.bbox_id == RegionDay.bbox_id)

@@ -36,7 +36,14 @@ def rows_in(
     column: InstrumentedAttribute[Any],
     values: Collection[Any] | None,
 ) -> Sequence[Row[Any]]:
-    """The rows whose column is one of the values; all rows where that is None."""
+    """The rows whose column is one of the values; all rows where that is None.
+
+    Args:
+        connection: of a transaction.
+        statement: without the condition on `column`.
+        column: that is compared.
+        values: any number of them.
+    """
     if values is None:
         return connection.execute(statement).all()
     return [row for batch in batches(values) for row in connection.execute(statement.where(column.in_(batch)))]
@@ -57,7 +64,7 @@ def insert_rows(
     """Insert many rows.
 
     Args:
-        connection: of a writing transaction.
+        connection: of a write transaction.
         model: the table's.
         rows: what differs, by column; each has the same columns. No two may conflict with each other.
         same: what all rows have in common, by column.
@@ -89,7 +96,7 @@ def for_each(
     """Update or delete many rows.
 
     Args:
-        connection: of a writing transaction.
+        connection: of a write transaction.
         model: the table's.
         keys: the column whose type each key of a row has.
         rows: by key.

@@ -109,7 +109,7 @@ def expectations_change(
     """Lock the regions, and open what the change that is made within causes on their closed days.
 
     Args:
-        connection: of a writing transaction that holds the registry's lock.
+        connection: of a write transaction that holds the registry's lock.
         bbox_ids: every region that the fields are, or will be, in.
         field_ids: the fields concerned; None for all.
         cause: of the misses on days that are newly expected.
@@ -182,7 +182,15 @@ def _reconcile(
 
 
 def miss_closed_days(connection: Connection, bbox_id: int, cause: Cause, digest: str, now: datetime) -> None:
-    """Open every expected field-day of a region's closed days as missed. The region's row is locked by the caller."""
+    """Open every expected field-day of a region's closed days as missed. The region's row is locked by the caller.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        cause: of the misses.
+        digest: names the event that opens them.
+        now: when it became known.
+    """
     last = ledger.watermark(connection, bbox_id)
     if last is not None:
         lines = timelines(connection, bbox_id)

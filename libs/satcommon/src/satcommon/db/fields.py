@@ -31,6 +31,7 @@ from satcommon.db.revising import (
 )
 from satcommon.errors import InputError
 from satcommon.geo.geometry import Overlap, digest, digests, same_place
+from satcommon.geo.grid import Bounds
 from satcommon.geo.normal_form import normal
 from satcommon.problems import Problem, Problems
 
@@ -140,7 +141,7 @@ def register_fields(
     revision of it.
 
     Args:
-        connection: of a writing transaction.
+        connection: of a write transaction.
         new: the fields.
         now: when they became known.
         updating: how fields that are there are revised; None refuses one with other content.
@@ -151,54 +152,71 @@ def register_fields(
         InputError: an identity is there twice, or can't be revised like that, or longitudes and latitudes look
             swapped; nothing was changed.
     """
-    seen: dict[str, NewField] = {}
-    for one in new:
-        if one.external_id in seen:
-            other = seen[one.external_id].where
-            raise InputError(
-                f"{one.where}: identity {one.external_id!r} is also that of {other}; "
-                "give each field an external_id of its own"
-            )
-        seen[one.external_id] = one
-    new = [replace(one, geometry=shape) for one, shape in zip(new, normal([n.geometry for n in new]), strict=True)]
-    seen = {one.external_id: one for one in new}
+    _check_identities(new)
+    shapes = normal([field.geometry for field in new])
+    new = [replace(field, geometry=shape) for field, shape in zip(new, shapes, strict=True)]
+    by_identity = {field.external_id: field for field in new}
     registry.lock(connection)
-    there = fields(connection, list(seen))
+    known = fields(connection, list(by_identity))
     problems = Problems()
-    changes = _changes(connection, there, seen, updating, problems)
-    known = {row.external_id for row in there}
-    created = [one for one in new if one.external_id not in known and problems.of(one.feature, _has_season, one)]
+    changes = _changes(connection, known, by_identity, updating, problems)
+    known_ids = {row.external_id for row in known}
+    created = [f for f in new if f.external_id not in known_ids and problems.of(f.feature, _has_season, f)]
     if not skip_refused:
         problems.raise_if_any()
     rectangles = membership.rectangles(connection)
-    reshaped = [seen[change.field.external_id] for change in changes if change.geometry is not None]
-    placed = [*created, *reshaped]
-    if membership.look_swapped([one.geometry for one in placed], rectangles):
-        raise InputError(
-            f"{placed[0].where}: is in no region, but would be in one if longitude and latitude were swapped, and so "
-            "would every polygon that is new; swap them, or add the region that they are in first"
-        )
-    found = membership.found_in([one.geometry for one in created], rectangles)
+    reshaped = [by_identity[change.field.external_id] for change in changes if change.geometry is not None]
+    _refuse_swapped([*created, *reshaped], rectangles)
+    overlaps = membership.found_in([field.geometry for field in created], rectangles)
     if created:
-        _create(connection, created, found, now, step)
+        _create(connection, created, overlaps, now, step)
     homeless = revise(connection, changes, now)
-    at_home = {o.geometry for o in found}
-    homeless |= {one.external_id for i, one in enumerate(created) if i not in at_home}
+    at_home = {overlap.geometry for overlap in overlaps}
+    homeless |= {field.external_id for i, field in enumerate(created) if i not in at_home}
 
+    return _registered(new, created, changes, homeless, problems.found)
+
+
+def _registered(
+    new: Sequence[NewField],
+    created: Sequence[NewField],
+    changes: Sequence[Change],
+    homeless: Collection[str],
+    refused: list[Problem],
+) -> Registered:
     def named(chosen: Callable[[Change], bool]) -> list[str]:
         return sorted(change.field.external_id for change in changes if chosen(change))
 
     return Registered(
-        created=[one.external_id for one in created],
+        created=[field.external_id for field in created],
         unchanged=named(lambda c: not c),
-        homeless=[one.external_id for one in new if one.external_id in homeless],
+        homeless=[field.external_id for field in new if field.external_id in homeless],
         corrected=named(lambda c: c.geometry is not None and c.changed_from is None),
         changed=named(lambda c: c.geometry is not None and c.changed_from is not None),
         season_begun=named(lambda c: c.begins),
         season_revised=named(lambda c: c.moves_season or c.recrops),
         renamed=named(lambda c: c.renames),
-        refused=problems.found,
+        refused=refused,
     )
+
+
+def _check_identities(new: Sequence[NewField]) -> None:
+    first: dict[str, NewField] = {}
+    for field in new:
+        other = first.setdefault(field.external_id, field)
+        if other is not field:
+            raise InputError(
+                f"{field.where}: identity {field.external_id!r} is also that of {other.where}; "
+                "give each field an external_id of its own"
+            )
+
+
+def _refuse_swapped(placed: Sequence[NewField], rectangles: Mapping[int, Bounds]) -> None:
+    if membership.look_swapped([field.geometry for field in placed], rectangles):
+        raise InputError(
+            f"{placed[0].where}: is in no region, but would be in one if longitude and latitude were swapped, and so "
+            "would every polygon that is new; swap them, or add the region that they are in first"
+        )
 
 
 def _has_season(one: NewField) -> bool:
@@ -357,6 +375,13 @@ def _insert_seasons(connection: Connection, ids: Sequence[int], created: Sequenc
 def activate_field(connection: Connection, external_id: str, day: date, now: datetime, *, active: bool) -> bool:
     """End a field's validity on a day, or begin it again: from that day on it is not, or is, expected.
 
+    Args:
+        connection: of a write transaction.
+        external_id: the field's.
+        day: from which it holds.
+        now: when it became known.
+        active: begin the validity again; False ends it.
+
     Returns:
         False where it is so already on every day from then on; nothing was changed.
 
@@ -385,7 +410,7 @@ def revise_geometry(
     """Give a field another polygon.
 
     Args:
-        connection: of a writing transaction.
+        connection: of a write transaction.
         external_id: the field's.
         geometry: validated.
         changed_from: the day from which it holds; None corrects it since the current season's planting.
@@ -417,6 +442,13 @@ def revise_season(
 ) -> bool:
     """Move the current season's planting day, or set its end.
 
+    Args:
+        connection: of a write transaction.
+        external_id: the field's.
+        planting: of the current season; None leaves it.
+        end: last day of the current season; None leaves it.
+        now: when it became known.
+
     Returns:
         False where both are so already; nothing was changed.
 
@@ -438,6 +470,14 @@ def begin_season(
     connection: Connection, external_id: str, planting: date, end: date | None, crop_code: str | None, now: datetime
 ) -> bool:
     """Begin a season after the current one, which ends on the day before where it has no end of its own.
+
+    Args:
+        connection: of a write transaction.
+        external_id: the field's.
+        planting: of the new season.
+        end: its last day; None leaves it open.
+        crop_code: of its crop; None: not known.
+        now: when it became known.
 
     Returns:
         False where the current season is so already; nothing was changed.

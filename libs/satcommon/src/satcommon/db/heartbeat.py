@@ -19,7 +19,14 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[None]:
-    """Beat for a run, from a thread of its own, until the block ends. The outermost layer's: it reads the clock."""
+    """Beat for a run, from a thread of its own, until the block ends. The outermost layer's: it reads the clock.
+
+    Args:
+        engine: of the ledger.
+        run_id: of the run.
+        lane: of the run.
+        seconds: between two beats.
+    """
     _beat(engine, run_id, lane)
     stop = threading.Event()
 

@@ -208,18 +208,39 @@ def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Reg
 
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
-    """A region's days of a span that the ledger knows; `refused`: something of the day is there and was not taken."""
+    """A region's days of a span that the ledger knows; `refused`: something of the day is there and was not taken.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     return {row.day: row for row in all_of(connection, _DAYS, {"region": bbox_id, "first": first, "last": last})}
 
 
 def published_keys(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, str]:
-    """The keys of the current result objects of a span of days."""
+    """The keys of the current result objects of a span of days.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     rows = connection.execute(_KEYS, {"region": bbox_id, "first": first, "last": last})
     return {row.day: row.object_key for row in rows}
 
 
 def published_rows(connection: Connection, bbox_id: int, first: date, last: date) -> int:
-    """How many rows the published objects of a span of days hold."""
+    """How many rows the published objects of a span of days hold.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     statement = select(func.sum(RegionDay.row_count)).where(
         RegionDay.bbox_id == bbox_id, RegionDay.day >= first, RegionDay.day <= last
     )
@@ -232,7 +253,14 @@ def current_scene(connection: Connection, bbox_id: int, day: date) -> Scene | No
 
 
 def current_scenes(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Scene]:
-    """The scenes that a region's days of a span have now."""
+    """The scenes that a region's days of a span have now.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     return {row.day: row for row in all_of(connection, _SCENES, {"region": bbox_id, "first": first, "last": last})}
 
 
@@ -254,7 +282,14 @@ def retire(connection: Connection, keys: Collection[str], now: datetime) -> None
 
 
 def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:
-    """Count one more try of a day that could not be processed; gives the tries so far."""
+    """Count one more try of a day that could not be processed; gives the tries so far.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        day: the day.
+        error: why it failed.
+    """
     there = region_day(connection, bbox_id, day)
     tries = (there.tries if there else 0) + 1
     set_day(connection, bbox_id, day, tries=tries, error=error)
@@ -265,7 +300,14 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
 
 
 def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
-    """Open misses; one that is open already takes the new cause and digest, and keeps its age. A carry changes none."""
+    """Open misses; one that is open already takes the new cause and digest, and keeps its age. A carry changes none.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        misses: the field-days; of two of one field-day, the later one holds.
+        now: the time of opening.
+    """
     where = {
         "index_elements": ["bbox_id", "field_id", "date_missed"],
         "index_where": open_misses_only(connection.dialect.name),
@@ -292,7 +334,14 @@ def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss]
 
 
 def resolve_misses(connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date]], now: datetime) -> None:
-    """Close the open misses of field-days that are no longer expected, whatever opened them."""
+    """Close the open misses of field-days that are no longer expected, whatever opened them.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        missed: (field id, day) of each.
+        now: the time of closing.
+    """
     rows = [{"f": f, "d": d} for f, d in missed]
     _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
 
@@ -300,13 +349,27 @@ def resolve_misses(connection: Connection, bbox_id: int, missed: Sequence[tuple[
 def resolve_opened(
     connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date, str]], now: datetime
 ) -> None:
-    """Close the open misses of field-days that were computed, where the event that opened them is still the same."""
+    """Close the open misses of field-days that were computed, where the event that opened them is still the same.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        missed: (field id, day, digest of the event) of each.
+        now: the time of closing.
+    """
     rows = [{"f": f, "d": d, "o": o} for f, d, o in missed]
     _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
 
 
 def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
-    """Count one more failed attempt of open misses, from which their pause grows."""
+    """Count one more failed attempt of open misses, from which their pause grows.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        failed: (field id, day) of each.
+        now: the time of the attempt.
+    """
     rows = [{"f": f, "d": d} for f, d in failed]
     _update_open(connection, bbox_id, rows, {"attempts": Miss.attempts + 1, "tried_at": now})
 
@@ -326,7 +389,15 @@ def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]
 def forget_failures(
     connection: Connection, bbox_id: int, field_ids: Collection[int] | None, first: date, last: date
 ) -> int:
-    """Let failed field-days of a span be tried again at once; gives how many there were."""
+    """Let failed field-days of a span be tried again at once; gives how many there were.
+
+    Args:
+        connection: of a write transaction.
+        bbox_id: the region.
+        field_ids: the fields; None for all of the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     chosen = [Miss.bbox_id == bbox_id, ~Miss.processed, Miss.attempts > 0]
     chosen += [Miss.date_missed >= first, Miss.date_missed <= last]
     if field_ids is not None:
@@ -335,7 +406,14 @@ def forget_failures(
 
 
 def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Miss]:
-    """The open misses of a span of days, by day and field."""
+    """The open misses of a span of days, by day and field.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     return all_of(connection, _MISSES, {"region": bbox_id, "first": first, "last": last})
 
 
@@ -384,14 +462,28 @@ def backlog_by_cause(connection: Connection, bbox_id: int) -> list[CauseBacklog]
 
 
 def withdraw(connection: Connection, bbox_id: int, rows: Iterable[tuple[int, date]], now: datetime) -> None:
-    """List rows (field id, day) to be taken out of the published objects."""
+    """List rows (field id, day) to be taken out of the published objects.
+
+    Args:
+        connection: of a write transaction that holds the region's lock.
+        bbox_id: the region.
+        rows: (field id, day) of each.
+        now: the time of listing.
+    """
     listed = [{"field_id": f, "day": d} for f, d in rows]
     same = {"bbox_id": bbox_id, "listed_at": now}
     insert_rows(connection, Withdrawal, listed, same, lambda statement: statement.on_conflict_do_nothing())
 
 
 def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -> set[tuple[int, date]]:
-    """The rows (field id, day) that are to be taken out, of a span of days."""
+    """The rows (field id, day) that are to be taken out, of a span of days.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     rows = connection.execute(_WITHDRAWALS, {"region": bbox_id, "first": first, "last": last})
     return {(row.field_id, row.day) for row in rows}
 
@@ -427,28 +519,43 @@ def external_ids(connection: Connection, field_ids: Collection[int]) -> dict[int
 # --- attempts ------------------------------------------------------------------------------------------------------
 
 
+class ProcessingRun(NamedTuple):
+    """The run that made an attempt."""
+
+    kind: ProcessingType
+    run_id: str
+    started: datetime
+
+
 def record_attempts(
     connection: Connection,
     bbox_id: int,
     day: date,
     errors: Mapping[int, str | None],
-    processing_type: ProcessingType,
-    run_id: str,
-    started: datetime,
+    run: ProcessingRun,
     now: datetime,
 ) -> None:
-    """Write the audit trail of one day's processing: fields by id, with the error or None."""
+    """Write the audit trail of one day's processing.
+
+    Args:
+        connection: of a write transaction.
+        bbox_id: the region.
+        day: that was processed.
+        errors: by field id; None for a field that succeeded.
+        run: that processed it.
+        now: the end of the processing.
+    """
     rows = [
         {"field_id": field_id, "error_code": None if error is None else error[:300]}
         for field_id, error in errors.items()
     ]
     same = {
         "bbox_id": bbox_id,
-        "processing_time": started,
-        "processing_type": processing_type,
+        "processing_time": run.started,
+        "processing_type": run.kind,
         "created_at": now,
         "day": day,
-        "run_id": run_id,
-        "duration_seconds": (now - started).total_seconds(),
+        "run_id": run.run_id,
+        "duration_seconds": (now - run.started).total_seconds(),
     }
     insert_rows(connection, Attempt, rows, same)

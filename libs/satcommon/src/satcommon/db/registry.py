@@ -86,7 +86,7 @@ def add_region(
     now: datetime,
     scene_source: str | None = None,
 ) -> bool:
-    """Register a region.
+    """Register a region. Nine parameters: each is a column of its row, and a caller says all of them once.
 
     Args:
         connection: of a transaction.
@@ -130,13 +130,17 @@ def add_region(
         "algorithm_version": algorithm_version,
     }
     bbox_id = connection.execute(insert(Region).values(values).returning(Region.bbox_id)).scalar_one()
+    _join_known_fields(connection, bbox_id, bounds)
+    moved(connection)
+    return True
+
+
+def _join_known_fields(connection: Connection, bbox_id: int, bounds: Bounds) -> None:
     polygons = connection.execute(
         select(FieldRevision.revision_id, FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))
     ).all()
     revisions, shapes = [p.revision_id for p in polygons], [shapely.from_wkb(p.geometry) for p in polygons]
     membership.join(connection, revisions, membership.found_in(shapes, {bbox_id: bounds}))
-    moved(connection)
-    return True
 
 
 def rename_region(connection: Connection, name: str, new_name: str) -> bool:
@@ -183,6 +187,14 @@ def monitor_region(
     Closed days that are newly monitored are opened as missed. Days before the first closed one are closed for that,
     since days have no gaps: without a row, under one empty object. On days no longer monitored rows are withdrawn.
 
+    Args:
+        connection: of a write transaction.
+        store: where the empty object is put.
+        name: the region's.
+        monitored_from: first day.
+        monitored_until: last day; None without an end.
+        now: when it became known.
+
     Returns:
         False where both are so already; nothing was changed.
 
@@ -220,6 +232,12 @@ def monitor_region(
 
 def pin_algorithm(connection: Connection, name: str, version: str, now: datetime) -> bool:
     """Pin a region to another algorithm version: all that is closed is to be recomputed by it.
+
+    Args:
+        connection: of a write transaction.
+        name: the region's.
+        version: of the algorithm.
+        now: when it became known.
 
     Returns:
         False where it is pinned to that version already; nothing was changed.

@@ -219,7 +219,7 @@ def insert_polygons(
     """Write what is said of fields' polygons; gives the revisions' ids in the same order.
 
     Args:
-        connection: of a writing transaction.
+        connection: of a write transaction.
         said: of each a field's id, the kind of revision, and the day from which it holds.
         wkbs: the polygons, in WGS 84.
         names: their digests.

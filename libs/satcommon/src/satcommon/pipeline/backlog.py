@@ -44,7 +44,14 @@ class RegionBacklog:
 
 
 def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> RegionBacklog:
-    """What is open for a region, told apart by whether it can be worked on now."""
+    """What is open for a region, told apart by whether it can be worked on now.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        now: the present.
+    """
     misses = ledger.misses(connection, bbox_id, date.min, date.max)
     region = ledger.region(connection, bbox_id)
     bounds = aoi_of(region).bounds
@@ -112,7 +119,14 @@ class Plan:
 
 
 def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> Plan:
-    """The plan of a region's backlog; nothing is changed."""
+    """The plan of a region's backlog; nothing is changed.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        now: the present.
+    """
     name = connection.execute(select(Region.name).where(Region.bbox_id == bbox_id)).scalar_one()
     todo = region_backlog(connection, bbox_id, deadlines, now)
     first_miss: dict[int, date] = {}

@@ -111,7 +111,14 @@ class Processor:
         return self.put_rows(inputs.bbox_id, inputs.day, computed.rows, inputs.now)
 
     def put_rows(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> Put:
-        """Store rows under a key never used before."""
+        """Store rows under a key never used before.
+
+        Args:
+            bbox_id: the region.
+            day: the day.
+            rows: of `stats.result_rows`.
+            now: the present, where the processor has no clock.
+        """
         data = result_rows.encode(rows)
         key = result_rows.new_key(bbox_id, day, data)
         self.store.put(key, data)
@@ -126,6 +133,13 @@ class Processor:
         work: ObservationCost,
     ) -> Observed:
         """Observe fields in a scene, with their coverage from the cache; a field that fails alone fails for itself.
+
+        Args:
+            aoi: the region's area and grid.
+            scene: of the day.
+            subjects: the fields.
+            rules: of the region's algorithm version.
+            work: what it costs is added to this.
 
         Raises:
             Exception: what fails without any field, or with each of them.
@@ -178,7 +192,6 @@ def commit(
     inputs: DayInputs,
     computed: DayResult,
     put: Put,
-    deadlines: Deadlines,
     run_id: str,
     now: datetime,
     *,
@@ -191,7 +204,6 @@ def commit(
         inputs: what was read.
         computed: the rows.
         put: their object.
-        deadlines: the waiting times.
         run_id: for the audit trail.
         now: the present.
         last_try: close all the same where the inputs of the day changed, with every field missed.
@@ -204,7 +216,7 @@ def commit(
         if due_day < inputs.day:
             # Monitored from an earlier day meanwhile; whoever asks again begins there.
             raise RetryableError(f"{inputs.aoi.name} {inputs.day} can't close before {due_day}: days close in order")
-        current = day_snapshot(connection, region, inputs.day, deadlines, inputs.now)
+        current = day_snapshot(connection, region, inputs.day, inputs.deadlines, inputs.now)
         if now - put.at > MAX_OBJECT_AGE or (current != inputs.snapshot and not last_try):
             return Outcome.START_AGAIN
         # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
@@ -218,9 +230,8 @@ def commit(
             ledger.withdraw(connection, inputs.bbox_id, [(field_id, inputs.day) for field_id in gone], now)
         if not inputs.snapshot.waits:
             errors = {f.field_id: computed.failed.get(f.external_id) for f in inputs.fields}
-            ledger.record_attempts(
-                connection, inputs.bbox_id, inputs.day, errors, ProcessingType.REALTIME, run_id, inputs.now, now
-            )
+            run = ledger.ProcessingRun(ProcessingType.REALTIME, run_id, inputs.now)
+            ledger.record_attempts(connection, inputs.bbox_id, inputs.day, errors, run, now)
         ledger.set_day(
             connection,
             inputs.bbox_id,
@@ -276,6 +287,15 @@ def close_day(
 ) -> Closed | None:
     """Close one day, starting again where its inputs change meanwhile.
 
+    Args:
+        processor: computes and stores the rows.
+        engine: of the ledger.
+        bbox_id: the region.
+        day: the day.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present, by which the day closes.
+
     Returns:
         What was closed; None where another run has closed the day.
 
@@ -302,7 +322,7 @@ def close_day(
             computed = _count_failure(engine, inputs, error)
         put = processor.put(inputs, computed)
         ended = processor.now(now)
-        outcome = commit(engine, inputs, computed, put, deadlines, run_id, ended, last_try=attempt == TRIES)
+        outcome = commit(engine, inputs, computed, put, run_id, ended, last_try=attempt == TRIES)
         if outcome is Outcome.CLOSED:
             return Closed(inputs, computed, put)
         if outcome is Outcome.CLOSED_BY_ANOTHER:

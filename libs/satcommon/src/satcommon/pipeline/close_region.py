@@ -64,6 +64,12 @@ class Closer:
         """Ask for and close day after day, from the first open day until `until`, in this one run.
 
         Ends early at a day that can't be closed yet: its scene is due and its deadline has not passed.
+
+        Args:
+            source: to be asked.
+            until: last day to close.
+            on_answer: called with each day and its answer.
+            on_trouble: called with each day that can't be asked for, and why.
         """
         processor = Processor(self.engine, self.store, self.clock)
         with read_transaction(self.engine) as connection:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
@@ -93,6 +93,14 @@ class Asked:
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
     """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
 
+    Args:
+        engine: of the ledger.
+        store: where the scene is put.
+        source: to be asked.
+        bbox_id: the region.
+        day: the day.
+        now: the present.
+
     Raises:
         UnreadableDayError: there are acquisitions, and none of them can be read. That is registered all the same, so
             that the day closes at its deadline, with its fields missed until one can be read.
@@ -112,6 +120,14 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
 
 def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
     """Ask, and store the scene where the listing is news.
+
+    Args:
+        engine: of the ledger.
+        store: where the scene is put.
+        source: to be asked.
+        bbox_id: the region.
+        day: the day.
+        now: the present.
 
     Raises:
         RetryableError: there is nothing, and what may be of the day is being written.
@@ -141,7 +157,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
             refused |= error.refused
     if scene is not None:
         refused |= scene.refused
-        # A new key for each put, as for results: the collector must never find a live scene under a key of rubbish.
+        # A new key for each put, as for results: the collector must never find a live scene under the key of garbage.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
     due = source.due(where, day)
@@ -160,9 +176,9 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
         if scene is not None:
             # What could not be read is no part of the listing that was answered: it stays news, and is read again.
             listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
-            _record(connection, bbox_id, asked.collection, day, asked.acquisitions, scene, asked.key, asked.now)
+            _record(connection, asked, scene)
         digest = scene.digest if scene else None
-        new = register(connection, bbox_id, day, asked.due, digest, asked.now, listing, asked.refused)
+        new = register(connection, bbox_id, day, asked.due, digest, asked.now, Basis(listing, asked.refused))
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
         due=asked.due,
@@ -189,6 +205,15 @@ def news(
 
     Those are the days that were never asked for, that have other acquisitions, of which the calendar says otherwise, or
     of which something else can't be taken.
+
+    Args:
+        engine: of the ledger.
+        source: to be asked.
+        bbox_id: the region.
+        where: the region's area and grid.
+        first: first day of the span.
+        last: last day of the span.
+        now: the present.
     """
     listing = source.list(where, first, last, now)
     calendar = source.calendar(where, first, last)
@@ -226,23 +251,16 @@ def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[st
     return {(row.item_id, row.digest) for row in connection.execute(statement)}
 
 
-def _record(
-    connection: Connection,
-    bbox_id: int,
-    collection: str,
-    day: date,
-    acquisitions: Sequence[Acquisition],
-    scene: UnitedScene,
-    key: str,
-    now: datetime,
-) -> None:
+def _record(connection: Connection, asked: Asked, scene: UnitedScene) -> None:
+    """Write the acquisitions that are new, and the scene if it is."""
+    bbox_id, day = asked.bbox_id, asked.day
     known = _registered(connection, bbox_id, day)
     rows = [
         {
             "bbox_id": bbox_id,
             "item_id": a.item_id,
             "digest": a.digest,
-            "collection": collection,
+            "collection": asked.collection,
             "day": day,
             "platform": a.platform,
             "overpass": a.overpass,
@@ -250,29 +268,41 @@ def _record(
             "baseline": a.baseline,
             "sensed_at": a.sensed_at,
             "published_at": a.published_at,
-            "seen_at": now,
+            "seen_at": asked.now,
         }
-        for a in acquisitions
+        for a in asked.acquisitions
         if (a.item_id, a.digest) not in known
     ]
     if rows:
         connection.execute(insert(AcquisitionRow), rows)
-    there = select(Scene.digest).where(Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
-    if connection.execute(there).first() is None:
+    same = select(Scene.digest).where(Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
+    if connection.execute(same).first() is None:
         classes = scene.layers.classes
         connection.execute(
             insert(Scene).values(
                 bbox_id=bbox_id,
                 day=day,
                 digest=scene.digest,
-                object_key=key,
+                object_key=asked.key,
                 item_ids=json.dumps([a.item_id for a in scene.items]),
                 sensed_at=scene.items[0].sensed_at,
                 observed_fraction=float(np.mean(classes != PixelClass.NODATA)),
                 clear_fraction=float(np.mean(classes == PixelClass.CLEAR)),
-                registered_at=now,
+                registered_at=asked.now,
             )
         )
+
+
+class Basis(NamedTuple):
+    """What an answer rests on.
+
+    Args:
+        listing: a name of the acquisitions, so that the same ones are no news; None keeps the name that is known.
+        refused: what was not taken of the day, and why, by item.
+    """
+
+    listing: str | None = None
+    refused: Mapping[str, str] = MappingProxyType({})
 
 
 def register(
@@ -282,13 +312,20 @@ def register(
     due: Due,
     scene_digest: str | None,
     now: datetime,
-    listing: str | None = None,
-    refused: Mapping[str, str] = MappingProxyType({}),
+    basis: Basis = Basis(),  # noqa: B008  # immutable
 ) -> bool:
     """Enter a day's answer; on a closed day, open as missed what another answer changes.
 
-    A scene stays where the source answers later that it has none: what was delivered is not undone. `listing` names
-    what the answer rests on, so that the same is no news; `refused` is what was not taken of the day, and why, by item.
+    A scene stays where the source answers later that it has none: what was delivered is not undone.
+
+    Args:
+        connection: of a write transaction.
+        bbox_id: the region.
+        day: the day.
+        due: whether imagery is owed.
+        scene_digest: of the day's scene; None where there is none (yet).
+        now: the time of the answer.
+        basis: what the answer rests on.
 
     Returns:
         False where the answer is the one that was there.
@@ -297,8 +334,8 @@ def register(
     before = ledger.region_day(connection, bbox_id, day)
     was = before.scene_digest if before else None
     scene_digest = scene_digest or was
-    listing = listing or (before.listing if before else None)
-    others = answers.refuse(connection, bbox_id, day, refused, now)
+    listing = basis.listing or (before.listing if before else None)
+    others = answers.refuse(connection, bbox_id, day, basis.refused, now)
     same = before is not None and (before.due, was) == (due, scene_digest) and not others
     if before is not None and before.answered_at is not None and same:
         ledger.set_day(connection, bbox_id, day, listing=listing)

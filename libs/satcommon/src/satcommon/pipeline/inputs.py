@@ -76,6 +76,7 @@ class DayInputs:
     aoi: AreaOfInterest
     day: date
     now: datetime
+    deadlines: Deadlines
     snapshot: DaySnapshot
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
@@ -83,7 +84,15 @@ class DayInputs:
 
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> DayInputs | None:
-    """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already."""
+    """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        day: the day.
+        deadlines: the waiting times.
+        now: the present.
+    """
     region = ledger.region(connection, bbox_id)
     here = ledger.region_day(connection, bbox_id, day)
     if here is not None and here.closed_at is not None:
@@ -92,20 +101,37 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     fields = _expected(_latest.of(connection, bbox_id, registry), day)
     earliest = min((f.carried_from for f in fields), default=day)
     keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
-    inputs = day_snapshot(connection, region, day, deadlines, now)
+    snapshot = day_snapshot(connection, region, day, deadlines, now)
     latest_first = dict(sorted(keys.items(), reverse=True))
-    return DayInputs(bbox_id, aoi_of(region), day, now, inputs, fields, latest_first, registry)
+    return DayInputs(bbox_id, aoi_of(region), day, now, deadlines, snapshot, fields, latest_first, registry)
 
 
 def day_snapshot(connection: Connection, region: Region, day: date, deadlines: Deadlines, now: datetime) -> DaySnapshot:
-    """What holds for a day: the due answer, the scene, the pinned version, the key of the day before."""
+    """What holds for a day: the due answer, the scene, the pinned version, the key of the day before.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        day: the day.
+        deadlines: the waiting times.
+        now: the present.
+    """
     return day_snapshots(connection, region, day, day, deadlines, now)[day]
 
 
 def day_snapshots(
     connection: Connection, region: Region, first: date, last: date, deadlines: Deadlines, now: datetime
 ) -> dict[date, DaySnapshot]:
-    """What holds for each day of a span, asked for at once."""
+    """What holds for each day of a span, asked for at once.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        first: first day of the span.
+        last: last day of the span.
+        deadlines: the waiting times.
+        now: the present.
+    """
     days = ledger.region_days(connection, region.bbox_id, first - ONE_DAY, last)
     scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
     bounds = aoi_of(region).bounds

@@ -39,6 +39,12 @@ def closable_days(connection: Connection, region: Region, deadlines: Deadlines, 
 
     A day for which the source was never asked is waited for, since nobody knows whether it has a scene: until its
     deadline, or as long after the region's registration, so that a region registered with a past is not closed empty.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        deadlines: the waiting times.
+        now: the present.
     """
     days = dict(ledger.open_days(connection, region.bbox_id))
     return _closable(region, ledger.next_day(connection, region), days.get(region.bbox_id, {}), deadlines, now)
@@ -50,6 +56,12 @@ def closable_days_of_all(
     """What `closable_days` tells of each region, by its name, in no order: two queries, however many regions there are.
 
     One region at a time, since a thousand of them may have more open days than should be held at once.
+
+    Args:
+        connection: of a read transaction.
+        regions: those to look at.
+        deadlines: the waiting times.
+        now: the present.
     """
     watermarks = ledger.watermarks(connection)
     chosen = {region.bbox_id: region for region in regions}

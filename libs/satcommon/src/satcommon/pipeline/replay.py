@@ -57,6 +57,7 @@ class ReplayInputs:
     first: date
     last: date
     now: datetime
+    deadlines: Deadlines
     version: str
     snapshot: ReplaySnapshot
     fields: dict[int, Timeline]  # the chunk's own
@@ -96,6 +97,14 @@ def replay(
 ) -> Iterator[Replayed]:
     """Drain the workable backlog of a region, oldest day first; gives each chunk after its commit.
 
+    Args:
+        processor: computes and stores the rows.
+        engine: of the ledger.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        run_id: for the audit trail.
+        now: the present.
+
     Raises:
         AlgorithmError: the region's version is not supported here.
         RetryableError: a chunk's inputs changed again and again, or a store or database could not be reached.
@@ -113,7 +122,7 @@ def replay(
                     f"{inputs.aoi.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
                 )
             puts = put(processor, inputs, computed)
-            committed = commit(engine, inputs, computed, puts, deadlines, run_id, processor.now(now))
+            committed = commit(engine, inputs, computed, puts, run_id, processor.now(now))
         except ObjectMissingError:
             committed = False
         if committed:
@@ -129,7 +138,14 @@ def replay(
 
 
 def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> ReplayInputs | None:
-    """Step 1: the first chunk that holds work, with every field that has work in it; None where there is none."""
+    """Step 1: the first chunk that holds work, with every field that has work in it; None where there is none.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        deadlines: the waiting times.
+        now: the present.
+    """
     todo = region_backlog(connection, bbox_id, deadlines, now)
     first, closed = todo.first_day, ledger.watermark(connection, bbox_id)
     if first is None or closed is None:
@@ -153,6 +169,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         first=first,
         last=last,
         now=now,
+        deadlines=deadlines,
         version=region.algorithm_version,
         snapshot=replay_snapshot(connection, region, first, last, own, deadlines, now),
         fields=lines,
@@ -173,7 +190,17 @@ def replay_snapshot(
     deadlines: Deadlines,
     now: datetime,
 ) -> ReplaySnapshot:
-    """What holds for a chunk now."""
+    """What holds for a chunk now.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        first: first day of the chunk.
+        last: last day of the chunk.
+        own: ids of the fields that the chunk replays.
+        deadlines: the waiting times.
+        now: the present.
+    """
     lines = timelines(connection, region.bbox_id, own)
     return ReplaySnapshot(
         days=day_snapshots(connection, region, first, last, deadlines, now),
@@ -197,6 +224,7 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
     """
     rules = algorithm(inputs.version)
     done = ReplayResult()
+    chunk = _Chunk(processor, inputs, rules, forgiving, done)
     pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
     active: set[int] = set()  # fields whose state is on its way
     states: dict[date, States] = {}
@@ -207,17 +235,17 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
         gone = [inputs.withdrawn_names[f] for f, listed in inputs.withdrawn if listed == day]
         if not active and not gone:
             continue
-        published = _published(processor, inputs.snapshot.keys[day], forgiving)
+        published = chunk.published(inputs.snapshot.keys[day])
         if published is None:
             done.spoilt.append(day)
             published = result_rows.empty()
         own = sorted(active, key=lambda f: inputs.fields[f].external_id)
-        observed, failed = _observations(processor, inputs, day, own, published, rules, done)
+        observed, failed = chunk.observations(day, own, published)
         for f in failed:
             done.failed[f, day] = failed[f]
         own = [f for f in own if f not in failed]
         names = [inputs.fields[f].external_id for f in own]
-        rows, states[day] = _carried(processor, inputs, day, own, observed, states, rules, forgiving)
+        rows, states[day] = chunk.carried(day, own, observed, states)
         rows_before = result_rows.only(published, names)
         done.pictured[day] = (result_rows.only(rows_before, pictured), result_rows.only(rows, pictured))
         before = States.of(rows_before, rules)
@@ -234,88 +262,83 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
     return done
 
 
-def _published(processor: Processor, key: str, forgiving: bool) -> pa.Table | None:
-    """The rows under a published key; None where the object can't be read."""
-    try:
-        return result_rows.read(processor.store, key)
-    except pa.ArrowInvalid:
-        return None
-    except ObjectMissingError:
-        if forgiving:
-            return None
-        raise
+@dataclass(frozen=True)
+class _Chunk:
+    """The computation of a chunk: what its days share."""
 
+    processor: Processor
+    inputs: ReplayInputs
+    rules: Algorithm
+    forgiving: bool
+    done: ReplayResult
 
-def _observations(
-    processor: Processor,
-    inputs: ReplayInputs,
-    day: date,
-    own: Sequence[int],
-    published: pa.Table,
-    rules: Algorithm,
-    done: ReplayResult,
-) -> tuple[pa.Table, dict[int, str]]:
-    """The observations of fields, by external id: the published ones where their digests are current, else anew."""
-    scene = inputs.snapshot.days[day].scene
-    subjects: dict[int, Subject] = {}
-    for f in own:
-        span = inputs.fields[f].at(day)
-        assert span is not None
-        subjects[f] = Subject(inputs.fields[f].external_id, span.geometry_digest, span.inside_fraction)
-    current = result_rows.only(published, [s.external_id for s in subjects.values()]).select(OBSERVED.names)
-    digests = {
-        row["field"]: (row["scene_digest"], row["geometry_digest"], row["algorithm_version"])
-        for row in current.select(["field", "scene_digest", "geometry_digest", "algorithm_version"]).to_pylist()
-    }
-    stands = [
-        f for f, s in subjects.items() if digests.get(s.external_id) == (scene.digest, s.geometry_digest, rules.version)
-    ]
-    kept = result_rows.only(current, [subjects[f].external_id for f in stands])
-    anew = {f: s for f, s in subjects.items() if f not in set(stands)}
-    done.reused += len(stands)
-    done.observed += len(anew)
-    failed: dict[int, str] = {}
-    if anew:
+    def published(self, key: str) -> pa.Table | None:
+        """The rows under a published key; None where the object can't be read."""
         try:
-            seen = processor.observe(inputs.aoi, scene, list(anew.values()), rules, done.work)
-        except (RetryableError, AlgorithmError):
-            raise
-        except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
-            return kept.sort_by("field"), {f: describe(error) for f in anew}
-        kept = pa.concat_tables([kept, seen.table])
-        failed = {f: seen.failed[s.external_id] for f, s in anew.items() if s.external_id in seen.failed}
-    return kept.sort_by("field"), failed
-
-
-def _carried(
-    processor: Processor,
-    inputs: ReplayInputs,
-    day: date,
-    own: Sequence[int],
-    observed: pa.Table,
-    states: Mapping[date, States],
-    rules: Algorithm,
-    forgiving: bool,
-) -> tuple[pa.Table, States]:
-    """The rows of the own fields, carried on from the chunk's own states or from the rows of the days before."""
-
-    def at(earlier: date, names: list[str]) -> States | None:
-        computed = states.get(earlier)
-        if computed is not None and all(name in computed.fields for name in names):
-            return computed
-        key = inputs.snapshot.keys.get(earlier) or inputs.earlier_keys.get(earlier)
-        if key is None:
+            return result_rows.read(self.processor.store, key)
+        except pa.ArrowInvalid:
             return None
-        rows = _published(processor, key, forgiving)
-        if rows is None:
-            return States.of(result_rows.empty(), rules) if computed is None else computed
-        there = States.of(result_rows.only(rows.select(STATE_INPUTS), names), rules)
-        return there if computed is None else computed.over(there)
+        except ObjectMissingError:
+            if self.forgiving:
+                return None
+            raise
 
-    wanted = [(inputs.fields[f].external_id, inputs.fields[f].carried_from(day)) for f in own]
-    before = states_before(wanted, day, at, rules)
-    plantings = [span.planting for f in own if (span := inputs.fields[f].at(day))]
-    return carry(inputs.aoi.name, day, observed, plantings, before, rules)
+    def observations(self, day: date, own: Sequence[int], published: pa.Table) -> tuple[pa.Table, dict[int, str]]:
+        """The fields' observations, by external id: published ones where their digests are current, else new ones."""
+        scene = self.inputs.snapshot.days[day].scene
+        subjects: dict[int, Subject] = {}
+        for f in own:
+            span = self.inputs.fields[f].at(day)
+            assert span is not None
+            subjects[f] = Subject(self.inputs.fields[f].external_id, span.geometry_digest, span.inside_fraction)
+        current = result_rows.only(published, [s.external_id for s in subjects.values()]).select(OBSERVED.names)
+        digests = {
+            row["field"]: (row["scene_digest"], row["geometry_digest"], row["algorithm_version"])
+            for row in current.select(["field", "scene_digest", "geometry_digest", "algorithm_version"]).to_pylist()
+        }
+        stands = [
+            f
+            for f, s in subjects.items()
+            if digests.get(s.external_id) == (scene.digest, s.geometry_digest, self.rules.version)
+        ]
+        kept = result_rows.only(current, [subjects[f].external_id for f in stands])
+        anew = {f: s for f, s in subjects.items() if f not in set(stands)}
+        self.done.reused += len(stands)
+        self.done.observed += len(anew)
+        failed: dict[int, str] = {}
+        if anew:
+            try:
+                seen = self.processor.observe(self.inputs.aoi, scene, list(anew.values()), self.rules, self.done.work)
+            except (RetryableError, AlgorithmError):
+                raise
+            except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
+                return kept.sort_by("field"), {f: describe(error) for f in anew}
+            kept = pa.concat_tables([kept, seen.table])
+            failed = {f: seen.failed[s.external_id] for f, s in anew.items() if s.external_id in seen.failed}
+        return kept.sort_by("field"), failed
+
+    def carried(
+        self, day: date, own: Sequence[int], observed: pa.Table, states: Mapping[date, States]
+    ) -> tuple[pa.Table, States]:
+        """The rows of the own fields, carried on from the chunk's own states or from the rows of the days before."""
+
+        def at(earlier: date, names: list[str]) -> States | None:
+            computed = states.get(earlier)
+            if computed is not None and all(name in computed.fields for name in names):
+                return computed
+            key = self.inputs.snapshot.keys.get(earlier) or self.inputs.earlier_keys.get(earlier)
+            if key is None:
+                return None
+            rows = self.published(key)
+            if rows is None:
+                return States.of(result_rows.empty(), self.rules) if computed is None else computed
+            there = States.of(result_rows.only(rows.select(STATE_INPUTS), names), self.rules)
+            return there if computed is None else computed.over(there)
+
+        wanted = [(self.inputs.fields[f].external_id, self.inputs.fields[f].carried_from(day)) for f in own]
+        before = states_before(wanted, day, at, self.rules)
+        plantings = [span.planting for f in own if (span := self.inputs.fields[f].at(day))]
+        return carry(self.inputs.aoi.name, day, observed, plantings, before, self.rules)
 
 
 # --- put, commit ---------------------------------------------------------------------------------------------------
@@ -331,15 +354,23 @@ def commit(
     inputs: ReplayInputs,
     computed: ReplayResult,
     puts: Mapping[date, Put],
-    deadlines: Deadlines,
     run_id: str,
     now: datetime,
 ) -> bool:
-    """Step 4: publish the chunk, in one transaction; False where anything that was read has changed."""
+    """Step 4: publish the chunk, in one transaction; False where anything that was read has changed.
+
+    Args:
+        engine: of the ledger.
+        inputs: what was read.
+        computed: the result.
+        puts: the objects of the days whose rows changed.
+        run_id: for the audit trail.
+        now: the present.
+    """
     own = set(inputs.fields)
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
-        current = replay_snapshot(connection, region, inputs.first, inputs.last, own, deadlines, inputs.now)
+        current = replay_snapshot(connection, region, inputs.first, inputs.last, own, inputs.deadlines, inputs.now)
         too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())
         # A row that is expected again may have been found unchanged meanwhile, under the same key: it stays.
         stay = inputs.withdrawn - ledger.withdrawals(connection, inputs.bbox_id, inputs.first, inputs.last)
@@ -358,30 +389,34 @@ def commit(
         resolved = [(f, day, inputs.misses[f, day]) for f, day in computed.steps if (f, day) in inputs.misses]
         ledger.resolve_opened(connection, inputs.bbox_id, resolved, now)
         ledger.cross_off(connection, inputs.bbox_id, inputs.withdrawn)
-        # The watermark may have moved meanwhile: what lies beyond the chunk stays on the list.
-        following = inputs.last + ONE_DAY
-        closed = ledger.watermark(connection, inputs.bbox_id)
-        assert closed is not None
-        lines = timelines(connection, inputs.bbox_id, computed.unfinished) if following <= closed else {}
-        on = [f for f, line in lines.items() if line.at(following) and line.carried_from(following) < following]
-        carried = [OpenMiss(f, following, Cause.CARRY, Cause.CARRY.value) for f in on]
-        failing = [
-            OpenMiss(f, day, Cause.PROCESSING_ERROR, f"error {message}"[:64])
-            for (f, day), message in computed.failed.items()
-            if (f, day) not in inputs.misses
-        ]
-        lost = [
-            OpenMiss(f.field_id, day, Cause.PROCESSING_ERROR, "spoilt object")
-            for day in computed.spoilt
-            for f in expected_fields(connection, inputs.bbox_id, day)
-            if (f.field_id, day) not in computed.steps
-        ]
-        ledger.open_misses(connection, inputs.bbox_id, [*carried, *failing, *lost], now)
+        ledger.open_misses(connection, inputs.bbox_id, _misses(connection, inputs, computed), now)
         ledger.count_failures(connection, inputs.bbox_id, list(computed.failed), now)
+        run = ledger.ProcessingRun(ProcessingType.REPROCESSING, run_id, inputs.now)
         for day in sorted({day for _, day in computed.steps} | {day for _, day in computed.failed}):
             errors: dict[int, str | None] = {f: None for f, d in computed.steps if d == day}
             errors |= {f: message for (f, d), message in computed.failed.items() if d == day}
-            ledger.record_attempts(
-                connection, inputs.bbox_id, day, errors, ProcessingType.REPROCESSING, run_id, inputs.now, now
-            )
+            ledger.record_attempts(connection, inputs.bbox_id, day, errors, run, now)
     return True
+
+
+def _misses(connection: Connection, inputs: ReplayInputs, computed: ReplayResult) -> list[OpenMiss]:
+    """What the chunk leaves to be done: states to carry on, fields that failed, rows lost with a spoilt object."""
+    # The watermark may have moved meanwhile: what lies beyond the chunk stays on the list.
+    following = inputs.last + ONE_DAY
+    closed = ledger.watermark(connection, inputs.bbox_id)
+    assert closed is not None
+    lines = timelines(connection, inputs.bbox_id, computed.unfinished) if following <= closed else {}
+    on = [f for f, line in lines.items() if line.at(following) and line.carried_from(following) < following]
+    carried = [OpenMiss(f, following, Cause.CARRY, Cause.CARRY.value) for f in on]
+    failing = [
+        OpenMiss(f, day, Cause.PROCESSING_ERROR, f"error {message}"[:64])
+        for (f, day), message in computed.failed.items()
+        if (f, day) not in inputs.misses
+    ]
+    lost = [
+        OpenMiss(f.field_id, day, Cause.PROCESSING_ERROR, "spoilt object")
+        for day in computed.spoilt
+        for f in expected_fields(connection, inputs.bbox_id, day)
+        if (f.field_id, day) not in computed.steps
+    ]
+    return [*carried, *failing, *lost]

@@ -34,15 +34,16 @@ def ask_anew(
     """Ask for the days of a span whose answer is not the ledger's, oldest first; gives each with what came of it.
 
     Days are compared by their acquisitions, their calendar answer, and what can't be taken. Days that are not monitored
-    or not over are left out. What changes on a closed day is missed, whatever its age, and replayed.
+    or not over are left out. What changes on a closed day is missed, whatever its age, and replayed. Nine parameters:
+    the three parts of a process, the days of a region, and what is a setting to the one caller and fixed in tests.
 
     Args:
         engine: of the ledger.
         store: of scenes.
         source: to be asked.
         bbox_id: the region.
-        first: day of the span.
-        last: day of the span.
+        first: first day of the span.
+        last: last day of the span.
         clock: tells the present.
         lateness_days: for which days are asked for anew all the time; a run over all days before is noted in the
             ledger, so that the next one is asked for in time.
@@ -68,19 +69,25 @@ def ask_anew(
                 row = ledger.region_day(connection, bbox_id, day)
             if only_never_asked and row is not None and row.answered_at is not None:
                 continue
-            try:
-                yield day, ask(engine, store, source, bbox_id, day, clock())
-            except StoreError:
-                raise
-            except RetryableError as error:
-                complete = False
-                yield day, error
-            except SceneError as error:
-                yield day, error
+            answer = _answer(engine, store, source, bbox_id, day, clock())
+            complete = complete and not isinstance(answer, RetryableError)
+            yield day, answer
         start = end + ONE_DAY
     if complete:
         with write_transaction(engine) as connection:
             answers.note_rescan(connection, bbox_id, began)
+
+
+def _answer(
+    engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime
+) -> Answer | SceneError | RetryableError:
+    """What comes of asking for a day; only a store out of reach ends the run."""
+    try:
+        return ask(engine, store, source, bbox_id, day, now)
+    except StoreError:
+        raise
+    except (SceneError, RetryableError) as error:
+        return error
 
 
 def last_older_day(now: datetime, lateness_days: int) -> date:

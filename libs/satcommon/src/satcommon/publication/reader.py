@@ -53,7 +53,15 @@ class Published:
 
 
 def published(connection: Connection, region: Region, first: date, last: date, field: Field | None = None) -> Published:
-    """What is published of a span of days, for all fields or for one."""
+    """What is published of a span of days, for all fields or for one.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        first: first day of the span.
+        last: last day of the span.
+        field: the only field; None for all.
+    """
     chosen = [] if field is None else [Field.field_id == field.field_id]
     opened = (
         select(Field.external_id, func.min(Miss.date_missed).label("day"))
@@ -89,6 +97,12 @@ def closed_span(connection: Connection, region: Region) -> tuple[date, date]:
 
 def checked_span(connection: Connection, region: Region, first: date | None, last: date | None) -> tuple[date, date]:
     """The days asked for, all of them closed; those left open are the region's first and last closed ones.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        first: first day asked for; None for the first closed one.
+        last: last day asked for; None for the last closed one.
 
     Raises:
         InputError: no day is closed, one asked for is not, or the last is before the first.

@@ -17,6 +17,12 @@ def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) ->
     """The facts of a closed day by name, read from what is published, and the digest of its content.
 
     `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        region: the region.
+        day: the day.
     """
     import pyarrow.compute as pc
 

@@ -88,7 +88,17 @@ def field_day(
     *,
     has_row: bool,
 ) -> FieldDay:
-    """How a field's day in a region stands at a moment; `has_row`: the published object has a row of it."""
+    """How a field's day in a region stands at a moment; `has_row`: the published object has a row of it.
+
+    Args:
+        connection: of a read transaction.
+        field: the field.
+        region: the region.
+        day: the day.
+        deadlines: the waiting times.
+        now: the present.
+        has_row: whether the published object of the day holds a row of the field.
+    """
     line = timelines(connection, region.bbox_id, [field.field_id]).get(field.field_id)
     expected = line is not None and line.at(day) is not None
     if not expected:

@@ -23,6 +23,13 @@ from satcommon.views.ndvi_map import Detail, Window, detail_window, ndvi_map
 def region_map(engine: Engine, store: ObjectStore, region: Region, day: date, max_pixels: int = 300) -> bytes:
     """A PNG of NDVI with the fields' outlines: the whole region, and a closer look at its smaller fields.
 
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        region: the region.
+        day: the day.
+        max_pixels: of the picture's longer side.
+
     Raises:
         SceneError: the scene can't be read.
     """

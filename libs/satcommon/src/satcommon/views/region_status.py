@@ -142,7 +142,15 @@ class RegionStatus:
 def region_status(
     connection: Connection, region: Region, deadlines: Deadlines, last_days: int, now: datetime
 ) -> RegionStatus:
-    """How a region stands at a moment; `last_days` closed days are listed."""
+    """How a region stands at a moment; `last_days` closed days are listed.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        deadlines: the waiting times.
+        last_days: how many closed days to list.
+        now: the present.
+    """
     bounds = aoi_of(region).bounds
     last = ledger.watermark(connection, region.bbox_id)
     first_open = ledger.next_day(connection, region)

@@ -66,6 +66,12 @@ class FieldSeason:
 def field_days(connection: Connection, external_id: str, first: date | None, last: date | None) -> FieldDays:
     """The closed days of a field's current season, or those asked for, in the home of its polygon of the last one.
 
+    Args:
+        connection: of a read transaction.
+        external_id: the field's.
+        first: first day asked for; None for the season's first.
+        last: last day asked for; None for the season's last.
+
     Raises:
         InputError: there is no such field, it is in no region, or a day asked for is not closed.
     """
@@ -96,6 +102,13 @@ def season_of(
     engine: Engine, store: ObjectStore, external_id: str, first: date | None = None, last: date | None = None
 ) -> FieldSeason:
     """What is published of a field's current season, or of the days asked for.
+
+    Args:
+        engine: of the ledger.
+        store: of scenes and results.
+        external_id: the field's.
+        first: first day asked for; None for the season's first.
+        last: last day asked for; None for the season's last.
 
     Raises:
         InputError: as `field_days`.

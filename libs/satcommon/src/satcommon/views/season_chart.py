@@ -160,16 +160,23 @@ def season_chart(
     picture = drawn.reduce(SUPERSAMPLING)
 
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN, TITLE_HEIGHT / 2 - 2), _cut(title, WIDTH - 2 * MARGIN, 16), INK, _font(16), anchor="lm")
-    _write_axes(draw, plot)
-    for key, (x, y) in zip(keys, legend, strict=True):
-        draw.text((x + _SWATCH + 6, y), key.label, INK, _font(13), anchor="lm")
+    _write_words(draw, plot, title, keys, legend)
     if not values:
         middle = ((plot.left + plot.right) / 2, (plot.top + plot.bottom) / 2)
         draw.text(middle, "no clear observation on these days", SOFT_INK, _font(15), anchor="mm")
     png = io.BytesIO()
     picture.quantize(128, dither=Image.Dither.NONE).save(png, "PNG", optimize=True)
     return png.getvalue()
+
+
+def _write_words(
+    draw: ImageDraw.ImageDraw, plot: _Plot, title: str, keys: Sequence[_Key], legend: Sequence[Point]
+) -> None:
+    """The title, the axes, and the legend's labels beside their swatches."""
+    draw.text((MARGIN, TITLE_HEIGHT / 2 - 2), _cut(title, WIDTH - 2 * MARGIN, 16), INK, _font(16), anchor="lm")
+    _write_axes(draw, plot)
+    for key, (x, y) in zip(keys, legend, strict=True):
+        draw.text((x + _SWATCH + 6, y), key.label, INK, _font(13), anchor="lm")
 
 
 # --- the plot ------------------------------------------------------------------------------------------------------
