@@ -1,4 +1,4 @@
-"""What a process works with, from the settings: the ledger's engine and the object store, checked once."""
+"""What a process works with, by its settings: the ledger's engine, the object store and the source of scenes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Environment:
         return ObjectStore(self.settings.store, self.settings.store_timeout_seconds)
 
     def source(self) -> SceneSource:
-        """The source of scenes; one for the process, since it remembers what it has read of its files."""
+        """The source of scenes; one a process, since it caches what it read of its files."""
         return self._source
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What can go wrong, as types: what is retryable and what is not is never guessed from a message.
+"""Errors as types: whether one is retryable is never guessed from a message.
 
 A message names the thing, its value, what was expected and what to do next.
 """
@@ -9,7 +9,7 @@ class SatfieldsError(Exception):
 
 
 class PermanentError(SatfieldsError):
-    """Trying again gives the same; it waits for a new field, scene, setting or version."""
+    """Trying again fails again, until a new field, scene, setting or version."""
 
 
 class RetryableError(SatfieldsError):
@@ -17,7 +17,7 @@ class RetryableError(SatfieldsError):
 
 
 class InputError(PermanentError):
-    """What a user gave can't be taken. Nothing of it was applied."""
+    """A user's input is refused. Nothing of it was applied."""
 
 
 class SettingError(PermanentError):
@@ -37,11 +37,11 @@ class StoreError(RetryableError):
 
 
 class ObjectMissingError(StoreError):
-    """No object lies under the key: it was collected after the key moved away; read the key again."""
+    """No object lies under the key: garbage collection removed it after the key moved; read the key again."""
 
 
 class SceneError(PermanentError):
-    """An acquisition or a scene can't be read as what it claims to be."""
+    """An acquisition or a scene is not what it is declared to be, or can't be read."""
 
 
 class AlgorithmError(PermanentError):

@@ -1,7 +1,7 @@
-"""`python -m satcommon.preflight`: whether a process with these settings could work here; asked before it is started.
+"""`python -m satcommon.preflight`: check before a process starts that it can work here with these settings.
 
-An image is tried with it before it takes another's place: a wrong setting, a database that is not this code's, a bucket
-that can't be reached or an algorithm version that the image does not have end the roll, not the service.
+A roll-out checks each new image with it: a wrong setting, a database of another revision, an unreachable bucket or a
+missing algorithm version stops the roll-out, not the service.
 """
 
 from __future__ import annotations

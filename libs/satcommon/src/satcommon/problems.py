@@ -1,4 +1,4 @@
-"""Everything that is wrong with what a user gave, for one message: who mends a file wants the whole list."""
+"""Everything that is wrong with a user's input, in one message: whoever corrects a file wants the whole list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from satcommon.errors import InputError
 
 _SHOWN = 20  # problems that are spelled out; all are counted
-_NUMBERED = 10  # features that are told by number beside the first with the same problem
+_NUMBERED = 10  # features listed by number besides the first with the same problem
 _SHOWN_CHARACTERS = 60  # of a value
 
 _Given = ParamSpec("_Given")
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """Problems, in the order in which they were met."""
+    """Problems, in the order in which they were found."""
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
@@ -60,14 +60,14 @@ class Problems:
 
 
 def listed(problems: Sequence[Problem]) -> str:
-    """The first 20 kinds of problem, each told once, and the count of the rest."""
+    """The first 20 kinds of problem, one line each, and the count of the rest."""
     lines = told_once([problem.reason for problem in problems])
     more = [f"... and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
     return "\n".join([*lines[:_SHOWN], *more])
 
 
 def told_once(lines: Sequence[str]) -> list[str]:
-    """Lines that differ in their feature alone as one: that of the first, and how many more there are, and which."""
+    """Merge lines that differ only in their feature: the first one, then the number and list of the others."""
     alike: dict[str, list[str]] = {}
     for line in lines:
         alike.setdefault(_NAMES.sub("", _FEATURE.sub("", line)), []).append(line)
@@ -88,17 +88,17 @@ def _others(lines: Sequence[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a file as a message shows it: text and numbers as they are, of anything else its kind."""
+    """A value of a file as a message shows it: text and numbers as they are, anything else by its kind."""
     if isinstance(value, str):
         clipped = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}..."
         return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(clipped, ensure_ascii=False))
     if value is None or isinstance(value, (bool, int, float)):
         return json.dumps(value)[:_SHOWN_CHARACTERS]
-    if isinstance(value, (dict, list)):  # never spelled out: it may be large, or nested without end
+    if isinstance(value, (dict, list)):  # never written out: it may be large or deeply nested
         return "an object" if isinstance(value, dict) else "a list"
     return str(value)[:_SHOWN_CHARACTERS]
 
 
 def _escaped(character: str) -> str:
-    """What would turn a terminal's direction or colours, as JSON writes it."""
+    """A character that would change a terminal's direction or colours, escaped as in JSON."""
     return json.dumps(character)[1:-1]

@@ -26,7 +26,7 @@ PREFIX = "SATFIELDS_"
 
 _OTHERS = {f"{PREFIX}MIGRATIONS"}  # `checkout` reads it
 _RENAMED = {f"{PREFIX}SIMULATED_QUIRKS": "simulated_scenarios"}  # taken by their old names for one release
-_NEAR_PREFIX = 0.9  # how near to a setting a name must be that does not even begin as one, as SATFIELD_HOME
+_NEAR_PREFIX = 0.9  # similarity required of a name without our prefix, such as SATFIELD_HOME
 # What Kubernetes sets for a service `satfields-webserver`: SATFIELDS_WEBSERVER_SERVICE_HOST, ..._SERVICE_PORT_HTTP,
 # ..._PORT (an address), ..._PORT_80_TCP and ..._PORT_80_TCP_ADDR.
 _SERVICE = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
@@ -36,7 +36,7 @@ _JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_scenarios": '{"A
 
 
 class Scenario(StrEnum):
-    """What a region's day can be like; several go together. Where two items overlap, both see the same land."""
+    """What a region's day can be like; several can be combined. Where two items overlap, both see the same land."""
 
     SWATH_EDGE = "swath_edge"
     """The swath covers the west of the region only, to a slanted line that is another each day."""
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         None, description="folder or s3://bucket/prefix of GeoTIFFs, for the source `folder`"
     )
     resolution_m: float = Field(
-        100.0, gt=0, description="cell size of a region's grid where the source has none of its own"
+        100.0, gt=0, description="cell size of a region's grid if the source has none of its own"
     )
 
     algorithms: Path | None = Field(None, description="TOML file of algorithm versions, besides those built in")
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
     stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")
     retry_pause_seconds: float = Field(
-        30.0, ge=0, description="pause before work is asked for again; doubles each time"
+        30.0, ge=0, description="pause before failed work is asked for again; doubles each time"
     )
     database_timeout_seconds: float = Field(
         30.0, gt=0, le=86_400, description="how long to wait for a locked or silent database"
@@ -131,12 +131,14 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86_400, description="how long PostgreSQL lets a statement run, or a transaction pause"
     )
     database_connections: int = Field(
-        4, ge=2, description="of a process to PostgreSQL, at most; a run needs one, its heartbeat another"
+        4, ge=2, description="connections of a process to PostgreSQL, at most; a run needs one, its heartbeat another"
     )
-    attempts_days: int = Field(400, ge=1, description="for which attempts are kept, the audit trail of processing")
+    attempts_days: int = Field(400, ge=1, description="days to keep attempts, the audit trail of processing")
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
-    dagster_ticks_days: int = Field(7, ge=1, description="for which a laptop keeps what sensors and schedules did")
+    dagster_ticks_days: int = Field(
+        7, ge=1, description="days to keep the history of sensors and schedules on a laptop"
+    )
 
     @field_validator("home", "algorithms", "simulated_held")
     @classmethod
@@ -190,10 +192,10 @@ def absolute_or_bucket(value: str) -> str:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables that look like settings and are none, each with a message that names the nearest setting.
+    """Variables that look like settings but are not, each with a message that names the nearest setting.
 
-    Kubernetes sets variables of each service in the namespace, and those of a service `satfields-...` begin as ours
-    do: they are not settings, and nobody can help them.
+    Kubernetes sets variables of each service in the namespace, and those of a service `satfields-...` begin like
+    ours: they are no settings, and users can't avoid them.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS | set(_RENAMED)
     unknown = {}
@@ -214,7 +216,7 @@ def _of_service(name: str, value: str) -> bool:
 
 
 def _renamed(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The values of settings that are given by their old names, where they are not given by their new ones too.
+    """The values of settings given by their old names and not by their new ones.
 
     Raises:
         SettingError: a value is no JSON.
@@ -231,7 +233,7 @@ def _renamed(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def valid_settings() -> Settings:
-    """The settings, whatever variables there are beside them.
+    """The settings, without a check for unknown variables.
 
     Raises:
         SettingError: naming each variable that is wrong, its value and what was expected.

@@ -1,1 +1,1 @@
-"""The audit and what it leads to: repair, and the collection of garbage."""
+"""The audit, repair, and garbage collection."""

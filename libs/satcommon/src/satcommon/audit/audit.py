@@ -1,7 +1,7 @@
-"""The audit: expected field-days are settled or missed, told from three independent sources.
+"""The audit: every expected field-day is settled or missed, by three independent sources.
 
 Expected comes from the registry (spans of fields, seasons, monitored days), settled from the rows of the published
-objects, missed from the open misses. Nothing is taken from a counter that a run wrote.
+objects, missed from the open misses. The audit trusts no counter that a run wrote.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _SHOWN = 20  # problems that are spelled out; all are counted
 class Report:
     """What the audit of a region found, in field-days.
 
-    `problems` names what breaks the promise: a field-day neither settled nor missed, a row that nobody expects and no
-    withdrawal lists, or that is expected and listed, an object that is gone or differs, days with a gap between them,
-    membership that geometry denies.
+    `problems` names what breaks the promise: a field-day that is neither settled nor missed; a row that is neither
+    expected nor listed to be withdrawn, or both; an object that is gone or differs; a gap between days; membership that
+    contradicts geometry.
     """
 
     region: str
@@ -46,17 +46,17 @@ class Report:
     settled: int = 0
     missed: int = 0
     withdrawn: int = 0
-    days_never_asked: int = 0  # closed days; all that is expected on them is missed
-    days_refused: int = 0  # closed days of which an acquisition is there and was not taken
-    provisional: int = 0  # settled ones of these days: of the scene as it is without what was not taken
-    refused: dict[str, dict[str, str]] = field(default_factory=dict)  # what was not taken of the first of them, and why
+    days_never_asked: int = 0  # closed days; every field expected on them is missed
+    days_refused: int = 0  # closed days with a refused acquisition
+    provisional: int = 0  # settled field-days of these days: their scene lacks what was refused
+    refused: dict[str, dict[str, str]] = field(default_factory=dict)  # of the first of these days, reasons by item
     states: int = 0  # recomputed by the deep audit
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
     lost: list[tuple[int, date]] = field(default_factory=list)  # (field id, day): what a repair opens as missed
     unlisted: list[tuple[int, date]] = field(default_factory=list)  # what a repair lists to be withdrawn
     keys: dict[date, str] = field(default_factory=dict)  # of the objects that were audited
-    unreadable: list[date] = field(default_factory=list)  # days whose object a repair replaces by one without rows
+    unreadable: list[date] = field(default_factory=list)  # days whose object a repair replaces with an empty one
 
     @property
     def clean(self) -> bool:
@@ -158,7 +158,7 @@ def _day(
         else:
             report.lost.append((field_id, day.day))
             if day.day in report.unreadable:
-                continue  # told once for the whole day
+                continue  # reported once for the whole day
             state = "has no row" if row is None else "has a row of other inputs"
             report.problem(f"{where} {line.external_id}: expected, {state}, and is not missed")
     for stranger in rows:
@@ -168,7 +168,7 @@ def _day(
 def _rows(
     store: ObjectStore, day: ledger.Day, key: str, where: str, report: Report
 ) -> dict[str, dict[str, str]] | None:
-    """The published rows by field; None where the object is gone or spoilt."""
+    """The published rows by field; None if the object is gone or damaged."""
     try:
         data = store.get(key)
     except ObjectMissingError:
@@ -184,15 +184,15 @@ def _rows(
 
 
 def _membership(connection: Connection, region: Region, report: Report) -> None:
-    """Membership is stored; geometry must say the same."""
+    """Compare the stored membership with geometry."""
     shapes = connection.execute(
         select(FieldRevision.revision_id, FieldRevision.geometry).where(FieldRevision.geometry.is_not(None))
     ).all()
     box = {region.bbox_id: rectangles(connection)[region.bbox_id]}
-    found = {shapes[o.geometry].revision_id for o in found_in([shapely.from_wkb(s.geometry) for s in shapes], box)}
+    computed = {shapes[o.geometry].revision_id for o in found_in([shapely.from_wkb(s.geometry) for s in shapes], box)}
     stored = set(
         connection.execute(select(Membership.revision_id).where(Membership.bbox_id == region.bbox_id)).scalars()
     )
-    for revision in sorted(found ^ stored):
-        state = "not stored" if revision in found else "stored, but its polygon is elsewhere"
+    for revision in sorted(computed ^ stored):
+        state = "not stored" if revision in computed else "stored, but its polygon is elsewhere"
         report.problem(f"{region.name}: membership of revision {revision} is {state}")

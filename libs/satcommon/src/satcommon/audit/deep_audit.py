@@ -24,9 +24,9 @@ from satcommon.storage.object_store import ObjectStore
 def check_states(
     engine: Engine, store: ObjectStore, region: Region, report: Report, progress: Callable[[], None]
 ) -> None:
-    """Carry the state through a region's days anew, and report each final row that differs.
+    """Carry the state through a region's days again, and report each final row that differs.
 
-    Final is what lies before the field's first open miss; later rows are to be redone anyway.
+    Final rows are those before the field's first open miss; later ones are to be recomputed anyway.
 
     Args:
         engine: of the ledger.

@@ -1,4 +1,4 @@
-"""Garbage collection: objects that no key names, a day after they were put or their key moved away; old attempts."""
+"""Garbage collection: unreferenced objects, a day after they were put or last named by a key, and old attempts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
 from satcommon.db.records import all_of, select_all
 from satcommon.storage.object_store import ObjectStore
 
-KEPT_FOR = timedelta(days=1)  # longer than any run may wait between its put and its commit
-_ATTEMPTS = 10_000  # removed in one transaction, so that nobody waits for it
+KEPT_FOR = timedelta(days=1)  # longer than any run waits between its put and its commit
+_ATTEMPTS = 10_000  # per transaction, so that nobody waits long
 
 
 def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
-    """The keys that can be removed: of results and scenes that nothing names, long enough ago.
+    """The keys of results and scenes that nothing has named for `KEPT_FOR`.
 
-    A run that is still under way has put its object within `KEPT_FOR`; a reader that read a key has it for as long.
+    A run under way has put its object within that time, and a reader can open a key for as long after reading it.
     """
     stored = {**store.put_times("results/"), **store.put_times("scenes/")}
     with read_transaction(engine) as connection:
@@ -36,7 +36,7 @@ def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> l
 
 
 def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
-    """Remove objects that `unreferenced_objects` gave; `progress` is called for each.
+    """Remove unreferenced objects.
 
     Args:
         engine: of the ledger.
@@ -53,16 +53,16 @@ def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progres
 
 
 def old_attempts(engine: Engine, before: datetime) -> int:
-    """How many attempts were written before an instant."""
+    """The number of attempts written before an instant."""
     with read_transaction(engine) as connection:
         statement = select(func.count()).select_from(Attempt).where(Attempt.created_at < before)
         return connection.execute(statement).scalar_one()
 
 
 def remove_attempts(engine: Engine, before: datetime, now: datetime) -> int:
-    """Remove the attempts that were written before an instant; gives how many there were.
+    """Remove the attempts written before an instant; returns their number.
 
-    Months that are over go whole, other attempts some at a time. The months to come are made, too.
+    Whole months are dropped, other attempts deleted in batches. It also makes the partitions of the next months.
     """
     removed = attempts.drop_months(engine, before)
     old = Attempt.created_at < before

@@ -1,4 +1,4 @@
-"""Repairing what an audit found: it goes back on the list, and the replay puts it right."""
+"""Repairing what an audit found: it goes back on the list, and a replay corrects it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from satcommon.storage.object_store import ObjectStore
 def repair(engine: Engine, store: ObjectStore, bbox_id: int, report: Report, now: datetime) -> None:
     """Open lost field-days as missed and list stray rows to be withdrawn, in one transaction.
 
-    A day whose object is gone or spoilt gets one without rows, so that a replay has something to write into. What an
-    audit finds besides (gaps between closed days, membership) is no matter of field-days, and stays as it is.
+    A day whose object is gone or damaged gets an empty one, for a replay to fill. Other findings of an audit (gaps
+    between closed days, membership) do not concern field-days and stay.
 
     Args:
         engine: of the ledger.

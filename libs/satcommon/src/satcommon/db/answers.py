@@ -1,7 +1,7 @@
-"""What the source has answered for a region's day, and what stands for the day's scene in its rows.
+"""What the source answered for a region's day, and what its rows name as their scene.
 
-A day was never asked for, or it was answered: with a scene, or with none, which is due, not due, or unknown. Beside
-that stand the acquisitions that are there and were not taken.
+A day was never asked for, or the source answered: with a scene, or with none that is due, not due or unknown. Besides,
+a day may have acquisitions that were refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TA
 
 
 def stands_for(day: Day | None) -> str:
-    """What a row of a day rests on: the digest of its scene, or what stands for that."""
+    """What a day's rows are computed from: the digest of its scene, or a word in its place."""
     if day is not None and day.scene_digest is not None:
         digest: str = day.scene_digest
         return digest
@@ -34,7 +34,7 @@ def stands_for(day: Day | None) -> str:
 
 
 def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: datetime) -> bool:
-    """Whether a day has no rows yet: a due scene waits until the allowed lateness, what nobody knows waits for ever.
+    """Whether a day has no rows yet: a due scene waits for the allowed lateness, an unasked or refused one for ever.
 
     Args:
         stands: what the day's rows rest on, as `stands_for` gives it.
@@ -49,7 +49,7 @@ def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: dat
 
 
 def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[str, str]]:
-    """What is there for a region's days of a span and was not taken: why, by item.
+    """The refused acquisitions of a span of a region's days: by day, the reason by item.
 
     Args:
         connection: of a read transaction.
@@ -62,14 +62,14 @@ def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> d
         .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last))
         .order_by(Refusal.day, Refusal.item_id)
     )
-    found: dict[date, dict[str, str]] = {}
+    reasons: dict[date, dict[str, str]] = {}
     for row in connection.execute(statement):
-        found.setdefault(row.day, {})[row.item_id] = row.reason
-    return found
+        reasons.setdefault(row.day, {})[row.item_id] = row.reason
+    return reasons
 
 
 def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str, str], now: datetime) -> bool:
-    """Enter what was not taken of a day, in place of what was entered before; the region's row is locked by the caller.
+    """Replace a day's refused acquisitions.
 
     Args:
         connection: of a write transaction that holds the region's lock.
@@ -79,7 +79,7 @@ def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str
         now: when it was refused.
 
     Returns:
-        False where it is the same.
+        False if they are the same as before.
     """
     before = refusals(connection, bbox_id, day, day).get(day, {})
     if before == refused:
@@ -118,7 +118,7 @@ class NeverAsked(NamedTuple):
 def never_asked(connection: Connection) -> list[NeverAsked]:
     """The active regions with closed monitored days that were never asked for, however old; the oldest day first.
 
-    One query over an index of such days: it costs what there is of them, not what the ledger holds.
+    One query over an index of such days: its cost grows with their number, not with the ledger.
     """
     first = func.min(RegionDay.day)
     statement = (
@@ -150,7 +150,7 @@ def days_never_asked(connection: Connection, region: Region, first: date, last: 
 
 
 def rescans_due(connection: Connection, since: datetime, last: date) -> Sequence[Region]:
-    """The active regions with monitored days up to `last` that were not all asked for anew since then, oldest first."""
+    """The active regions with monitored days up to `last` and no complete rescan since then, longest ago first."""
     looked_at = func.coalesce(Region.rescanned_at, Region.created_at)
     statement = (
         select_all(Region)

@@ -1,7 +1,7 @@
-"""The months of `processing_attempts` on PostgreSQL, each a partition: made ahead, and dropped whole when expired.
+"""The months of `processing_attempts` on PostgreSQL, each a partition: made ahead, and dropped as a whole when expired.
 
-Only the tables' owner may do that; without it rows go to the default partition, which loses no row and only makes
-removing them slower. SQLite has one table. Bounds are in UTC.
+Only the tables' owner may do that. Without partitions, rows go to the default one: no row is lost, but removing them is
+slower. SQLite has one table. Bounds are in UTC.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from satcommon.db.models import Attempt
 AHEAD = 3  # months made besides this one
 _TABLE = Attempt.__tablename__
 _DEFAULT = f"{_TABLE}_default"
-_LOCK_KEY = 0x5A7F1E1E  # of PostgreSQL's advisory lock: one upkeep at a time
-_PATIENCE = "2s"  # for a table's lock: whoever writes attempts queues behind it meanwhile
+_LOCK_KEY = 0x5A7F1E1E  # of a PostgreSQL advisory lock: one maintenance at a time
+_PATIENCE = "2s"  # for a table's lock: writers of attempts queue behind it meanwhile
 
 _OWNED = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'processing_attempts'::regclass"
-# The catalog, which takes no locks: pg_partition_tree takes those of the partitions in an order of its own.
+# The catalog takes no locks; pg_partition_tree would lock the partitions in an order of its own.
 _PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('processing_attempts')"
 _STRAYS = """
 SELECT DISTINCT date_trunc('month', created_at AT TIME ZONE 'UTC') FROM processing_attempts_default
@@ -47,9 +47,9 @@ def missing_months(engine: Engine, now: datetime, ahead: int = AHEAD) -> list[st
 
 
 def make_months(engine: Engine, now: datetime) -> list[str]:
-    """Make the partitions of this month, of the next ones, and of any whose rows the default partition has.
+    """Make the partitions of this month, of the next ones, and of any month with rows in the default partition.
 
-    Gives those that were made. Nobody's insert fails meanwhile, and several may do this at a time.
+    Returns those that were made. No insert fails meanwhile, and several processes may do this at the same time.
     """
     made: list[str] = []
     if not _owned(engine):
@@ -57,12 +57,12 @@ def make_months(engine: Engine, now: datetime) -> list[str]:
     for name in missing_months(engine, now):
         with _upkeep(engine) as connection:
             if name not in _missing(connection, now):
-                continue  # made by another meanwhile
+                continue  # made by another process meanwhile
             start = _start(name)
-            first, end = (f"'{one.isoformat()}'" for one in (start, _after(start)))
-            # Attaching locks these two against writers, too: they come first, while nobody waits for attempts.
+            first, end = (f"'{month.isoformat()}'" for month in (start, _after(start)))
+            # Attaching also locks these two against writers: lock them first, while nobody waits for attempts.
             connection.execute(text("LOCK TABLE fields, bounding_boxes IN SHARE ROW EXCLUSIVE MODE"))
-            # Whoever inserts waits for the whole table, not for the default partition: there, its row would be refused.
+            # Inserts must wait for the whole table, not for the default partition, which would refuse their rows.
             connection.execute(text(f"LOCK TABLE ONLY {_TABLE} IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(text(f"LOCK TABLE {_DEFAULT} IN ACCESS EXCLUSIVE MODE"))
             connection.execute(text(f"CREATE TABLE {name} (LIKE {_TABLE} INCLUDING DEFAULTS)"))
@@ -77,7 +77,7 @@ def make_months(engine: Engine, now: datetime) -> list[str]:
 
 
 def drop_months(engine: Engine, before: datetime) -> int:
-    """Drop the months that had ended before an instant; gives how many attempts they held."""
+    """Drop the months that ended before an instant; returns the number of their attempts."""
     removed = 0
     if not _owned(engine):
         return removed
@@ -93,7 +93,7 @@ def drop_months(engine: Engine, before: datetime) -> int:
 
 @contextmanager
 def _upkeep(engine: Engine) -> Iterator[Connection]:
-    """A transaction that no other upkeep is within, and that makes others wait for a moment only."""
+    """A transaction of one maintenance at a time, which makes others wait for a moment only."""
     with write_transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
@@ -115,11 +115,11 @@ def _missing(connection: Connection, now: datetime, ahead: int = AHEAD) -> set[s
         wanted.add(_name(month))
         month = _after(month)
     strays = connection.execute(text(_STRAYS), {"end": month}).scalars()
-    return (wanted | {_name(one) for one in strays}) - _months(connection)
+    return (wanted | {_name(stray) for stray in strays}) - _months(connection)
 
 
 def _months(connection: Connection) -> set[str]:
-    """The partitions that are months of ours."""
+    """The partitions that `make_months` made."""
     return {name for name in partitions(connection) if re.fullmatch(_TABLE + r"_\d{4}_\d\d", name)}
 
 

@@ -1,8 +1,8 @@
-"""Long lists in statements: in batches, since databases bound the number of parameters, and many rows by one statement.
+"""Long lists in statements: in batches, since databases limit the number of parameters, and many rows per statement.
 
-PostgreSQL spends more on each statement than on its row, so that it is given arrays, a row of which is an element of
-each: two to three times as fast as a statement a row. SQLite is given JSON for many new rows: SQLAlchemy prepares every
-value of every row else, of those too that all rows have in common.
+PostgreSQL spends more on each statement than on its row. It gets one array a column: two to three times as fast as a
+statement a row. SQLite gets many new rows as JSON: otherwise SQLAlchemy prepares every value of every row, even those
+that all rows have in common.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from satcommon.db.models import Base
 
 _SIZE = 5000  # SQLite takes 32,766 parameters in a statement, PostgreSQL 65,535
-_FEW_ROWS = 100  # of SQLite, written one by one
-_ROWS = 10_000  # of one statement on PostgreSQL: beyond, nothing is won, and a statement takes longer than a moment
+_FEW_ROWS = 100  # on SQLite, written one by one
+_ROWS = 10_000  # per statement on PostgreSQL: more gain nothing, and make a statement long
 
 
 def batches(values: Collection[Any], size: int = _SIZE) -> Iterator[tuple[Any, ...]]:
@@ -50,7 +50,7 @@ def rows_in(
 
 
 def upsert(connection: Connection) -> Any:
-    """The database's own INSERT, which knows ON CONFLICT; both speak the same SQL here."""
+    """The database's own INSERT with ON CONFLICT; both databases take the same SQL here."""
     return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
@@ -81,7 +81,7 @@ def insert_rows(
     for batch in batches(rows, _ROWS):
         keys = {name: name for name in batch[0]}
         given = _given(model, keys, batch) if postgres else _given_as_json(connection, model, keys, batch)
-        # SQLite takes ON CONFLICT for part of a join, unless a WHERE stands before it.
+        # SQLite parses ON CONFLICT as part of a join, unless a WHERE precedes it.
         statement_of_all = statement.from_select([*keys, *same], select(*given.values(), *common).where(true()))
         connection.execute(on_conflict(statement_of_all))
 

@@ -1,4 +1,4 @@
-"""When a day that waits for its scene closes without it, and when the scene is no longer waited for."""
+"""When a day closes without its due scene, and when the wait for that scene ends."""
 
 from __future__ import annotations
 

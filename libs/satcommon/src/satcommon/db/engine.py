@@ -1,9 +1,10 @@
 """Connections: one place that knows how SQLite and PostgreSQL differ.
 
-SQLite: a transaction that reads first and then writes fails at once with SQLITE_BUSY_SNAPSHOT, whatever the time-out,
-so every writing transaction begins IMMEDIATE; the driver is left in autocommit and SQLAlchemy's `begin` event opens it.
-PostgreSQL: reading takes one snapshot (REPEATABLE READ), writing is READ COMMITTED under row locks. Whatever becomes of
-the network, of the server or of a process that holds a lock, nobody waits for ever: each wait has its time-out.
+SQLite: a transaction that reads first and then writes fails immediately with SQLITE_BUSY_SNAPSHOT, whatever the
+time-out. So every write transaction begins IMMEDIATE: the driver stays in autocommit, and SQLAlchemy's `begin` event
+opens the transaction. PostgreSQL: a read transaction sees one snapshot (REPEATABLE READ), a write transaction is READ
+COMMITTED under row locks. Every wait has a time-out, whatever happens to the network, the server or the process that
+holds a lock.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, Sat
 from satcommon.settings import Settings
 
 _WRITES = "satfields_writes"
-# SQLite's codes where the file is the trouble, without what comes after their first part; other errors are mistakes.
+# SQLite's primary codes for a file that can't be used; any other error is a bug of ours.
 _UNAVAILABLE = (
     "SQLITE_AUTH",
     "SQLITE_BUSY",
@@ -45,11 +46,11 @@ _ADVICE = {
 }
 _INSUFFICIENT_PRIVILEGE, _UNDEFINED_TABLE = "42501", "42P01"
 _SECRETS = ("password", "sslpassword")  # of a URL's query
-_KEPT = 1  # connections of a process between transactions; the rest of its budget is opened when it is needed
+_KEPT = 1  # connections that a process keeps open; it opens the rest of its budget when it needs them
 
 
 def engine_of(settings: Settings) -> Engine:
-    """The ledger's engine, as the settings have it; raises what `open_engine` raises."""
+    """The ledger's engine, by the settings; raises what `open_engine` raises."""
     return open_engine(
         settings.database_url,
         settings.database_timeout_seconds,
@@ -64,19 +65,19 @@ def open_engine(
     """An engine for the ledger; it connects on first use.
 
     Args:
-        url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://...`` (psycopg 3 is used whatever driver it names;
-            its query holds any of libpq's parameters, as ``sslmode`` and ``sslrootcert``).
-        timeout_seconds: how long a lock is waited for.
+        url: SQLAlchemy URL, ``sqlite:///path`` or ``postgresql://...`` (always with psycopg 3, whatever driver it
+            names; its query takes libpq's parameters, such as ``sslmode`` and ``sslrootcert``).
+        timeout_seconds: how long to wait for a lock.
         statement_seconds: how long PostgreSQL lets a statement run, or a transaction pause, before it ends them.
-        connections: that PostgreSQL is asked for at most by this process.
+        connections: the most that this process opens to PostgreSQL.
 
     Raises:
-        SettingError: the URL names no database that is supported.
+        SettingError: the URL names no supported database.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Neither the URL nor what was said of it is shown: a part of the password may be in it.
+        # Show neither the URL nor the parser's message: either may hold a part of the password.
         raise SettingError(
             "SATFIELDS_DATABASE_URL is no database URL: expected sqlite:///FILE or "
             "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special characters of the password"
@@ -89,7 +90,7 @@ def open_engine(
     if parsed.get_backend_name() == "postgresql":
         engine = create_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,  # a server that was restarted is met with a new connection, not with an error
+            pool_pre_ping=True,  # after a restart of the server: a new connection instead of an error
             pool_size=_KEPT,
             max_overflow=max(0, connections - _KEPT),
             pool_timeout=timeout_seconds,
@@ -106,18 +107,18 @@ def shown(url: URL) -> str:
 
 
 def _connect_args(url: URL, timeout_seconds: float, statement_seconds: float) -> dict[str, Any]:
-    """What libpq is told besides the URL, which goes before."""
+    """libpq's parameters besides those of the URL, which take precedence."""
     of_server = {
         "lock_timeout": timeout_seconds,
         "statement_timeout": statement_seconds,
-        "idle_in_transaction_session_timeout": statement_seconds,  # a process that hangs would keep its region's lock
+        "idle_in_transaction_session_timeout": statement_seconds,  # else a process that hangs keeps its region's lock
     }
     options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in of_server.items()]
     asked = url.query.get("options", "")
     arguments = {
         "fallback_application_name": "satfields",
-        "connect_timeout": min(10, max(2, int(timeout_seconds))),  # of one address; 2 is libpq's least
-        # A peer that vanished without a word is given up after a minute, whether or not something was sent to it.
+        "connect_timeout": min(10, max(2, int(timeout_seconds))),  # per address; libpq's minimum is 2
+        # Give up a silent peer after a minute, whether or not something was sent to it.
         "keepalives_idle": 30,
         "keepalives_interval": 10,
         "keepalives_count": 3,
@@ -146,8 +147,8 @@ def _sqlite_begin(connection: Connection) -> None:
 
 @contextmanager
 def read_transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction that only reads, from one snapshot."""
-    with _explained(engine), engine.connect() as connection:
+    """A transaction that only reads, and sees one snapshot."""
+    with _usable_database(engine), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
@@ -156,23 +157,23 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes: committed whole at the end, or not at all."""
-    with _explained(engine), engine.connect() as connection:
+    """A transaction that writes: it commits as a whole at the end, or not at all."""
+    with _usable_database(engine), engine.connect() as connection:
         connection = connection.execution_options(**{_WRITES: True})
         with connection.begin():
             yield connection
 
 
 @contextmanager
-def _explained(engine: Engine) -> Iterator[None]:
-    """Turn what the driver says of a database that can't be used into an error that tells what to do."""
+def _usable_database(engine: Engine) -> Iterator[None]:
+    """Turn a driver's error about an unusable database into one that says what to do."""
     try:
         yield
     except DBAPIError as error:
-        told = _told(engine, error)
-        if told is None:
+        clearer = _error_for_people(engine, error)
+        if clearer is None:
             raise
-        raise told from error
+        raise clearer from error
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError(
             f"All connections to {shown(engine.url)} that this process may have are in use; it needs more of them "
@@ -180,8 +181,8 @@ def _explained(engine: Engine) -> Iterator[None]:
         ) from error
 
 
-def _told(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
-    """The error for people, by the driver's types and codes; None for mistakes of ours."""
+def _error_for_people(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
+    """The error to raise instead, by the driver's types and codes; None for a bug of ours."""
     said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
     database = f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL)"
     unavailable = DatabaseUnavailableError(
@@ -192,7 +193,7 @@ def _told(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
         code = getattr(error.orig, "sqlite_errorname", "")
         if "_".join(code.split("_")[:2]) in _UNAVAILABLE:
             return unavailable
-        # SQLite has one code for a missing table and for any mistake, so its schema is asked.
+        # SQLite has one code for a missing table and for any bug, so ask the schema.
         migrated = code != "SQLITE_ERROR" or revision(engine) is not None
         return None if migrated else _not_migrated(database, said)
     state = getattr(error.orig, "sqlstate", None)
@@ -204,7 +205,7 @@ def _told(engine: Engine, error: DBAPIError) -> SatfieldsError | None:
         return SettingError(f"{database} refuses its user: {said}. Grant it that, or name another user.")
     if isinstance(error, OperationalError):
         return unavailable
-    if error.statement is None:  # psycopg took the URL for something else
+    if error.statement is None:  # psycopg could not parse the URL
         return SettingError(f"{database} can't be connected to: {said}. Correct SATFIELDS_DATABASE_URL.")
     return None
 
@@ -214,27 +215,27 @@ def _not_migrated(database: str, said: str) -> DatabaseVersionError:
 
 
 def revision(engine: Engine) -> str | None:
-    """The schema revision of the database; None where it was never migrated."""
+    """The schema revision of the database; None if it was never migrated."""
     with read_transaction(engine) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        return None if found is None else str(found)
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return None if version is None else str(version)
 
 
 def require_current(engine: Engine) -> None:
-    """Refuse a database that this code does not fit.
+    """Refuse a database whose schema is not this code's.
 
     Raises:
         DatabaseVersionError: not migrated, behind, or newer than the code.
     """
     database = f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL)"
-    found = revision(engine)
-    if found == SCHEMA_REVISION:
+    current = revision(engine)
+    if current == SCHEMA_REVISION:
         return
-    if found is None or found < SCHEMA_REVISION:
-        state = "not migrated" if found is None else f"at revision {found}, behind this code's {SCHEMA_REVISION}"
+    if current is None or current < SCHEMA_REVISION:
+        state = "not migrated" if current is None else f"at revision {current}, behind this code's {SCHEMA_REVISION}"
         raise DatabaseVersionError(f"{database} is {state}. Run `satctl db upgrade`.")
     raise DatabaseVersionError(
-        f"{database} is at revision {found}, newer than this code's {SCHEMA_REVISION}. Upgrade the code."
+        f"{database} is at revision {current}, newer than this code's {SCHEMA_REVISION}. Upgrade the code."
     )

@@ -1,8 +1,8 @@
-"""Expected field-days as the registry tells them, and what a change of them causes on days that are closed.
+"""Expected field-days by the registry, and what a change of them causes on closed days.
 
-Every event that changes which days are expected, or with which polygon, is one comparison of the days before and
-after: newly expected days and days of another polygon are missed, days no longer expected lose their misses and have
-their rows withdrawn, and the first expected day after each changed span is to carry on the state.
+An event that changes which days are expected, or with which polygon, compares the days before and after. Newly expected
+days and days with another polygon are missed. Days no longer expected lose their misses, and their rows are withdrawn.
+The first expected day after each changed span gets a `carry` miss.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from satcommon.memory import without_collector
 def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] | None = None) -> dict[int, Timeline]:
     """The expected days of a region's fields (or of some), by field id. No geometry is decoded."""
     region = ledger.region(connection, bbox_id)
-    # Binding thousands of ids costs more than reading the region's fields and leaving the others out here.
+    # Binding thousands of ids costs more than reading all fields of the region and dropping the others here.
     asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
     rows = rows_in(connection, _of_region(bbox_id), Field.field_id, asked)
     lines = _timelines((region.monitored_from, region.monitored_until), rows)
@@ -38,7 +38,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     return {f: line for f, line in lines.items() if f in wanted}
 
 
-_Rows = Sequence[Row[Any]]  # of a field: its revisions times its seasons, which is one of nearly all
+_Rows = Sequence[Row[Any]]  # of a field: its revisions times its seasons; nearly always one row
 
 
 def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Timeline]:
@@ -49,18 +49,18 @@ def _timelines(monitored: tuple[date, date | None], rows: _Rows) -> dict[int, Ti
 
 
 def _revisions_and_seasons(rows: _Rows) -> tuple[list[Revision], list[SeasonDays]]:
-    """Of a field whose rows these are, as `_of_region` selects them; revisions in the order in which they became known.
+    """The revisions, in the order in which they became known, and seasons of one field from its rows of `_of_region`.
 
-    Every field has a season, so that the join with them loses none.
+    Every field has a season, so the join with seasons loses none.
     """
-    told = [
+    known = [
         (revision_id, Revision(kind, valid_from, digest, None if overlap is None else min(1.0, overlap / area)))
         for _, _, revision_id, kind, valid_from, digest, area, overlap, _, _ in rows
     ]
     seasons = [SeasonDays(*row[-2:]) for row in rows]
-    if len(rows) == 1:  # of nearly all fields
-        return [told[0][1]], seasons
-    return [revision for _, revision in sorted(dict(told).items())], list(dict.fromkeys(seasons))
+    if len(rows) == 1:  # nearly always
+        return [known[0][1]], seasons
+    return [revision for _, revision in sorted(dict(known).items())], list(dict.fromkeys(seasons))
 
 
 _FEW = 1000
@@ -68,7 +68,7 @@ _FEW = 1000
 
 @lru_cache(maxsize=1024)
 def _of_region(bbox_id: int) -> Select[Any]:
-    """What to ask for a region's fields; built once: that takes longer than asking."""
+    """The statement that selects a region's fields; cached, since building it takes longer than running it."""
     members = (
         select(FieldRevision.field_id)
         .join(Membership, Membership.revision_id == FieldRevision.revision_id)
@@ -106,7 +106,7 @@ def geometries(connection: Connection, digests: Collection[str]) -> dict[str, by
 def expectations_change(
     connection: Connection, bbox_ids: Collection[int], field_ids: Collection[int] | None, cause: Cause, now: datetime
 ) -> Iterator[None]:
-    """Lock the regions, and open what the change that is made within causes on their closed days.
+    """Lock the regions, and after the change inside the block open what it causes on their closed days.
 
     Args:
         connection: of a write transaction that holds the registry's lock.
@@ -117,7 +117,7 @@ def expectations_change(
     """
     for bbox_id in sorted(bbox_ids):
         ledger.lock_region(connection, bbox_id)
-    # Under the lock no day is closed; a region without a closed day has nothing to be missed.
+    # The lock keeps days from being closed; a region without a closed day can miss nothing.
     closed = [bbox_id for bbox_id in sorted(bbox_ids) if ledger.watermark(connection, bbox_id) is not None]
     members = _members(connection, closed, field_ids)
     before = {bbox_id: timelines(connection, bbox_id, members[bbox_id]) for bbox_id in closed}
@@ -131,7 +131,7 @@ def expectations_change(
 def _members(
     connection: Connection, bbox_ids: Collection[int], field_ids: Collection[int] | None
 ) -> Mapping[int, set[int] | None]:
-    """Of some fields those that are or were in each region, so that a region is asked for its own; None for all."""
+    """By region, those of the fields that are or were in it; None for all fields."""
     if field_ids is None or not bbox_ids:
         return dict.fromkeys(bbox_ids)
     found: dict[int, set[int] | None] = {bbox_id: set() for bbox_id in bbox_ids}
@@ -172,7 +172,7 @@ def _reconcile(
             elif was.geometry_digest != span.geometry_digest:
                 missed.append(OpenMiss(field_id, day, Cause.REVISED_FIELD, _name(span)))
             elif _carried(old, day) != _carried(new, day) or (was.planting != span.planting and not _carried(new, day)):
-                # The day itself is as it was, but the state that it starts from is another.
+                # The day itself has not changed, but the state it starts from has.
                 carried.append(OpenMiss(field_id, day, Cause.CARRY, Cause.CARRY.value))
         left += [(field_id, day) for day in old if day not in new]
     ledger.resolve_misses(connection, bbox_id, left, now)
@@ -182,7 +182,7 @@ def _reconcile(
 
 
 def miss_closed_days(connection: Connection, bbox_id: int, cause: Cause, digest: str, now: datetime) -> None:
-    """Open every expected field-day of a region's closed days as missed. The region's row is locked by the caller.
+    """Open every expected field-day of a region's closed days as missed.
 
     Args:
         connection: of a write transaction that holds the region's lock.

@@ -1,8 +1,8 @@
 """Which field-days are expected: a field in the region, in season, active, while the region is monitored.
 
-Pure functions over what the registry holds. A field's expected days are a few spans; within a span polygon and season
-are the same. Days are `datetime.date`, both ends included; `date.max` stands for an open end. Named tuples, since each
-field of a region has some: they are made in half the time of dataclasses.
+Pure functions over the registry's content. A field's expected days are a few spans; polygon and season are constant
+within a span. Days are `datetime.date`, both ends included; `date.max` stands for an open end. The types are named
+tuples: every field of a region has some, and they take half the time of dataclasses to make.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 
 class Revision(NamedTuple):
-    """A word about a field, as in `field_revisions`; later ones overlay earlier ones from their day on."""
+    """A field revision, as in `field_revisions`; later ones overlay earlier ones from their day on."""
 
     kind: RevisionKind
     valid_from: date
@@ -61,7 +61,7 @@ class Timeline(NamedTuple):
         return next((max(span.first, day) for span in self.spans if span.last >= day), None)
 
     def digest(self, day: date) -> str:
-        """Names all that a row of `day` depends on in the registry: polygons, seasons and gaps up to that day."""
+        """Identifies what a row of `day` depends on in the registry: polygons, seasons and gaps up to that day."""
         clipped = [
             (str(s.first), str(min(s.last, day)), str(s.planting), s.geometry_digest)
             for s in self.spans
@@ -71,7 +71,7 @@ class Timeline(NamedTuple):
 
     def carried_from(self, day: date) -> date:
         """The first of the days, without a gap and within the season, whose state is carried on into `day`."""
-        if len(self.spans) == 1:  # that of nearly all fields, asked for each of them
+        if len(self.spans) == 1:  # nearly always; asked for each field
             return self.spans[0].first
         at = bisect_right(self.spans, day, key=lambda span: span.first) - 1
         while at > 0 and self._joins(self.spans[at - 1], self.spans[at]):
@@ -94,22 +94,24 @@ def spans(
         seasons: of the field; a later planting ends an earlier season that has no end.
     """
     if len(revisions) == len(seasons) == 1 and revisions[0].kind is RevisionKind.REGISTERED:
-        return _plain(monitored, revisions[0], seasons[0])
-    found: list[Span] = []
+        return _spans_of_unrevised(monitored, revisions[0], seasons[0])
+    expected: list[Span] = []
     ordered = sorted(seasons, key=lambda season: season.planting)
     for i, season in enumerate(ordered):
         last = season.end or date.max
         if i + 1 < len(ordered):
             last = min(last, ordered[i + 1].planting - ONE_DAY)
-        told = [_from_planting(r, season.planting, last) for r in revisions]
+        of_season = [_from_planting(r, season.planting, last) for r in revisions]
         first, last = max(season.planting, monitored[0]), min(last, monitored[1] or date.max)
         if first <= last:
-            found += _within(first, last, season.planting, told)
-    return tuple(found)
+            expected += _within(first, last, season.planting, of_season)
+    return tuple(expected)
 
 
-def _plain(monitored: tuple[date, date | None], revision: Revision, season: SeasonDays) -> tuple[Span, ...]:
-    """Those of a field that was registered and nothing else: nearly all fields of a region, in a tenth of the time."""
+def _spans_of_unrevised(
+    monitored: tuple[date, date | None], revision: Revision, season: SeasonDays
+) -> tuple[Span, ...]:
+    """The spans of a field that was never revised, as nearly all are, in a tenth of the time."""
     first = max(season.planting, monitored[0], revision.valid_from)
     last = min(season.end or date.max, monitored[1] or date.max)
     if first > last or revision.inside_fraction is None or revision.geometry_digest is None:
@@ -118,13 +120,13 @@ def _plain(monitored: tuple[date, date | None], revision: Revision, season: Seas
 
 
 def _from_planting(revision: Revision, planting: date, last: date) -> Revision:
-    """A correction speaks of its whole season, also where the planting was moved to an earlier day after it."""
+    """A correction holds for its whole season, even if the planting was moved to an earlier day after it."""
     of_season = revision.kind is RevisionKind.CORRECTED and planting < revision.valid_from <= last
     return revision._replace(valid_from=planting) if of_season else revision
 
 
 def _within(first: date, last: date, planting: date, revisions: Sequence[Revision]) -> Iterator[Span]:
-    """Cut first..last where a revision begins to speak; adjacent pieces that say the same stay one."""
+    """Cut first..last where a revision begins to hold; adjacent equal pieces stay one."""
     cuts = sorted({first, *(r.valid_from for r in revisions if first < r.valid_from <= last)})
     open_span: Span | None = None
     for i, start in enumerate(cuts):

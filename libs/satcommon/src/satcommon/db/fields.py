@@ -1,4 +1,4 @@
-"""Fields and their seasons: registered once, and revised ever after; nothing is overwritten in silence."""
+"""Fields and their seasons: registered once, then only revised; nothing is overwritten silently."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from satcommon.geo.grid import Bounds
 from satcommon.geo.normal_form import normal
 from satcommon.problems import Problem, Problems
 
-_PIECE = 5000  # fields that are written between two steps of progress
-_ONE_SEASON = timedelta(days=183)  # a planting day that is moved further is no correction but another season
+_PIECE = 5000  # fields written between two reports of progress
+_ONE_SEASON = timedelta(days=183)  # a planting day moved further is another season, no correction
 
 
 @dataclass(frozen=True)
 class NewField:
     """A field to be registered. `where` names its file and feature in messages, `feature` is its number in the file.
 
-    A planting day or crop that is None or assumed is not told of the field itself: it leaves the season of a field
-    that is there. Only a new field needs a planting day.
+    A planting day or crop that is None or assumed is not the file's word on this field: an existing field keeps its
+    own. Only a new field needs a planting day.
     """
 
     external_id: str
@@ -61,11 +61,11 @@ class NewField:
 
 @dataclass(frozen=True)
 class Update:
-    """What a registration may do to fields that are there already.
+    """What a registration may do to existing fields.
 
     Args:
         changed_from: the day from which another polygon holds; None: it was wrong, since the season's planting.
-        new_season: a later planting day, also an assumed one, begins a season, also where the current one has no end.
+        new_season: a later planting day, even an assumed one, begins a season, even if the current one has no end.
     """
 
     changed_from: date | None = None
@@ -78,7 +78,7 @@ class Registered:
 
     created: list[str]
     unchanged: list[str]
-    homeless: list[str]  # taken, in no region
+    homeless: list[str]  # registered, but in no region
     corrected: list[str] = dataclasses.field(default_factory=list)
     changed: list[str] = dataclasses.field(default_factory=list)
     season_begun: list[str] = dataclasses.field(default_factory=list)
@@ -134,22 +134,21 @@ def register_fields(
     skip_refused: bool = False,
     step: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Registered:
-    """Register fields, all or none. A field that is there already with the same content costs nothing.
+    """Register fields, all or none. An existing field with the same content costs nothing.
 
-    Polygons are expected to be validated; their normal form is what is stored. A field is expected from its planting
-    on, also on days that are closed: those are opened as missed. What is said of a field that is there already is a
-    revision of it.
+    Polygons must be valid; their normal form is stored. A field is expected from its planting on, even on closed days,
+    which are opened as missed. Other content of an existing field is a revision of it.
 
     Args:
         connection: of a write transaction.
         new: the fields.
         now: when they became known.
-        updating: how fields that are there are revised; None refuses one with other content.
-        skip_refused: leave fields that are refused, and list them; else one of them is an error.
-        step: called as the work goes on, with how many of the new fields are written, of how many.
+        updating: how to revise existing fields; None refuses one with other content.
+        skip_refused: skip and list refused fields; otherwise one of them is an error.
+        step: reports progress: called with the number of new fields written, and their total.
 
     Raises:
-        InputError: an identity is there twice, or can't be revised like that, or longitudes and latitudes look
+        InputError: an identity occurs twice, a field can't be revised like that, or longitudes and latitudes look
             swapped; nothing was changed.
     """
     _check_identities(new)
@@ -231,26 +230,26 @@ def _has_season(one: NewField) -> bool:
 
 def _changes(
     connection: Connection,
-    there: Sequence[Field],
-    told: Mapping[str, NewField],
+    known: Sequence[Field],
+    given: Mapping[str, NewField],
     updating: Update | None,
     problems: Problems,
 ) -> list[Change]:
-    """What becomes of fields that are there, by what is told of them now."""
-    ids = [row.field_id for row in there]
+    """The changes of existing fields to their new content."""
+    ids = [row.field_id for row in known]
     seasons, revisions = seasons_of(connection, ids), revisions_of(connection, ids)
-    new_digests = digests([told[row.external_id].geometry for row in there]) if there else []
+    new_digests = digests([given[row.external_id].geometry for row in known]) if known else []
     changes = []
-    for row, new_digest in zip(there, new_digests, strict=True):
-        one, i = told[row.external_id], row.field_id
-        change = problems.of(one.feature, _change, one, new_digest, row, seasons[i], revisions[i], updating)
+    for row, new_digest in zip(known, new_digests, strict=True):
+        field, i = given[row.external_id], row.field_id
+        change = problems.of(field.feature, _change, field, new_digest, row, seasons[i], revisions[i], updating)
         if change is not None:
             changes.append(change)
     return changes
 
 
 def _holds_already(revisions: Revisions, geometry: BaseGeometry, new_digest: str, since: date) -> bool:
-    """Whether a field has this polygon on every day from a day on, which may not be true of its latest one."""
+    """Whether a field has this polygon on every day from a day on; its latest polygon may hold from later on."""
     return all(
         r.geometry_digest == new_digest or same_place(geometry, shapely.from_wkb(r.geometry))
         for r in in_force(revisions, since, lambda r: r.geometry is not None)
@@ -267,7 +266,7 @@ def _change(
 ) -> Change:
     """What a field is to become.
 
-    A name that is only the identity, an end, a planting day and a crop that are not told leave what there is.
+    A name that is only the identity changes nothing, nor do an end, a planting day or a crop that are not given.
     """
     how = updating or Update()
     current = seasons[-1]
@@ -373,33 +372,33 @@ def _insert_seasons(connection: Connection, ids: Sequence[int], created: Sequenc
 
 
 def activate_field(connection: Connection, external_id: str, day: date, now: datetime, *, active: bool) -> bool:
-    """End a field's validity on a day, or begin it again: from that day on it is not, or is, expected.
+    """End a field's validity on a day, or resume it: from that day on the field is not, or is, expected.
 
     Args:
         connection: of a write transaction.
         external_id: the field's.
         day: from which it holds.
         now: when it became known.
-        active: begin the validity again; False ends it.
+        active: resume the validity; False ends it.
 
     Returns:
-        False where it is so already on every day from then on; nothing was changed.
+        False if that already holds for every day from then on; nothing was changed.
 
     Raises:
         InputError: there is no such field.
     """
     registry.lock(connection)
-    found = field(connection, external_id)
-    revisions = revisions_of(connection, [found.field_id])[found.field_id]
+    known = field(connection, external_id)
+    revisions = revisions_of(connection, [known.field_id])[known.field_id]
     from_then_on = in_force(revisions, day, lambda r: r.kind in _ACTIVITY)
     if all((r.kind is not RevisionKind.DEACTIVATED) == active for r in from_then_on):
         return False
     kind = RevisionKind.REACTIVATED if active else RevisionKind.DEACTIVATED
-    with _change_of(connection, found.field_id, now):
+    with _change_of(connection, known.field_id, now):
         connection.execute(
-            insert(FieldRevision).values(field_id=found.field_id, kind=kind, valid_from=day, known_at=now)
+            insert(FieldRevision).values(field_id=known.field_id, kind=kind, valid_from=day, known_at=now)
         )
-        connection.execute(update(Field).where(Field.field_id == found.field_id).values(active=active))
+        connection.execute(update(Field).where(Field.field_id == known.field_id).values(active=active))
     registry.moved(connection)
     return True
 
@@ -407,7 +406,7 @@ def activate_field(connection: Connection, external_id: str, day: date, now: dat
 def revise_geometry(
     connection: Connection, external_id: str, geometry: BaseGeometry, changed_from: date | None, now: datetime
 ) -> bool:
-    """Give a field another polygon.
+    """Replace a field's polygon.
 
     Args:
         connection: of a write transaction.
@@ -417,23 +416,23 @@ def revise_geometry(
         now: when it became known.
 
     Returns:
-        False where the polygon is the same on every day from then on; nothing was changed.
+        False if the polygon is already the same on every day from then on; nothing was changed.
 
     Raises:
         InputError: there is no such field.
     """
     [geometry] = normal([geometry])
     registry.lock(connection)
-    found = field(connection, external_id)
-    since = changed_from or found.planting_date
-    revisions = revisions_of(connection, [found.field_id])[found.field_id]
-    # A correction is also of the days that an earlier planting may add, of which a change from its day on says nothing.
+    known = field(connection, external_id)
+    since = changed_from or known.planting_date
+    revisions = revisions_of(connection, [known.field_id])[known.field_id]
+    # A correction also covers days that an earlier planting may add; a change covers only those from its day on.
     last = next(row.kind for row in reversed(revisions) if row.geometry_digest is not None)
     says_more = changed_from is None and last is RevisionKind.CHANGED
     if not says_more and _holds_already(revisions, geometry, digest(geometry), since):
         return False
-    seasons = seasons_of(connection, [found.field_id])[found.field_id]
-    revise(connection, [replace(Change.of(found, seasons), geometry=geometry, changed_from=changed_from)], now)
+    seasons = seasons_of(connection, [known.field_id])[known.field_id]
+    revise(connection, [replace(Change.of(known, seasons), geometry=geometry, changed_from=changed_from)], now)
     return True
 
 
@@ -450,15 +449,15 @@ def revise_season(
         now: when it became known.
 
     Returns:
-        False where both are so already; nothing was changed.
+        False if both are already so; nothing was changed.
 
     Raises:
         InputError: there is no such field, the season is impossible, or another season has that planting day.
     """
     registry.lock(connection)
-    found = field(connection, external_id)
-    seasons = seasons_of(connection, [found.field_id])[found.field_id]
-    as_it_is = Change.of(found, seasons)
+    known = field(connection, external_id)
+    seasons = seasons_of(connection, [known.field_id])[known.field_id]
+    as_it_is = Change.of(known, seasons)
     change = replace(as_it_is, planting=planting or as_it_is.planting, end=end or as_it_is.end)
     if not change:
         return False
@@ -469,7 +468,7 @@ def revise_season(
 def begin_season(
     connection: Connection, external_id: str, planting: date, end: date | None, crop_code: str | None, now: datetime
 ) -> bool:
-    """Begin a season after the current one, which ends on the day before where it has no end of its own.
+    """Begin a season after the current one, which ends on the day before if it has no end of its own.
 
     Args:
         connection: of a write transaction.
@@ -480,18 +479,18 @@ def begin_season(
         now: when it became known.
 
     Returns:
-        False where the current season is so already; nothing was changed.
+        False if the current season is already so; nothing was changed.
 
     Raises:
         InputError: there is no such field, the season is impossible, or shares days with the one before.
     """
     registry.lock(connection)
-    found = field(connection, external_id)
-    seasons = seasons_of(connection, [found.field_id])[found.field_id]
+    known = field(connection, external_id)
+    seasons = seasons_of(connection, [known.field_id])[known.field_id]
     current = seasons[-1]
     if (planting, end, crop_code) == (current.planting_date, current.end_date, current.crop_code):
         return False
-    change = Change(found, seasons, found.name, planting, end, crop_code, begins=True)
+    change = Change(known, seasons, known.name, planting, end, crop_code, begins=True)
     revise(connection, [change.checked(f"field {external_id!r}")], now)
     return True
 

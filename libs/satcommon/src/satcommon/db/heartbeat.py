@@ -1,4 +1,4 @@
-"""Heartbeats of runs: a launcher without a health check never tells that a run was killed, so the ledger does."""
+"""Heartbeats of runs: without a health check, a launcher never notices that a run was killed; the ledger does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[None]:
-    """Beat for a run, from a thread of its own, until the block ends. The outermost layer's: it reads the clock.
+    """Write heartbeats of a run, in a thread, until the block ends. It reads the clock: for the outermost layer only.
 
     Args:
         engine: of the ledger.
@@ -47,7 +47,7 @@ def beating(engine: Engine, run_id: str, lane: str, seconds: float) -> Iterator[
 
 
 def heartbeats(engine: Engine, run_ids: Collection[str]) -> dict[str, datetime]:
-    """The last heartbeat of each of these runs that ever beat."""
+    """The last heartbeat of each of these runs; runs without one are left out."""
     with read_transaction(engine) as connection:
         statement = select(Run.run_id, Run.heartbeat_at)
         return {row.run_id: row.heartbeat_at for row in rows_in(connection, statement, Run.run_id, run_ids)}

@@ -1,7 +1,7 @@
-"""The ledger: what is closed and published, what is missed, what is to be withdrawn, and what was tried.
+"""The ledger: closed and published days, misses, withdrawals and attempts.
 
-Functions run inside the caller's transaction, take `now` instead of reading a clock, and expect the region's row to be
-locked where they write what is published or missed.
+Functions run inside the caller's transaction and take `now` instead of reading a clock. Those that write what is
+published or missed expect the caller to hold the lock of the region's row.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Day(RegionDay):
     """A region's day as the ledger has it."""
 
     __abstract__ = True  # a record's shape, no table of its own
-    refused: bool  # something of the day is there and was not taken
+    refused: bool  # a source has something for the day that was not taken
 
 
 class OpenDay(NamedTuple):
-    """A day that is not closed, as far as closing it asks."""
+    """A day that is not closed, with what decides whether it can be."""
 
     bbox_id: int
     day: date
@@ -75,7 +75,7 @@ class SimilarMisses(NamedTuple):
     ids: int  # the sum of theirs
 
 
-# What every step asks for is built once: building a statement takes longer than SQLite takes to run it.
+# Statements of every step, built once: building one takes longer than SQLite takes to run it.
 _REGION = select_all(Region).where(Region.bbox_id == bindparam("region"))
 _LOCKED_REGION = _REGION.with_for_update(key_share=True)
 _IS_CLOSED = (RegionDay.bbox_id == bindparam("region"), RegionDay.closed_at.is_not(None))
@@ -93,7 +93,7 @@ _OPEN_DAYS = (
         RegionDay.day,
         RegionDay.due,
         RegionDay.scene_digest,
-        RegionDay.answered_at.is_not(None).label("answered"),  # an instant takes longer to read than all the rest
+        RegionDay.answered_at.is_not(None).label("answered"),  # converting an instant takes longer than all the rest
     )
     .where(RegionDay.closed_at.is_(None))
     .order_by(RegionDay.bbox_id)
@@ -125,7 +125,7 @@ _WITHDRAWALS = select(Withdrawal.field_id, Withdrawal.day).where(
 
 
 class OpenMiss(NamedTuple):
-    """A field-day to be opened as missed; `digest` names the event, so that a later one is told from it."""
+    """A field-day to be opened as missed; `digest` identifies the event, to tell it from a later one."""
 
     field_id: int
     day: date
@@ -139,7 +139,7 @@ def region(connection: Connection, bbox_id: int) -> Region:
 
 
 def lock_region(connection: Connection, bbox_id: int) -> Region:
-    """Take the lock of all that is published or missed for a region, and read its row under it.
+    """Lock what is published and missed for a region, and read its row under the lock.
 
     FOR NO KEY UPDATE: inserts with foreign keys to the region take KEY SHARE and would deadlock with a stronger lock.
     """
@@ -167,7 +167,7 @@ def next_day(connection: Connection, region: Region) -> date:
 
 
 def region_day(connection: Connection, bbox_id: int, day: date) -> Day | None:
-    """A region's day as the ledger has it; None where nothing was answered nor closed."""
+    """A region's day as the ledger has it; None if it was neither answered nor closed."""
     return region_days(connection, bbox_id, day, day).get(day)
 
 
@@ -178,7 +178,7 @@ def watermarks(connection: Connection) -> dict[int, date]:
 
 
 def open_days(connection: Connection, bbox_id: int | None = None) -> Iterator[tuple[int, dict[date, OpenDay]]]:
-    """The days that the ledger knows and that are not closed, of one region or of all, by its id: one after another."""
+    """The known days that are not closed, of one region or of all; gives a region's id and its days at a time."""
     statement = _OPEN_DAYS if bbox_id is None else _OPEN_DAYS.where(RegionDay.bbox_id == bbox_id)
     days = typed(connection.execute(statement), OpenDay)
     for known, of_region in groupby(days, key=lambda day: day.bbox_id):
@@ -186,12 +186,12 @@ def open_days(connection: Connection, bbox_id: int | None = None) -> Iterator[tu
 
 
 def answered_since(connection: Connection, since: datetime) -> set[int]:
-    """The ids of the regions for which the source's answer of any day was entered or changed after an instant."""
+    """The ids of regions for which an answer of the source was entered or changed after an instant."""
     return set(connection.execute(select(RegionDay.bbox_id).where(RegionDay.answered_at > since)).scalars())
 
 
 def answered_days(connection: Connection, first: date, last: date) -> dict[int, set[date]]:
-    """The days of a span that the source has answered for, by region's id, of all regions."""
+    """The days of a span for which the source has answered, by region id, of all regions."""
     statement = select(RegionDay.bbox_id, RegionDay.day).where(
         RegionDay.day.between(first, last), RegionDay.answered_at.is_not(None)
     )
@@ -208,7 +208,7 @@ def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Reg
 
 
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
-    """A region's days of a span that the ledger knows; `refused`: something of the day is there and was not taken.
+    """The days of a span that the ledger knows for a region.
 
     Args:
         connection: of a read transaction.
@@ -265,24 +265,24 @@ def current_scenes(connection: Connection, bbox_id: int, first: date, last: date
 
 
 def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> None:
-    """Write columns of a region's day, which may be new; under the region's lock nobody else makes it."""
-    there = update(RegionDay).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
-    if connection.execute(there.values(values)).rowcount == 0:
+    """Write columns of a region's day, which may be new; the region's lock keeps others from inserting it."""
+    existing = update(RegionDay).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
+    if connection.execute(existing.values(values)).rowcount == 0:
         connection.execute(insert(RegionDay).values(bbox_id=bbox_id, day=day, **values))
 
 
 def retire(connection: Connection, keys: Collection[str], now: datetime) -> None:
-    """Note that keys of result objects have moved away, so that the objects are collected in time."""
+    """Note that no key names these result objects any more, so that garbage collection removes them in time."""
     if keys:
         rows = [{"object_key": key, "retired_at": now} for key in keys]
         statement = upsert(connection)(RetiredObject)
-        # Days that were closed without rows share an object: it is kept from when the last of them moves away.
+        # Days closed without rows share an object: its time counts from the last of them.
         latest = {"retired_at": statement.excluded.retired_at}
         connection.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=latest), rows)
 
 
 def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:
-    """Count one more try of a day that could not be processed; gives the tries so far.
+    """Count a failed try of a day; returns the number of tries so far.
 
     Args:
         connection: of a write transaction that holds the region's lock.
@@ -290,8 +290,8 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
         day: the day.
         error: why it failed.
     """
-    there = region_day(connection, bbox_id, day)
-    tries = (there.tries if there else 0) + 1
+    known = region_day(connection, bbox_id, day)
+    tries = (known.tries if known else 0) + 1
     set_day(connection, bbox_id, day, tries=tries, error=error)
     return tries
 
@@ -300,7 +300,7 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
 
 
 def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
-    """Open misses; one that is open already takes the new cause and digest, and keeps its age. A carry changes none.
+    """Open misses. An open one takes the new cause and digest and keeps its age; a carry leaves it as it is.
 
     Args:
         connection: of a write transaction that holds the region's lock.
@@ -362,7 +362,7 @@ def resolve_opened(
 
 
 def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
-    """Count one more failed attempt of open misses, from which their pause grows.
+    """Count a failed attempt of open misses, which lengthens their pause.
 
     Args:
         connection: of a write transaction that holds the region's lock.
@@ -375,7 +375,7 @@ def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[
 
 
 def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
-    """Update open misses, each by `f` and `d`, field id and day, and by `o`, what opened it, where that is told."""
+    """Update open misses by `f`, `d` and, if given, `o`: field id, day, and the digest that opened them."""
     keys = {"f": "field_id", "d": "date_missed", "o": "digest"}
     keys = {key: column for key, column in keys.items() if rows and key in rows[0]}
 
@@ -389,7 +389,7 @@ def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]
 def forget_failures(
     connection: Connection, bbox_id: int, field_ids: Collection[int] | None, first: date, last: date
 ) -> int:
-    """Let failed field-days of a span be tried again at once; gives how many there were.
+    """Let failed field-days of a span be tried again without a pause; returns their number.
 
     Args:
         connection: of a write transaction.
@@ -418,7 +418,7 @@ def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Seq
 
 
 def misses_of_all(connection: Connection) -> Iterable[SimilarMisses]:
-    """The open misses of all regions on days that do not wait for ever, those of a region that are alike as one."""
+    """The open misses of all regions, without days that wait indefinitely; similar ones of a region are one item."""
     has_scene = RegionDay.scene_digest.is_not(None)
     due_day = case((~has_scene & (RegionDay.due == Due.DUE), RegionDay.day)).label("due_day")
     alike = (Miss.bbox_id, Miss.cause, Miss.attempts, Miss.tried_at, due_day)
@@ -442,7 +442,7 @@ class CauseBacklog(NamedTuple):
 
 
 def backlog_by_cause(connection: Connection, bbox_id: int) -> list[CauseBacklog]:
-    """The open misses of a region by cause: how many, which days, since when the oldest is open."""
+    """The open misses of a region by cause: their number, their days, and when the oldest was opened."""
     statement = (
         select(
             Miss.cause,
@@ -476,7 +476,7 @@ def withdraw(connection: Connection, bbox_id: int, rows: Iterable[tuple[int, dat
 
 
 def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -> set[tuple[int, date]]:
-    """The rows (field id, day) that are to be taken out, of a span of days.
+    """The rows (field id, day) to be withdrawn, of a span of days.
 
     Args:
         connection: of a read transaction.
@@ -489,18 +489,18 @@ def withdrawals(connection: Connection, bbox_id: int, first: date, last: date) -
 
 
 def withdrawals_of_all(connection: Connection) -> Iterable[Row[Any]]:
-    """How many rows are to be taken out of each region (`field_days`), and what tells them from others."""
-    told = (
+    """The number of rows to be withdrawn from each region (`field_days`), and figures that change with the rows."""
+    figures = (
         func.count().label("field_days"),
         func.sum(Withdrawal.field_id),
         func.min(Withdrawal.day),
         func.max(Withdrawal.day),
     )
-    return connection.execute(select(Withdrawal.bbox_id, *told).group_by(Withdrawal.bbox_id))
+    return connection.execute(select(Withdrawal.bbox_id, *figures).group_by(Withdrawal.bbox_id))
 
 
 def cross_off(connection: Connection, bbox_id: int, rows: Collection[tuple[int, date]]) -> None:
-    """Take rows off the list: a published object lacks them, or they are expected again."""
+    """Take rows off the list of withdrawals: the published object lacks them, or they are expected again."""
     listed = [{"f": f, "d": d} for f, d in rows]
 
     def statement(given: Mapping[str, ColumnElement[Any]]) -> Delete:

@@ -53,7 +53,7 @@ def fields_in(connection: Connection, bounds: Bounds) -> bool:
 
 
 def choose_homes(connection: Connection, revisions: Collection[int]) -> None:
-    """Choose the homes of revisions' polygons anew, after a region is gone."""
+    """Choose the homes of revisions' polygons again, after a region was removed."""
     statement = select(Membership.revision_id, Membership.bbox_id, Membership.overlap_ha)
     largest: dict[int, tuple[float, int]] = {}
     for row in rows_in(connection, statement, Membership.revision_id, revisions):
@@ -65,7 +65,7 @@ def choose_homes(connection: Connection, revisions: Collection[int]) -> None:
 
 
 def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overlap]) -> None:
-    """Enter overlaps of revisions' polygons, and choose each one's home: the largest, the first region where equal."""
+    """Write overlaps of revisions' polygons, and choose each one's home: the first region of the largest overlap."""
     rows = {
         (revisions[o.geometry], o.region): {
             "revision_id": revisions[o.geometry],
@@ -80,9 +80,9 @@ def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overl
         return
     statement = select(Membership.revision_id, Membership.bbox_id, Membership.overlap_ha, Membership.home)
     joined = {revision_id for revision_id, _ in rows}
-    there = {(r.revision_id, r.bbox_id): r for r in rows_in(connection, statement, Membership.revision_id, joined)}
+    known = {(r.revision_id, r.bbox_id): r for r in rows_in(connection, statement, Membership.revision_id, joined)}
     largest: dict[int, tuple[float, int]] = {}
-    sizes = {key: row.overlap_ha for key, row in there.items()} | {key: row["overlap_ha"] for key, row in rows.items()}
+    sizes = {key: row.overlap_ha for key, row in known.items()} | {key: row["overlap_ha"] for key, row in rows.items()}
     for (revision_id, bbox_id), size in sizes.items():
         largest[revision_id] = min(largest.get(revision_id, (0.0, 0)), (-size, bbox_id))
     homes = {(revision_id, bbox_id) for revision_id, (_, bbox_id) in largest.items()}
@@ -90,7 +90,7 @@ def join(connection: Connection, revisions: Sequence[int], found: Sequence[Overl
         rows[key]["home"] = True
     connection.execute(insert(Membership), list(rows.values()))
     moved = [
-        {"r": r, "b": b, "home": (r, b) in homes} for (r, b), row in there.items() if row.home != ((r, b) in homes)
+        {"r": r, "b": b, "home": (r, b) in homes} for (r, b), row in known.items() if row.home != ((r, b) in homes)
     ]
     if moved:
         here = update(Membership).where(Membership.revision_id == bindparam("r"), Membership.bbox_id == bindparam("b"))

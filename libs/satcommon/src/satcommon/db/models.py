@@ -1,7 +1,7 @@
 """The tables, one set of models for SQLite and PostgreSQL.
 
-`bounding_boxes`, `fields`, `missed_fields` and `processing_attempts` keep their published names and columns; the rest
-is ours. Geometries are WKB in WGS 84: nothing in a daily run decodes JSON.
+`bounding_boxes`, `fields`, `missed_fields` and `processing_attempts` keep their published names and columns; the
+other tables are ours. Geometries are WKB in WGS 84, so that a daily run decodes no JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0007"  # the Alembic revision that this code was written for; a test holds it to the newest one
+SCHEMA_REVISION = "0007"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -57,17 +57,17 @@ class ProcessingType(StrEnum):
 
 
 class RevisionKind(StrEnum):
-    """What a revision of a field says, from its day on."""
+    """What a field revision says, from its day on."""
 
     REGISTERED = "registered"
     CORRECTED = "corrected"  # the polygon was wrong since the season's start
-    CHANGED = "changed"  # the polygon is another from a day on
+    CHANGED = "changed"  # the polygon changed on a day
     DEACTIVATED = "deactivated"
     REACTIVATED = "reactivated"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: aware in Python, always UTC, also on SQLite, which has no time zones."""
+    """An instant: time-zone aware and in UTC in Python, even on SQLite, which has no time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -88,12 +88,12 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _words(words: type[StrEnum]) -> Enum:
-    """A column of an enumeration's values, as text: a new word needs no migration of a database type."""
+    """A column of an enumeration's values, as text: a new value needs no migration of a database type."""
     return Enum(words, native_enum=False, length=32, values_callable=lambda e: [w.value for w in e])
 
 
 class Base(DeclarativeBase):
-    """The root of the models; constraints get names, so that migrations can speak of them."""
+    """The root of the models; constraints get names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -115,9 +115,9 @@ class Base(DeclarativeBase):
 
 
 def open_misses_only(dialect: str) -> TextClause:
-    """The condition of the indexes of open misses, as each database must see it again: `~Miss.processed` is written so.
+    """The condition of the indexes of open misses, exactly as each database writes `~Miss.processed`.
 
-    `processed IS false` says the same, and no database takes the index for it.
+    For the equivalent `processed IS false`, no database uses the index.
     """
     return text("NOT processed" if dialect == "postgresql" else "processed = 0")
 
@@ -149,11 +149,11 @@ class Region(Base):
     grid: Mapped[str] = mapped_column(Text)
     scene_source: Mapped[str | None] = mapped_column(Text)  # identity of the source that it belongs to; None: unknown
     algorithm_version: Mapped[str] = mapped_column(String(32))
-    rescanned_at: Mapped[datetime | None]  # when its source was last asked anew for all days before the lateness
+    rescanned_at: Mapped[datetime | None]  # when its last complete rescan began
 
 
 class Field(Base):
-    """A parcel with a stable identity; the polygon here is the latest, `field_revisions` tells which day had which."""
+    """A parcel with a stable identity; the polygon is the latest, `field_revisions` has those of other days."""
 
     __tablename__ = "fields"
 
@@ -182,7 +182,7 @@ class Season(Base):
 
 
 class FieldRevision(Base):
-    """One word about a field, valid from a day on until a later revision speaks of that day. Append-only."""
+    """A field revision, valid from a day on until a later revision covers that day. Append-only."""
 
     __tablename__ = "field_revisions"
     __table_args__ = (
@@ -249,7 +249,7 @@ class Scene(Base):
 
 
 class Refusal(Base):
-    """An acquisition that is there for a region's day and was not taken: damaged, refused, or out of reach."""
+    """An acquisition of a region's day that was refused: damaged, contradictory, or out of reach."""
 
     __tablename__ = "refusals"
 
@@ -280,7 +280,7 @@ class RegionDay(Base):
     day: Mapped[date] = mapped_column(primary_key=True)
     due: Mapped[Due] = mapped_column(default=Due.UNKNOWN)
     answered_at: Mapped[datetime | None]
-    listing: Mapped[str | None] = mapped_column(String(64))  # names the acquisitions that the answer rests on
+    listing: Mapped[str | None] = mapped_column(String(64))  # identifies the acquisitions of the answer
     scene_digest: Mapped[str | None] = mapped_column(String(64))
     object_key: Mapped[str | None] = mapped_column(String(300))
     row_count: Mapped[int | None]
@@ -364,7 +364,7 @@ class Withdrawal(Base):
 
 
 class RetiredObject(Base):
-    """A result object whose key moved away; it is collected a day later."""
+    """A result object that its key no longer names; garbage collection removes it a day later."""
 
     __tablename__ = "retired_objects"
 
@@ -373,7 +373,7 @@ class RetiredObject(Base):
 
 
 class Run(Base):
-    """A run's heartbeat: the local launcher has no health check, so the ledger tells who is alive."""
+    """A run's heartbeat: the local launcher has no health check, so the ledger shows which runs are alive."""
 
     __tablename__ = "runs"
 

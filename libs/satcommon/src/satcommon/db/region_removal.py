@@ -1,4 +1,4 @@
-"""Taking out a region that has published nothing: registered by mistake, or of a source that was not meant."""
+"""Removing a region that has published nothing: registered by mistake, or with the wrong source."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from satcommon.errors import InputError
 
 
 class Removed(NamedTuple):
-    """What went with a region."""
+    """What was removed with a region."""
 
     days: int
     scenes: int
 
 
 def remove_region(connection: Connection, name: str) -> Removed:
-    """Remove a region, and everything that the ledger has of it. Its objects are collected as those no key names.
+    """Remove a region and everything that the ledger has of it. Garbage collection removes its objects.
 
-    Fields stay; those at home in it are at home in the region of their next largest overlap.
+    Fields stay; the home of those at home in it becomes the region of their next largest overlap.
 
     Raises:
         InputError: there is no such region, or it has published rows; nothing was changed.
@@ -42,7 +42,7 @@ def remove_region(connection: Connection, name: str) -> Removed:
         for table in (RegionDay, Scene)
     ]
     members = connection.execute(select(Membership.revision_id).where(Membership.bbox_id == bbox_id)).scalars().all()
-    # Whatever table speaks of a region: the ones that are referred to come after those that refer to them.
+    # All tables that refer to a region, in dependency order: referring rows first.
     for table in reversed(Base.metadata.sorted_tables):
         if "bbox_id" in table.columns and table.name != Region.__tablename__:
             connection.execute(delete(table).where(table.columns.bbox_id == bbox_id))

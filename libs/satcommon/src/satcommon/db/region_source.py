@@ -1,4 +1,4 @@
-"""The source that a region belongs to: the one that it was registered with. Another one is never asked for its days."""
+"""The source that a region belongs to: the one it was registered with. No other is ever asked for its days."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 def refusal(region: Region, identity: str) -> str | None:
-    """Why a source is not asked for a region's days, with the remedy; None where it may be."""
+    """Why a source may not be asked for a region's days, and the remedy; None if it may."""
     belongs_to = region.scene_source
-    if belongs_to is None or belongs_to == identity or _is_some(belongs_to, identity):
+    if belongs_to is None or belongs_to == identity or _is_any_folder(belongs_to, identity):
         return None
     remedy = "set SATFIELDS_SCENE_SOURCE and SATFIELDS_SCENE_FOLDER to the region's own"
     if _kind(belongs_to) == _kind(identity):
@@ -36,7 +36,7 @@ def refusal(region: Region, identity: str) -> str | None:
 
 
 def require(engine: Engine, region: Region, source: SceneSource) -> None:
-    """Refuse a source that is not the region's own. A region whose source is not known adopts the first one.
+    """Refuse a source that is not the region's own. A region without a known source adopts the first one.
 
     Raises:
         SettingError: the region belongs to another source; nothing was asked or stored.
@@ -56,10 +56,10 @@ def require(engine: Engine, region: Region, source: SceneSource) -> None:
 
 
 def set_source(connection: Connection, name: str, identity: str) -> bool:
-    """Say that a region belongs to a source: that its files have moved, or, before it has imagery, that it is another.
+    """Set the source of a region: its files have moved, or, before it has imagery, it is another source.
 
     Returns:
-        False where it belongs to that source already; nothing was changed.
+        False if it already belongs to that source; nothing was changed.
 
     Raises:
         InputError: there is no such region, or it has imagery of another kind of source.
@@ -93,6 +93,6 @@ def _kind(identity: str) -> str:
     return identity.split(" ", 1)[0]
 
 
-def _is_some(belongs_to: str, identity: str) -> bool:
-    """Whether all that is known of a region's source is that it is a folder, and this is one."""
+def _is_any_folder(belongs_to: str, identity: str) -> bool:
+    """Whether a region's source is only known to be a folder, and this one is a folder."""
     return belongs_to == FOLDER and _kind(identity) == FOLDER

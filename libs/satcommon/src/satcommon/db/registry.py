@@ -1,6 +1,6 @@
-"""The registry: its lock, and the regions. `fields` is the other half.
+"""The registry: its lock, and the regions; `db.fields` has the fields.
 
-Every write takes the registry's lock first, then the rows of the regions concerned in the order of their ids.
+Every write takes the registry's lock first, then the rows of its regions in the order of their ids.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def aoi_of(region: Region) -> AreaOfInterest:
     return _aoi(region.name, region.geometry, region.grid)
 
 
-@lru_cache(maxsize=1024)  # every step of every day asks
+@lru_cache(maxsize=1024)  # every step of every day needs it
 def _aoi(name: str, geometry: bytes, grid: str) -> AreaOfInterest:
     return AreaOfInterest(name, Bounds(*shapely.from_wkb(geometry).bounds), Grid.from_json(grid))
 
@@ -97,10 +97,10 @@ def add_region(
         monitored_until: last day; None without an end.
         algorithm_version: by which its rows are computed.
         now: the time of registration.
-        scene_source: identity of the source that it belongs to; None for that of the first that is asked for a day.
+        scene_source: identity of the source that it belongs to; None for the first one that is asked for a day.
 
     Returns:
-        False where a region of that name and rectangle is there already: nothing was changed, its days neither.
+        False if a region of that name and rectangle already exists; nothing was changed, not even its days.
 
     Raises:
         InputError: the name can't be used, the days are impossible, or the name exists with another rectangle.
@@ -144,22 +144,22 @@ def _join_known_fields(connection: Connection, bbox_id: int, bounds: Bounds) -> 
 
 
 def rename_region(connection: Connection, name: str, new_name: str) -> bool:
-    """Give a region another name.
+    """Rename a region.
 
     Returns:
-        False where it has that name already; nothing was changed.
+        False if it already has that name; nothing was changed.
 
     Raises:
         InputError: there is no such region, or the new name can't be used or is another region's.
     """
     checked_region_name(new_name)
     lock(connection)
-    found = region(connection, name)
+    named = region(connection, name)
     if new_name == name:
         return False
     if connection.execute(select(Region.bbox_id).where(Region.name == new_name)).first() is not None:
         raise InputError(f"there is a region {new_name!r} already; choose another name")
-    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(name=new_name))
+    connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(name=new_name))
     moved(connection)
     return True
 
@@ -184,8 +184,8 @@ def monitor_region(
 ) -> bool:
     """Monitor a region from another day, or until another one (None: without an end).
 
-    Closed days that are newly monitored are opened as missed. Days before the first closed one are closed for that,
-    since days have no gaps: without a row, under one empty object. On days no longer monitored rows are withdrawn.
+    Newly monitored days that are closed are opened as missed. Days have no gaps, so days before the first closed one
+    are closed first, under one empty object. On days that are no longer monitored, rows are withdrawn.
 
     Args:
         connection: of a write transaction.
@@ -196,7 +196,7 @@ def monitor_region(
         now: when it became known.
 
     Returns:
-        False where both are so already; nothing was changed.
+        False if both are already so; nothing was changed.
 
     Raises:
         InputError: there is no such region, or the days are impossible.
@@ -204,22 +204,22 @@ def monitor_region(
     """
     _checked_monitoring(name, monitored_from, monitored_until)
     lock(connection)
-    found = region(connection, name)
-    if (monitored_from, monitored_until) == (found.monitored_from, found.monitored_until):
+    named = region(connection, name)
+    if (monitored_from, monitored_until) == (named.monitored_from, named.monitored_until):
         return False
-    with expectations_change(connection, [found.bbox_id], None, Cause.LATE_REGION, now):
+    with expectations_change(connection, [named.bbox_id], None, Cause.LATE_REGION, now):
         values = {"monitored_from": monitored_from, "monitored_until": monitored_until}
-        connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(values))
-        first = ledger.first_closed_day(connection, found.bbox_id)
+        connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(values))
+        first = ledger.first_closed_day(connection, named.bbox_id)
         if first is not None and monitored_from < first:
             data = result_rows.encode(result_rows.empty())
-            key = result_rows.new_key(found.bbox_id, monitored_from, data)
+            key = result_rows.new_key(named.bbox_id, monitored_from, data)
             store.put(key, data)
             for n in range((first - monitored_from).days):
                 day = monitored_from + timedelta(days=n)
                 ledger.set_day(
                     connection,
-                    found.bbox_id,
+                    named.bbox_id,
                     day,
                     object_key=key,
                     object_digest=result_rows.digest(data),
@@ -231,7 +231,7 @@ def monitor_region(
 
 
 def pin_algorithm(connection: Connection, name: str, version: str, now: datetime) -> bool:
-    """Pin a region to another algorithm version: all that is closed is to be recomputed by it.
+    """Pin a region to another algorithm version: all closed days are to be recomputed by it.
 
     Args:
         connection: of a write transaction.
@@ -240,7 +240,7 @@ def pin_algorithm(connection: Connection, name: str, version: str, now: datetime
         now: when it became known.
 
     Returns:
-        False where it is pinned to that version already; nothing was changed.
+        False if it is already pinned to that version; nothing was changed.
 
     Raises:
         InputError: there is no such region.
@@ -248,25 +248,25 @@ def pin_algorithm(connection: Connection, name: str, version: str, now: datetime
     """
     algorithm(version)
     lock(connection)
-    found = region(connection, name)
-    ledger.lock_region(connection, found.bbox_id)
-    if found.algorithm_version == version:
+    named = region(connection, name)
+    ledger.lock_region(connection, named.bbox_id)
+    if named.algorithm_version == version:
         return False
-    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(algorithm_version=version))
-    miss_closed_days(connection, found.bbox_id, Cause.REVISED_ALGORITHM, f"algorithm {version}", now)
+    connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(algorithm_version=version))
+    miss_closed_days(connection, named.bbox_id, Cause.REVISED_ALGORITHM, f"algorithm {version}", now)
     moved(connection)
     return True
 
 
 def activate_region(connection: Connection, name: str, *, active: bool) -> None:
-    """Pause or resume a region: while it is paused no day is asked for or closed; what is published stays.
+    """Pause or resume a region: a paused region asks for no day and closes none; what is published stays.
 
     Raises:
         InputError: there is no such region.
     """
     lock(connection)
-    found = region(connection, name)
-    connection.execute(update(Region).where(Region.bbox_id == found.bbox_id).values(active=active))
+    named = region(connection, name)
+    connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(active=active))
     moved(connection)
 
 
@@ -282,7 +282,7 @@ def revision(connection: Connection) -> int:
 
 
 def moved(connection: Connection) -> None:
-    """Say that the registry was written to."""
+    """Note that the registry was written to."""
     connection.execute(update(Registry).values(revision=Registry.revision + 1))
 
 

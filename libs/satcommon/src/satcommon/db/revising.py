@@ -1,4 +1,4 @@
-"""Revisions of fields, many at a time: each region is locked once, and what all of them cause is opened together."""
+"""Revisions of fields, many at a time: each region is locked once, and all misses are opened together."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from satcommon.db.records import all_in, select_all
 from satcommon.errors import InputError
 from satcommon.geo.geometry import digests
 
-ALWAYS = date(1900, 1, 1)  # a field's first polygon holds for all days
+ALWAYS = date(1900, 1, 1)  # a field's first polygon holds on all days
 Seasons = Sequence[Season]
 Revisions = Sequence[FieldRevision]
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a field is to become. One that is as it was changes nothing.
+    """The new content of a field. Content like the old changes nothing.
 
     Args:
         field: as it is.
         seasons: its seasons as they are, by planting; the last one is the current one.
-        name: it gets this one.
+        name: the new one.
         planting: of the current season, or of the one that begins.
         end: likewise.
         crop_code: likewise.
         begins: a season begins after the current one.
         geometry: validated; None leaves the polygon as it is.
-        changed_from: the day from which the polygon holds; None corrects it, since the season's planting.
+        changed_from: the day from which the polygon holds; None: a correction, since the season's planting.
     """
 
     field: Field
@@ -52,29 +52,29 @@ class Change:
 
     @classmethod
     def of(cls, field: Field, seasons: Seasons) -> Change:
-        """A change of nothing."""
+        """A change that changes nothing."""
         current = seasons[-1]
         return cls(field, seasons, field.name, current.planting_date, current.end_date, current.crop_code)
 
     @property
     def renames(self) -> bool:
-        """Whether the name is another."""
+        """Whether the name differs."""
         return bool(self.name != self.field.name)
 
     @property
     def moves_season(self) -> bool:
-        """Whether the days of the current season are others."""
+        """Whether the days of the current season differ."""
         current = self.seasons[-1]
         return not self.begins and (self.planting, self.end) != (current.planting_date, current.end_date)
 
     @property
     def recrops(self) -> bool:
-        """Whether the current season's crop is another."""
+        """Whether the current season's crop differs."""
         return not self.begins and self.crop_code != self.seasons[-1].crop_code
 
     @property
     def moves_days(self) -> bool:
-        """Whether days are expected that were not, or the other way round, or with another polygon."""
+        """Whether expected days are added, removed, or get another polygon."""
         return self.begins or self.moves_season or self.geometry is not None
 
     def __bool__(self) -> bool:
@@ -118,7 +118,7 @@ def seasons_of(connection: Connection, field_ids: Collection[int]) -> dict[int, 
 
 
 def revisions_of(connection: Connection, field_ids: Collection[int]) -> dict[int, Revisions]:
-    """All that was ever said of fields, each in the order in which it became known."""
+    """All revisions of fields, each field's in the order in which they became known."""
     statement = select_all(FieldRevision).order_by(FieldRevision.revision_id)
     return _by_field(all_in(connection, statement, FieldRevision.field_id, field_ids))
 
@@ -134,23 +134,29 @@ def _by_field(records: Sequence[_OfField]) -> dict[int, Sequence[_OfField]]:
 
 
 def in_force(revisions: Revisions, day: date, says: Callable[[FieldRevision], bool]) -> Revisions:
-    """The words about a field that hold on some day from `day` on."""
-    told = [row for row in revisions if says(row)]
-    days = {max(day, ALWAYS), *(row.valid_from for row in told if row.valid_from > day)}
-    holding = [next(row for row in reversed(told) if row.valid_from <= one) for one in sorted(days)]
-    # A correction reaches back to its season's planting: it may lie over what was not said again after it.
+    """A field's revisions that hold on some day from `day` on.
+
+    Args:
+        revisions: of one field.
+        day: the first that counts.
+        says: whether a revision is of the kind that is asked for.
+    """
+    chosen = [row for row in revisions if says(row)]
+    starts = {max(day, ALWAYS), *(row.valid_from for row in chosen if row.valid_from > day)}
+    holding = [next(row for row in reversed(chosen) if row.valid_from <= start) for start in sorted(starts)]
+    # A correction reaches back to its season's planting: it may overlay revisions that were not repeated after it.
     reaching = [
         row
-        for i, row in enumerate(told)
+        for i, row in enumerate(chosen)
         if row.kind is RevisionKind.CORRECTED
         and row.valid_from > day
-        and not any(later.valid_from <= day for later in told[i + 1 :])
+        and not any(later.valid_from <= day for later in chosen[i + 1 :])
     ]
     return [*holding, *reaching]
 
 
 def revise(connection: Connection, changes: Sequence[Change], now: datetime) -> set[str]:
-    """Make changes of fields, of which each is there once. The registry's lock is held by the caller.
+    """Make changes of fields, at most one a field. The caller holds the registry's lock.
 
     Returns:
         External ids of fields whose new polygon is in no region.
@@ -216,11 +222,11 @@ def insert_polygons(
     names: Sequence[str],
     now: datetime,
 ) -> list[int]:
-    """Write what is said of fields' polygons; gives the revisions' ids in the same order.
+    """Write revisions of fields' polygons; returns their ids in the same order.
 
     Args:
         connection: of a write transaction.
-        said: of each a field's id, the kind of revision, and the day from which it holds.
+        said: of each, the field's id, the kind of revision, and the day from which it holds.
         wkbs: the polygons, in WGS 84.
         names: their digests.
         now: when it became known.

@@ -1,1 +1,1 @@
-"""What the locations do, step by step: a day's answer, its closing, and the replay of late data."""
+"""What the locations do, step by step: ingest a day, close it, and replay late data."""

@@ -1,4 +1,4 @@
-"""What of a region's backlog is work now, and what it will cost: told before it is done."""
+"""The runnable part of a region's backlog, and what draining it will cost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Miss, Region
 from satcommon.db.registry import aoi_of
 
-TRIES = 3  # of a field-day that fails; then it waits for a new field, scene or version
-FIRST_PAUSE = timedelta(minutes=10)  # before a failed field-day is tried again; doubles each time
-# Of misses on days that were closed without a row for the field.
+TRIES = 3  # of a field-day; after so many failures it waits for a new field, scene or version
+FIRST_PAUSE = timedelta(minutes=10)  # before the first retry of a failed field-day; doubles each time
+# Causes of misses on days that closed without a row for the field.
 _WITHOUT_ROW = (Cause.LATE_FIELD, Cause.LATE_REGION, Cause.LATE_SCENE, Cause.PROCESSING_ERROR)
 
 
@@ -27,10 +27,10 @@ class RegionBacklog:
     """A region's open misses and withdrawals, as (field id, day).
 
     Args:
-        misses: that can be worked on, with their causes.
-        waiting: whose day was never asked for, whose due scene is neither there nor past the allowed lateness, or that
-            failed and are not to be tried yet or ever again.
-        withdrawals: rows to be taken out.
+        misses: that are runnable, with their causes.
+        waiting: misses whose day was never asked for, whose due scene is neither there nor past the allowed lateness,
+            or that failed and pause, perhaps for ever.
+        withdrawals: rows to be withdrawn.
     """
 
     misses: dict[tuple[int, date], Cause]
@@ -39,12 +39,12 @@ class RegionBacklog:
 
     @property
     def first_day(self) -> date | None:
-        """The earliest day with work."""
+        """The earliest day with runnable work."""
         return min((day for _, day in [*self.misses, *self.withdrawals]), default=None)
 
 
 def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> RegionBacklog:
-    """What is open for a region, told apart by whether it can be worked on now.
+    """A region's backlog: what is runnable now, and what waits.
 
     Args:
         connection: of a read transaction.
@@ -69,7 +69,7 @@ def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, n
 
 
 def _pauses(miss: Miss | ledger.SimilarMisses, now: datetime) -> bool:
-    """Whether an open miss failed, and is not to be tried yet or ever again."""
+    """Whether an open miss failed and pauses, perhaps for ever."""
     if miss.attempts == 0 or miss.tried_at is None:
         return False
     return miss.attempts >= TRIES or now < miss.tried_at + FIRST_PAUSE * 2 ** (miss.attempts - 1)
@@ -99,10 +99,19 @@ def workable_backlogs(connection: Connection, deadlines: Deadlines, now: datetim
 class Plan:
     """What draining a region's backlog costs.
 
-    Counted are field-days: `missed` by cause, `waiting` ones that are no work yet, `steps_at_most` steps of state (each
-    field from its first miss to the watermark or the end of what is expected; it stops early where its state is the
-    published one again), `scenes_at_most` scenes of which windows are read, `days_at_most` objects rewritten; beside
-    them `steps_of_all`, what reprocessing the whole region over the same days would take.
+    Args:
+        region: its name.
+        missed: runnable field-days by cause.
+        waiting: field-days that are not runnable yet, by cause.
+        withdrawals: rows to be withdrawn.
+        fields: with a runnable miss.
+        first_day: that may be rewritten.
+        last_day: that may be rewritten.
+        steps_at_most: steps of state: each field from its first miss to the watermark or its last expected day. A field
+            stops early once its state is the published one again.
+        scenes_at_most: scenes of which windows are read.
+        days_at_most: objects rewritten.
+        steps_of_all: what reprocessing the whole region over the same days would take.
     """
 
     region: str
@@ -148,9 +157,9 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         scenes = sum(row.scene_digest is not None for day, row in days.items() if day in missed_days)
     without_row = sum(cause in _WITHOUT_ROW for cause in todo.misses.values())
     counted: tuple[dict[str, int], dict[str, int]] = (defaultdict(int), defaultdict(int))
-    for found, causes in zip(counted, (todo.misses, todo.waiting), strict=True):
+    for counts, causes in zip(counted, (todo.misses, todo.waiting), strict=True):
         for cause in causes.values():
-            found[cause.value] += 1
+            counts[cause.value] += 1
     return Plan(
         name,
         dict(counted[0]),

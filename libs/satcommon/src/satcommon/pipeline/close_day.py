@@ -1,7 +1,7 @@
 """One region's day in realtime, as explicit steps: read (`inputs.read`), compute, put, commit.
 
-Nothing that a run does is published before its commit, which compares everything that was read with what holds under
-the region's lock. So a run can be killed at any instruction, run again, or run twice at the same time.
+A run publishes nothing before its commit, which compares everything that was read with what holds under the region's
+lock. So a run can be killed at any instruction, run again, or run twice at the same time.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from satcommon.stats.field_state import State
 from satcommon.stats.observation import ObservationCost, Observed, SceneInput, Subject, observe
 from satcommon.storage.object_store import ObjectStore
 
-TRIES = 3  # after so many, a day closes all the same
-MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; the collector waits longer than that
+TRIES = 3  # after so many, a day closes regardless
+MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; garbage collection waits longer than that
 
 
 @dataclass(frozen=True)
 class DayResult:
-    """The rows of a day, not yet anywhere."""
+    """The rows of a day, not stored yet."""
 
     rows: pa.Table
     failed: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Processor:
     """Computes days of a region, keeping its coverage in memory from one day to the next."""
 
     def __init__(self, engine: Engine, store: ObjectStore, clock: Callable[[], datetime] | None = None) -> None:
-        """`clock` tells the time of effects (puts, commits); without one they bear the run's own `now`."""
+        """`clock` gives the time of effects (puts, commits); without one it is the run's `now`."""
         self._engine, self.store, self._clock = engine, store, clock
         self._coverages: dict[str, CoverageCache] = {}
 
@@ -93,7 +93,7 @@ class Processor:
         Raises:
             AlgorithmError: the region's version is not supported here.
             SceneError: the scene's object can't be read.
-            ObjectMissingError: an object of the days before was collected meanwhile; read again.
+            ObjectMissingError: garbage collection removed an object of the days before meanwhile; read again.
         """
         rules = algorithm(inputs.snapshot.version)
         if inputs.snapshot.waits or not inputs.fields:
@@ -142,7 +142,7 @@ class Processor:
             work: what it costs is added to this.
 
         Raises:
-            Exception: what fails without any field, or with each of them.
+            Exception: it fails without any field, or with each of them.
         """
         name = f"{aoi.grid.digest}/{rules.coverage_rule}"
         if name not in self._coverages:
@@ -158,7 +158,7 @@ class Processor:
             raise
         except Exception as error:
             if isinstance(error, SceneError) and scene.object_key is not None and self.store.exists(scene.object_key):
-                # GDAL tells a store out of reach from a spoilt file by its words at best; the store itself by type.
+                # GDAL distinguishes an unreachable store from a damaged file by words at best; the store does by type.
                 self.store.get(scene.object_key)
             seen([])
             parts, failed = isolate_failures(subjects, seen)
@@ -178,7 +178,7 @@ class Processor:
             except (ObjectMissingError, pa.ArrowInvalid):
                 if day == inputs.day - ONE_DAY:
                     raise
-                return States.of(result_rows.empty(), rules)  # looked for only where the day after it is missed
+                return States.of(result_rows.empty(), rules)  # used only if the day after it is missed
 
         return states_before([(f.external_id, f.carried_from) for f in fields], inputs.day, at, rules)
 
@@ -206,7 +206,7 @@ def commit(
         put: their object.
         run_id: for the audit trail.
         now: the present.
-        last_try: close all the same where the inputs of the day changed, with every field missed.
+        last_try: close even if the inputs of the day changed, with every field missed.
     """
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
@@ -214,12 +214,12 @@ def commit(
         if due_day > inputs.day:
             return Outcome.CLOSED_BY_ANOTHER
         if due_day < inputs.day:
-            # Monitored from an earlier day meanwhile; whoever asks again begins there.
+            # Monitored from an earlier day meanwhile; the next run begins there.
             raise RetryableError(f"{inputs.aoi.name} {inputs.day} can't close before {due_day}: days close in order")
         current = day_snapshot(connection, region, inputs.day, inputs.deadlines, inputs.now)
         if now - put.at > MAX_OBJECT_AGE or (current != inputs.snapshot and not last_try):
             return Outcome.START_AGAIN
-        # Whoever changes expected days of this region holds its lock until the registry's revision has moved.
+        # A change of this region's expected days holds its lock until the registry's revision has moved.
         same = revision(connection) == inputs.registry
         fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
         present = set(computed.rows["field"].to_pylist())
@@ -248,23 +248,25 @@ def commit(
 def _misses(
     inputs: DayInputs, computed: DayResult, current: DaySnapshot, fields: Sequence[Expected], present: Set[str]
 ) -> list[OpenMiss]:
-    """What the rows lack of the fields that are expected under the lock."""
+    """Misses of the fields that are expected under the lock and lack a current row."""
     if fields is inputs.fields and current == inputs.snapshot and not current.waits:  # nearly always
         fields = [f for f in fields if f.external_id not in present]
     was = {f.field_id: f for f in inputs.fields} if fields else {}
-    found = []
-    for one in fields:
-        cause = _cause(inputs, computed, current, was.get(one.field_id), one, present)
+    misses = []
+    for expected in fields:
+        cause = _cause(inputs, computed, current, was.get(expected.field_id), expected, present)
         if cause is not None:
-            digest = f"{current.scene.digest[:40]} {one.span.geometry_digest[:20]}"
-            found.append(OpenMiss(one.field_id, inputs.day, cause, cause.value if cause is Cause.CARRY else digest))
-    return found
+            digest = f"{current.scene.digest[:40]} {expected.span.geometry_digest[:20]}"
+            misses.append(
+                OpenMiss(expected.field_id, inputs.day, cause, cause.value if cause is Cause.CARRY else digest)
+            )
+    return misses
 
 
 def _cause(
     inputs: DayInputs, computed: DayResult, current: DaySnapshot, was: Expected | None, one: Expected, present: Set[str]
 ) -> Cause | None:
-    """Why a field's row is not what it should be under the lock; None where it is."""
+    """Why a field's row is not current under the lock; None if it is."""
     if current.waits:
         return Cause.LATE_SCENE
     if was is None:
@@ -279,13 +281,13 @@ def _cause(
         return Cause.REVISED_ALGORITHM
     if current.scene != inputs.snapshot.scene:
         return Cause.REVISED_SCENE
-    return Cause.CARRY  # the day before is another: the observation stands
+    return Cause.CARRY  # the day before has changed: the observation stands
 
 
 def close_day(
     processor: Processor, engine: Engine, bbox_id: int, day: date, deadlines: Deadlines, run_id: str, now: datetime
 ) -> Closed | None:
-    """Close one day, starting again where its inputs change meanwhile.
+    """Close one day, starting again if its inputs change meanwhile.
 
     Args:
         processor: computes and stores the rows.
@@ -297,11 +299,11 @@ def close_day(
         now: the present, by which the day closes.
 
     Returns:
-        What was closed; None where another run has closed the day.
+        What was closed; None if another run has closed the day.
 
     Raises:
-        SatfieldsError: the day can't be processed; it is counted, and after three such tries the day closes all the
-            same with its fields missed. Retryable errors are not counted.
+        SatfieldsError: the day can't be processed. The failure is counted; after three, the day closes with its fields
+            missed. Retryable errors are not counted.
     """
     for attempt in range(1, TRIES + 1):
         with read_transaction(engine) as connection:
@@ -316,7 +318,7 @@ def close_day(
             if not isinstance(error, ObjectMissingError):
                 raise
             if attempt < TRIES:
-                continue  # collected meanwhile: its key has moved
+                continue  # removed meanwhile: its key has moved
             computed = _count_failure(engine, inputs, error)
         except Exception as error:  # noqa: BLE001  # recorded in the ledger, and raised while tries are left
             computed = _count_failure(engine, inputs, error)
@@ -334,7 +336,7 @@ def _count_failure(engine: Engine, inputs: DayInputs, error: Exception) -> DayRe
     """Count a day that could not be processed; after the last try it has no rows, and all its fields failed.
 
     Raises:
-        Exception: the error, where more tries are left.
+        Exception: the error, if tries are left.
     """
     with write_transaction(engine) as connection:
         ledger.lock_region(connection, inputs.bbox_id)

@@ -1,4 +1,4 @@
-"""Closing a region's days in order, and filling its past."""
+"""Closing a region's days in order, and backfilling its past."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Closer:
         deadlines: the waiting times.
         run_id: for the audit trail.
         now: the present, by which days close.
-        clock: tells the time of effects; without one they bear `now`.
+        clock: gives the time of effects; without one it is `now`.
     """
 
     engine: Engine
@@ -42,15 +42,15 @@ class Closer:
     clock: Callable[[], datetime] | None = None
 
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
-        """Close the days that can be closed, oldest first, up to and including `day`; gives those that it closed."""
+        """Close the days that can be closed, oldest first, up to and including `day`; yields those that it closed."""
         processor = processor or Processor(self.engine, self.store, self.clock)
         with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
             if not region.active:
                 return
-            days = [one.day for one in closable_days(connection, region, self.deadlines, self.now) if one.day <= day]
-        for one in days:
-            closed = close_day(processor, self.engine, self.bbox_id, one, self.deadlines, self.run_id, self.now)
+            closable = closable_days(connection, region, self.deadlines, self.now)
+        for next_day in [open_day.day for open_day in closable if open_day.day <= day]:
+            closed = close_day(processor, self.engine, self.bbox_id, next_day, self.deadlines, self.run_id, self.now)
             if closed is not None:
                 yield closed
 

@@ -1,6 +1,6 @@
-"""A day's answer: ask the source, mosaic what it has into a scene, store and register it.
+"""Ingesting a day: ask the source, mosaic its acquisitions into a scene, store and register it.
 
-What changes of a closed day is opened as missed in the same transaction.
+If that changes a closed day, its fields are opened as missed in the same transaction.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
 
 _Known = tuple[str | None, Due | None, datetime | None, dict[str, str]]
-_TRIES = 3  # of asking, while other runs register other answers
+_TRIES = 3  # at an answer, while other runs register others
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source answered for a day, as it now stands in the ledger.
+    """What a source answered for a day, as the ledger now has it.
 
     Args:
         due: whether imagery is owed.
         scene_digest: of the day's scene; None where there is none (yet).
         object_key: of the scene.
-        items: the acquisitions it was mosaicked from.
-        fractions: of the region: observed and clear; empty where there is no scene.
-        refused: what is there for the day and was not taken, by name, and why.
-        unplaced: what the source can't take and tells no day of, likewise.
-        new: the ledger changed by it.
+        items: the acquisitions that it was mosaicked from.
+        fractions: of the region: observed and clear; empty without a scene.
+        refused: acquisitions of the day that were refused: the reason by name.
+        unplaced: refused acquisitions whose day the source can't tell, likewise.
+        new: whether it changed the ledger.
     """
 
     due: Due
@@ -65,15 +65,15 @@ class Answer:
 
     @property
     def settled(self) -> bool:
-        """Whether the source said all that it has to say: a scene, or that none is due."""
+        """Whether the answer is complete: a scene, or that none is due."""
         return self.scene_digest is not None or (self.due is Due.NOT_DUE and not self.refused)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a source said of a region's day: a scene of it is stored, and nothing registered.
+    """What a source said of a region's day. Its scene is stored, but nothing is registered.
 
-    `before` is what the ledger knew of the day: listing, due answer, when it was answered, and what was not taken.
+    `before` is what the ledger knew of the day: listing, due answer, time of the answer, and refused acquisitions.
     """
 
     bbox_id: int
@@ -91,7 +91,7 @@ class Asked:
 
 
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
-    """Ask a source for a region's day, and register the answer. Asking again changes nothing unless it answers anew.
+    """Ask a source for a region's day, and register the answer. Asking again changes nothing unless the answer differs.
 
     Args:
         engine: of the ledger.
@@ -102,9 +102,9 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
         now: the present.
 
     Raises:
-        UnreadableDayError: there are acquisitions, and none of them can be read. That is registered all the same, so
-            that the day closes at its deadline, with its fields missed until one can be read.
-        RetryableError: what may be of the day is being written, or other runs registered other answers again and again.
+        UnreadableDayError: the day has acquisitions, and none can be read. That is registered too: the day closes at
+            its deadline, and its fields are missed until one can be read.
+        RetryableError: a file that may be of the day is being written, or other runs keep registering other answers.
         SettingError: the region belongs to another source.
     """
     for _ in range(_TRIES):
@@ -119,7 +119,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
 
 
 def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
-    """Ask, and store the scene where the listing is news.
+    """Ask a source, and store the scene if the listing is new.
 
     Args:
         engine: of the ledger.
@@ -130,7 +130,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         now: the present.
 
     Raises:
-        RetryableError: there is nothing, and what may be of the day is being written.
+        RetryableError: the source has nothing, but a file that may be of the day is being written.
         SettingError: the region belongs to another source.
     """
     with read_transaction(engine) as connection:
@@ -157,16 +157,16 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
             refused |= error.refused
     if scene is not None:
         refused |= scene.refused
-        # A new key for each put, as for results: the collector must never find a live scene under the key of garbage.
+        # A new key for each put, as for results: garbage collection must never find a live scene under an old key.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
     due = source.due(where, day)
-    told = (refused, unplaced, scene, key, unreadable)
-    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *told)
+    outcome = (refused, unplaced, scene, key, unreadable)
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *outcome)
 
 
 def enter(engine: Engine, asked: Asked) -> Answer | None:
-    """Register what was said; None where another run has registered another answer since it was asked for."""
+    """Register an answer; None if another run has registered another answer since the source was asked."""
     bbox_id, day, scene = asked.bbox_id, asked.day, asked.scene
     with write_transaction(engine) as connection:
         ledger.lock_region(connection, bbox_id)
@@ -174,7 +174,7 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
             return None
         listing = asked.before[0]
         if scene is not None:
-            # What could not be read is no part of the listing that was answered: it stays news, and is read again.
+            # The answered listing leaves out what could not be read, so that it stays new and is read again.
             listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
             _record(connection, asked, scene)
         digest = scene.digest if scene else None
@@ -201,10 +201,9 @@ def _known(connection: Connection, bbox_id: int, day: date) -> _Known:
 def news(
     engine: Engine, source: SceneSource, bbox_id: int, where: AreaOfInterest, first: date, last: date, now: datetime
 ) -> dict[date, str]:
-    """The days of a span for which the source says something else than the ledger has, and a name of what it says.
+    """The days of a span for which the source's answer differs from the ledger's, each with a name of that answer.
 
-    Those are the days that were never asked for, that have other acquisitions, of which the calendar says otherwise, or
-    of which something else can't be taken.
+    Those are days that were never asked for, or with other acquisitions, another calendar answer, or other refusals.
 
     Args:
         engine: of the ledger.
@@ -220,27 +219,27 @@ def news(
     with read_transaction(engine) as connection:
         days = ledger.region_days(connection, bbox_id, first, last)
         refused = answers.refusals(connection, bbox_id, first, last)
-    found: dict[date, str] = {}
+    different: dict[date, str] = {}
     for day, due in calendar.items():
         known, items = days.get(day), listing.acquisitions.get(day, [])
         name = _name(items) if items else None
         if known is None or known.answered_at is None:
-            found[day] = name[:12] if name else "answer"
+            different[day] = name[:12] if name else "answer"
         elif name is not None and known.listing != name:
-            found[day] = name[:12]
+            different[day] = name[:12]
         elif known.due is not due:
-            found[day] = due.value
-        # Of what is listed all was taken: what could not be read is no part of a listing that was answered.
+            different[day] = due.value
+        # All of an answered listing was taken: it leaves out what could not be read.
         elif refused.get(day, {}) != (now_refused := listing.refused_on.get(day, {})):
-            found[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
-    return found
+            different[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
+    return different
 
 
 def _name(acquisitions: Sequence[Acquisition]) -> str:
-    """Names a day's listing: the set of its items with their content, and newer rules by which they are read."""
+    """Identifies a day's listing: the set of its items with their content, and newer rules by which they are read."""
     items: list[Any] = sorted((a.item_id, a.digest, *([a.reading] if a.reading else [])) for a in acquisitions)
     if piecewise(acquisitions):
-        items.append("mosaic")  # before, one item of a pass and tile was taken, and the others left
+        items.append("mosaic")  # earlier, one item of a pass and tile was taken, and the others ignored
     return hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
 
@@ -316,7 +315,7 @@ def register(
 ) -> bool:
     """Enter a day's answer; on a closed day, open as missed what another answer changes.
 
-    A scene stays where the source answers later that it has none: what was delivered is not undone.
+    A scene stays even if the source later answers that it has none: what was delivered is not undone.
 
     Args:
         connection: of a write transaction.
@@ -328,7 +327,7 @@ def register(
         basis: what the answer rests on.
 
     Returns:
-        False where the answer is the one that was there.
+        False if the answer is the one that was known.
     """
     ledger.lock_region(connection, bbox_id)
     before = ledger.region_day(connection, bbox_id, day)

@@ -1,6 +1,7 @@
-"""What a region's day is computed from, read from one snapshot: the first step of every run.
+"""The inputs of a region's day, read from one snapshot: the first step of every run.
 
-Objects are opened through the keys that are read here, never looked up again; the commit compares with what holds then.
+Objects are opened through the keys that are read here, never looked up again. The commit compares them with what holds
+then.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Expected(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Names all that its row depends on in the registry; asked for where the registry has changed."""
+        """Identifies what its row depends on in the registry; needed only if the registry has changed."""
         return self.line.digest(self.day)
 
     @property
@@ -59,11 +60,11 @@ class Expected(NamedTuple):
 
 @dataclass(frozen=True)
 class DaySnapshot:
-    """What a day is computed from, besides its fields and the day before."""
+    """What a day is computed from besides its fields and the rows of the day before."""
 
     due: Due
     scene: SceneInput
-    waits: bool  # no rows yet: never asked for, or due and neither there nor past the allowed lateness
+    waits: bool  # no rows yet: never asked for, refused, or due and neither there nor past the allowed lateness
     version: str
     previous_key: str | None
 
@@ -80,11 +81,11 @@ class DayInputs:
     snapshot: DaySnapshot
     fields: tuple[Expected, ...]
     earlier_keys: dict[date, str]  # of the days before, latest first
-    registry: int  # its revision, that `fields` are of
+    registry: int  # the revision of the registry that has `fields`
 
 
 def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, now: datetime) -> DayInputs | None:
-    """Step 1: everything that the day depends on, from one snapshot; None where the day is closed already.
+    """Step 1: everything that the day depends on, from one snapshot; None if the day is already closed.
 
     Args:
         connection: of a read transaction.
@@ -122,7 +123,7 @@ def day_snapshot(connection: Connection, region: Region, day: date, deadlines: D
 def day_snapshots(
     connection: Connection, region: Region, first: date, last: date, deadlines: Deadlines, now: datetime
 ) -> dict[date, DaySnapshot]:
-    """What holds for each day of a span, asked for at once.
+    """What holds for each day of a span, by two queries.
 
     Args:
         connection: of a read transaction.
@@ -137,9 +138,9 @@ def day_snapshots(
     bounds = aoi_of(region).bounds
     inputs: dict[date, DaySnapshot] = {}
     for day in days_between(first, last):
-        here, before, found = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
+        here, before, stored = days.get(day), days.get(day - ONE_DAY), scenes.get(day)
         due = here.due if here else Due.UNKNOWN
-        scene = SceneInput(answers.stands_for(here), found.object_key if found else None)
+        scene = SceneInput(answers.stands_for(here), stored.object_key if stored else None)
         waits = answers.waits(scene.digest, day, bounds, deadlines, now)
         key = before.object_key if before else None
         inputs[day] = DaySnapshot(due, scene, waits, region.algorithm_version, key)
@@ -147,7 +148,7 @@ def day_snapshots(
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """The days of a span, both ends among them."""
+    """The days of a span, both ends included."""
     return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
@@ -166,9 +167,9 @@ def _by_name(connection: Connection, bbox_id: int) -> list[Timeline]:
 
 
 class _Latest:
-    """The timelines of the region that was read last: while the registry's revision is the same, so are they.
+    """The timelines of the region that was read last, valid as long as the registry's revision.
 
-    A history reads them for every day. Of reading transactions only: a revision that a writer sees may be rolled back.
+    A backfill reads them for every day. For read transactions only: a revision that a writer sees may be rolled back.
     """
 
     def __init__(self) -> None:
@@ -177,7 +178,7 @@ class _Latest:
     def of(self, connection: Connection, bbox_id: int, registry: int) -> list[Timeline]:
         asked, known = (ref(connection.engine), bbox_id, registry), self._known
         if known is None or known[0] != asked:
-            self._known = known = (asked, _by_name(connection, bbox_id))  # at once: other threads read, too
+            self._known = known = (asked, _by_name(connection, bbox_id))  # one assignment: other threads read it, too
         return known[1]
 
 

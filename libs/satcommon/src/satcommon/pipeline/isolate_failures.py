@@ -1,4 +1,4 @@
-"""Work on many at once that failed, done again without those that fail alone."""
+"""Repeats failed work on many items without the items that fail on their own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Result = TypeVar("Result")
 def isolate_failures(
     items: Sequence[Item], work: Callable[[Sequence[Item]], Result]
 ) -> tuple[list[Result], dict[Item, str]]:
-    """Work on ever smaller parts of items, until those that fail are alone: some 2 log2 n calls for each of those.
+    """Halve the items until those that fail are alone: some 2 log2 n calls for each failing item.
 
     Returns:
-        What was made of parts that hold all other items, in their order; and why each of the rest failed.
+        The results of parts that together hold all other items, in order; and why each of the rest failed.
 
     Raises:
-        RetryableError: a store or database can't be reached, which is no item's trouble.
+        RetryableError: a store or database can't be reached, which is no item's fault.
         AlgorithmError: the version is not supported here, likewise.
     """
     done: list[Result] = []

@@ -1,4 +1,4 @@
-"""Which of a region's days can be closed: in order, without gaps, never waiting for ever."""
+"""Which of a region's days can close: in order, without gaps, and never after an endless wait."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ClosableDay(NamedTuple):
 
     Args:
         day: the day.
-        ready: by itself: its scene is there, it is not due, or its deadline has passed. Else it closes because a later
-            day's scene is there, and the run of that day closes it.
+        ready: on its own: its scene is there, it is not due, or its deadline has passed. Otherwise it can close because
+            a later day's scene is there; the run of that day closes it.
         scene_digest: of its scene.
         answered: whether the source was asked for it.
     """
@@ -37,8 +37,8 @@ class ClosableDay(NamedTuple):
 def closable_days(connection: Connection, region: Region, deadlines: Deadlines, now: datetime) -> list[ClosableDay]:
     """The open days that can be closed now, in order, up to the first that can't.
 
-    A day for which the source was never asked is waited for, since nobody knows whether it has a scene: until its
-    deadline, or as long after the region's registration, so that a region registered with a past is not closed empty.
+    A day for which the source was never asked may have a scene: it waits until its deadline, or as long after the
+    region's registration, so that the past of a new region does not close empty.
 
     Args:
         connection: of a read transaction.
@@ -53,9 +53,9 @@ def closable_days(connection: Connection, region: Region, deadlines: Deadlines, 
 def closable_days_of_all(
     connection: Connection, regions: Iterable[Region], deadlines: Deadlines, now: datetime
 ) -> Iterator[tuple[str, list[ClosableDay]]]:
-    """What `closable_days` tells of each region, by its name, in no order: two queries, however many regions there are.
+    """The `closable_days` of each region, by its name, in no order: two queries, however many regions there are.
 
-    One region at a time, since a thousand of them may have more open days than should be held at once.
+    It yields one region at a time: a thousand regions may have more open days than it should hold together.
 
     Args:
         connection: of a read transaction.
@@ -83,7 +83,7 @@ def _closable(
     grace_is_over = now >= region.created_at + timedelta(hours=deadlines.deadline_hours)
     newest = max((day for day, row in days.items() if row.scene_digest is not None), default=date.min)
     last = min(max(passed, *days, date.min), region.monitored_until or date.max)
-    found: list[ClosableDay] = []
+    ready_days: list[ClosableDay] = []
     day = first
     while day <= last:
         row = days.get(day)
@@ -96,6 +96,6 @@ def _closable(
             closable = ready or (row.due is Due.DUE and day < newest)
         if not closable:
             break
-        found.append(ClosableDay(day, ready, scene, answered))
+        ready_days.append(ClosableDay(day, ready, scene, answered))
         day += ONE_DAY
-    return found
+    return ready_days

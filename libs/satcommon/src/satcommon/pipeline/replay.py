@@ -1,9 +1,9 @@
 """Replay: recomputing fields in day order from a miss on, in chunks of days, by the same steps as realtime.
 
 A chunk is read from one snapshot, computed, put, and committed in one transaction that starts again on any difference.
-Observations are taken from the published rows where their digests are the current ones, whatever the cause of a miss
-says; the state goes on until it is the published one again, and then on at the field's next open miss. Where a field
-has come neither there nor to the watermark at a chunk's end, a `carry` miss on the next day keeps the rest on the list.
+Observations come from the published rows if their digests are current, whatever the cause of a miss says. The state of
+a field is carried on until it is the published one again, and then from the field's next open miss. If a field reaches
+neither that nor the watermark by the end of a chunk, a `carry` miss on the next day keeps the rest on the list.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
 from satcommon.stats.observation import OBSERVED, ObservationCost, Subject
 
-CHUNK_DAYS = 30  # progress is committed after so many days
-CHUNK_FIELD_DAYS = 50_000  # or after fewer, so that a commit holds the region's lock for seconds at most
-PICTURED_FIELDS = 50  # of a chunk, whose rows before and after are kept for a report
-_RESTARTS = 5  # of one chunk in a row; then the run ends, and the work is asked for again
+CHUNK_DAYS = 30  # a chunk at most
+CHUNK_FIELD_DAYS = 50_000  # a chunk at most, so that a commit holds the region's lock for seconds
+PICTURED_FIELDS = 50  # of a chunk: their rows before and after are kept for a report
+_RESTARTS = 5  # of one chunk in a row; then the run ends, and a sensor asks for the work again
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ReplayInputs:
     snapshot: ReplaySnapshot
     fields: dict[int, Timeline]  # the chunk's own
     misses: dict[tuple[int, date], str]  # the own fields' open ones in the chunk, with the digest that opened them
-    waiting: frozenset[tuple[int, date]]  # those of them that are no work now
+    waiting: frozenset[tuple[int, date]]  # those of them that are not runnable now
     withdrawn: frozenset[tuple[int, date]]
     withdrawn_names: dict[int, str]
     earlier_keys: dict[date, str]
@@ -70,7 +70,7 @@ class ReplayInputs:
 
 @dataclass
 class ReplayResult:
-    """A chunk's outcome, not yet anywhere."""
+    """A chunk's outcome, not stored yet."""
 
     tables: dict[date, pa.Table] = field(default_factory=dict)  # of the days whose rows changed
     steps: list[tuple[int, date]] = field(default_factory=list)  # field-days computed
@@ -95,7 +95,7 @@ class Replayed:
 def replay(
     processor: Processor, engine: Engine, bbox_id: int, deadlines: Deadlines, run_id: str, now: datetime
 ) -> Iterator[Replayed]:
-    """Drain the workable backlog of a region, oldest day first; gives each chunk after its commit.
+    """Drain the runnable backlog of a region, oldest day first; yields each chunk after its commit.
 
     Args:
         processor: computes and stores the rows.
@@ -138,7 +138,7 @@ def replay(
 
 
 def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> ReplayInputs | None:
-    """Step 1: the first chunk that holds work, with every field that has work in it; None where there is none.
+    """Step 1: the first chunk with runnable work, and every field that has some in it; None if there is none.
 
     Args:
         connection: of a read transaction.
@@ -215,18 +215,22 @@ def replay_snapshot(
 def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = False) -> ReplayResult:
     """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are copied.
 
-    A published object that is spoilt counts as one without rows, and so does, to the `forgiving`, one that is gone: its
-    other fields are missed, so that one bad object holds up nobody.
+    A damaged published object counts as one without rows: its other fields are missed, so that it holds up nobody.
+
+    Args:
+        processor: computes the rows.
+        inputs: what was read.
+        forgiving: treat a missing published object like a damaged one.
 
     Raises:
         AlgorithmError: the region's version is not supported here.
-        ObjectMissingError: an object was collected meanwhile; read again.
+        ObjectMissingError: garbage collection removed an object meanwhile; read again.
     """
     rules = algorithm(inputs.version)
     done = ReplayResult()
     chunk = _Chunk(processor, inputs, rules, forgiving, done)
     pictured = sorted(line.external_id for line in inputs.fields.values())[:PICTURED_FIELDS]
-    active: set[int] = set()  # fields whose state is on its way
+    active: set[int] = set()  # fields whose state is being carried on
     states: dict[date, States] = {}
     for day in days_between(inputs.first, inputs.last):
         active = {f for f in active if (line := inputs.fields[f]).at(day) and line.carried_from(day) < day}
@@ -250,7 +254,7 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
         done.pictured[day] = (result_rows.only(rows_before, pictured), result_rows.only(rows, pictured))
         before = States.of(rows_before, rules)
         same = before.gather(names, rules).equals(states[day].state)
-        # No state after a day is the initial one, which is what a field without a published row is compared with.
+        # A field without a published row compares with the initial state, which no state after a day equals.
         stopped = {f for f, equal in zip(own, same, strict=True) if equal}
         active = {f for f in own if f not in stopped}
         done.steps += [(f, day) for f in own]
@@ -332,8 +336,8 @@ class _Chunk:
             rows = self.published(key)
             if rows is None:
                 return States.of(result_rows.empty(), self.rules) if computed is None else computed
-            there = States.of(result_rows.only(rows.select(STATE_INPUTS), names), self.rules)
-            return there if computed is None else computed.over(there)
+            stored = States.of(result_rows.only(rows.select(STATE_INPUTS), names), self.rules)
+            return stored if computed is None else computed.over(stored)
 
         wanted = [(self.inputs.fields[f].external_id, self.inputs.fields[f].carried_from(day)) for f in own]
         before = states_before(wanted, day, at, self.rules)
@@ -357,7 +361,7 @@ def commit(
     run_id: str,
     now: datetime,
 ) -> bool:
-    """Step 4: publish the chunk, in one transaction; False where anything that was read has changed.
+    """Step 4: publish the chunk, in one transaction; False if anything that was read has changed.
 
     Args:
         engine: of the ledger.
@@ -371,19 +375,19 @@ def commit(
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
         current = replay_snapshot(connection, region, inputs.first, inputs.last, own, inputs.deadlines, inputs.now)
-        too_old = any(now - one.at > MAX_OBJECT_AGE for one in puts.values())
-        # A row that is expected again may have been found unchanged meanwhile, under the same key: it stays.
+        too_old = any(now - stored.at > MAX_OBJECT_AGE for stored in puts.values())
+        # A withdrawn row may be expected again meanwhile, and unchanged under the same key: then it stays.
         stay = inputs.withdrawn - ledger.withdrawals(connection, inputs.bbox_id, inputs.first, inputs.last)
         if too_old or stay or region.algorithm_version != inputs.version or current != inputs.snapshot:
             return False
         ledger.retire(connection, [inputs.snapshot.keys[day] for day in puts], now)
-        for day, one in puts.items():
+        for day, stored in puts.items():
             ledger.set_day(
                 connection,
                 inputs.bbox_id,
                 day,
-                object_key=one.key,
-                object_digest=one.digest,
+                object_key=stored.key,
+                object_digest=stored.digest,
                 row_count=computed.tables[day].num_rows,
             )
         resolved = [(f, day, inputs.misses[f, day]) for f, day in computed.steps if (f, day) in inputs.misses]
@@ -400,8 +404,8 @@ def commit(
 
 
 def _misses(connection: Connection, inputs: ReplayInputs, computed: ReplayResult) -> list[OpenMiss]:
-    """What the chunk leaves to be done: states to carry on, fields that failed, rows lost with a spoilt object."""
-    # The watermark may have moved meanwhile: what lies beyond the chunk stays on the list.
+    """What the chunk leaves to be done: states to carry on, fields that failed, rows lost with a damaged object."""
+    # The watermark may have moved meanwhile: what is beyond the chunk stays on the list.
     following = inputs.last + ONE_DAY
     closed = ledger.watermark(connection, inputs.bbox_id)
     assert closed is not None

@@ -1,4 +1,4 @@
-"""Asking a source anew for days of the past, in one run: those never asked for, and those that it tells otherwise."""
+"""Rescan: ask a source again for past days, in one run: those never asked for, and those whose answer changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from satcommon.pipeline.ingest_day import Answer, ask, news
 from satcommon.sources.source import SceneSource
 from satcommon.storage.object_store import ObjectStore
 
-_LISTED_DAYS = 366  # that are listed at a time
+_LISTED_DAYS = 366  # per listing
 
 
 def ask_anew(
@@ -31,10 +31,10 @@ def ask_anew(
     *,
     only_never_asked: bool = False,
 ) -> Iterator[tuple[date, Answer | SceneError | RetryableError]]:
-    """Ask for the days of a span whose answer is not the ledger's, oldest first; gives each with what came of it.
+    """Ask for the days of a span whose answer differs from the ledger's, oldest first; yields each with its outcome.
 
-    Days are compared by their acquisitions, their calendar answer, and what can't be taken. Days that are not monitored
-    or not over are left out. What changes on a closed day is missed, whatever its age, and replayed. Nine parameters:
+    Days are compared by acquisitions, calendar answer and refusals. Days that are not monitored or not over are left
+    out. What changes on a closed day is missed, whatever its age, and replayed. Nine parameters:
     the three parts of a process, the days of a region, and what is a setting to the one caller and fixed in tests.
 
     Args:
@@ -44,8 +44,8 @@ def ask_anew(
         bbox_id: the region.
         first: first day of the span.
         last: last day of the span.
-        clock: tells the present.
-        lateness_days: for which days are asked for anew all the time; a run over all days before is noted in the
+        clock: gives the present.
+        lateness_days: the age up to which sensors ask for days anyway; a run over all older days is noted in the
             ledger, so that the next one is asked for in time.
         only_never_asked: leave out days that have an answer.
 
@@ -81,7 +81,7 @@ def ask_anew(
 def _answer(
     engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime
 ) -> Answer | SceneError | RetryableError:
-    """What comes of asking for a day; only a store out of reach ends the run."""
+    """The outcome of asking for a day; only an unreachable store ends the run."""
     try:
         return ask(engine, store, source, bbox_id, day, now)
     except StoreError:
@@ -91,5 +91,5 @@ def _answer(
 
 
 def last_older_day(now: datetime, lateness_days: int) -> date:
-    """The last day that is before the allowed lateness; later ones are asked for anew all the time."""
+    """The last day before the allowed lateness; sensors ask for later ones anyway."""
     return now.date() - timedelta(days=lateness_days + 2)

@@ -1,4 +1,4 @@
-"""What is published of a region: its days' objects under their keys, and which of their rows stand."""
+"""Reading what is published of a region: its days' objects, and which of their rows are final."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Published:
     Args:
         keys: of the days' objects, in day order.
         first_miss: each field's first open miss, by external id.
-        refused: days, ascending, of which something is there and was not taken.
-        withdrawn: fields whose row of a day waits to be taken out, since nobody expects it any more.
-        field: the only field whose rows are given; None for all.
+        refused: days, ascending, with refused acquisitions.
+        withdrawn: by day, fields whose row is no longer expected and waits to be taken out.
+        field: the only field to give rows of; None for all.
     """
 
     keys: Mapping[date, str]
@@ -37,8 +37,9 @@ class Published:
     field: str | None
 
     def is_final(self, field: str, planting: date, day: date) -> bool:
-        """Whether a row stays as it is, as far as is known: no open miss lies on its day or before, and of no day since
-        planting something is there that was not taken.
+        """Whether a row is final, as far as is known.
+
+        That is: its field has no open miss on the day or before, and no acquisition was refused since planting.
         """
         following = bisect_left(self.refused, planting)
         taken = following == len(self.refused) or self.refused[following] > day
@@ -96,7 +97,7 @@ def closed_span(connection: Connection, region: Region) -> tuple[date, date]:
 
 
 def checked_span(connection: Connection, region: Region, first: date | None, last: date | None) -> tuple[date, date]:
-    """The days asked for, all of them closed; those left open are the region's first and last closed ones.
+    """The span asked for, which must be closed; it defaults to the region's first and last closed days.
 
     Args:
         connection: of a read transaction.

@@ -1,4 +1,4 @@
-"""What is told of a region's closed day: counts, fractions, the object's key, and a picture."""
+"""The report of a region's closed day: counts, fractions, the object's key, and a picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and the digest of its content.
 
-    `statuses` and `refused` (what is there and was not taken, with its reason) are dictionaries, `map` is Markdown.
+    `statuses` and `refused` (refused acquisitions with their reasons) are dictionaries, `map` is Markdown.
 
     Args:
         engine: of the ledger.

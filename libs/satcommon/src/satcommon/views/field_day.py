@@ -23,10 +23,10 @@ from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN
 
 
 class State(StrEnum):
-    """How a field-day stands."""
+    """The status of a field-day."""
 
     SETTLED = "settled"  # a row that stands
-    PROVISIONAL = "provisional"  # a row that stands, of a day of which something else is there and was not taken
+    PROVISIONAL = "provisional"  # a row that stands, on a day with a refused acquisition
     TO_BE_REDONE = "to_be_redone"  # a row, and an open miss
     TO_BE_WITHDRAWN = "to_be_withdrawn"  # a row of a field-day that is no longer expected
     MISSED = "missed"  # no row, and an open miss
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why it stands so."""
+    """The reason for the status."""
 
     ROW_IS_CURRENT = "row_is_current"
     NOT_MONITORED = "not_monitored"
@@ -61,7 +61,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class FieldDay:
-    """How a field-day stands.
+    """The status of a field-day, and its reason.
 
     Args:
         state: whether there is a row, and whether it stands.
@@ -88,7 +88,7 @@ def field_day(
     *,
     has_row: bool,
 ) -> FieldDay:
-    """How a field's day in a region stands at a moment; `has_row`: the published object has a row of it.
+    """The status of a field's day in a region, and the reason.
 
     Args:
         connection: of a read transaction.

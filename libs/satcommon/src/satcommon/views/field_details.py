@@ -1,4 +1,4 @@
-"""What the registry and the ledger know of fields, as `satctl fields` shows it."""
+"""What the registry and the ledger know about fields, as `satctl fields` shows it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class ExpectedDays:
-    """Days without a gap, of one season and polygon; `last` is None where they are open."""
+    """Consecutive days with one season and polygon; `last` is None if they are open-ended."""
 
     first: date
     last: date | None
@@ -83,7 +83,7 @@ class SeasonFacts:
 
 @dataclass(frozen=True)
 class RevisionFacts:
-    """A word that was said about a field."""
+    """A field revision."""
 
     kind: RevisionKind
     valid_from: date
@@ -93,7 +93,7 @@ class RevisionFacts:
 
 @dataclass(frozen=True)
 class FieldFacts:
-    """All that is known of one field."""
+    """All that is known about one field."""
 
     external_id: str
     name: str
@@ -140,7 +140,7 @@ def listed(connection: Connection, region: Region | None) -> list[Listed]:
 
 
 def facts(connection: Connection, field: Field) -> FieldFacts:
-    """All that is known of a field."""
+    """All that is known about a field."""
     polygon = shapely.from_wkb(field.geometry)
     seasons = (
         select(Season.planting_date, Season.end_date, Season.crop_code)
@@ -252,7 +252,7 @@ class FieldBacklog:
         )
 
     def since(self, before: FieldBacklog) -> Consequences:
-        """What came to it since another moment."""
+        """What was added since an earlier moment."""
         return Consequences(
             opened=len(self.misses - before.misses),
             resolved=len(before.misses - self.misses),
@@ -270,7 +270,7 @@ class Consequences:
 
     @classmethod
     def at(cls, connection: Connection, now: datetime) -> Consequences:
-        """What the transaction caused that entered it all as known at this instant."""
+        """What the transaction caused whose changes became known at this instant."""
         open_now = ~Miss.processed
         counts = (
             select(func.count()).where(Miss.processing_time == now, open_now),

@@ -1,4 +1,4 @@
-"""How a region stands: what is closed, what is missed, and who is late with it, the source or we."""
+"""A region's status: what is closed, what is missed, and who is late, the source or Satfields."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class ClosedDay:
 class MissedDays:
     """The open misses of one cause, in field-days.
 
-    `waiting_for_scene` of them are on days whose due scene is not there and not given up, or for which the source was
-    never asked: it is late, or ingest is, not the replay.
-    `failed` ones were tried as often as they are, and wait for a new field, scene or version.
+    `waiting_for_scene` of them are on days that still wait for their due scene, or for which the source was never
+    asked: the source or ingest is late, not the replay. `failed` ones have used up their tries, and wait for a new
+    field, scene or version.
     """
 
     cause: Cause
@@ -54,7 +54,7 @@ class MissedDays:
 
 @dataclass(frozen=True)
 class Awaited:
-    """A day that is over and whose due scene is not there; `until` it is waited for."""
+    """A day that is over and lacks its due scene, which is awaited until `until`."""
 
     day: date
     closed: bool
@@ -63,9 +63,9 @@ class Awaited:
 
 @dataclass(frozen=True)
 class NotTaken:
-    """An acquisition that is there for a day and was not taken.
+    """A refused acquisition.
 
-    Without a scene the day is missed; with one, its rows are of that one, and not final.
+    Without a scene, its day is missed; with one, the day's rows come from that scene and are not final.
     """
 
     day: date
@@ -84,7 +84,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class FailedDay:
-    """An open day that could not be processed, so often, at last with this error."""
+    """An open day that could not be processed: how often it was tried, and the last error."""
 
     day: date
     tries: int
@@ -93,27 +93,27 @@ class FailedDay:
 
 @dataclass(frozen=True)
 class RegionStatus:
-    """How a region stands.
+    """A region's status.
 
     Args:
         region: its name.
-        active: False while it is paused; then no day is asked for or closed.
+        active: False while it is paused: then it asks for no day and closes none.
         monitored_from: first monitored day.
         monitored_until: last monitored day; None where it is open.
         algorithm_version: that it is pinned to.
         watermark: last closed day.
-        final_through: last day up to which nothing of the region is to be redone, and nothing there was not taken.
+        final_through: last day up to which nothing is to be redone, and no acquisition was refused.
         lag_days: monitored days that are over and not closed.
         expected_on: the watermark, else the first monitored day.
         expected_fields: fields expected on that day.
         closed_days: the last closed days.
         backlog: the open misses, by cause.
         withdrawals: rows still to be taken out.
-        source_late: days over whose due scene is not there: open ones until their deadline, closed ones as long as a
-            late scene is taken.
+        source_late: days that are over and lack their due scene: open ones until their deadline, closed ones within the
+            allowed lateness.
         us_late: open days that could be closed now.
-        never_asked: days that are over, open or closed, and for which the source was not asked.
-        refused: acquisitions that are there and were not taken, of monitored days.
+        never_asked: days that are over, open or closed, for which the source was never asked.
+        refused: refused acquisitions of monitored days.
         failed_days: open days that could not be processed.
         next_deadline: of the first open day that waits.
     """
@@ -142,7 +142,7 @@ class RegionStatus:
 def region_status(
     connection: Connection, region: Region, deadlines: Deadlines, last_days: int, now: datetime
 ) -> RegionStatus:
-    """How a region stands at a moment; `last_days` closed days are listed.
+    """The status of a region.
 
     Args:
         connection: of a read transaction.
@@ -156,16 +156,16 @@ def region_status(
     first_open = ledger.next_day(connection, region)
     over = _over(region, first_open, solar_day(now, bounds))
     closable = [d.day for d in closable_days(connection, region, deadlines, now)] if region.active else []
-    told = ledger.region_days(connection, region.bbox_id, first_open, date.max)
+    known = ledger.region_days(connection, region.bbox_id, first_open, date.max)
     waiting = max([first_open, *(day + ONE_DAY for day in closable)])
     waits = region.active and (region.monitored_until is None or waiting <= region.monitored_until)
-    asked = waiting in told and told[waiting].answered_at is not None
+    asked = waiting in known and known[waiting].answered_at is not None
     grace = region.created_at + timedelta(hours=0 if asked else deadlines.deadline_hours)  # of `closable_days`
     expected_on = last or region.monitored_from
     unclosed = [
         Awaited(day, closed=False, until=deadlines.closes_at(day, bounds))
         for day in over
-        if day not in closable and day in told and told[day].due is Due.DUE and told[day].scene_digest is None
+        if day not in closable and day in known and known[day].due is Due.DUE and known[day].scene_digest is None
     ]
     awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
     unasked = answers.days_never_asked(connection, region, date.min, date.max)
@@ -191,9 +191,9 @@ def region_status(
         ).scalar_one(),
         source_late=[*awaited, *unclosed],
         us_late=closable,
-        never_asked=[*unasked, *(day for day in over if day not in told or told[day].answered_at is None)],
+        never_asked=[*unasked, *(day for day in over if day not in known or known[day].answered_at is None)],
         refused=refused,
-        failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(told.items()) if row.tries > 0],
+        failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(known.items()) if row.tries > 0],
         next_deadline=Deadline(waiting, max(deadlines.closes_at(waiting, bounds), grace)) if waits else None,
     )
 
@@ -271,19 +271,19 @@ def _backlog(connection: Connection, region: Region, awaited: set[date], now: da
         .group_by(Miss.cause, Miss.date_missed)
     )
     days = connection.execute(statement).all()
-    found = []
-    for one in ledger.backlog_by_cause(connection, region.bbox_id):
-        of_cause = [day for day in days if day.cause == one.cause]
-        found.append(
+    missed = []
+    for backlog in ledger.backlog_by_cause(connection, region.bbox_id):
+        of_cause = [day for day in days if day.cause == backlog.cause]
+        missed.append(
             MissedDays(
-                cause=one.cause,
-                field_days=one.field_days,
+                cause=backlog.cause,
+                field_days=backlog.field_days,
                 waiting_for_scene=sum(day.fields for day in of_cause if day.date_missed in awaited),
                 failed=sum(day.failed for day in of_cause if day.date_missed not in awaited),
-                first_day=one.first_day,
-                last_day=one.last_day,
-                opened_at=one.opened_at,
-                oldest_age_seconds=(now - one.opened_at).total_seconds(),
+                first_day=backlog.first_day,
+                last_day=backlog.last_day,
+                opened_at=backlog.opened_at,
+                oldest_age_seconds=(now - backlog.opened_at).total_seconds(),
             )
         )
-    return found
+    return missed

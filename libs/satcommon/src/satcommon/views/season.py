@@ -24,7 +24,7 @@ _COLUMNS = ["field", "planting_date", "status", "ndvi_mean", "ndvi_smoothed_e4"]
 
 @dataclass(frozen=True)
 class FieldDays:
-    """Where to find a field's days: in its home region, first and last included."""
+    """Where a field's days are: in its home region, first and last included."""
 
     field: Field
     region: Region
@@ -64,7 +64,7 @@ class FieldSeason:
 
 
 def field_days(connection: Connection, external_id: str, first: date | None, last: date | None) -> FieldDays:
-    """The closed days of a field's current season, or those asked for, in the home of its polygon of the last one.
+    """The closed days of a field's current season, or those asked for, in its home region of the last one.
 
     Args:
         connection: of a read transaction.
@@ -151,7 +151,7 @@ def _expected(connection: Connection, there: FieldDays) -> list[date]:
 
 
 def _replayed(connection: Connection, there: FieldDays) -> set[date]:
-    """The days that a replay has computed without an error; none of which the attempts were removed."""
+    """The days that a replay computed without an error; days whose attempts were removed are not among them."""
     statement = select(Attempt.day).where(
         Attempt.field_id == there.field.field_id,
         Attempt.bbox_id == there.region.bbox_id,

@@ -1,7 +1,7 @@
 """NDVI over days as a picture: a field's season, or its line before and after a replay.
 
-Drawn with Pillow alone, as `picture` is. Colours are Okabe and Ito's, told apart with any colour vision; and none of
-them speaks alone: a line is solid or dashed, a dot full or hollow, a mark has its own place.
+Drawn with Pillow alone, as `ndvi_map` is. Colours are Okabe and Ito's, distinct with any colour vision, and never the
+only sign: a line is solid or dashed, a dot full or hollow, a mark has its own place.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ AXIS_WIDTH, DAYS_HEIGHT, STRIP = 34, 38, 9  # left of the plot, below it, and of
 SUPERSAMPLING = 4  # Pillow's lines are not antialiased
 DASH, GAP = 6, 8
 STEP = 0.2  # of NDVI, between two lines of the grid
-BY_MONTH = 62  # days, from which on the axis tells months
-DAY_ROOM, MONTH_ROOM = 54, 36  # pixels between two of the axis's names
+BY_MONTH = 62  # days, from which on the axis names months
+DAY_ROOM, MONTH_ROOM = 54, 36  # pixels between two names on the axis
 
 BACKGROUND, INK, SOFT_INK, GRID = (255, 255, 255), (33, 37, 41), (95, 101, 108), (225, 228, 232)
 NOT_FINAL_GROUND, FRAME = (243, 244, 247), (150, 155, 161)
@@ -117,11 +117,11 @@ def season_chart(
     recomputed: Sequence[date] = (),
     final_before: date | None = None,
 ) -> bytes:
-    """A PNG of 640 by 320 pixels: NDVI from 0 to 1, or from below 0 where there is such, over any number of days.
+    """A PNG of 640 by 320 pixels: NDVI from 0 (or its lowest value, if that is less) to 1, over any number of days.
 
     Args:
         title: one line, cut where the picture ends.
-        lines: drawn in their order, former ones wide, below the others, so that lines that agree are both seen.
+        lines: drawn in their order; former ones are wide and below the others, so that both of two equal lines show.
         span: first and last day of the axis; nothing lies outside.
         dots: observations.
         unseen: days without one.
@@ -147,7 +147,7 @@ def season_chart(
         for day, ndvi, partial in zip(dots.days, dots.ndvi, dots.partial, strict=True):
             colour = FAINT_DOT if open_from and day >= open_from else DOT
             _draw_dot(draw, (large.x(day), large.y(ndvi)), colour, hollow=partial)
-    for line in sorted(lines, key=lambda one: not one.former):
+    for line in sorted(lines, key=lambda line: not line.former):
         _draw_line(draw, large, line, open_from)
     if unseen is not None:
         for colour, marked in ((CLOUDY, unseen.cloudy), (MISSING, unseen.missing)):
@@ -268,7 +268,7 @@ def _draw_dot(draw: ImageDraw.ImageDraw, at: Point, colour: Colour, *, hollow: b
 
 
 def _draw_mark(draw: ImageDraw.ImageDraw, x: float, top: float, day_width: float, colour: Colour) -> None:
-    """A day's mark in the strip that begins at `top`; a cloudy day's is half as high, to be told without its colour."""
+    """A day's mark in the strip that begins at `top`; a cloudy day's is half as high, to differ not only in colour."""
     half = max(SUPERSAMPLING, min(day_width - SUPERSAMPLING, 5 * SUPERSAMPLING) / 2)
     high = top + SUPERSAMPLING * (1 if colour is not CLOUDY else STRIP // 2)
     draw.rectangle((x - half, high, x + half, top + SUPERSAMPLING * (STRIP - 2)), colour)
