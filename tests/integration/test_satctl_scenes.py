@@ -2,7 +2,7 @@ import pytest
 from satcommon.db import ledger
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.environment import Environment
-from satcommon.pipeline.inputs import days_between
+from satcommon.sources.source import days_between
 
 from tests.integration.satctl_world import FIRST, LAST, Satctl
 

@@ -21,6 +21,7 @@ from satcommon.db import fields, ledger, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_day
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
@@ -28,7 +29,7 @@ from satcommon.pipeline.replay import replay
 from satcommon.raster.layers import PixelClass
 from satcommon.settings import Scenario
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import AreaOfInterest, solar_day
+from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.storage.object_store import ObjectStore

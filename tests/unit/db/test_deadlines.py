@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from satcommon.db.deadlines import Deadlines
 from satcommon.geo.grid import Bounds
-from satcommon.sources.source import solar_day
+from satcommon.geo.solar import solar_day
 
 DAY = date(2026, 6, 10)
 WAITS = Deadlines(deadline_hours=36.0, lateness_days=30)

@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_day
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario
 from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import AreaOfInterest, solar_day
+from satcommon.sources.source import AreaOfInterest
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = date(2026, 7, 1)

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_day
 from satcommon.raster.layers import BANDS, CLASSES, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario, Settings
 from satcommon.sources.simulated import SimulatedSource
-from satcommon.sources.source import AreaOfInterest, Due, solar_day
+from satcommon.sources.source import AreaOfInterest, Due
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 IOWA = Bounds(-94.0, 42.0, -93.9, 42.1)

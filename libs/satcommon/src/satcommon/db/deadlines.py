@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from satcommon.geo.grid import Bounds
+from satcommon.geo.solar import solar_offset
 from satcommon.settings import Settings
 
 
@@ -51,4 +52,4 @@ class Deadlines:
 
 
 def _solar_noon(day: date, bounds: Bounds) -> datetime:
-    return datetime.combine(day, time(12), UTC) - timedelta(hours=bounds.centre[0] / 15)
+    return datetime.combine(day, time(12), UTC) - solar_offset(bounds)

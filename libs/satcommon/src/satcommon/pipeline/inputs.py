@@ -21,7 +21,7 @@ from satcommon.db.expected import ONE_DAY, Span, Timeline
 from satcommon.db.models import Region
 from satcommon.db.registry import aoi_of, revision
 from satcommon.memory import without_collector
-from satcommon.sources.source import AreaOfInterest, Due
+from satcommon.sources.source import AreaOfInterest, Due, days_between
 from satcommon.stats.observation import SceneInput, Subject
 
 
@@ -145,11 +145,6 @@ def day_snapshots(
         key = before.object_key if before else None
         inputs[day] = DaySnapshot(due, scene, waits, region.algorithm_version, key)
     return inputs
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """The days of a span, both ends included."""
-    return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
 
 
 def expected_fields(connection: Connection, bbox_id: int, day: date) -> tuple[Expected, ...]:

@@ -26,8 +26,8 @@ from satcommon.db.registry import aoi_of
 from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, describe
 from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.close_day import MAX_OBJECT_AGE, Processor, Put
-from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, days_between, expected_fields
-from satcommon.sources.source import AreaOfInterest
+from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, expected_fields
+from satcommon.sources.source import AreaOfInterest, days_between
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before

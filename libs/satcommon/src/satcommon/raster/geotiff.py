@@ -26,6 +26,7 @@ from rasterio.warp import transform_bounds
 
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_time
 from satcommon.raster.bands import Band, read_bands
 from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredMetadata
 from satcommon.raster.layers import REFLECTANCE_OFFSET, THERMAL
@@ -111,7 +112,7 @@ class Header:
         """
         if self.datatake:
             return self.datatake
-        solar = self.sensed_at + timedelta(hours=self.bounds.centre[0] / 15)
+        solar = solar_time(self.sensed_at, self.bounds)
         return f"{self.platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
     @property

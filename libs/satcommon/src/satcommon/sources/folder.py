@@ -6,7 +6,6 @@ Files may appear, change and vanish at any time, and a year's history lists the 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from satcommon.errors import SceneError, SettingError
+from satcommon.geo.geometry import distance_km
+from satcommon.geo.solar import solar_day
 from satcommon.raster.declared import DeclaredMetadata
 from satcommon.raster.geotiff import ADVICE, Header, failing, may_be_of, read_header
 from satcommon.raster.harmonise import read_layers
@@ -25,7 +26,7 @@ from satcommon.sources import calendar, folder_config, stac_item
 from satcommon.sources.files import ITEM, MASKS, RASTERS, File, Files
 from satcommon.sources.open_files import open_files
 from satcommon.sources.refused import Glance, glance, told_day
-from satcommon.sources.source import FOLDER, AreaOfInterest, Due, Listing, solar_day
+from satcommon.sources.source import FOLDER, AreaOfInterest, Due, Listing, days_between
 
 if TYPE_CHECKING:
     from satcommon.geo.grid import Bounds, Grid
@@ -136,7 +137,7 @@ class FolderSource:
         Raises:
             SettingError: `satfields.toml` or its calendar file is wrong.
         """
-        days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
+        days = days_between(first, last)
         rules = self._mapping()
         if rules.calendar:
             return {day: calendar.in_cycle(rules.calendar, day) for day in days}
@@ -206,7 +207,7 @@ class FolderSource:
             return ()
         day = told_day(name, sensed, seen.tag, aoi.bounds)
         if day is None and name.endswith("/"):
-            return [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
+            return days_between(first, last)
         return [day] if day else ()
 
     def _glance(self, name: str, file: File) -> Glance:
@@ -371,13 +372,6 @@ def _lies_elsewhere(name: str, header: Header, aoi: AreaOfInterest) -> str:
     west, south, east, north = header.bounds
     return (
         f"{name}: covers longitude {west:.3f} to {east:.3f} and latitude {south:.3f} to {north:.3f}, about "
-        f'{_distance_km(header.bounds, aoi.bounds):,.0f} km from region "{aoi.name}"; '
+        f'{distance_km(header.bounds, aoi.bounds):,.0f} km from region "{aoi.name}"; '
         "put scenes of the region here, or register the region that the scenes cover"
     )
-
-
-def _distance_km(a: Bounds, b: Bounds) -> float:
-    """From centre to centre on a sphere (haversine)."""
-    (x1, y1), (x2, y2) = (map(math.radians, bounds.centre) for bounds in (a, b))
-    h = math.sin((y2 - y1) / 2) ** 2 + math.cos(y1) * math.cos(y2) * math.sin((x2 - x1) / 2) ** 2
-    return 2 * 6371.0 * math.asin(min(1.0, math.sqrt(h)))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from satcommon.errors import SceneError
+from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.geotiff import UNREADABLE, raster_bounds, sensing_time
 from satcommon.raster.product import read as read_product
-from satcommon.sources.source import solar_day
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from satcommon.geo.grid import Bounds
 
-_MORNING = 10.5  # hours of local solar time at which optical satellites pass
+_MORNING = time(10, 30)  # local solar time at which optical satellites pass
 
 
 @dataclass(frozen=True)
@@ -54,5 +54,5 @@ def told_day(name: str, sensed: datetime | None, tag: str, bounds: Bounds) -> da
         return solar_day(sensed or sensing_time(product, tag, name), bounds)
     if product.day is None:
         return None
-    hours = (_MORNING - bounds.centre[0] / 15) % 24  # UTC, on the day that the path tells
-    return solar_day(datetime.combine(product.day, time(), UTC) + timedelta(hours=hours), bounds)
+    passed = datetime.combine(product.day, _MORNING, UTC) - solar_offset(bounds)
+    return solar_day(datetime.combine(product.day, passed.timetz()), bounds)  # the path's day is a day in UTC

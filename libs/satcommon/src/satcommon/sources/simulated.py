@@ -21,13 +21,14 @@ from rasterio.warp import transform_bounds
 
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_day
 from satcommon.raster.layers import NODATA, REFLECTANCE_OFFSET, REFLECTIVE, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import Scenario
 from satcommon.sources.farmland import Farmland, hide_cloud, number, share
 from satcommon.sources.roundtrip import through_file
 from satcommon.sources.scenarios import TILES, Delivery, deliveries
-from satcommon.sources.source import SIMULATED, AreaOfInterest, Due, Listing, calendar_by_day, solar_day
+from satcommon.sources.source import SIMULATED, AreaOfInterest, Due, Listing, calendar_by_day
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -89,10 +89,9 @@ class SceneSource(Protocol):
 
 def calendar_by_day(source: SceneSource, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
     """The calendar of a source that looks at nothing to tell whether imagery is owed."""
-    days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
-    return {day: source.due(aoi, day) for day in days}
+    return {day: source.due(aoi, day) for day in days_between(first, last)}
 
 
-def solar_day(sensed_at: datetime, bounds: Bounds) -> date:
-    """The solar day at the centre of a rectangle: the date of (UTC + longitude / 15 h)."""
-    return (sensed_at + timedelta(hours=bounds.centre[0] / 15)).date()
+def days_between(first: date, last: date) -> list[date]:
+    """The days from `first` to `last`, both included."""
+    return [date.fromordinal(number) for number in range(first.toordinal(), last.toordinal() + 1)]

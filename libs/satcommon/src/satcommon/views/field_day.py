@@ -15,10 +15,11 @@ from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Field, FieldRevision, Miss, Region, RevisionKind, Season
 from satcommon.db.registry import aoi_of
+from satcommon.geo.solar import solar_day
 from satcommon.messages import command, counted
 from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES
 from satcommon.pipeline.ready_days import closable_days
-from satcommon.sources.source import Due, solar_day
+from satcommon.sources.source import Due
 from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN
 
 

@@ -16,9 +16,10 @@ from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
 from satcommon.db.records import all_of, select_all
 from satcommon.db.registry import aoi_of
 from satcommon.geo.grid import Bounds
+from satcommon.geo.solar import solar_day
 from satcommon.pipeline.backlog import TRIES
 from satcommon.pipeline.ready_days import closable_days
-from satcommon.sources.source import Due, solar_day
+from satcommon.sources.source import Due
 
 
 @dataclass(frozen=True)
