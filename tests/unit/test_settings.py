@@ -107,7 +107,7 @@ def test_a_variable_that_is_no_json_is_named(name: str, value: str, monkeypatch:
     ("value", "said"),
     [
         ('{"A": ["snow"]}', "='A': expected REGION/DAY"),
-        ('{"A/*": ["rain"]}', "='rain': Input should be 'swath_edge', 'tiles'"),
+        ('{"A/*": ["rain"]}', "='rain': expected 'swath_edge', 'tiles'"),
     ],
 )
 def test_a_wrong_scenario_is_told_what_was_expected(value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,12 +103,12 @@ def test_a_band_that_the_file_has_not_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "told"),
     [
-        ("settle_seconds = -1", "satfields.toml: settle_seconds = -1: input should be greater than or equal to 0"),
-        ('most_megabytes = "2000"', "most_megabytes = '2000': input should be a valid integer"),
+        ("settle_seconds = -1", "satfields.toml: settle_seconds = -1: expected a number greater than or equal to 0"),
+        ('most_megabytes = "2000"', "most_megabytes = '2000': expected a valid integer"),
         ("setle_seconds = 1", "setle_seconds = 1: extra inputs are not permitted"),
-        ("[[files]]\nmatch = '*'\nscale = 0", "files[0].scale = 0: input should be greater than 0"),
-        ("[[files]]\nmatch = '*'\nscale = true", "files[0].scale = True: input should be a valid number"),
-        ("[[files]]\nmatch = '*'\nnodata = nan", "files[0].nodata = nan: input should be a finite number"),
+        ("[[files]]\nmatch = '*'\nscale = 0", "files[0].scale = 0: expected a number greater than 0"),
+        ("[[files]]\nmatch = '*'\nscale = true", "files[0].scale = True: expected a valid number"),
+        ("[[files]]\nmatch = '*'\nnodata = nan", "files[0].nodata = nan: expected a finite number"),
         ("[[files]]\nplatform = 'a'", "files[0].match: field required"),
         ("[[files]]\nmatch = '*'\nplatform = ' '", "files[0].platform = ' ': can't be shown"),
         (
@@ -121,7 +121,7 @@ def test_a_band_that_the_file_has_not_is_refused(tmp_path: Path) -> None:
             "files[0]: bands 1 and 2 are both red; name each once",
         ),
         ("[calendar]\ncycle_days = 5", "calendar.first_day: field required"),
-        ("[calendar]\ncycle_days = 5\nfirst_day = 'soon'", "calendar.first_day = 'soon': input should be a valid date"),
+        ("[calendar]\ncycle_days = 5\nfirst_day = 'soon'", "calendar.first_day = 'soon': expected a valid date"),
         ("[calendar]\ncycle_days = 5\nfirst_day = 2016-01-02\noffsets = [0, 5]", "calendar: offsets: 5 lies past the"),
         ("calendar_file = '../days.csv'", "calendar_file = '../days.csv': must lie in the folder of the scenes"),
         (

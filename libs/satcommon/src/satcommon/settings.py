@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
+from satcommon.messages import rejected
 
 PREFIX = "SATFIELDS_"
 
@@ -245,8 +246,6 @@ def valid_settings() -> Settings:
         raise SettingError(f"{PREFIX}{name.upper()}: expected JSON like {_JSON[name]} ({error})") from error
     except ValidationError as error:
         lines = []
-        for one in error.errors():
-            name = PREFIX + str(one["loc"][0]).upper() if one["loc"] else ""
-            said = one["msg"].removeprefix("Value error, ")
-            lines.append(f"{name}={one['input']!r}: {said}" if name else said)
+        for keys, value, reason in rejected(error):
+            lines.append(f"{PREFIX}{str(keys[0]).upper()}={value!r}: {reason}" if keys else reason)
         raise SettingError("; ".join(lines)) from error

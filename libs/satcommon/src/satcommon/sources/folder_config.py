@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from satcommon.errors import SettingError
+from satcommon.messages import rejected
 from satcommon.raster.band_names import NARROW_NIR, known_name
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.layers import BANDS
@@ -158,17 +160,16 @@ def parse(content: bytes, where: str) -> Mapping:
     try:
         return Mapping.model_validate(tomllib.loads(content.decode()))
     except ValidationError as error:
-        raise SettingError("; ".join(_told(where, one) for one in error.errors())) from error
+        raise SettingError("; ".join(_message(where, *each) for each in rejected(error))) from error
     except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested without end
         raise SettingError(f"{where}: is no TOML ({error}); correct it") from error
 
 
-def _told(where: str, error: Any) -> str:
+def _message(where: str, keys: Sequence[int | str], value: Any, reason: str) -> str:
     key = ""
-    for part in error["loc"]:
+    for part in keys:
         key += f"[{part}]" if isinstance(part, int) and key == "files" else f".{part}" if key else str(part)
-    message = error["msg"].removeprefix("Value error, ")
     if not key:
-        return f"{where}: {message}"
-    value = "" if isinstance(error["input"], dict | list) else f" = {error['input']!r:.100}"
-    return f"{where}: {key}{value}: {message[0].lower()}{message[1:]}"
+        return f"{where}: {reason}"
+    shown = "" if isinstance(value, dict | list) else f" = {value!r:.100}"
+    return f"{where}: {key}{shown}: {reason}"

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from satcommon.errors import SceneError
+from satcommon.messages import rejected
 from satcommon.raster import product
 from satcommon.raster.band_names import known_name
 from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredBand, DeclaredMetadata
@@ -108,8 +109,10 @@ def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
     try:
         item = _Item.model_validate_json(content)
     except ValidationError as error:
-        told = (f"{ascii('.'.join(map(str, one['loc'])))[1:-1] or 'the whole'}: {one['msg']}" for one in error.errors())
-        raise SceneError(f"{where}: is no STAC item ({'; '.join(told)}); correct or remove it") from error
+        wrong = (
+            f"{ascii('.'.join(map(str, keys)))[1:-1] or 'the whole'}: {reason}" for keys, _, reason in rejected(error)
+        )
+        raise SceneError(f"{where}: is no STAC item ({'; '.join(wrong)}); correct or remove it") from error
     stated = item.properties
     asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
     tile = stated.grid or stated.tile or ""

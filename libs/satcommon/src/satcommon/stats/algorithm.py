@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from pydantic.dataclasses import dataclass
 
 from satcommon.errors import AlgorithmError
+from satcommon.messages import rejected
 from satcommon.raster.layers import PixelClass
 from satcommon.settings import PREFIX, settings
 
@@ -254,7 +255,7 @@ def _version(file: Path, name: str, table: object) -> Algorithm:
     try:
         made = _RULES.validate_python(asdict(basis) | rules | {"version": name})
     except ValidationError as error:
-        raise AlgorithmError("; ".join(_wrong(where, one, table) for one in error.errors())) from error
+        raise AlgorithmError("; ".join(_message(where, table, *each) for each in rejected(error))) from error
     _check_indices(where, made.indices)
     # Of what differs alone: a rule that a later image adds, and its base has not, leaves the name as it is.
     differing = {key: value for key, value in made.rules.items() if value != basis.rules[key]}
@@ -277,12 +278,10 @@ def _check_indices(where: str, names: tuple[str, ...]) -> None:
             )
 
 
-def _wrong(where: str, error: Mapping[str, Any], table: Mapping[str, Any]) -> str:
-    """What is wrong with a table, of what pydantic says."""
-    if not error["loc"]:
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-    key = str(error["loc"][0])
-    listed = "a list of numbers" if key == "quantiles" else "a list of names"
-    said = error["msg"].removeprefix("Value error, ")
-    said = said.replace("Input should be", "expected").replace("a valid tuple", listed)
-    return f"{where} {key} = {table.get(key)!r}: {said}"
+def _message(where: str, table: Mapping[str, Any], keys: Sequence[int | str], _value: Any, reason: str) -> str:
+    """What is wrong with a table; the value shown is the whole rule's."""
+    if not keys:
+        return f"{where}: {reason}"
+    key = str(keys[0])
+    reason = reason.replace("a valid tuple", "a list of numbers" if key == "quantiles" else "a list of names")
+    return f"{where} {key} = {table.get(key)!r}: {reason}"
