@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from satcommon.errors import InputError
-from satcommon.vector.boundaries import read_field_file
+from satcommon.vector.fields import read_field_file
 from shapely.geometry import MultiPolygon, Polygon, box
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))

@@ -21,7 +21,7 @@ from satcommon.errors import DatabaseUnavailableError, RetryableError
 from satcommon.pipeline.ingest_day import ask
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.source import AreaOfInterest
-from satcommon.vector.boundaries import read_field_file
+from satcommon.vector.fields import read_field_file
 from shapely.geometry import mapping
 from truth import DAYS, POLYGONS, READABLE, REGIONS, START, THE_END, Satellite, day, with_other_version
 from world import Laboratory, World

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import shapely
 from satcommon.errors import InputError
-from satcommon.vector.boundaries import FieldFile, read_field_file, read_fields
 from satcommon.vector.columns import Columns
+from satcommon.vector.fields import FieldFile, read_field_file, read_fields
 from satcommon.vector.table import from_wkb
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 

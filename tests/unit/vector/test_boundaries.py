@@ -20,15 +20,11 @@ from hypothesis import strategies as st
 from satcommon.db.fields import NewField
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds
-from satcommon.vector.boundaries import (
-    checked_bounds,
-    checked_identity,
-    read_field_file,
-    read_fields,
-    read_polygon,
-    read_regions,
-)
 from satcommon.vector.columns import Columns
+from satcommon.vector.fields import read_field_file, read_fields
+from satcommon.vector.names import checked_identity
+from satcommon.vector.polygons import read_polygon
+from satcommon.vector.regions import checked_bounds, read_regions
 
 SQUARE = [[-94.6, 40.5], [-94.5, 40.5], [-94.5, 40.6], [-94.6, 40.6], [-94.6, 40.5]]
 OTHER = [[-94.4, 40.5], [-94.3, 40.5], [-94.3, 40.6], [-94.4, 40.6], [-94.4, 40.5]]

@@ -4,8 +4,8 @@ import geopandas
 import pytest
 import shapely
 from satcommon.errors import InputError
-from satcommon.vector.boundaries import read_fields
 from satcommon.vector.encoding import encoding_of
+from satcommon.vector.fields import read_fields
 
 SHAPE = shapely.box(15.0, 45.0, 15.1, 45.1)
 

@@ -15,8 +15,10 @@ import shapely
 from satcommon.errors import InputError
 from satcommon.geo.geometry import area_ha, digest
 from satcommon.vector import shapefile
-from satcommon.vector.boundaries import read_fields, read_polygon, read_regions
 from satcommon.vector.columns import Columns
+from satcommon.vector.fields import read_fields
+from satcommon.vector.polygons import read_polygon
+from satcommon.vector.regions import read_regions
 from shapely.affinity import rotate, scale, translate
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 

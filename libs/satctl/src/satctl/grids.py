@@ -9,7 +9,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.messages import counted
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.source import SceneSource
-from satcommon.vector.boundaries import NewRegion
+from satcommon.vector.regions import NewRegion
 
 from satctl.output.tables import warn
 

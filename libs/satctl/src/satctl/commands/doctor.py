@@ -26,7 +26,7 @@ from satcommon.geo.grid import Bounds
 from satcommon.messages import command, counted
 from satcommon.settings import Settings, unknown_variables, valid_settings
 from satcommon.sources.source import SIMULATED
-from satcommon.vector.boundaries import read_regions
+from satcommon.vector.regions import read_regions
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 

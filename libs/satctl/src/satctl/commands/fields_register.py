@@ -13,8 +13,10 @@ from satcommon.errors import InputError
 from satcommon.geo.geometry import validated
 from satcommon.messages import counted
 from satcommon.problems import listed, told_once
-from satcommon.vector.boundaries import MAX_CROP, checked_identity, checked_text, read_field_file, read_polygon
 from satcommon.vector.columns import Columns
+from satcommon.vector.fields import read_field_file
+from satcommon.vector.names import MAX_CROP, checked_identity, checked_text
+from satcommon.vector.polygons import read_polygon
 from satcommon.views.field_details import Consequences
 from shapely.errors import GEOSException
 from shapely.geometry.base import BaseGeometry

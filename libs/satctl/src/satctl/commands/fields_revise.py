@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import activate_field, begin_season, field, revise_geometry, revise_season
-from satcommon.vector.boundaries import MAX_CROP, checked_text
+from satcommon.vector.names import MAX_CROP, checked_text
 from satcommon.views.field_details import Consequences, FieldBacklog, facts
 
 from satctl.commands.fields_register import geometry_option, polygon_of, wkt_option

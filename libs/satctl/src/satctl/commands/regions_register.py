@@ -18,7 +18,8 @@ from satcommon.messages import counted
 from satcommon.problems import told_once
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.stats.algorithm import CURRENT
-from satcommon.vector.boundaries import NewRegion, checked_bounds, read_fields, read_regions
+from satcommon.vector.fields import read_fields
+from satcommon.vector.regions import NewRegion, checked_bounds, read_regions
 from sqlalchemy import Connection
 
 from satctl.grids import described, edges, grids_of
