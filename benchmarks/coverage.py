@@ -23,7 +23,8 @@ import world as worlds
 from satcommon.geo.geometry import areas_ha, overlaps
 from satcommon.geo.grid import Bounds
 from satcommon.stats.algorithm import CURRENT, algorithm
-from satcommon.stats.coverage import CoverageCache, cover
+from satcommon.stats.coverage import cover
+from satcommon.stats.coverage_cache import CoverageCache
 
 REPEATS = 5
 RULES = algorithm(CURRENT)

@@ -88,7 +88,7 @@ def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
     from satcommon.pipeline import close_day
     from satcommon.pipeline.inputs import read
     from satcommon.stats import observation
-    from satcommon.stats.coverage import CoverageCache
+    from satcommon.stats.coverage_cache import CoverageCache
 
     parts: dict[str, float] = defaultdict(float)
     _timed(CoverageCache, "get", "coverage", parts)
@@ -147,7 +147,7 @@ def _decode(threads: int) -> Callable[[Any, Path], Callable[[Path], dict[str, An
         import numpy as np
         import rasterio
         from rasterio.windows import Window
-        from satcommon.raster.cog import SceneReader
+        from satcommon.raster.scene_reader import SceneReader
 
         coverage = here.coverage()
         with SceneReader(scene) as reader:

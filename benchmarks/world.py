@@ -33,7 +33,8 @@ from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
 from satcommon.stats.algorithm import CURRENT, algorithm
-from satcommon.stats.coverage import Coverage, CoverageCache
+from satcommon.stats.coverage import Coverage
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.storage.object_store import ObjectStore
 from satctl.local.migrations import upgrade
 from sqlalchemy import Engine, insert

@@ -29,7 +29,7 @@ from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_d
 from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
-from satcommon.stats.coverage import CoverageCache
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.stats.observation import (
     NO_OVERPASS,
     NO_SCENE,

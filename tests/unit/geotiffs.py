@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.declared import DeclaredMetadata
-from satcommon.raster.geotiff import open_geotiff, read_header
+from satcommon.raster.geotiff import open_geotiff
 from satcommon.raster.harmonise import read_layers
+from satcommon.raster.header import read_header
 from satcommon.raster.layers import Layers
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.folder import FolderSource

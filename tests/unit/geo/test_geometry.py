@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Geod
 from satcommon.errors import InputError
-from satcommon.geo.geometry import area_ha, digest, overlaps, projected, rectangle, same_place, validated
+from satcommon.geo.geometry import area_ha, digest, overlaps, projected, rectangle, same_place
 from satcommon.geo.grid import Bounds
+from satcommon.geo.polygon_checks import validated
 from shapely.affinity import translate
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 

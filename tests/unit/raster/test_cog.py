@@ -14,9 +14,10 @@ from hypothesis.extra import numpy as arrays
 from obstore.exceptions import GenericError
 from satcommon.errors import SceneError, StoreError
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.raster.cog import SceneReader, encode
+from satcommon.raster.cog import encode
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers
 from satcommon.raster.scene import Scene
+from satcommon.raster.scene_reader import SceneReader
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.mosaic import mosaic_scene
 from satcommon.sources.simulated import SimulatedSource
@@ -102,7 +103,7 @@ def test_from_a_bucket_the_same_is_gathered(
 def test_from_a_bucket_touched_tiles_only_are_fetched_many_at_once(
     at_once: int, in_a_bucket: ObjectStore, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("satcommon.raster.cog._AT_ONCE", at_once)
+    monkeypatch.setattr("satcommon.raster.scene_reader._AT_ONCE", at_once)
     fetch, fetched = obstore.get_ranges, []
     monkeypatch.setattr(obstore, "get_ranges", lambda *args, **ranges: fetched.append(ranges) or fetch(*args, **ranges))
     cells = np.array([5, 300 * GRID.width + 5, 599 * GRID.width + 699])  # three tiles of nine, in three rows
@@ -229,10 +230,10 @@ def test_threads_gather_what_one_thread_gathers(
     path = tmp_path / "scene.tif"  # interleaved by pixel, as earlier releases wrote it
     rasterio.shutil.copy(file, path, driver="GTiff", interleave=interleave, tiled=True, blockxsize=64, blockysize=64)
     cells = np.random.default_rng(2).integers(0, GRID.width * GRID.height, 20_000)
-    monkeypatch.setattr("satcommon.raster.cog._RUN_CELLS", 1)
+    monkeypatch.setattr("satcommon.raster.scene_reader._RUN_CELLS", 1)
 
     for threads in (1, 2, 4):
-        monkeypatch.setattr("satcommon.raster.cog._threads", lambda threads=threads: threads)
+        monkeypatch.setattr("satcommon.raster.scene_reader.threads", lambda threads=threads: threads)
         with SceneReader(path) as reader:
             assert_gathered(reader, scene, cells)
 
@@ -246,7 +247,7 @@ def test_a_tile_that_can_not_be_read_ends_every_thread(
     content = bytearray(file.read_bytes())
     content[len(content) // 2 :: 7] = b"\0" * len(content[len(content) // 2 :: 7])
     path.write_bytes(content)
-    monkeypatch.setattr("satcommon.raster.cog._threads", lambda: 4)
+    monkeypatch.setattr("satcommon.raster.scene_reader.threads", lambda: 4)
 
     with SceneReader(path) as reader, pytest.raises(SceneError, match=r"spoilt\.tif: can't be read"):
         reader.gather(np.arange(GRID.width * GRID.height))

@@ -19,7 +19,8 @@ from satcommon.geo.geometry import digest, projected
 from satcommon.geo.grid import Grid
 from satcommon.stats import coverage as module
 from satcommon.stats.algorithm import CURRENT, algorithm
-from satcommon.stats.coverage import Coverage, CoverageCache, Part, cover
+from satcommon.stats.coverage import Coverage, Part, cover
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import Polygon, box
 

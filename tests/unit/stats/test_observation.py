@@ -21,7 +21,8 @@ from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition, Scene
 from satcommon.stats import observation
 from satcommon.stats.algorithm import algorithm
-from satcommon.stats.coverage import Coverage, CoverageCache
+from satcommon.stats.coverage import Coverage
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.stats.observation import (
     NO_OVERPASS,
     NO_SCENE,

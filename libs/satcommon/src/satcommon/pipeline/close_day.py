@@ -29,7 +29,7 @@ from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
-from satcommon.stats.coverage import CoverageCache
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.stats.field_state import State
 from satcommon.stats.observation import ObservationCost, Observed, SceneInput, Subject, observe
 from satcommon.storage.object_store import ObjectStore

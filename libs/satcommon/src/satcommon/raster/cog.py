@@ -1,4 +1,4 @@
-"""A scene's file: a cloud-optimized GeoTIFF of the harmonised bands and the classes, and a reader of single cells.
+"""A scene's file: a cloud-optimized GeoTIFF of the harmonised bands and the classes; `scene_reader` reads it.
 
 Fields touch a small part of a scene, and decoding is nearly all of a day's work: the file is tiled so that a reader
 decodes touched tiles only. Each band of a tile is a block of its own, those of a tile one after the other: threads
@@ -12,27 +12,16 @@ There are no overviews: they would triple the time and add 38 %, and our readers
 from __future__ import annotations
 
 import json
-import math
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rasterio.enums import Interleaving, Resampling
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from satcommon.errors import ObjectMissingError, SceneError
 from satcommon.geo.grid import Grid
-from satcommon.raster.geotiff import crs_text, failing, open_geotiff
 from satcommon.raster.layers import (
-    BANDS,
     CLASSES,
     ITEM,
     NODATA,
@@ -40,22 +29,14 @@ from satcommon.raster.layers import (
     REFLECTANCE_SCALE,
     TEMPERATURE_SCALE,
     THERMAL,
-    Layers,
 )
-from satcommon.raster.scene import to_milliseconds
-from satcommon.raster.tile_layout import Layout, Run
-from satcommon.storage.ranges import Ranges
+from satcommon.raster.threads import threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from satcommon.raster.scene import Scene
 
-_ADVICE = "fetch the day again with ingest"
-_AT_ONCE = 1 << 25  # bytes of an object that are fetched at once
-_RUN_CELLS = 1 << 20  # decoded at once by each thread, in bands times cells
-_FEW_TASKS = 8  # for a thread; opening the file for another one takes as long
-_MOST_THREADS = 4
 _WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the tiles to index and to fetch
 
 
@@ -93,7 +74,7 @@ def encode(scene: Scene, grid: Grid, day: date) -> bytes:
             blockxsize=side,
             blockysize=side,
             bigtiff="IF_SAFER",
-            num_threads=_threads(),
+            num_threads=threads(),
         ) as dataset:
             # Before the first tile, so that all of the header lies before it.
             dataset.descriptions = names
@@ -112,260 +93,3 @@ def encode(scene: Scene, grid: Grid, day: date) -> bytes:
                 tile = np.stack([raster[top : top + side, left : left + side] for raster in rasters], dtype=np.uint16)
                 dataset.write(tile, window=Window(left, top, tile.shape[2], tile.shape[1]))
         return bytes(memory.getbuffer())
-
-
-def _threads() -> int:
-    """As many as this process may use, up to a number beyond which reading one file gains nothing."""
-    return min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-class SceneReader:
-    """Reads a scene's file, tile by tile as asked for; a context manager.
-
-    Args:
-        path: a local file, or an object of a bucket.
-
-    Attributes:
-        bands: names of the bands, without `ITEM` and the classes.
-        grid: the file's raster, to be compared with the region's.
-        digest: the scene's, as its writer stated it.
-        items: id and sensed time of each item, in the order of their numbers.
-        tiles_read: how many tiles `gather` has decoded.
-        bytes_read: their size in the file.
-    """
-
-    bands: tuple[str, ...]
-    grid: Grid
-    digest: str
-    items: tuple[tuple[str, datetime], ...]
-    _dataset: DatasetReader
-
-    def __init__(self, path: str | Path | Ranges) -> None:
-        self.path = str(path)
-        self._ranges = path if isinstance(path, Ranges) else None
-        self._others: list[DatasetReader] = []  # for the threads but the first
-        self.tiles_read = 0
-        self.bytes_read = 0
-
-    def __enter__(self) -> SceneReader:
-        """Open the file.
-
-        Raises:
-            SceneError: where it can't be opened, or is no scene.
-            StoreError: where the bucket can't be reached; reading raises it likewise.
-        """
-        with self._failing():
-            dataset = self._open()
-            names = dataset.descriptions
-            bands = names[:-2] if names[-2:-1] == (ITEM,) else names[:-1]
-            ours = names[-1:] == (CLASSES,) and set(bands) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
-            if not ours or not dataset.crs:
-                dataset.close()
-                raise SceneError(f"{self.path}: is no scene, but bands {names} of {dataset.dtypes}; {_ADVICE}")
-            tags = dataset.tags()
-            ids = json.loads(tags.get("ITEMS", "[]"))
-            sensed = json.loads(tags.get("ITEMS_SENSED_AT", "null")) or [tags.get("SENSED_AT")]
-            if len(ids) != len(sensed) or (len(ids) > 1) == (bands == names[:-1]):
-                dataset.close()
-                raise SceneError(f"{self.path}: does not tell which of its items {ids} provides a cell; {_ADVICE}")
-            xres, _, left, _, yres, top, *_ = dataset.transform
-            self.grid = Grid(crs_text(dataset.crs), left, top, xres, -yres, dataset.width, dataset.height)
-            self.bands = bands
-            self.digest = tags.get("DIGEST", "")
-            # Scenes of earlier versions hold times as fine as items state them.
-            times = (to_milliseconds(datetime.fromisoformat(time)) for time in sensed)
-            self.items = tuple(zip(ids, times, strict=True))
-        self._dataset = dataset
-        return self
-
-    def _open(self) -> DatasetReader:
-        if self._ranges is not None:
-            try:
-                self._ranges.begin()
-            except ObjectMissingError as error:
-                raise SceneError(f"{self.path}: can't be read, it is gone; {_ADVICE}") from error
-        return self._open_again()
-
-    def _open_again(self) -> DatasetReader:
-        return open_geotiff(self.path) if self._ranges is None else open_geotiff("scene.tif", self._ranges.opener)
-
-    def __exit__(self, *_: object) -> None:
-        for dataset in (self._dataset, *self._others):
-            dataset.close()
-
-    def gather(self, cells: NDArray[np.integer], layout: Layout | None = None) -> dict[str, NDArray[np.uint16]]:
-        """The values of cells in each band, in `ITEM` where the file has it, and in `CLASSES`, in the order of `cells`.
-
-        Args:
-            cells: cell numbers, row * width + column, shape (cells,); in any order, with repeats.
-            layout: which of them lie in which tile, where that is known from another day (`layout_of`).
-
-        Raises:
-            SceneError: where a tile can't be read, or a cell is not on the grid.
-        """
-        return self.gather_around(cells, np.empty(0, np.int64), layout)[0]
-
-    def gather_around(
-        self, own: NDArray[np.integer], around: NDArray[np.int64], layout: Layout | None = None
-    ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.uint16]]:
-        """What `gather` gives of the cells `own`, and the classes alone of the cells `around`, in their order.
-
-        Only tiles with such cells are read, each once, and no more than a few at a time by each thread. Memory: the
-        result, the cells' order, and these tiles.
-
-        Args:
-            own, around: cell numbers.
-            layout: of all of them, `around` after `own`.
-
-        Raises:
-            SceneError: where a tile can't be read, or a cell is not on the grid.
-        """
-        cells = np.concatenate([own, around]) if around.size else own
-        if cells.size and not 0 <= int(cells.min()) <= int(cells.max()) < self.grid.width * self.grid.height:
-            raise SceneError(
-                f"{self.path}: has no cell {cells.min()} or {cells.max()} in {self.grid.height} x {self.grid.width}; "
-                f"{_ADVICE}"
-            )
-        layout = layout or self.layout_of(cells)
-        gathered = np.empty((self._dataset.count - 1, own.size), np.uint16)
-        classes = np.empty(cells.size, np.uint16)
-        rasters = [*gathered, classes]
-        runs = layout.runs(_RUN_CELLS)
-        # Interleaved by pixel, a block has all bands; few runs are shared out by band, so that each thread has work.
-        indexes = list(self._dataset.indexes)
-        by_band = self._dataset.interleaving is not Interleaving.pixel and len(runs) < _FEW_TASKS * _MOST_THREADS
-        pieces = [[n] for n in indexes] if by_band else [indexes]
-
-        def read(dataset: DatasetReader, buffer: NDArray[np.uint16], run: Run, bands: list[int]) -> None:
-            """Decode bands of a run of tiles, and take their cells."""
-            these = layout.order[run.first : run.last].astype(np.intp)  # else each band would convert it for itself
-            at = cells[these]
-            rows = at // self.grid.width
-            at = (at - rows * self.grid.width - run.left + (rows - run.top) * run.width).astype(np.intp)
-            for n, tile in self._decoded(dataset, buffer, run, bands):
-                raster = rasters[n - 1]
-                if raster.size < cells.size:
-                    inside = these < raster.size
-                    raster[these[inside]] = tile.take(at[inside])
-                else:
-                    raster[these] = tile.take(at)
-
-        for batch in self._at_hand(runs):
-            self._each([(run, bands) for run in batch for bands in pieces], read)
-            for run in batch:
-                self.tiles_read += run.tiles
-                self.bytes_read += sum(size for _, size in self._blocks(run))
-        bands = dict(zip(self._dataset.descriptions[:-1], gathered, strict=True))
-        return bands | {CLASSES: classes[: own.size]}, classes[own.size :]
-
-    def layout_of(self, cells: NDArray[np.integer]) -> Layout:
-        """Which of the cells lie in which tile of this file, and of every file that is tiled like it."""
-        return Layout.of(cells, (self.grid.height, self.grid.width), self.tile_shape)
-
-    @property
-    def tile_shape(self) -> tuple[int, int]:
-        """Rows and columns of a tile."""
-        height, width = self._dataset.block_shapes[0]
-        return height, width
-
-    def _decoded(
-        self, dataset: DatasetReader, buffer: NDArray[np.uint16], run: Run, bands: list[int]
-    ) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-        """Bands of a run of tiles, cell after cell, one band at a time but where a block has them all."""
-        window, cells = Window(run.left, run.top, run.width, run.height), run.height * run.width
-        together = len(bands) if dataset.interleaving is Interleaving.pixel else 1
-        for first in range(0, len(bands), together):
-            some = bands[first : first + together]
-            if buffer.size < cells * together:  # its pages would be new ones each time, which is dear
-                buffer.resize(cells * together, refcheck=False)
-            tiles = buffer[: cells * together].reshape(together, run.height, run.width)
-            with self._failing():
-                dataset.read(some, window=window, out=tiles)
-            yield from zip(some, tiles.reshape(together, cells), strict=True)
-
-    def _each(self, tasks: list[tuple[Run, list[int]]], read: Callable[..., None]) -> None:
-        """Do all tasks; many of them by some threads, each of which has opened the file for itself."""
-        threads = max(1, min(_threads(), len(tasks) // _FEW_TASKS))
-        while len(self._others) < threads - 1:
-            with self._failing():
-                self._others.append(self._open_again())
-        waiting = iter(tasks)
-        lock = threading.Lock()
-
-        def work(dataset: DatasetReader) -> None:
-            nonlocal waiting
-            buffer = np.empty(0, np.uint16)
-            while True:
-                with lock:
-                    task = next(waiting, None)
-                if task is None:
-                    return
-                try:
-                    read(dataset, buffer, *task)
-                except BaseException:
-                    with lock:
-                        waiting = iter(())  # the other threads end too
-                    raise
-
-        datasets = [self._dataset, *self._others[: threads - 1]]
-        if threads == 1:
-            work(*datasets)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, datasets))
-
-    def read_overview(self, max_size: int) -> Layers:
-        """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.
-
-        Raises:
-            SceneError: where the file can't be read.
-        """
-        step = max(1, math.ceil(max(self.grid.width, self.grid.height) / max_size))
-        shape = (self._dataset.count, math.ceil(self.grid.height / step), math.ceil(self.grid.width / step))
-        with self._failing():
-            stack = self._dataset.read(out_shape=shape, resampling=Resampling.nearest)
-        return Layers(dict(zip(self.bands, stack, strict=False)), stack[-1].astype(np.uint8))
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            with failing(self.path, _ADVICE):
-                yield
-        except SceneError:
-            if self._ranges is not None and self._ranges.failed is not None:
-                raise self._ranges.failed from None
-            raise
-
-    def _at_hand(self, runs: list[Run]) -> Iterator[list[Run]]:
-        """The runs; those of an object as soon as their tiles are fetched, many at once."""
-        if self._ranges is None:
-            yield runs
-            return
-        waiting: list[Run] = []
-        spans: list[tuple[int, int]] = []
-        for run in runs:
-            with self._failing():
-                blocks = self._blocks(run)
-            if waiting and sum(end - start for start, end in spans) > _AT_ONCE:
-                self._ranges.fetch(spans)
-                yield waiting
-                waiting, spans = [], []
-            waiting.append(run)
-            # Four bytes before and after a block are GDAL's own, which it reads with the block.
-            spans += [(offset - 4, offset + size + 4) for offset, size in blocks if size]
-        self._ranges.fetch(spans)
-        yield waiting
-
-    def _blocks(self, run: Run) -> list[tuple[int, int]]:
-        """Where tiles lie in the file, (offset, size); a tile is one block where bands are interleaved by pixel."""
-        bands = [1] if self._dataset.interleaving is Interleaving.pixel else self._dataset.indexes
-        height, width = self.tile_shape
-        row, column = run.top // height, run.left // width
-        return [
-            (
-                int(self._dataset.get_tag_item(f"BLOCK_OFFSET_{n}_{row}", "TIFF", bidx=band) or 0),
-                int(self._dataset.block_size(band, row, n)),
-            )
-            for band in bands
-            for n in range(column, column + run.tiles)
-        ]

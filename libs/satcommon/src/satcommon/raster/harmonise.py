@@ -21,7 +21,7 @@ from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from satcommon.errors import SceneError
-from satcommon.raster.geotiff import ALIGNED
+from satcommon.raster.header import ALIGNED
 from satcommon.raster.layers import (
     NODATA,
     REFLECTANCE_OFFSET,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from satcommon.geo.grid import Grid
     from satcommon.raster.bands import Band
-    from satcommon.raster.geotiff import Header
+    from satcommon.raster.header import Header
 
 _HIGHEST = 65535
 # Sensed in this time, Sentinel-2's QA60 was not filled by ESA, and Earth Engine has zeros (catalogue of Earth Engine).

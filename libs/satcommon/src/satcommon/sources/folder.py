@@ -18,8 +18,9 @@ from satcommon.errors import SceneError, SettingError
 from satcommon.geo.geometry import distance_km
 from satcommon.geo.solar import solar_day
 from satcommon.raster.declared import DeclaredMetadata
-from satcommon.raster.geotiff import ADVICE, Header, failing, may_be_of, read_header
+from satcommon.raster.geotiff import ADVICE, failing
 from satcommon.raster.harmonise import read_layers
+from satcommon.raster.header import Header, may_be_of, read_header
 from satcommon.raster.plausible import check_pixels
 from satcommon.raster.scene import Acquisition
 from satcommon.sources import calendar, folder_config, stac_item

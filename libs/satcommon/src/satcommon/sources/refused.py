@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from satcommon.errors import SceneError
 from satcommon.geo.solar import solar_day, solar_offset
-from satcommon.raster.geotiff import UNREADABLE, raster_bounds, sensing_time
+from satcommon.raster.geotiff import UNREADABLE
+from satcommon.raster.header import raster_bounds, sensing_time
 from satcommon.raster.product import read as read_product
 
 if TYPE_CHECKING:

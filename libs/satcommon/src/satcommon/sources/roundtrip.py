@@ -14,8 +14,9 @@ import numpy as np
 from rasterio.io import MemoryFile
 
 from satcommon.raster.declared import DeclaredMetadata
-from satcommon.raster.geotiff import open_geotiff, read_header
+from satcommon.raster.geotiff import open_geotiff
 from satcommon.raster.harmonise import read_layers
+from satcommon.raster.header import read_header
 from satcommon.raster.layers import (
     CLASSES,
     NODATA,

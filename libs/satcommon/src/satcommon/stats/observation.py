@@ -13,14 +13,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from satcommon.errors import SceneError
-from satcommon.raster.cog import SceneReader
 from satcommon.raster.dilation import dilated
 from satcommon.raster.indices import layers, reflectance
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
+from satcommon.raster.scene_reader import SceneReader
 from satcommon.stats.algorithm import Algorithm
-from satcommon.stats.coverage import Coverage, CoverageCache
+from satcommon.stats.coverage import Coverage
+from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.stats.result_rows import SCHEMA, STATISTICS, Status
 from satcommon.stats.statistics import quantiles, weighted, weighted_mean
+from satcommon.stats.status import Parts, any_of, clouded_weight, ratio, status_by_cause, status_by_clear_part
 from satcommon.storage.ranges import Ranges
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
@@ -186,21 +188,21 @@ def _seen(
     classes = cells[CLASSES]
     total = coverage.weights.total
     observed = coverage.weights.sum_where(classes != PixelClass.NODATA)
-    clear_cells = _any_of(classes, rules.clear_classes)
+    clear_cells = any_of(classes, rules.clear_classes)
     if near is not None:
         clear_cells &= ~near
     clear = coverage.weights.sum_where(clear_cells)
-    cloud = coverage.weights.sum_where(_any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)))
+    cloud = coverage.weights.sum_where(any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD)))
     shadow = coverage.weights.sum_where(classes == PixelClass.SHADOW)
     columns: dict[str, NDArray[Any]] = {
-        "observed_fraction": _ratio(observed, total),
-        "clear_fraction": _ratio(clear, observed),
-        "cloud_fraction": _ratio(cloud, observed),
-        "shadow_fraction": _ratio(shadow, observed),
-        "status": _status(_Parts(inside, total, observed, clear), rules)
+        "observed_fraction": ratio(observed, total),
+        "clear_fraction": ratio(clear, observed),
+        "cloud_fraction": ratio(cloud, observed),
+        "shadow_fraction": ratio(shadow, observed),
+        "status": status_by_clear_part(Parts(inside, total, observed, clear), rules)
         if rules.statuses == 1
-        else _status_by_cause(
-            _Parts(inside, total, observed, clear), _clouded(classes, clear_cells, near, coverage), rules
+        else status_by_cause(
+            Parts(inside, total, observed, clear), clouded_weight(classes, clear_cells, near, coverage), rules
         ),
     }
     weights = coverage.weights.where(clear_cells)
@@ -217,11 +219,6 @@ def _seen(
         values = dn.astype(np.float64) * TEMPERATURE_SCALE if band == THERMAL else reflectance(dn)
         columns[f"{band}_mean"] = weighted_mean(values, own_weights)
     return columns
-
-
-def _any_of(classes: NDArray[np.uint16], wanted: Sequence[PixelClass]) -> NDArray[np.bool_]:
-    """As `numpy.isin`, which takes twenty times as long for a few numbers."""
-    return np.asarray(np.logical_or.reduce([classes == one for one in wanted]))
 
 
 def _seen_by(
@@ -248,70 +245,6 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     found = np.empty(len(values), object)
     found[:] = values
     return found
-
-
-class _Parts(NamedTuple):
-    """Of each field the part that lies in the region, and the weight of its cells: all, observed, clear ones."""
-
-    inside: NDArray[np.float64]
-    total: NDArray[np.float64]
-    observed: NDArray[np.float64]
-    clear: NDArray[np.float64]
-
-
-def _status(parts: _Parts, rules: Algorithm) -> NDArray[np.str_]:
-    """By definitions 1: the clear part of the field decides."""
-    total, observed = parts.total, parts.observed
-    clear_part = np.nan_to_num(_ratio(parts.clear, total))
-    choices = [
-        (Status.REGION_EDGE, _below(parts.inside, rules.min_inside)),
-        (Status.TOO_SMALL, (total == 0) & rules.leaves_cells_out),
-        (Status.OUTSIDE_SWATH, (observed == 0) | (_ratio(observed, total) < rules.min_observed)),
-        (Status.TOO_SMALL, total < rules.min_cells),
-        (Status.CLEAR, clear_part >= rules.min_clear_full),
-        (Status.PARTIAL, clear_part >= rules.min_clear),
-    ]
-    return _first_of(choices, Status.CLOUDY)
-
-
-def _status_by_cause(parts: _Parts, clouded: NDArray[np.float64], rules: Algorithm) -> NDArray[np.str_]:
-    """By definitions 2: what kept the field from being seen decides, first what is so on every day."""
-    total, observed, clear = parts.total, parts.observed, parts.clear
-    clear_part = np.nan_to_num(_ratio(clear, total))
-    choices = [
-        (Status.REGION_EDGE, _below(parts.inside, rules.min_inside)),
-        (Status.TOO_SMALL, (total < rules.min_cells) | ((total == 0) & rules.leaves_cells_out)),
-        (Status.OUTSIDE_SWATH, (observed == 0) | (_ratio(observed, total) < rules.min_observed)),
-        (Status.HIDDEN, (clear_part < rules.min_clear) & (clouded < (observed - clear) / 2)),
-        (Status.CLOUDY, clear_part < rules.min_clear),
-        (Status.PARTIAL, _ratio(clear, observed) < rules.min_clear_full),
-        (Status.SWATH_EDGE, _ratio(observed, total) < rules.min_clear_full),
-    ]
-    return _first_of(choices, Status.CLEAR)
-
-
-def _first_of(choices: Sequence[tuple[Status, NDArray[np.bool_]]], otherwise: Status) -> NDArray[np.str_]:
-    return np.select([here for _, here in choices], [status.value for status, _ in choices], otherwise.value)
-
-
-def _below(inside: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
-    """Areas are right to some 1e-12 of themselves: a half is a half whatever their last bits."""
-    return np.asarray(inside < least - 1e-9)
-
-
-def _clouded(
-    classes: NDArray[np.uint16], clear_cells: NDArray[np.bool_], near: NDArray[np.bool_] | None, coverage: Coverage
-) -> NDArray[np.float64]:
-    """The weight of the cells that a cloud or its shadow hides, or is too near to."""
-    under = _any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW))
-    if near is not None:
-        under |= near & (classes != PixelClass.NODATA)
-    return coverage.weights.sum_where(under & ~clear_cells)
-
-
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(part / whole)
 
 
 def _array(values: object, column: pa.Field, count: int) -> pa.Array:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from satcommon.db.fields import NewField
 from satcommon.errors import InputError
-from satcommon.geo.geometry import Checked, digests
+from satcommon.geo.geometry import digests
+from satcommon.geo.polygon_checks import Checked
 from satcommon.problems import Problem, Problems, listed, shown
 from satcommon.vector.attributes import Feature, Roles
 from satcommon.vector.columns import Columns

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from satcommon.errors import InputError
-from satcommon.geo.geometry import Checked, checked
+from satcommon.geo.polygon_checks import Checked, checked
 from satcommon.vector.attributes import Feature, Roles
 from satcommon.vector.columns import Columns
 from satcommon.vector.formats import read_features

@@ -14,8 +14,8 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import geometries, timelines
 from satcommon.db.models import Region
 from satcommon.geo.grid import Grid
-from satcommon.raster.cog import SceneReader
 from satcommon.raster.layers import CLASSES
+from satcommon.raster.scene_reader import SceneReader
 from satcommon.storage.object_store import ObjectStore
 from satcommon.views.ndvi_map import Detail, Window, detail_window, ndvi_map
 

@@ -10,7 +10,7 @@ import shapely
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField, Registered, Update, register_fields
 from satcommon.errors import InputError
-from satcommon.geo.geometry import validated
+from satcommon.geo.polygon_checks import validated
 from satcommon.messages import counted
 from satcommon.problems import listed, told_once
 from satcommon.vector.columns import Columns

@@ -1,0 +1,321 @@
+"""What a GeoTIFF's header says of an acquisition: when, from what, where, and which band is which.
+
+Nothing is guessed: where a file, and what is declared beside it, leave something open, the file is refused with a
+message that says how to state it. GDAL's sidecar files (``.aux.xml``, ``.tfw``, ``.ovr``) are ignored: no digest covers
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from affine import Affine
+from rasterio.warp import transform_bounds
+
+from satcommon.errors import SceneError
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import solar_time
+from satcommon.raster.bands import Band, read_bands
+from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredMetadata
+from satcommon.raster.geotiff import ADVICE, UNREADABLE, crs_text, failing
+from satcommon.raster.layers import REFLECTANCE_OFFSET, THERMAL
+from satcommon.raster.masks import NEWER_CLASS_NAMES
+from satcommon.raster.offsets import baseline_of, check_offsets
+from satcommon.raster.product import Level, Product, Tier, same_satellite
+from satcommon.raster.product import read as read_product
+from satcommon.raster.scene import to_milliseconds
+
+if TYPE_CHECKING:
+    from rasterio.crs import CRS
+    from rasterio.io import DatasetReader
+
+ALIGNED = 1e-6  # of a cell: how far apart two grids may lie, at any cell, and still count as aligned
+_SLOT_HOURS = 3
+_TURN = 541  # degrees of longitude: from 0 to 360 as well as from -180, and a swath across its end
+_LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damaged tag
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its acquisition, without its pixels.
+
+    Args:
+        bands: by name of `BANDS`.
+        classes: name (of `CLASS_NAMES`) and number of the band that tells what pixels show, if there is one.
+        data_mask: number of the band that is 0 where there is nothing, if there is one.
+        extent: (left, bottom, right, top) in units of the CRS.
+        bounds: the extent in WGS 84.
+        sensed_at: UTC, which is what times in names and tags are taken for.
+        datatake: names the pass, where something beside the file does.
+    """
+
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
+    bands: dict[str, Band]
+    classes: tuple[str, int] | None
+    extent: tuple[float, float, float, float]
+    bounds: Bounds
+    platform: str
+    baseline: str
+    tile: str
+    sensed_at: datetime
+    datatake: str = ""
+    data_mask: int | None = None
+    level: Level = Level.SURFACE
+    tier: Tier = Tier.UNSTATED
+    processed_at: datetime | None = None
+
+    @property
+    def reading(self) -> str:
+        """Names newer rules by which the pixels are read, as `source.Acquisition` has it: of zeros, and of masks."""
+        zeros = any(
+            band.zero_is_nothing and band.offset > (0 if name == THERMAL else REFLECTANCE_OFFSET)
+            for name, band in self.bands.items()
+        )
+        masks = self.data_mask is not None or (self.classes is not None and self.classes[0] in NEWER_CLASS_NAMES)
+        return "-".join(name for name, holds in (("zeros", zeros), ("masks", masks)) if holds)
+
+    @property
+    def overpass(self) -> str:
+        """The datatake where one is stated, else platform, solar day and slot: ``sentinel-2/2016-01-07/09h``.
+
+        A slot is three hours of solar time at the file's centre.
+
+        Files of a pass bear times some minutes apart, and each must name the pass without knowing of the others. A
+        sun-synchronous satellite crosses a place at nearly the same solar time: between 09:40 and 11:50 for Sentinel-2,
+        Landsat and Terra, about 13:30 for Aqua and Suomi NPP. The slots' limits, at 9, 12 and 15 h, are far from these.
+        Two limits: a pass at the limit of a slot becomes two (the later one then fills what the first left open), and
+        two orbits 100 minutes apart, as very wide swaths overlap away from the equator, become one.
+        """
+        if self.datatake:
+            return self.datatake
+        solar = solar_time(self.sensed_at, self.bounds)
+        return f"{self.platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
+
+    @property
+    def grid(self) -> Grid | None:
+        """The file's own raster, north-up whichever way its rows and columns run, if it is not rotated."""
+        a, b, left, d, e, top, *_ = self.transform
+        if not a or not e or max(abs(b / a) * self.height, abs(d / e) * self.width) > ALIGNED:
+            return None
+        left, top = min(left, left + a * self.width), max(top, top + e * self.height)
+        return Grid(crs_text(self.crs), left, top, abs(a), abs(e), self.width, self.height)
+
+    def grid_around(self, bounds: Bounds) -> Grid | None:
+        """The file's own raster as `grid`, with its longitudes, if it has such, as a rectangle of WGS 84 has them."""
+        there = _project(self.crs.to_wkt(), bounds)
+        turned = [header for header in self.turned if there is None or _overlap(header.extent, there)]
+        return turned[0].grid if turned else None
+
+    @property
+    def turned(self) -> list[Header]:
+        """This header; of longitudes beyond 180 degrees, those of its turns that lie within -180 to 180, in part."""
+        if not self.crs.is_geographic or -180 <= self.extent[0] <= self.extent[2] <= 180:
+            return [self]
+        left, bottom, right, top = self.extent
+        turns = [turn for turn in (0, -360, 360) if left + turn < 180 and right + turn > -180]
+        return [
+            replace(
+                self,
+                transform=Affine.translation(turn, 0) @ self.transform,
+                extent=(left + turn, bottom, right + turn, top),
+            )
+            for turn in turns
+        ]
+
+    def overlaps(self, bounds: Bounds) -> bool:
+        """Whether the file and a rectangle of WGS 84 share more than an edge."""
+        if not self.bounds.overlaps(bounds):
+            return False
+        there = _project(self.crs.to_wkt(), bounds)
+        return there is None or any(_overlap(header.extent, there) for header in self.turned)
+
+
+def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> Header:
+    """The header of an open file.
+
+    Args:
+        dataset: the file.
+        name: its path in the folder, for messages and for what it tells.
+        declared: what is declared beside it.
+
+    Raises:
+        SceneError: where the file can't be read, or does not say what is needed; the message tells which.
+    """
+    product = read_product(name)
+    with failing(name, ADVICE):
+        tags = {key: _tag(dataset, key, name) for key in ("PLATFORM", "PROCESSING_BASELINE", "TIFFTAG_DATETIME")}
+        _compare(declared, product, tags["PLATFORM"], name)
+        platform = declared.platform or tags["PLATFORM"] or product.platform or "unknown"
+        baseline = baseline_of(declared, product, tags["PROCESSING_BASELINE"], name)
+        bands, classes, data_mask = read_bands(dataset, name, declared, platform)
+        check_offsets(bands, dataset.dtypes, declared, product, (platform, baseline), name)
+        _check_georeference(dataset, name)
+        extent, bounds = _extent(dataset, name)
+        header = Header(
+            crs=dataset.crs,
+            transform=dataset.transform,
+            width=dataset.width,
+            height=dataset.height,
+            bands=bands,
+            classes=classes,
+            extent=extent,
+            bounds=bounds,
+            platform=platform,
+            baseline=baseline,
+            tile=declared.tile or product.tile or _raster(dataset),
+            sensed_at=to_milliseconds(declared.sensed_at or sensing_time(product, tags["TIFFTAG_DATETIME"], name)),
+            datatake=declared.overpass,
+            data_mask=data_mask,
+            level=declared.level if declared.level is not None else next(iter(product.levels), Level.SURFACE),
+            tier=product.tier if declared.tier is Tier.UNSTATED else declared.tier,
+            processed_at=declared.processed_at or product.processed_at,
+        )
+    _check(header, name)
+    return header
+
+
+def raster_bounds(dataset: DatasetReader) -> Bounds | None:
+    """Where an open file lies, in WGS 84; None where it does not say.
+
+    Raises:
+        SceneError: where it says what can't be.
+    """
+    return _extent(dataset, dataset.name)[1] if dataset.crs else None
+
+
+def sensing_time(product: Product, tag: str, name: str) -> datetime:
+    """When a file was sensed, UTC: what its name tells, else TIFFTAG_DATETIME; a date alone takes its time from there.
+
+    It is asked where no item tells.
+
+    Raises:
+        SceneError: where neither tells, or the two tell different days (writers set the tag to the time of writing).
+    """
+    if product.sensed_at:
+        return product.sensed_at
+    try:
+        tagged = datetime.strptime(tag, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        tagged = None
+    if tagged is None or (product.day is not None and tagged.date() != product.day):
+        says = f"the name says {product.day}" if product.day else "the name does not tell"
+        raise SceneError(
+            f"{name}: unknown time of sensing: {says}, TIFFTAG_DATETIME is {tag!r}; "
+            "name the file like 2016-01-07T101243.tif (UTC)"
+        )
+    return tagged
+
+
+def may_be_of(name: str, first: date, last: date) -> bool:
+    """Whether a file of this path may be of a solar day in first..last, which is within a day of the UTC date."""
+    day = read_product(name).day
+    return day is None or first - timedelta(days=1) <= day <= last + timedelta(days=1)
+
+
+def _compare(declared: DeclaredMetadata, product: Product, tag: str, name: str) -> None:
+    """Refuses what says one thing here and another there: the item of another file, a copy with a wrong name."""
+    levels = {level.name for level in (*product.levels, declared.level) if level is not None}
+    if len(levels) > 1:
+        raise SceneError(
+            f"{name}: names and STAC item say two processing levels, of the surface and of the top of the atmosphere; "
+            "correct the one that is wrong, or put the item of this file there"
+        )
+    item = "the STAC item beside it"
+    for what, said, who, stated, same in (
+        ("day", product.day, item, declared.sensed_at, declared.sensed_at and product.day == declared.sensed_at.date()),
+        ("tile", product.tile, item, declared.tile, product.tile == declared.tile),
+        ("platform", product.platform, item, declared.platform, same_satellite(product.platform, declared.platform)),
+        ("platform", product.platform, "tag PLATFORM", tag, same_satellite(product.platform, tag)),
+    ):
+        if said and stated and not same:
+            raise SceneError(
+                f"{name}: the name says {what} {said}, {who} {stated}; put the item of this file there, or rename the "
+                "file"
+            )
+
+
+def _check(header: Header, name: str) -> None:
+    """Refuses what can't be."""
+    if not FIRST_YEAR <= header.sensed_at.year <= LAST_YEAR:
+        raise SceneError(f"{name}: was sensed at {header.sensed_at}; expected a year from {FIRST_YEAR} to {LAST_YEAR}")
+    for what, text in (
+        ("platform", header.platform),
+        ("baseline", header.baseline),
+        ("datatake", header.datatake),
+        ("tile", header.tile),
+    ):
+        if len(text) > _LONGEST or not text.isprintable():
+            raise SceneError(f"{name}: its {what} is {text[:_LONGEST]!a}; expected at most {_LONGEST} letters to print")
+
+
+def _tag(dataset: DatasetReader, key: str, name: str) -> str:
+    """One tag alone: others may be written in an encoding that nothing states."""
+    try:
+        return (dataset.get_tag_item(key) or "").strip()
+    except UnicodeDecodeError as error:
+        raise SceneError(f"{name}: its tag {key} is not written in UTF-8 ({error}); write it anew") from error
+
+
+def _check_georeference(dataset: DatasetReader, name: str) -> None:
+    if dataset.crs:
+        return
+    points, crs = dataset.gcps
+    if points:
+        system = crs_text(crs) if crs else "no stated system"
+        raise SceneError(
+            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; warp it "
+            f"first, as `gdalwarp -t_srs {system if crs else 'EPSG:...'} {PurePosixPath(name).name} warped.tif`"
+        )
+    raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
+
+
+def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, float, float], Bounds]:
+    transform, width, height = dataset.transform, dataset.width, dataset.height
+    corners = [transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
+    xs, ys = zip(*corners, strict=True)
+    extent = (min(xs), min(ys), max(xs), max(ys))
+    if not all(map(math.isfinite, extent)) or transform.determinant == 0:
+        raise SceneError(f"{name}: its geotransform {tuple(transform)[:6]} is no raster's; fetch the file again")
+    try:
+        bounds = Bounds(*transform_bounds(dataset.crs, "EPSG:4326", *extent))
+    except UNREADABLE:
+        bounds = Bounds(*[math.nan] * 4)
+    # Between equal systems nothing is computed, so that metres pass for degrees; NaN is in no range.
+    if not (abs(bounds.west) <= _TURN and abs(bounds.east) <= _TURN and -91 <= bounds.south <= bounds.north <= 91):
+        raise SceneError(
+            f"{name}: its extent {extent} lies nowhere on Earth in {crs_text(dataset.crs)[:60]}; "
+            "assign the coordinate reference system that its pixels are in"
+        )
+    return extent, bounds
+
+
+@lru_cache(maxsize=64)  # a folder has few CRS; a year's history asks for the same region 365 times
+def _project(wkt: str, bounds: Bounds) -> tuple[float, float, float, float] | None:
+    try:
+        there: tuple[float, float, float, float] = transform_bounds("EPSG:4326", wkt, *bounds)
+    except UNREADABLE:
+        return None
+    return there if all(map(math.isfinite, there)) else None
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _raster(dataset: DatasetReader) -> str:
+    """The piece of a pass where no tile is told: the raster itself.
+
+    So a pass delivered twice on one raster is one piece, whose better delivery lies on top, and files of a pass that
+    lie side by side are pieces of it.
+    """
+    raster = (dataset.crs.to_wkt(), *dataset.transform[:6], dataset.width, dataset.height)
+    return "raster-" + hashlib.sha256(repr(raster).encode()).hexdigest()[:12]
