@@ -6,7 +6,7 @@ import pytest
 from satcommon.errors import SceneError, SettingError
 from satcommon.raster.layers import PixelClass
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.folder_config import Mapping, parse
+from satcommon.sources.folder_config import FolderConfig, parse
 
 from tests.unit.geotiffs import AOI, FIRST, GRID, LAST, NAME, NOW, PLAIN, full, listed, only, write
 
@@ -158,7 +158,7 @@ def test_without_the_file_all_is_as_the_files_say(tmp_path: Path) -> None:
     plain = only(tmp_path)
     (tmp_path / "satfields.toml").write_text("# nothing\n")
 
-    assert parse(b"", "") == Mapping()
+    assert parse(b"", "") == FolderConfig()
     assert only(tmp_path) == plain
 
 

@@ -64,10 +64,10 @@ def _look_around(source: SceneSource, region: NewRegion, cells: float, *, force:
             f"region {region.name!r}: {counted(len(survey.refused), 'file')} of {source.identity} can't be taken: "
             f"{why if name in why else f'{name}: {why}'}"
         )
-    if survey.elsewhere and not survey.there and not force:
+    if survey.elsewhere and not survey.over and not force:
         name, (west, south, east, north) = next(iter(survey.elsewhere.items()))
         turned = Bounds(region.bounds.south, region.bounds.west, region.bounds.north, region.bounds.east)
-        swapped = max(abs(turned.south), abs(turned.north)) <= 90 and bool(source.survey(turned).there)
+        swapped = max(abs(turned.south), abs(turned.north)) <= 90 and bool(source.survey(turned).over)
         hint = (
             f"longitude and latitude look swapped: expected --bounds {edges(turned)}"
             if swapped
@@ -79,7 +79,7 @@ def _look_around(source: SceneSource, region: NewRegion, cells: float, *, force:
             f"with any of {rasters} ({name} covers longitude {west:.3f} to {east:.3f} and latitude {south:.3f} to "
             f"{north:.3f}); {hint}"
         )
-    what = "is no north-up raster" if survey.there else "has no raster there yet"
+    what = "is no north-up raster" if survey.over else "has no raster there yet"
     warn(
         f"region {region.name!r}: {source.identity} {what} to take the grid from; cells of {cells:g} m are made, and a "
         "region's grid is fixed"

@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 
 from satcommon.errors import SceneError, StoreError
 from satcommon.raster.geotiff import open_geotiff
-from satcommon.sources.files import File, changed, check_name, check_size, is_ours
+from satcommon.sources.files import File, Scan, changed, check_name, check_size, is_ours
 from satcommon.storage import s3
 from satcommon.storage.ranges import Ranges
 
@@ -35,7 +35,7 @@ class BucketFiles:
 
     Args:
         url: ``s3://bucket/prefix``; credentials and endpoint come from the usual AWS variables.
-        store: what to read instead.
+        store: an opened bucket, to be read in place of that of the URL.
     """
 
     def __init__(self, url: str, store: ObjectStore | None = None) -> None:
@@ -44,9 +44,9 @@ class BucketFiles:
             store = s3.open_bucket(url, _SETTING)
         self._store = store
 
-    def scan(self) -> dict[str, File | str]:
+    def scan(self) -> Scan:
         """See `Files`; a prefix without objects is an empty folder."""
-        found: dict[str, File | str] = {}
+        scan: Scan = {}
         with self._explained(""):
             for batch in obstore.list(self._store):
                 for meta in batch:
@@ -54,10 +54,10 @@ class BucketFiles:
                     if is_ours(name) and not f"/{name}".count("/."):
                         try:
                             check_name(name)
-                            found[name] = _file(meta)
+                            scan[name] = _file(meta)
                         except SceneError as error:
-                            found[ascii(name)[1:-1]] = str(error)
-        return found
+                            scan[ascii(name)[1:-1]] = str(error)
+        return scan
 
     def find(self, name: str) -> File | None:
         """See `Files`."""

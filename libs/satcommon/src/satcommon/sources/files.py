@@ -1,4 +1,4 @@
-"""The files of a source of scenes, in a folder or (see `bucket`) under a prefix of a bucket."""
+"""The files of a source of scenes, in a folder or (see the module `bucket`) under a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MASKS = (".msk", ".MSK")  # what GDAL calls a mask beside a raster, after the wh
 _MASKS_OF_RASTERS = tuple(raster + MASKS[0] for raster in RASTERS)
 MOST_TEXT_BYTES = 4_000_000  # of a file that is no raster
 
-_FOUND = "lost+found"  # a file system's own, which none but root may list
+_LOST_AND_FOUND = "lost+found"  # a file system's own, which only root may list
 _LAST_SECOND = 4_102_444_800  # of the year 2099: a file system may hold times that no datetime does
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as it was found.
+    """A file as a scan saw it.
 
     Args:
-        version: another one where the content may be another.
+        version: differs where the content may differ.
         size: in bytes.
         modified: UTC.
     """
@@ -44,8 +44,11 @@ class File:
     modified: datetime
 
     def settled(self, now: datetime, seconds: float) -> bool:
-        """Whether it was not modified within some seconds of now, before or, by a clock that differs, after."""
+        """Whether it was last modified some seconds from now or more: before, or, by a clock that is ahead, after."""
         return abs((now - self.modified).total_seconds()) >= seconds
+
+
+Scan = dict[str, File | str]  # by path from the root: the file, or why it can't be taken
 
 
 class Files(Protocol):
@@ -53,11 +56,11 @@ class Files(Protocol):
 
     where: str
 
-    def scan(self) -> dict[str, File | str]:
-        """GeoTIFFs, JSON files and masks (see `is_ours`), but for hidden ones, by path, or why one can't be taken.
+    def scan(self) -> Scan:
+        """GeoTIFFs, JSON files and masks (see `is_ours`), without hidden ones.
 
         Raises:
-            SettingError: there is no such place.
+            SettingError: the folder does not exist.
             StoreError: it can't be reached.
         """
 
@@ -78,7 +81,12 @@ class Files(Protocol):
         """
 
     def digest(self, name: str, file: File) -> str:
-        """SHA-256 of the content, 64 hexadecimal digits; raises what `header` raises."""
+        """SHA-256 of the content, 64 hexadecimal digits.
+
+        Raises:
+            SceneError: it is gone or changed.
+            StoreError: it can't be reached.
+        """
 
     def header(self, name: str, file: File) -> AbstractContextManager[DatasetReader]:
         """The file, open as GeoTIFF, for its header.
@@ -90,16 +98,27 @@ class Files(Protocol):
         """
 
     def pixels(self, name: str, file: File, most_bytes: int) -> AbstractContextManager[DatasetReader]:
-        """The same, for its pixels; where it must be held in memory, of at most some bytes."""
+        """The file, open as GeoTIFF, for its pixels.
+
+        Args:
+            name: of the file.
+            file: as a scan saw it.
+            most_bytes: that it may have, where it must be held in memory.
+
+        Raises:
+            SceneError: it is gone, changed or too large.
+            StoreError: it can't be reached.
+            one of `geotiff.UNREADABLE`.
+        """
 
 
 def changed(name: str) -> SceneError:
-    """What to raise for a file that is no longer the one that was found; unread, it stays news, and is tried again."""
+    """The error for a file that is not the one that was listed: it was not read, so the next listing tries it again."""
     return SceneError(f"{name}: was changed while it was read; it is listed again once it keeps still")
 
 
 class FolderFiles:
-    """A folder with its subfolders. Links that lead out of it are refused, links to folders left alone.
+    """A folder with its subfolders. Links that lead out of it are refused, links to folders are ignored.
 
     Args:
         folder: where the files are, or will be.
@@ -109,21 +128,23 @@ class FolderFiles:
         self.folder = folder
         self.where = str(folder)
 
-    def scan(self) -> dict[str, File | str]:
-        """See `Files`; a folder that can't be listed is told under its name and a slash."""
+    def scan(self) -> Scan:
+        """See `Files`; a folder that can't be listed stands under its name and a slash."""
         if not self.folder.is_dir():
             raise SettingError(
                 f"SATFIELDS_SCENE_FOLDER={self.folder}: is no folder; create it, or name the one that the scenes are in"
             )
-        found: dict[str, File | str] = {}
+        scan: Scan = {}
         pending = [(str(self.folder), "")]
         while pending:
             parent, within = pending.pop()
             try:
                 with os.scandir(parent) as listed:
-                    entries = [entry for entry in listed if not entry.name.startswith(".") and entry.name != _FOUND]
+                    entries = [
+                        entry for entry in listed if not entry.name.startswith(".") and entry.name != _LOST_AND_FOUND
+                    ]
             except OSError as error:
-                found[within] = f"{within}: can't be listed ({error.strerror}); let this process read the folder"
+                scan[within] = f"{within}: can't be listed ({error.strerror}); let this process read the folder"
                 continue
             for entry in entries:
                 name = within + entry.name
@@ -131,10 +152,10 @@ class FolderFiles:
                     pending.append((entry.path, f"{name}/"))
                 elif is_ours(name):
                     try:
-                        found[name] = self._file(name, entry.stat, linked=entry.is_symlink())
+                        scan[name] = self._file(name, entry.stat, linked=entry.is_symlink())
                     except SceneError as error:
-                        found[ascii(name)[1:-1]] = str(error)
-        return found
+                        scan[ascii(name)[1:-1]] = str(error)
+        return scan
 
     def find(self, name: str) -> File | None:
         """See `Files`."""
@@ -178,14 +199,14 @@ class FolderFiles:
     def _file(self, name: str, look: Callable[[], os.stat_result], *, linked: bool) -> File:
         try:
             inside = not linked or (self.folder / name).resolve(strict=True).is_relative_to(self.folder.resolve())
-            found = look()
+            status = look()
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
             raise SceneError(f"{name}: can't be read ({error}); remove it") from error
-        if not stat.S_ISREG(found.st_mode) or not inside:  # whoever reads a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode) or not inside:  # reading a pipe would wait for ever
             raise SceneError(f"{name}: is a pipe, or a link that leads out of the folder; put the file itself here")
         check_name(name)
-        modified = datetime.fromtimestamp(min(max(found.st_mtime_ns // 10**9, 0), _LAST_SECOND), UTC)
-        return File((found.st_mtime_ns, found.st_size), found.st_size, modified)
+        modified = datetime.fromtimestamp(min(max(status.st_mtime_ns // 10**9, 0), _LAST_SECOND), UTC)
+        return File((status.st_mtime_ns, status.st_size), status.st_size, modified)
 
 
 def is_ours(name: str) -> bool:
@@ -194,12 +215,20 @@ def is_ours(name: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that no message or ledger could show."""
+    """Refuse a name that no message or ledger could show.
+
+    Raises:
+        SceneError: it holds characters that can't be printed.
+    """
     if not name.isprintable():
         raise SceneError(f"{name!a}: bears a name that can't be shown; rename it")
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuses a file that is no raster and yet large."""
+    """Refuse a large file that is no raster.
+
+    Raises:
+        SceneError: it has more than `MOST_TEXT_BYTES`.
+    """
     if size > MOST_TEXT_BYTES:
         raise SceneError(f"{name}: has {size:,} bytes; expected text of at most {MOST_TEXT_BYTES:,}; cut it")

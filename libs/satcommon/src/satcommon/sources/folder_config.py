@@ -1,4 +1,4 @@
-"""The file `satfields.toml` in a folder of scenes: what its files don't say themselves, when scenes are due, limits."""
+"""The file `satfields.toml` in a folder of scenes: what the files don't say themselves, when scenes are due, limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Model(BaseModel):
 
 
 class Band(_Model):
-    """What one band is, and how its values are to be taken."""
+    """What one band is, and what its values mean."""
 
     name: Annotated[str, AfterValidator(_name)]
     scale: _Scale | None = None
@@ -64,10 +64,11 @@ def _as_band(value: Any) -> Any:
 
 
 class FileRule(_Model):
-    """What is stated of the files that a pattern matches: `scale` and the like of all bands that state none.
+    """What is declared of the files that a pattern matches.
 
-    Where `bands` are given, others have no name, whatever their descriptions. `scale` and `offset` of the rule are of
-    reflective bands, `nodata` of all but class bands.
+    `scale`, `offset` and `nodata` are defaults: of bands for which nothing is declared. The first two are of reflective
+    bands, `nodata` of all but class bands. Where `bands` are given, other bands have no name, whatever their
+    descriptions.
     """
 
     match: Annotated[str, Field(min_length=1, max_length=1000)]
@@ -114,15 +115,15 @@ class Cycle(_Model):
         return self
 
 
-class Mapping(_Model):
+class FolderConfig(_Model):
     """The whole file.
 
     Args:
-        settle_seconds: a file that was modified within this time counts as being written.
+        settle_seconds: a file that was modified within this time is taken to be still being written.
         most_megabytes: of memory for a file: as it comes from a bucket, and for one band of it under a region.
         calendar: days on which scenes are due.
-        calendar_file: the same, day by day; see `due_days`.
-        files: the first rule whose pattern matches a file's path counts; ``*`` matches ``/`` as well.
+        calendar_file: the same, day by day; see the module `calendar`.
+        files: of the rules, the first whose pattern matches a file's path counts; ``*`` matches ``/`` as well.
     """
 
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 10.0
@@ -132,7 +133,7 @@ class Mapping(_Model):
     files: list[FileRule] = []
 
     @model_validator(mode="after")
-    def _one_calendar(self) -> Mapping:
+    def _one_calendar(self) -> FolderConfig:
         if self.calendar and self.calendar_file:
             raise ValueError("calendar and calendar_file are both given; keep one")
         return self
@@ -143,12 +144,12 @@ class Mapping(_Model):
         return self.most_megabytes * 10**6
 
     def declared(self, name: str) -> DeclaredMetadata:
-        """What is stated of the file with a path in the folder."""
+        """What is declared of the file with a path in the folder."""
         return next((rule.declared() for rule in self.files if fnmatchcase(name, rule.match)), DeclaredMetadata())
 
 
-def parse(content: bytes, where: str) -> Mapping:
-    """The file, from its bytes.
+def parse(content: bytes, where: str) -> FolderConfig:
+    """The configuration in the bytes of the file.
 
     Args:
         content: TOML.
@@ -158,7 +159,7 @@ def parse(content: bytes, where: str) -> Mapping:
         SettingError: naming the file and each key that is wrong, its value and what was expected.
     """
     try:
-        return Mapping.model_validate(tomllib.loads(content.decode()))
+        return FolderConfig.model_validate(tomllib.loads(content.decode()))
     except ValidationError as error:
         raise SettingError("; ".join(_message(where, *each) for each in rejected(error))) from error
     except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested without end
