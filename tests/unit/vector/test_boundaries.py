@@ -243,7 +243,7 @@ WHOLE_FILES = [
     pytest.param(
         "fields.json",
         collection(feature(), crs={"type": "name", "properties": {"name": "Mars"}}),
-        'its CRS "Mars" can\'t be brought to WGS 84',
+        'its CRS "Mars" can\'t be transformed to WGS 84',
         id="crs unknown",
     ),
     pytest.param("fields.gpkg", bytes(range(256)) * 20, "is no GeoPackage, whatever its suffix", id="rubbish"),

@@ -336,7 +336,7 @@ def test_without_a_crs_geoparquet_is_in_longitudes_and_latitudes(tmp_path: Path)
         ({"crs": None}, "its CRS is unknown"),
         ({"encoding": "polygon"}, 'geometries are encoded as "polygon"; expected WKB'),
         ({"encoding": ...}, "the metadata of GeoParquet is broken (KeyError('encoding'))"),
-        ({"crs": {"type": "nonsense"}}, "can't be brought to WGS 84"),
+        ({"crs": {"type": "nonsense"}}, "can't be transformed to WGS 84"),
     ],
 )
 def test_metadata_that_can_not_be_used_is_told(told: dict[str, object], message: str, tmp_path: Path) -> None:

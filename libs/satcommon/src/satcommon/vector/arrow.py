@@ -29,7 +29,7 @@ def features_of(
         chosen: the columns to be read.
         geometry: the column of WKB.
         crs: of the geometries.
-        remarks: what was said about the file so far.
+        remarks: warnings about the file so far.
 
     Raises:
         InputError: the CRS can't be used.
@@ -46,7 +46,7 @@ def features_of(
 
 
 def _refuse_lost_digits(path: Path, name: str, column: Any) -> None:
-    """Whole numbers beyond what a narrow float holds are not the written ones; doubles are checked one by one."""
+    """Refuse whole numbers too large for a narrow float, which has rounded them; doubles are checked one by one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Which columns of a file tell what: by our own names, or by those that the user gave."""
+"""Which columns of a file hold which attribute: by our own names, or by those that the user gave."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ STANDARD = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a user named, and what holds for features without one.
+    """The columns that a user named, None for our own names; and defaults for features without a value.
 
     Args:
-        external_id: the column of it; None for our own name. So are the next four.
-        name: likewise.
-        planting_date: likewise.
-        season_end: likewise.
-        crop: likewise.
-        planted: the planting day where a feature has none.
-        crop_code: the crop where a feature has none.
+        external_id: the column of the external id.
+        name: the column of the name.
+        planting_date: the column of the planting day.
+        season_end: the column of the season's end.
+        crop: the column of the crop's code.
+        planted: the planting day of features without one.
+        crop_code: the crop of features without one.
     """
 
     external_id: str | None = None
@@ -45,12 +45,17 @@ class Columns:
     crop_code: str | None = None
 
     def found(self, what: str, names: Sequence[str], path: Path) -> list[str]:
-        """The columns that tell something, the one that counts first; none where the file has none.
+        """The columns of an attribute, the one that counts first; none where the file has none.
 
-        Our own names are found in any case, and cut to the ten characters that a Shapefile has.
+        Our own names match in upper and lower case, and cut to the ten characters of a Shapefile's columns.
+
+        Args:
+            what: the attribute, a key of `STANDARD`.
+            names: the columns of the file.
+            path: the file, for messages.
 
         Raises:
-            InputError: a column that the user named is not there.
+            InputError: a column that the user named is missing.
         """
         named = getattr(self, what, None)
         if named is None:

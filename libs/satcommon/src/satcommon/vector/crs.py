@@ -1,4 +1,4 @@
-"""The CRS of a file, and its geometries brought to WGS 84."""
+"""The CRS of a file, and its geometries transformed to WGS 84."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from satcommon.vector.table import Geometries
 
 
 def to_wgs84(geometries: Geometries, name: Any, path: Path) -> tuple[Geometries, dict[int, str]]:
-    """Geometries of a CRS in WGS 84, longitude first; those that are there already stay bit for bit as they are.
+    """Geometries in WGS 84, longitude first; those that are in WGS 84 already stay bit for bit as they are.
 
     Args:
         geometries: None where there is none.
@@ -22,7 +22,7 @@ def to_wgs84(geometries: Geometries, name: Any, path: Path) -> tuple[Geometries,
         path: the file, for messages.
 
     Returns:
-        The geometries, None where one can't be brought there; and why not, by position.
+        The geometries, None where one can't be transformed; and why not, by position.
 
     Raises:
         InputError: the CRS is not known, or can't be that of these geometries.
@@ -41,7 +41,7 @@ def to_wgs84(geometries: Geometries, name: Any, path: Path) -> tuple[Geometries,
         transform = Transformer.from_crs(crs, wgs84, always_xy=True).transform
     except (CRSError, ProjError) as error:
         raise InputError(
-            f"{path}: its CRS {shown(name)} can't be brought to WGS 84: {_plain(error)}; "
+            f"{path}: its CRS {shown(name)} can't be transformed to WGS 84: {_shortened(error)}; "
             "convert the file (ogr2ogr -t_srs EPSG:4326)"
         ) from error
     flat = shapely.force_2d(geometries)
@@ -54,14 +54,14 @@ def to_wgs84(geometries: Geometries, name: Any, path: Path) -> tuple[Geometries,
         )
     after = np.column_stack(transform(before[:, 0], before[:, 1]))
     lost = finite & ~np.isfinite(after).all(axis=1)
-    there = shapely.set_coordinates(flat, after)
+    moved = shapely.set_coordinates(flat, after)
     broken = {}
     positions, first = np.unique(of[lost], return_index=True)
     for i, (x, y) in zip(positions.tolist(), before[lost][first].tolist(), strict=True):
         broken[i] = f"coordinate ({x:g}, {y:g}) is nowhere in the file's CRS ({crs.name}); check it"
-        there[i] = None
-    return there, broken
+        moved[i] = None
+    return moved, broken
 
 
-def _plain(error: Exception) -> str:
+def _shortened(error: Exception) -> str:
     return str(error)[:300]  # PROJ repeats what it was given, which may be a page of it

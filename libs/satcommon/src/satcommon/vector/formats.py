@@ -1,4 +1,4 @@
-"""The features of a file of any format that is known here."""
+"""The file formats of boundaries: a suffix, and the module that reads it. A format is added by one line here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from satcommon.errors import InputError
 from satcommon.vector import geojson, geopackage, geoparquet, shapefile
-from satcommon.vector.table import Choose, Features
+from satcommon.vector.table import Choose, Features, Reader
 
-_READERS = {
+_READERS: dict[str, Reader] = {
     ".geojson": geojson.read,
     ".json": geojson.read,
     ".gpkg": geopackage.read,
@@ -49,7 +49,7 @@ def read_features(path: Path, choose: Choose, *, layer: str | None = None, singl
             pass
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    found = read(path, choose, layer, single)
-    if not found.numbers and not found.strays:
+    features = read(path, choose, layer, single)
+    if not features.numbers and not features.strays:
         raise InputError(f"{path}: has no features; expected at least one")
-    return found
+    return features

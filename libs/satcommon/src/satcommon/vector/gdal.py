@@ -1,7 +1,7 @@
 """What GDAL reads: a layer's attributes and geometries, through Arrow.
 
-GDAL's words about a file become remarks. The caller has made sure of the format: GDAL goes by content, not by suffix,
-and has drivers that follow references in a file to other files and hosts.
+GDAL's warnings about a file become remarks. The caller has checked the format: GDAL goes by content, not by suffix, and
+has drivers that follow references in a file to other files and hosts.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def read_layer(
     Args:
         path: the user's file, for messages.
         source: the same as GDAL opens it.
-        what: the format, for messages.
+        what: the name of the format, for messages.
         layer: by name; None for the only one.
-        choose: of the attributes those to be read.
-        encoding: of the text, where the file does not tell GDAL itself.
+        choose: chooses the attributes to be read.
+        encoding: of the text, where the file does not state it.
         options: of GDAL's driver.
 
     Raises:
@@ -47,10 +47,10 @@ def read_layer(
     from pyogrio import read_info
     from pyogrio.raw import read_arrow
 
-    with _explained(path, source, what) as said:
+    with _explained(path, source, what) as warned:
         names = [str(name) for name in read_info(source, layer=layer, encoding=encoding)["fields"]]
     chosen = list(choose(names))
-    with _explained(path, source, what) as more:
+    with _explained(path, source, what) as warned_later:
         # Instants as they are written: a local midnight is a day, and would be another one in UTC.
         meta, table = read_arrow(
             source, layer=layer, columns=chosen, encoding=encoding, datetime_as_string=True, **options
@@ -61,7 +61,9 @@ def read_layer(
     with _explained(path, source, what):
         if has_curves(table.column(geometry).to_pylist()):
             table = table.set_column(table.column_names.index(geometry), geometry, [_as_lines(source, layer)])
-        return features_of(path, table, names, chosen, geometry, meta["crs"], list(dict.fromkeys([*said, *more])))
+        return features_of(
+            path, table, names, chosen, geometry, meta["crs"], list(dict.fromkeys([*warned, *warned_later]))
+        )
 
 
 def _as_lines(source: str, layer: str | None) -> Any:
@@ -89,24 +91,24 @@ def layer_names(path: Path, source: str, what: str) -> list[str]:
 
 @contextmanager
 def _explained(path: Path, source: str, what: str) -> Iterator[list[str]]:
-    """Errors of GDAL and Arrow as a message; the list fills with GDAL's warnings."""
+    """Turn errors of GDAL and Arrow into a message; the list fills with GDAL's warnings."""
     bad = [character for character in _SPLITS if character in source and not source.startswith("/vsi")]
     if bad:
         raise InputError(f"{path}: GDAL can't open a path with {bad[0]!r} in it; rename it")
-    said: list[str] = []
+    warned: list[str] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            yield said
-        said += [_plain(one.message) for one in caught]
+            yield warned
+        warned += [_one_line(warning.message) for warning in caught]
     except UnicodeDecodeError as error:
         hint = "; name its encoding in a .cpg file" if what == "Shapefile" else ""
         raise InputError(f"{path}: can't be read as a {what}: its text is no UTF-8 ({error.reason}){hint}") from error
     except NameError as error:  # a slip of pyogrio 0.13, where GDAL can't tell a broken CRS
         raise InputError(f"{path}: can't be read as a {what}: its CRS is broken; write it again") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:  # GDAL's, and Arrow's
-        raise InputError(f"{path}: can't be read as a {what}: {_plain(error)}") from error
+        raise InputError(f"{path}: can't be read as a {what}: {_one_line(error)}") from error
 
 
-def _plain(said: Any) -> str:
-    return " ".join(str(said).split())[:300]
+def _one_line(message: Any) -> str:
+    return " ".join(str(message).split())[:300]

@@ -1,6 +1,6 @@
-"""GeoJSON, read here and not by GDAL, which turns broken features into empty ones without a word.
+"""GeoJSON, read here and not by GDAL, which silently turns broken features into empty ones.
 
-No coordinate is rounded: one that is in WGS 84 already is bit for bit the file's.
+No coordinate is rounded: one in WGS 84 stays bit for bit as the file has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _ID = "id"  # a member of the feature itself, beside its properties
 
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:
-    """The features of a GeoJSON (RFC 7946, or the older one that names its CRS)."""
+    """The features of a GeoJSON (RFC 7946, or the older form that names its CRS); see `table.Reader`.
+
+    Raises:
+        InputError: the file is no GeoJSON, or a layer is asked for.
+    """
     if layer is not None:
         raise InputError(f"{path}: GeoJSON has no layers; leave out the layer {layer!r}")
     with without_collector():

@@ -13,7 +13,11 @@ _SQLITE = b"SQLite format 3\0"  # how one begins; GDAL would open anything else 
 
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
-    """The features of a layer of a GeoPackage."""
+    """The features of a layer of a GeoPackage; see `table.Reader`.
+
+    Raises:
+        InputError: the file is no GeoPackage, or has no such layer.
+    """
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise InputError(f"{path}: is no GeoPackage, whatever its suffix says; check the file")

@@ -17,7 +17,11 @@ _FIBOA = {"id": "external_id"}  # `crop:code` is ours, too; when a boundary was 
 
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
-    """The features of a GeoParquet, geometries as WKB."""
+    """The features of a GeoParquet, geometries as WKB; see `table.Reader`.
+
+    Raises:
+        InputError: the file is no GeoParquet, or a layer is asked for.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -42,7 +46,7 @@ def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Feature
 
 
 def _aliases(schema: Any) -> dict[str, str]:
-    """Columns that are fiboa's words for ours; an `id` of numbers may be a sequence, which names no field."""
+    """Columns by fiboa's name, with ours. A numeric `id` may be a sequence number, which identifies nothing."""
     import pyarrow as pa
 
     def is_text(name: str) -> bool:

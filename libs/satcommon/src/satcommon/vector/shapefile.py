@@ -1,4 +1,4 @@
-"""Shapefiles: the `.shp` with its siblings in a folder, or all of them in a zip, which is read where it is."""
+"""Shapefiles: the `.shp` with its siblings in a folder, or all of them in a zip, which is not extracted."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NEEDED = {
 }
 _CPG = ".cpg"
 _OPTIONAL = (_CPG,)
-# dBase's numbers are digits; GDAL makes floats of the wide ones, unless it has seen that whole numbers will do.
+# dBase stores numbers as digits. GDAL makes floats of wide ones, unless it has checked that all are whole numbers.
 _OPTIONS = {"ADJUST_TYPE": "YES"}
 _MAGIC = (9994).to_bytes(4, "big")
 _WHAT = "Shapefile"
 _PIECE = 2**20
-# What `zipfile` raises of a broken archive, beside what it says it does.
+# What `zipfile` raises for a broken archive, documented or not.
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -44,7 +44,11 @@ _BROKEN = (
 
 
 def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
-    """The features of a Shapefile."""
+    """The features of a Shapefile; see `table.Reader`.
+
+    Raises:
+        InputError: the file is no Shapefile, lacks a sibling, or a layer is asked for.
+    """
     if layer is not None:
         raise InputError(f"{path}: a Shapefile has no layers; leave out the layer {layer!r}")
     with path.open("rb") as file:
@@ -57,7 +61,11 @@ def read(path: Path, choose: Choose, layer: str | None, single: bool) -> Feature
 
 
 def read_zipped(path: Path, choose: Choose, layer: str | None, single: bool) -> Features:  # noqa: ARG001  # every reader's signature
-    """The features of the Shapefile in a zip; GDAL reads it there, nothing is extracted."""
+    """The features of the Shapefile in a zip, which GDAL reads in place; see `table.Reader`.
+
+    Raises:
+        InputError: the zip is damaged, holds no Shapefile or several, or one without a sibling.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
@@ -118,7 +126,7 @@ def _siblings(path: Path, names: Iterable[str], shape: str) -> list[str]:
 
 
 def _checked_content(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:
-    """Unpack once into nothing: sizes are as declared and below the limit, checksums are right."""
+    """Decompress everything once, to be sure that sizes are as declared and below the limit, and checksums right."""
     declared = sum(member.file_size for member in members)
     if declared > MAX_UNZIPPED_BYTES:
         raise InputError(

@@ -1,11 +1,11 @@
-"""What every reader gives: a file's features in columns, so that checks run over all of them at once."""
+"""What every reader gives: a file's features in columns, so that a check runs over all of them in one call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
@@ -14,9 +14,25 @@ from numpy.typing import NDArray
 from satcommon.problems import shown
 
 Geometries = NDArray[np.object_]
-Choose = Callable[
-    [Sequence[str]], Collection[str]
-]  # of a file's attributes those to be read; refuses what is not there
+# Gets the names of a file's attributes, gives those to be read; raises InputError where one that is wanted is missing.
+Choose = Callable[[Sequence[str]], Collection[str]]
+
+
+class Reader(Protocol):
+    """Reads the features of a file format; each format's module has one, and `formats` lists them by suffix."""
+
+    def __call__(self, path: Path, choose: Choose, layer: str | None, single: bool) -> Features:
+        """The features of a file, in its order.
+
+        Args:
+            path: of the file, which can be opened.
+            choose: chooses the attributes to be read.
+            layer: the layer, by name; None for the only one.
+            single: whether one feature or geometry will do in place of a collection.
+
+        Raises:
+            InputError: the file as a whole can't be read, or has no such layer.
+        """
 
 
 @dataclass(frozen=True)
@@ -29,9 +45,9 @@ class Features:
         names: of all attributes that the file has.
         columns: values of the attributes that were asked for.
         geometries: in WGS 84, longitude first, otherwise as they came; None where there is none or it is broken.
-        broken: what is wrong with a geometry that could not be read.
-        strays: what is wrong with what is no feature at all, by number in the file.
-        remarks: what the library that read the file had to say.
+        broken: what is wrong with geometries that could not be read, by position.
+        strays: what is wrong with entries that are no features at all, by number in the file.
+        remarks: warnings of the library that read the file.
     """
 
     path: Path
@@ -44,14 +60,14 @@ class Features:
     remarks: Sequence[str] = ()
 
     def where(self, position: int, *labels: str) -> str:
-        """File, number and name of a feature: messages about it begin with that.
+        """File, number and name of a feature, with which messages about it begin.
 
         Args:
             position: of the feature.
             labels: attributes; the first that the feature has names it.
         """
-        said = (self.columns[label][position] for label in labels if label in self.columns)
-        label = next((value for value in said if value is not None and value != ""), None)
+        values = (self.columns[label][position] for label in labels if label in self.columns)
+        label = next((value for value in values if value is not None and value != ""), None)
         where = f"{self.path}: feature {self.numbers[position]}"
         return where if label is None else f"{where} ({shown(label)})"
 
