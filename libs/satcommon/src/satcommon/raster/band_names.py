@@ -1,8 +1,8 @@
-"""Names of bands in the great archives: STAC's common names, and those of Sentinel-2, Landsat, HLS and MODIS.
+"""Names of bands in the large archives: STAC's common names, and those of Sentinel-2, Landsat, HLS and MODIS.
 
-A number means another band to another sensor (B5 is red edge to Sentinel-2, near infrared to Landsat 8, shortwave
-infrared to Landsat 7; B11 is shortwave infrared to Sentinel-2 and thermal to HLS's Landsat), so that such names count
-only where the platform is known.
+A number means different bands to different sensors (B5 is red edge to Sentinel-2, near infrared to Landsat 8, shortwave
+infrared to Landsat 7; B11 is shortwave infrared to Sentinel-2 and thermal to HLS's Landsat), so such names count only
+where the platform is known.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def known_name(text: str | None, platform: str = "") -> str | None:
 
     Args:
         text: a description, or a name that an item gives.
-        platform: as ``landsat-8``; without one, `B04` and the like are Sentinel-2's, and other numbers nobody's.
+        platform: as ``landsat-8``; without one, `B04` and the like are Sentinel-2's, and other numbers are unknown.
     """
     text = (text or "").strip().lower()
     text = MASK_ALIASES.get(text, text)

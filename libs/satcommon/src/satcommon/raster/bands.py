@@ -1,4 +1,4 @@
-"""Which band of a GeoTIFF is which, and how its values are to be taken."""
+"""Which band of a GeoTIFF is which, and what its values mean."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Band:
-    """Where a band lies in the file (from 1), and value * scale + offset = reflectance or kelvin.
+    """A band of a file; value * scale + offset is reflectance or kelvin.
 
-    A `nodata` value stands for the one that the file states, if any. `masked`: the file's own nodata value or mask
-    counts. Where neither is, or NaN alone, a 0 is nothing: `zero_is_nothing`.
+    Args:
+        index: number of the band, from 1.
+        scale: see above.
+        offset: see above.
+        nodata: replaces the file's nodata value, if given.
+        masked: whether the file's own nodata value or mask counts.
+        zero_is_nothing: whether 0 is nodata: where the file has neither nodata value nor mask, or only NaN.
     """
 
     index: int
@@ -45,10 +50,10 @@ def read_bands(
         dataset: the file.
         name: its path, for messages.
         declared: what is declared beside it.
-        platform: of the file; a band's number means another band to another sensor.
+        platform: of the file; a band's number means different bands to different sensors.
 
     Raises:
-        SceneError: red or near infrared is not told, a band twice, or with values that can be no reflectance.
+        SceneError: red or near infrared is missing, a band comes twice, or its values can't be reflectance.
     """
     bands: dict[str, Band] = {}
     classes: dict[str, int] = {}
@@ -99,7 +104,7 @@ def read_bands(
 
 
 def _band(dataset: DatasetReader, index: int, declared_band: DeclaredBand) -> Band:
-    """A band with all that is said of it. An alpha band is no mask: four bands of bytes have one by default."""
+    """A band with everything declared of it. An alpha band is no mask: four bands of bytes have one by default."""
     assert declared_band.scale is not None
     assert declared_band.offset is not None
     ignored = {MaskFlags.all_valid, MaskFlags.alpha} | (
@@ -107,14 +112,14 @@ def _band(dataset: DatasetReader, index: int, declared_band: DeclaredBand) -> Ba
     )
     kept = set(dataset.mask_flag_enums[index - 1]) - ignored
     stated = dataset.nodatavals[index - 1]
-    # NaN is no value in any case, and what many writers state without a thought.
+    # NaN is never a value, and many writers state it by default.
     says_nothing = MaskFlags.nodata in kept and stated is not None and math.isnan(stated)
     zero_is_nothing = declared_band.nodata is None and (not kept or says_nothing)
     return Band(index, declared_band.scale, declared_band.offset, declared_band.nodata, bool(kept), zero_is_nothing)
 
 
 def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
-    """Refuses a scale and an offset with which no value, or each, would be a reflectance or a temperature."""
+    """Refuse a scale and an offset that make a reflectance or temperature of no value, or of any."""
     has = f"{name}: band {which} is {dtype} with scale {band.scale:g} and offset {band.offset:g}"
     if not math.isfinite(band.scale * band.offset) or band.scale <= 0 or "complex" in dtype:
         raise SceneError(f"{has}; expected numbers, the scale above 0")

@@ -1,4 +1,4 @@
-"""What is stated of a file beside it, by its STAC item or by `satfields.toml`; it stands above the file's own words."""
+"""Metadata that a STAC item or `satfields.toml` declares of a file; it overrides what the file itself says."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from satcommon.raster.product import Level, Tier
 
 _OF_CONTENT = ("platform", "baseline", "overpass", "tile", "sensed_at", "every", "names_all")  # and `bands`
 
-FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: what is far from them is a damaged value
+FIRST_YEAR, LAST_YEAR = 1970, 2100  # of sensing: a year outside is a damaged value
 
 
 @dataclass(frozen=True)
 class DeclaredBand:
-    """What is stated of a band; None where nothing is.
+    """What is declared of a band; None where nothing is.
 
     Args:
         name: of `BANDS` or `CLASS_NAMES`, `DATA_MASK` or `NARROW_NIR`.
         scale: value * scale + offset = reflectance or kelvin.
         offset: see `scale`.
-        nodata: finite; replaces the nodata value that the file states, not its mask.
+        nodata: finite; replaces the nodata value of the file, not its mask.
     """
 
     name: str | None = None
@@ -39,20 +39,20 @@ class DeclaredBand:
 
 @dataclass(frozen=True)
 class DeclaredMetadata:
-    """What is stated of a file; empty where nothing is.
+    """What is declared of a file; empty where nothing is.
 
     Args:
         bands: by number, from 1.
-        every: scale and offset of all reflective bands, nodata of all but class bands, where `bands` states none.
-        names_all: a band without a name here has none; else its description counts.
-        published_at: is no part of the digest, since it says nothing of the content; nor is what follows, which says
-            only whether the file is taken, and which of several counts.
-        other_baselines: of Sentinel-2, that the item's id and product name tell.
+        every: scale and offset of all reflective bands, nodata of all but class bands, where `bands` has none.
+        names_all: a band without a name here has none; otherwise its description counts.
+        published_at: not part of the digest, since it says nothing of the content; nor is what follows, which only
+            decides whether the file is taken, and which of several counts.
+        other_baselines: Sentinel-2's, from the item's id and product name.
         level: of processing.
         tier: of Landsat.
         processed_at: UTC.
-        offset_applied: whether the values have Sentinel-2's offset in them already (`boa_offset_applied`).
-        ruled_offsets: that `satfields.toml` states, by number of the band, 0 for all: its owner's word.
+        offset_applied: whether the values already include Sentinel-2's offset (`boa_offset_applied`).
+        ruled_offsets: offsets in `satfields.toml`, by number of the band, 0 for all: its owner has the last word.
     """
 
     platform: str = ""
@@ -81,12 +81,12 @@ class DeclaredMetadata:
         return DeclaredMetadata(**stated | {"bands": bands, "every": self.every.over(other.every)})
 
     def ruled(self, number: int, offset: float) -> bool:
-        """Whether `satfields.toml` states just this offset of a band."""
+        """Whether `satfields.toml` states exactly this offset for a band."""
         stated = self.ruled_offsets.get(number, self.ruled_offsets.get(0))
         return stated is not None and abs(stated - offset) < 1e-9
 
     def of_band(self, number: int) -> DeclaredBand:
-        """What is stated of the band with a number."""
+        """What is declared of the band with a number."""
         return self.bands.get(number, DeclaredBand())
 
     def upon(self, content: str) -> str:
@@ -95,12 +95,12 @@ class DeclaredMetadata:
 
     @property
     def digest(self) -> str:
-        """Names what is stated of the content; empty where nothing is."""
-        # A narrow near infrared is no band where there is another, as in most items: their digests stay as they were.
+        """Identifies what is declared of the content; empty where nothing is."""
+        # A narrow near infrared is ignored where there is another, as in most items: it must not change their digests.
         bands = {n: replace(band, name=None) if band.name == NARROW_NIR else band for n, band in self.bands.items()}
         content = replace(DeclaredMetadata(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
         if content == DeclaredMetadata():
             return ""
         stated = asdict(content)
-        told = {key: stated[key] for key in (*_OF_CONTENT, "bands", "published_at")}
-        return hashlib.sha256(json.dumps(told, default=str, sort_keys=True).encode()).hexdigest()
+        covered = {key: stated[key] for key in (*_OF_CONTENT, "bands", "published_at")}
+        return hashlib.sha256(json.dumps(covered, default=str, sort_keys=True).encode()).hexdigest()

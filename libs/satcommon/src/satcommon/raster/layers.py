@@ -1,7 +1,7 @@
-"""What a scene holds, harmonised: the same bands, scale and classes whatever the source.
+"""The harmonised content of a scene: the same bands, scale and classes whatever the source.
 
 Reflectance is kept as uint16 with the scale and offset of Sentinel-2 since baseline 04.00, so that slightly negative
-surface reflectance survives and 0 is free for nodata. Bands bear the common names of STAC's `eo` extension.
+surface reflectance survives and 0 is free for nodata. Bands have the common names of STAC's `eo` extension.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a band that tells what each pixel shows says, by the kinds of such bands that are known.
+"""Class bands, which say what each pixel shows: the kinds that are known, and their values as `PixelClass`.
 
-Where bits of a cell say more than one thing, the first of fill, cloud, shadow, thin cloud, snow, water counts. A value
-that says nothing is DEFECTIVE: what a mask does not call clear is never clear.
+Where the bits of a cell say several things, the first of fill, cloud, shadow, thin cloud, snow, water counts. A value
+without a meaning is DEFECTIVE: what a mask does not call clear is never clear.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _CODES: dict[str, dict[int, PixelClass]] = {
         10: PixelClass.THIN_CLOUD,  # cirrus
         11: PixelClass.SNOW,
     },
-    # The program Fmask's (Qiu, Zhu and He 2019, Remote Sensing of Environment 231, 111205). HLS's band of that name is
-    # another thing: `hls_fmask`.
+    # The program Fmask's (Qiu, Zhu and He 2019, Remote Sensing of Environment 231, 111205). HLS's band of that name has
+    # other values: `hls_fmask`.
     "fmask": {
         0: PixelClass.CLEAR,  # land
         1: PixelClass.WATER,
@@ -59,7 +59,7 @@ _CODES: dict[str, dict[int, PixelClass]] = {
     "cloud_mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
     "mask": {0: PixelClass.CLEAR, 1: PixelClass.CLOUD},
 }
-#: Descriptions of a band that tells what each pixel shows, the most telling first.
+#: Descriptions of class bands, the most informative first.
 CLASS_NAMES = (
     "classes",
     "scl",
@@ -75,9 +75,9 @@ CLASS_NAMES = (
     "cloud_mask",
     "mask",
 )
-#: Kinds that the first version did not know, or read otherwise (see `geotiff.Header.reading`).
+#: Kinds that the first version did not know, or read otherwise (see `header.Header.reading`).
 NEWER_CLASS_NAMES = ("pixel_qa", "hls_fmask", "clm", "qa60", "clp", "mask")
-#: Describes a band that is 0 where there is nothing, and says no more. It counts beside a band of `CLASS_NAMES`.
+#: Describes a band that is 0 where there is no data, and says no more. It counts beside a band of `CLASS_NAMES`.
 DATA_MASK = "datamask"
 #: Other descriptions of these bands, in lower case.
 MASK_ALIASES = {
@@ -88,7 +88,7 @@ MASK_ALIASES = {
     "scl_60m": "scl",
 }
 
-# Descriptions of bands that may tell what a pixel shows, and of some that look like them and tell other things.
+# Descriptions that look like those of class bands, and some of other bands that look alike.
 _LOOKS_LIKE_CLASSES = re.compile(
     r"cloud|cld|mask|msk|shadow|snow|haze|quality|classif|(?<![a-z])(?:b?qa|qc|scl|udm|clm|clp|flags?|class|state)(?![a-z])"
 )
@@ -96,7 +96,7 @@ _OTHERS = {"qa_radsat", "radsat_qa", "qa_aerosol", "sr_qa_aerosol", "st_qa"}
 
 
 def looks_like_classes(description: str) -> bool:
-    """Whether a description, in lower case, that is not known may be of a band that tells what each pixel shows."""
+    """Whether an unknown description, in lower case, may be that of a class band."""
     return description not in _OTHERS and bool(_LOOKS_LIKE_CLASSES.search(description))
 
 
@@ -128,7 +128,7 @@ def _qa_pixel(value: NDArray[Any]) -> NDArray[np.uint8]:
 
     Bits: 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 cloud shadow, 5 snow, 6 clear (neither cloud nor dilated cloud),
     7 water; then of two bits each the confidence (0 none, 1 low, 2 medium, 3 high) in 8 cloud, 10 shadow, 12 snow, 14
-    cirrus. Only clouds have a medium one; it counts as cloud, as in Sentinel-2's classes.
+    cirrus. Only clouds have a medium confidence; it counts as cloud, as in Sentinel-2's classes.
     """
 
     def high(shift: int, least: int = 3) -> NDArray[np.bool_]:
@@ -150,7 +150,7 @@ def _pixel_qa(value: NDArray[Any]) -> NDArray[np.uint8]:
     """The pixel_qa of Landsat Collection 1 (USGS, LSDS-1368: Landsat 8 Collection 1 LaSRC Product Guide).
 
     Bits: 0 fill, 1 clear, 2 water, 3 cloud shadow, 4 snow, 5 cloud, 10 terrain occlusion; then of two bits each the
-    confidence (1 low, 2 medium, 3 high) in 6 cloud, 8 cirrus. Of a cloud a medium one counts, as in `qa_pixel`.
+    confidence (1 low, 2 medium, 3 high) in 6 cloud, 8 cirrus. A medium confidence counts as cloud, as in `qa_pixel`.
     """
     return _first(
         (_bit(value, 0), PixelClass.NODATA),
@@ -167,7 +167,7 @@ def _hls_fmask(value: NDArray[Any]) -> NDArray[np.uint8]:
     """The Fmask band of HLS 2.0 (NASA, Harmonized Landsat Sentinel-2 Product User Guide, quality assessment layer).
 
     Bits: 0 cirrus (reserved), 1 cloud, 2 next to cloud or shadow, 3 shadow, 4 snow or ice, 5 water, 6 and 7 aerosol,
-    which decides nothing here. 255 is fill; more than a byte is no value of this band.
+    which has no effect here. 255 is fill; more than a byte is no value of this band.
     """
     return _first(
         (value == 255, PixelClass.NODATA),

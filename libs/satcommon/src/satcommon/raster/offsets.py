@@ -1,7 +1,7 @@
-"""Whether the offset of reflectance that is stated can be that of the product; where it can't, nothing is read.
+"""Whether the declared offset of reflectance can be that of the product; where it can't, the file is not read.
 
-ESA and USGS changed how integers are stored, and copies often lose the offset or apply it twice: by 0.1 all is wrong,
-and NDVI still looks like NDVI. `satfields.toml` has the last word, as its owner's.
+ESA and USGS changed how integers are stored, and copies often lose the offset or apply it twice: all values are then
+wrong by 0.1, and NDVI still looks like NDVI. `satfields.toml` has the last word, as its owner's decision.
 """
 
 from __future__ import annotations
@@ -20,41 +20,43 @@ if TYPE_CHECKING:
     from satcommon.raster.product import Product
 
 _SENTINEL_2 = re.compile(r"sentinel[-_ ]?2|^s2[a-d]?$", re.IGNORECASE)
-_OF_SENTINEL_2 = re.compile(r"\d\d\.\d\d")  # how its baselines are written
+_OF_SENTINEL_2 = re.compile(r"\d\d\.\d\d")  # the form of its baselines
 _SINCE = (4, 0)  # the baseline whose integers have an offset
 _OFFSET, _SCALE = -0.1, 1e-4
 _LANDSAT_OFFSET, _LANDSAT_SCALE = -0.2, 2.75e-5  # of Collection 2, Level 2
 _NEAR = 1e-9
-_COARSE = 0.1  # a scale above is none of counts: floats are reflectance already
+_COARSE = 0.1  # a larger scale is not one of integers: floats are reflectance already
 
 
 def baseline_of(declared: DeclaredMetadata, product: Product, tag: str, name: str) -> str:
-    """The processing baseline that item, tag, file name and folders' names tell.
+    """The processing baseline, from item, file name, folders' names and tag.
 
     Args:
         declared: what is declared beside the file.
-        product: what its path tells.
+        product: what its path says.
         tag: of the file, PROCESSING_BASELINE.
         name: the file's path, for messages.
 
     Returns:
-        As the first of them writes it; empty where none tells.
+        As the first of them writes it; empty where none has one.
 
     Raises:
-        SceneError: two of them tell different ones.
+        SceneError: two of them differ.
     """
-    told = [
+    sources = [
         ("the STAC item beside it", declared.baseline),
         ("the STAC item's id or product name", declared.other_baselines),
     ]
-    told += [("the name", product.baselines), ("tag PROCESSING_BASELINE", tag)]
-    each = [(who, one) for who, some in told for one in ([some] if isinstance(some, str) else some) if one]
-    for who, one in each[1:]:
+    sources += [("the name", product.baselines), ("tag PROCESSING_BASELINE", tag)]
+    each = [
+        (who, baseline) for who, some in sources for baseline in ([some] if isinstance(some, str) else some) if baseline
+    ]
+    for who, baseline in each[1:]:
         first_who, first = each[0]
-        numbers = comparable(first), comparable(one)
-        if first != one and (None in numbers or numbers[0] != numbers[1]):
+        numbers = comparable(first), comparable(baseline)
+        if first != baseline and (None in numbers or numbers[0] != numbers[1]):
             raise SceneError(
-                f"{name}: {who} says baseline {one}, {first_who} {first}; "
+                f"{name}: {who} says baseline {baseline}, {first_who} {first}; "
                 "correct the one that is wrong, or put the item of this file there"
             )
     return each[0][1] if each else ""
@@ -65,17 +67,17 @@ def check_offsets(
     dtypes: Iterable[str],
     declared: DeclaredMetadata,
     product: Product,
-    told: tuple[str, str],
+    origin: tuple[str, str],
     name: str,
 ) -> None:
-    """Refuses offsets of reflectance that can't be those of what the file is declared to be.
+    """Refuse offsets of reflectance that can't be those of the product that the file is declared to be.
 
     Args:
-        bands: as they would be read.
+        bands: as they would be read, by name.
         dtypes: of all bands of the file.
         declared: what is declared beside it.
-        product: what its path tells.
-        told: its platform and baseline, as they are taken.
+        product: what its path says.
+        origin: its platform and baseline.
         name: its path, for messages.
 
     Raises:
@@ -86,7 +88,7 @@ def check_offsets(
         counts = "float" not in types[where.index - 1] or where.scale < _COARSE
         if band not in REFLECTIVE or not counts or declared.ruled(where.index, where.offset):
             continue
-        why = _contradiction(where, declared, product, told)
+        why = _contradiction(where, declared, product, origin)
         if why:
             raise SceneError(
                 f"{name}: band {band} has offset {where.offset:g} and scale {where.scale:g}, but {why}, or state "
@@ -94,8 +96,8 @@ def check_offsets(
             )
 
 
-def _contradiction(band: Band, declared: DeclaredMetadata, product: Product, told: tuple[str, str]) -> str:
-    platform, baseline = told
+def _contradiction(band: Band, declared: DeclaredMetadata, product: Product, origin: tuple[str, str]) -> str:
+    platform, baseline = origin
     numbers = comparable(baseline) if baseline else None
     if abs(band.scale - _LANDSAT_SCALE) < _NEAR and abs(band.offset - _LANDSAT_OFFSET) > _NEAR:
         return "Landsat Collection 2 has offset -0.2 with this scale; set it"
@@ -120,6 +122,6 @@ def _contradiction(band: Band, declared: DeclaredMetadata, product: Product, tol
 def _is_sentinel_2(declared: DeclaredMetadata, product: Product, platform: str, baseline: str) -> bool:
     if product.baselines or declared.other_baselines or declared.offset_applied is not None:
         return True
-    if any(_SENTINEL_2.search(one) for one in (platform, product.platform, declared.platform)):
+    if any(_SENTINEL_2.search(name) for name in (platform, product.platform, declared.platform)):
         return True
     return platform == "unknown" and _OF_SENTINEL_2.fullmatch(baseline) is not None

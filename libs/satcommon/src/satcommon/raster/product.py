@@ -1,7 +1,7 @@
-"""What the names of products tell: when and by what sensed, which tile, level, tier and processing baseline.
+"""What the names of products say: when and by what sensed, which tile, level, tier and processing baseline.
 
-Archives have conventions of their own, so that a name is read by the one that it follows, and only else word by word:
-a day of processing or of download behind the time of sensing must not be taken for it.
+Each archive has a naming convention. A name is read by the convention that it follows, and only otherwise word by word:
+a day of processing or download after the time of sensing must not be mistaken for it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _TIME = r"(\d\d)[:-]?(\d\d)[:-]?(\d\d)(?!\d)"
 _DATE = r"(?<!\d)((?:19|20)\d\d)-?(\d\d)-?(\d\d)"
 _DAY_OF_YEAR = r"((?:19|20)\d\d)-?([0-3]\d\d)"
 
-#: A date, with a time or without, wherever it stands; the day of a year only with a time, or it would be any number.
+#: A date, with or without a time, anywhere; a day of the year only with a time, or any number would match.
 _WHEN = re.compile(rf"{_DATE}(?:[T_ -]?{_TIME}|(?!\d))|(?<!\d){_DAY_OF_YEAR}T{_TIME}", re.IGNORECASE)
 
-# Each finds where its time of sensing begins.
+# The end of a match is where the time of sensing begins.
 _SENTINEL_2 = re.compile(r"(?<![A-Z0-9])S2([A-D])_(?:MSIL(1C|2A)_)?(?=\d)", re.IGNORECASE)
 _SENTINEL_2_COG = re.compile(r"(?<![A-Z0-9])S2([A-D])_T?\d{1,2}[C-X][A-Z]{2}_(?=(?:19|20)\d{6})", re.IGNORECASE)
 _HLS = re.compile(r"(?<![A-Z0-9])HLS\.([LS]30)\.T\d\d[A-Z]{3}\.", re.IGNORECASE)
@@ -38,14 +38,14 @@ _SATELLITE = re.compile(r"(sentinel[-_ ]?2|landsat[-_ ]?)([a-d]|\d)?", re.IGNORE
 
 
 class Level(IntEnum):
-    """What reflectance is of; of one pass the higher always counts, whatever the baselines. Unstated: the surface."""
+    """What reflectance is of. Of one pass the higher level counts, whatever the baselines. Default: the surface."""
 
     TOP_OF_ATMOSPHERE = 0
     SURFACE = 1
 
 
 class Tier(IntEnum):
-    """Landsat's, the better ones last."""
+    """Landsat's tiers, the best last."""
 
     REAL_TIME = 0
     UNSTATED = 1
@@ -58,7 +58,7 @@ _TIERS = {"RT": Tier.REAL_TIME, "T2": Tier.TIER_2, "T1": Tier.TIER_1}
 
 @dataclass(frozen=True)
 class Product:
-    """What a path tells; empty or None where it does not.
+    """What a path says of its product; empty or None where it does not.
 
     Args:
         platform: as ``sentinel-2b``, ``landsat-8`` or ``hls-s30``.
@@ -82,7 +82,7 @@ class Product:
 
 
 def read(path: str) -> Product:
-    """What the path of a file, from the folder of scenes on, tells of its product."""
+    """What the path of a file, from the folder of scenes on, says of its product."""
     whole = PurePosixPath(path)
     stem = whole.stem
     names = (stem, *whole.parts[-2::-1])  # the file's own name first
@@ -103,18 +103,18 @@ def read(path: str) -> Product:
 
 
 def level_of(text: str) -> Level | None:
-    """The level that an item states, as ``L2A``, ``S2MSI1C`` or ``L1TP``, if any."""
+    """The level in an item's text, as ``L2A``, ``S2MSI1C`` or ``L1TP``, if any."""
     match = re.search(r"(?:L|MSI)-?([12])(?:[AC]|[A-Z]{2})?(?![A-Z0-9])", text.upper())
     return None if match is None else Level.SURFACE if match[1] == "2" else Level.TOP_OF_ATMOSPHERE
 
 
 def tier_of(text: str) -> Tier:
-    """The tier that an item states, as ``T1`` or ``RT``."""
+    """The tier in an item's text, as ``T1`` or ``RT``."""
     return _TIERS.get(text.strip().upper(), Tier.UNSTATED)
 
 
 def same_satellite(one: str, other: str) -> bool:
-    """Whether two names of platforms may be of one satellite; names that are not known may be of any."""
+    """Whether two platform names may mean one satellite; an unknown name may mean any."""
     a, b = _SATELLITE.search(one), _SATELLITE.search(other)
     if not a or not b:
         return True
@@ -124,16 +124,13 @@ def same_satellite(one: str, other: str) -> bool:
 
 
 def comparable(baseline: str) -> tuple[int, ...] | None:
-    """A baseline as numbers, so that 5.09 is 05.09; None where it is none of numbers."""
+    """A baseline as numbers, so that 5.09 equals 05.09; None where it has other parts."""
     parts = baseline.split(".")
     return tuple(map(int, parts)) if all(part.isascii() and part.isdigit() for part in parts) else None
 
 
 def _when(stem: str) -> tuple[datetime | None, date | None]:
-    """Time and day of sensing: behind the head of a known product, else the first of the name.
-
-    A time that stands in the name, but not with the first date, is the first one that has a time.
-    """
+    """Time and day of sensing: after the head of a known product, otherwise the first in the name that has a time."""
     older = _LANDSAT_BEFORE_2017.search(stem)
     by_day = older[3] if older else ""
     modis = _MODIS.search(stem)
