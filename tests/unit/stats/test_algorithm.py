@@ -166,12 +166,18 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[edge]\nbased_on = '1'\nmin_clear = 2.5", r"\[edge\] min_clear = 2.5: expected less than or equal to 1"),
+        (
+            "[edge]\nbased_on = '1'\nmin_clear = 2.5",
+            r"\[edge\] min_clear = 2.5: expected a number less than or equal to 1",
+        ),
         ("[edge]\nbased_on = '1'\nmin_clear = nan", r"\[edge\] min_clear = nan: expected a finite number"),
         ("[edge]\nbased_on = '1'\ndilate_cells = 1.5", r"\[edge\] dilate_cells = 1.5: expected a valid integer"),
         ("[edge]\nbased_on = '1'\nmin_cells = true", r"\[edge\] min_cells = True: expected a valid number"),
-        ("[edge]\nbased_on = '1'\nwhole_cells = 0", r"\[edge\] whole_cells = 0: expected greater than 0"),
-        ("[edge]\nbased_on = '1'\nkernel_size = 0", r"\[edge\] kernel_size = 0: expected greater than or equal to 1"),
+        ("[edge]\nbased_on = '1'\nwhole_cells = 0", r"\[edge\] whole_cells = 0: expected a number greater than 0"),
+        (
+            "[edge]\nbased_on = '1'\nkernel_size = 0",
+            r"\[edge\] kernel_size = 0: expected a number greater than or equal to 1",
+        ),
         (
             "[edge]\nbased_on = '1'\nclear_classes = ['haze']",
             r"\[edge\] clear_classes = \['haze'\]: expected names of nodata, clear, cloud, thin_cloud, ",
@@ -185,8 +191,14 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
             r"\[edge\] quantiles = \[0.5, 0.1\]: expected fractions that ascend, each of them once",
         ),
         ("[edge]\nbased_on = '1'\nquantiles = [0.5, 0.5]", r"\[edge\] quantiles = .*: expected fractions that ascend"),
-        ("[edge]\nbased_on = '1'\nquantiles = [50]", r"\[edge\] quantiles = \[50\]: expected less than or equal to 1"),
-        ("[edge]\nbased_on = '1'\nquantiles = [-0.1]", r"\[edge\] quantiles = .*: expected greater than or equal to 0"),
+        (
+            "[edge]\nbased_on = '1'\nquantiles = [50]",
+            r"\[edge\] quantiles = \[50\]: expected a number less than or equal to 1",
+        ),
+        (
+            "[edge]\nbased_on = '1'\nquantiles = [-0.1]",
+            r"\[edge\] quantiles = .*: expected a number greater than or equal to 0",
+        ),
         ("[edge]\nbased_on = '1'\nquantiles = ['median']", r"\[edge\] quantiles = .*: expected a valid number"),
         ("[edge]\nbased_on = '1'\nquantiles = 0.5", r"\[edge\] quantiles = 0.5: expected a list of numbers"),
         (
@@ -200,7 +212,7 @@ def test_a_name_fits_the_ledger(file: Path) -> None:
             r"\[edge\]: shadow can't be in both clear_classes and dilate_classes",
         ),
         ("[edge]\nbased_on = '1'\nmin_clear = 0.95", r"\[edge\]: min_clear 0.95 is more than min_clear_full 0.9"),
-        ("[edge]\nbased_on = '1'\nstatuses = 3", r"\[edge\] statuses = 3: expected less than or equal to 2"),
+        ("[edge]\nbased_on = '1'\nstatuses = 3", r"\[edge\] statuses = 3: expected a number less than or equal to 2"),
         ("[edge]\nbased_on = '1'\nstatuses = 2", r"\[edge\]: min_observed 0.0 is less than min_clear 0.3"),
         (
             "[edge]\nbased_on = '2'\nmin_observed = 0.2",

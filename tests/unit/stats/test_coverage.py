@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from satcommon.geo.geometry import digest, projected
 from satcommon.geo.grid import Grid
-from satcommon.stats import coverage as module
+from satcommon.stats import coverage_cache as module
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.stats.coverage import Coverage, Part, cover
 from satcommon.stats.coverage_cache import CoverageCache

@@ -1,1 +1,1 @@
-"""Sources of scenes, and how a day's acquisitions become one scene."""
+"""Sources of scenes, and the mosaic of a day's acquisitions."""

@@ -1,8 +1,8 @@
 """The files of a source of scenes under a prefix of a bucket.
 
-Only obstore talks to the bucket, as it does for the object store, and GDAL reads from it or from memory. A listing asks
-for the headers of files by ranges; a digest streams the bytes once; pixels are read of one file at a time, held in
-memory whole, so that they are of the very version that was listed.
+Only obstore talks to the bucket, as it does for the object store; GDAL reads through it, or from memory. A listing
+fetches the headers of files by ranges; a digest streams the bytes once; for its pixels a file is held in memory whole,
+one at a time, so that they are those of the version that was listed.
 """
 
 from __future__ import annotations

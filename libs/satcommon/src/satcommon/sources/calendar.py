@@ -1,8 +1,8 @@
 """When a folder's scenes are due: a cycle of days, or a calendar file.
 
-A calendar file holds a day a line, ``2026-03-02``, and after a comma whether a scene is due, ``yes`` or ``no`` (without
-it: yes). From its first day to its last, a day that it does not hold is not due; before and after, it does not know.
-Empty lines, what follows a ``#``, and a first line of ``day`` or ``day,due`` are passed over.
+Each line of a calendar file holds a day, ``2026-03-02``, and after a comma whether a scene is due, ``yes`` or ``no``
+(default: yes). From its first day to its last, a day that it does not list is not due; before and after, it is unknown.
+Empty lines, comments after a ``#``, and a first line of ``day`` or ``day,due`` are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Calendar = dict[date, Due]
 
 
 def in_cycle(cycle: Cycle, day: date) -> Due:
-    """Whether a scene is due in a cycle; unknown before its first day."""
+    """Whether a scene is due by a cycle; unknown before its first day."""
     if day < cycle.first_day:
         return Due.UNKNOWN
     return Due.DUE if (day - cycle.first_day).days % cycle.cycle_days in cycle.offsets else Due.NOT_DUE
@@ -32,7 +32,7 @@ def in_calendar(calendar: Calendar, day: date) -> Due:
 
 
 def parse(content: bytes, where: str) -> Calendar:
-    """The answers of a calendar file, from its bytes; one at least.
+    """The answers in the bytes of a calendar file; at least one.
 
     Raises:
         SettingError: naming file, line and value.

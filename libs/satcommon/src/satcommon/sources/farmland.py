@@ -1,8 +1,8 @@
 """What a simulated satellite sees: farmland of the US Midwest through a year, under clouds that cast shadows.
 
-Every pixel is a pure function of the seed, the day and its absolute coordinate, so that a place looks the same on any
-window of its grid, and on any machine: pixels see only additions, products and comparisons, which IEEE 754 rounds alike
-everywhere; exponentials, whose last bit is the CPU's, are taken per parcel and rounded.
+Every pixel is a pure function of the seed, the day and its absolute coordinate, so that a point looks the same on any
+window of its grid, and on any machine: pixels are made by additions, products and comparisons only, which IEEE 754
+rounds alike everywhere; exponentials, whose last bit depends on the CPU, are computed per parcel and rounded.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _SNOW_M, _SNOW_DAYS = 4_000, 8  # size of a patch of snow, and how long it lies 
 
 @dataclass(frozen=True)
 class Farmland:
-    """What there is to see on a day, anywhere. Axes `y` and `x` are absolute coordinates in whole millimetres.
+    """What can be seen on a day, anywhere. Axes `y` and `x` are absolute coordinates in whole millimetres.
 
     Args:
-        seed: another text is another world.
+        seed: another text gives another world.
         day: solar day.
         latitude: degrees; it sets the temperature, and its sign the season and the side of the sun.
         snow: whether it ever snows.
@@ -85,7 +85,7 @@ class Farmland:
     snow: bool = False
 
     def layers(self, grid: Grid) -> Layers:
-        """All bands and the classes, shape (grid.height, grid.width); units of the grid's CRS are taken for metres."""
+        """All bands and the classes, shape (grid.height, grid.width); units of the grid's CRS count as metres."""
         y, x = _centres(grid.top, -grid.yres, 0, grid.height), _centres(grid.left, grid.xres, 0, grid.width)
         canopy, soil, moisture = self._land(y, x)
         opacity, shade = self._sky(grid)
@@ -100,7 +100,7 @@ class Farmland:
         light = clear * (np.float32(1) - np.float32(0.6) * shade)
         grain = _hash(f"{self.seed}/{self.day}/grain", y, x)
         bands = {}
-        for place, name in enumerate(BANDS):
+        for number, name in enumerate(BANDS):
             if name == THERMAL:
                 value = self._kelvin(canopy)
                 value[snow] = _SNOW_K
@@ -118,7 +118,7 @@ class Farmland:
                 value += of_cloud * opacity
                 value /= np.float32(REFLECTANCE_SCALE)
                 value -= np.float32(REFLECTANCE_OFFSET / REFLECTANCE_SCALE)
-            value += _grain(grain, place)
+            value += _grain(grain, number)
             np.clip(value, 1, 65535, out=value)
             bands[name] = value.astype(np.uint16)
         return Layers(bands, classes)
@@ -223,7 +223,7 @@ class Farmland:
 
 
 def hide_cloud(layers: Layers, where: NDArray[np.bool_]) -> None:
-    """Puts an opaque cloud there that the classes don't show."""
+    """Put an opaque cloud where `where` is true, which the classes don't show."""
     for name, (_, _, of_cloud) in _SPECTRA.items():
         layers.bands[name][where] = round((of_cloud - REFLECTANCE_OFFSET) / REFLECTANCE_SCALE)
     layers.bands[THERMAL][where] = round(_CLOUD_K / TEMPERATURE_SCALE)
@@ -250,17 +250,17 @@ def _cover(ndvi: FloatArray, bright: FloatArray) -> FloatArray:
 
 
 def number(*parts: object) -> int:
-    """A random number below 2**32 that the parts decide."""
+    """A pseudo-random number below 2**32, determined by the parts."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:4])
 
 
 def share(*parts: object) -> float:
-    """A random number from 0 to below 1 that the parts decide."""
+    """A pseudo-random number from 0 to below 1, determined by the parts."""
     return number(*parts) / 2**32
 
 
 def _centres(edge: float, step: float, first: int, count: int) -> NDArray[np.int64]:
-    """Centres of cells along an axis in whole millimetres, so that no window's rounding moves them over a border."""
+    """Centres of cells along an axis in whole millimetres, so that rounding differs on no window."""
     centres = edge + (np.arange(first, first + count, dtype=np.float64) + 0.5) * step
     return np.rint(centres * 1000).astype(np.int64)
 
@@ -286,9 +286,9 @@ def _uniform(h: NDArray[np.uint32]) -> FloatArray:
     return (h >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 
 
-def _grain(h: NDArray[np.uint32], place: int) -> FloatArray:
-    """Noise of the band at a place in `BANDS`, -6 to 6 of its units, and the half that makes truncation rounding."""
-    noise: FloatArray = ((h * np.uint32(2 * place + 0x9E3779B1)) >> np.uint32(24)).astype(np.float32)
+def _grain(h: NDArray[np.uint32], number: int) -> FloatArray:
+    """Noise of band `number` of `BANDS`, -6 to 6 of its units, plus the half that turns truncation into rounding."""
+    noise: FloatArray = ((h * np.uint32(2 * number + 0x9E3779B1)) >> np.uint32(24)).astype(np.float32)
     noise *= np.float32(12 / 255)
     noise -= np.float32(5.5)
     return noise

@@ -1,15 +1,15 @@
 """A day's acquisitions mosaicked into one scene: a pure function of their set, whatever the order they arrived in.
 
-1. Reflectance of the top of the atmosphere counts only where a platform has none of the surface: the two are never
-   mixed. Of the items of one pass and tile, the one of the higher tier is the better one, then of the highest
-   processing baseline, then that was processed last, then the later time of sensing, then the greater item id.
-   The best one lies on top, and the others fill what it leaves open: one pass may come as split granules or strips.
-2. Passes are laid in the order of their sensing, within a pass first the best item of each tile, those of the highest
-   baseline first, then by name; then the others, the better ones first. The first to have a cell provides it, in all
-   bands; later ones fill what is still nodata.
-3. Platforms are never mixed: each is laid out alone, and the one that covers more cells is the scene; the one that
-   sensed first, where they cover the same.
-4. An item that can't be read counts as if it were not there, but is named.
+1. Top-of-atmosphere reflectance counts only where a platform has no surface reflectance: the two are never mixed. The
+   items of one pass and tile rank by tier, then by processing baseline, then by the time of processing, then by the
+   time of sensing, then by item id; higher and later is better. The best lies on top, and the others fill its gaps: one
+   pass may come as split granules or strips.
+2. Passes are laid in the order of sensing; within a pass first the best item of each tile, those of the highest
+   baseline first, then by tile; then the others, the better ones first. The first item that has a cell provides it, in
+   all bands; later ones fill what is still nodata.
+3. Platforms are never mixed: each is laid out alone, and the one that covers most cells is the scene; of equal ones,
+   the one that sensed first.
+4. An item that can't be read is left out, and named.
 """
 
 from __future__ import annotations
@@ -38,16 +38,21 @@ if TYPE_CHECKING:
 _Baseline = tuple[int, tuple[int, ...], str]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
-VERSION = "scene-2"  # part of every digest; raise it where other content comes of the same acquisitions
+VERSION = "scene-2"  # part of every digest; raise it when the same acquisitions give other content
 
 
 def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterable[Acquisition]) -> Scene | None:
     """The scene of a day's acquisitions; None if there are none.
 
-    Holds one acquisition, the layout so far, and with a second platform the better layout before it.
+    Memory: one acquisition, the layout so far, and with a second platform the better layout before it.
+
+    Args:
+        source: that the acquisitions were listed by.
+        aoi: the area.
+        acquisitions: of one day.
 
     Raises:
-        UnreadableDayError: if there are acquisitions, and none can be read; the message tells why for each.
+        UnreadableDayError: there are acquisitions, and none can be read; the message says why for each.
     """
     candidates = set(acquisitions)
     refused: dict[str, str] = {}
@@ -55,7 +60,7 @@ def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterabl
         try:
             layout = _best_platform(source, aoi, candidates)
         except _UnreadableError as error:
-            # Rare enough to begin anew: so what is left gives what it would give alone.
+            # Rare enough to start again: the rest then gives exactly what it would give alone.
             candidates.remove(error.acquisition)
             refused[error.acquisition.item_id] = str(error)
             continue
@@ -69,7 +74,7 @@ def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterabl
 
 
 class UnreadableDayError(SceneError):
-    """None of a day's acquisitions can be read; `refused` tells why, by item id."""
+    """None of a day's acquisitions can be read; `refused` says why, by item id."""
 
     def __init__(self, refused: dict[str, str]) -> None:
         super().__init__("; ".join(refused.values()))
@@ -84,7 +89,7 @@ class _UnreadableError(SceneError):
 
 @dataclass
 class _Layout:
-    """Cells laid so far; `items` are those that provided some, or a first one that has none.
+    """The cells laid so far; `items` are those that provided some, or a first item without any.
 
     `providers` is as in `Scene`.
     """
@@ -130,13 +135,13 @@ def _best_platform(source: SceneSource, aoi: AreaOfInterest, candidates: set[Acq
 
 
 def piecewise(acquisitions: Iterable[Acquisition]) -> bool:
-    """Whether several items are of one platform, pass and tile, so that one may fill what another leaves open."""
+    """Whether several items are of one platform, pass and tile, so that one may fill another's gaps."""
     pieces = [(item.platform, *_piece(item)) for item in acquisitions]
     return len(set(pieces)) < len(pieces)
 
 
 def _lay(source: SceneSource, aoi: AreaOfInterest, items: list[Acquisition]) -> _Layout:
-    """All items are read, even where the first cover everything: one that can't be read must not go unnoticed."""
+    """Lay all items, even where the first ones cover everything: one that can't be read must not go unnoticed."""
     layout: _Layout | None = None
     for item in items:
         try:
@@ -152,7 +157,7 @@ def _lay(source: SceneSource, aoi: AreaOfInterest, items: list[Acquisition]) -> 
 
 
 def _ordered(items: list[Acquisition]) -> list[Acquisition]:
-    """The items of a platform in the order in which they are laid (rules 1 and 2)."""
+    """A platform's items in the order in which they are laid (rules 1 and 2)."""
     best: list[Acquisition] = []
     others: list[Acquisition] = []
     for _, group in groupby(sorted(items, key=_piece), key=_piece):
@@ -173,7 +178,7 @@ def _of_best_level(items: list[Acquisition]) -> list[Acquisition]:
 
 
 def _rank(item: Acquisition) -> tuple[Tier, _Baseline, datetime, datetime, str]:
-    """Sorts the items of one pass and tile, the best one last."""
+    """The sort key of the items of one pass and tile, the best one last."""
     return item.tier, _baseline(item), item.processed_at or _NEVER, item.sensed_at, item.item_id
 
 
@@ -182,7 +187,7 @@ def _piece(item: Acquisition) -> tuple[str, str]:
 
 
 def _baseline(item: Acquisition) -> _Baseline:
-    """Sorts baselines: none, then words by their letters, then dotted numbers by their values, as 2.9 before 02.14."""
+    """The sort key of baselines: none, then words, then dotted numbers by value, as 2.9 before 02.14."""
     parts = item.baseline.split(".")
     if all(part.isascii() and part.isdigit() for part in parts):
         return 2, tuple(map(int, parts)), ""

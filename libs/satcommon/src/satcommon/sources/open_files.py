@@ -8,7 +8,7 @@ from satcommon.sources.files import Files, FolderFiles
 
 
 def open_files(folder: Path | str) -> Files:
-    """The files of a folder, or under a prefix of a bucket, ``s3://bucket/prefix``; nothing is looked at yet.
+    """The files of a folder, or under a prefix of a bucket, ``s3://bucket/prefix``; nothing is read yet.
 
     Raises:
         SettingError: the bucket's URL, or an AWS variable, can't be right.

@@ -1,4 +1,4 @@
-"""What a file that can't be taken says all the same: where it lies, and of which day it is."""
+"""What a refused file still says: where it lies, and of which day it is."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MORNING = time(10, 30)  # local solar time at which optical satellites pass
 
 @dataclass(frozen=True)
 class Glance:
-    """What can be read of a file: TIFFTAG_DATETIME, and its bounds in WGS 84; nothing of one that is damaged."""
+    """What can be read of a file: TIFFTAG_DATETIME, and its bounds in WGS 84; empty where the file is damaged."""
 
     tag: str = ""
     bounds: Bounds | None = None
 
     def may_lie_over(self, bounds: Bounds) -> bool:
-        """Whether nothing says that the file lies outside of a rectangle of WGS 84."""
+        """Whether the file may overlap a rectangle of WGS 84: it does, or does not say where it lies."""
         return self.bounds is None or self.bounds.overlaps(bounds)
 
 
@@ -44,13 +44,19 @@ def glance(dataset: DatasetReader) -> Glance:
 
 
 def told_day(name: str, sensed: datetime | None, tag: str, bounds: Bounds) -> date | None:
-    """The solar day at a place that a file's item, path or tag tells; None where none tells one that can be.
+    """The solar day in a file's item, path or tag; None where none has a possible one.
 
-    A date alone is that of a pass in the morning.
+    A date without a time is that of a pass in the morning.
+
+    Args:
+        name: the file's path.
+        sensed: the time of sensing that is declared beside the file.
+        tag: TIFFTAG_DATETIME.
+        bounds: of the region, in WGS 84.
     """
     path = PurePosixPath(name)
-    told = [read_product(str(part)) for part in (path, *path.parents)]  # the file's own name before its folders'
-    product = next((one for one in told if one.day or one.sensed_at), told[0])
+    products = [read_product(str(part)) for part in (path, *path.parents)]  # the file's own name before its folders'
+    product = next((each for each in products if each.day or each.sensed_at), products[0])
     with suppress(SceneError, OverflowError):
         return solar_day(sensed or sensing_time(product, tag, name), bounds)
     if product.day is None:

@@ -1,7 +1,7 @@
-"""Layers as they are read after they went through a file of their own, on another grid or with another offset.
+"""The round trip of simulated layers through a GeoTIFF on another grid, or with another offset.
 
-A simulated item that a real archive would deliver so is written and read as a folder's files are, by the same code, so
-that what is tested with it is what is used.
+An item that a real archive would publish in that form is written to a file and read by the code that reads folders, so
+that tests exercise the code in use.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _NO_LIMIT = sys.maxsize  # the layers are in memory already
 
 
 def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: datetime, offset: float) -> Layers:
-    """The layers on a grid after they were delivered on another.
+    """The layers on a grid, read from a file on another.
 
     Args:
         layers: on `own`.
         own: grid of the file.
-        onto: grid that they are read on; see `harmonise.read_layers`.
+        onto: grid that the file is read on; see `harmonise.read_layers`.
         name: of the item, for messages.
         sensed_at: goes into the file.
-        offset: of reflectance in the file, which can't hold less than that plus 0.0001.
+        offset: of reflectance in the file, whose lowest value is that plus 0.0001.
 
     Raises:
-        SceneError: where the file can't be taken.
+        SceneError: the file can't be read as an acquisition.
     """
     shift = round((REFLECTANCE_OFFSET - offset) / REFLECTANCE_SCALE)
     names = (*layers.bands, CLASSES)
@@ -67,8 +67,8 @@ def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: da
         ) as dataset:
             dataset.write(np.stack([*raw, layers.classes]).astype(np.uint16))
             dataset.descriptions = names
-            dataset.scales = tuple(scales.get(one, REFLECTANCE_SCALE) for one in names)
-            dataset.offsets = tuple(offsets.get(one, offset) for one in names)
+            dataset.scales = tuple(scales.get(band, REFLECTANCE_SCALE) for band in names)
+            dataset.offsets = tuple(offsets.get(band, offset) for band in names)
             dataset.update_tags(TIFFTAG_DATETIME=f"{sensed_at:%Y:%m:%d %H:%M:%S}")
         with open_geotiff(memory.name) as dataset:
             return read_layers(dataset, read_header(dataset, name, DeclaredMetadata()), onto, name, _NO_LIMIT)

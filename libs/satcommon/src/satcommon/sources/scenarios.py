@@ -1,4 +1,4 @@
-"""What makes a day's imagery untidy, and the items that the simulated satellite delivers it in."""
+"""Scenarios that make a day's imagery untidy, and the items that the simulated satellite publishes for them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from satcommon.settings import Scenario
 
 _EVERYWHERE = (-1.0, 2.0)
 TILES = {"": _EVERYWHERE, "E": (0.45, 2.0), "W": (-1.0, 0.55)}
-"""Which part of the region's width a tile covers; they go on beyond its edges, and overlap, as Sentinel-2's do."""
+"""Which part of the region's width a tile covers; tiles reach beyond its edges, and overlap, as Sentinel-2's do."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One item of a day; the default is all that there is without scenarios.
+    """One item of a day; without scenarios a day has the default item only.
 
     Args:
         satellite: number of the platform.
         orbit: number of its pass of the day.
         tile: of `TILES`; empty where the pass is one piece.
         baseline: of processing.
-        minutes: sensed so long after the usual time.
+        minutes: sensed this long after the usual time.
         swath: part of the region's width that is covered, between slanted lines.
         brighter: units of 1e-4 that are added to the reflectance.
         offset: of reflectance in the item's file.
         snow: whether snow lies in winter.
-        undetected_cloud: whether there is one.
-        late: how many times `late_hours` pass from the day's usual publication; alone no part of the content.
+        undetected_cloud: whether a cloud is missing from the classes.
+        late: how often `late_hours` is added to the time of publication; alone it is not part of the content.
     """
 
     satellite: int = 1
@@ -45,15 +45,15 @@ class Delivery:
 
     @property
     def suffix(self) -> str:
-        """Tells the item from others of its day."""
+        """Distinguishes the item from others of its day."""
         parts = {"satellite": f"S{self.satellite}", "orbit": f"O{self.orbit}", "tile": self.tile}
         parts["baseline"] = f"N{self.baseline}"
         return "".join(f"_{part}" for name, part in parts.items() if name in self.content)
 
     @property
     def content(self) -> dict[str, object]:
-        """What differs from the default, without when it comes."""
-        values = ((one.name, getattr(self, one.name), one.default) for one in fields(self) if one.name != "late")
+        """The attributes that differ from the default, without `late`."""
+        values = ((each.name, getattr(self, each.name), each.default) for each in fields(self) if each.name != "late")
         return {name: value for name, value, default in values if value != default}
 
 
@@ -70,12 +70,12 @@ def deliveries(scenarios: Collection[Scenario], edge: float) -> Iterator[Deliver
     if Scenario.TWO_PASSES in scenarios:
         passes = [replace(plain, swath=(0.45, east)), replace(plain, swath=(west, 0.55), orbit=2, minutes=100)]
     if Scenario.TWO_PLATFORMS in scenarios:
-        passes = [replace(one, swath=(one.swath[0], min(one.swath[1], 0.6))) for one in passes]
+        passes = [replace(item, swath=(item.swath[0], min(item.swath[1], 0.6))) for item in passes]
         passes.append(replace(plain, swath=(0.3, east), satellite=2, minutes=20, brighter=40))
     if Scenario.SWATH_EDGE in scenarios:
-        passes = [replace(one, swath=(one.swath[0], min(one.swath[1], edge))) for one in passes]
-    for one in passes:
-        for tile in _tiles(one, scenarios):
+        passes = [replace(item, swath=(item.swath[0], min(item.swath[1], edge))) for item in passes]
+    for item in passes:
+        for tile in _tiles(item, scenarios):
             if Scenario.REPROCESSED in scenarios:
                 yield replace(tile, brighter=tile.brighter + 8, offset=0.0)
                 yield replace(tile, baseline="2", late=tile.late + 1)
@@ -83,8 +83,8 @@ def deliveries(scenarios: Collection[Scenario], edge: float) -> Iterator[Deliver
                 yield tile
 
 
-def _tiles(one: Delivery, scenarios: Collection[Scenario]) -> list[Delivery]:
+def _tiles(item: Delivery, scenarios: Collection[Scenario]) -> list[Delivery]:
     if not {Scenario.TILES, Scenario.LATE_TILE} & set(scenarios):
-        return [one]
-    eastern = replace(one, tile="E", minutes=one.minutes - 2, late=int(Scenario.LATE_TILE in scenarios))
-    return [eastern, replace(one, tile="W", minutes=one.minutes + 2)]
+        return [item]
+    eastern = replace(item, tile="E", minutes=item.minutes - 2, late=int(Scenario.LATE_TILE in scenarios))
+    return [eastern, replace(item, tile="W", minutes=item.minutes + 2)]

@@ -1,7 +1,7 @@
-"""A satellite made up from a seed, for the demo, the tests and the benchmarks: no network, any calendar, any lateness.
+"""A simulated satellite for the demo, the tests and the benchmarks: no network, any calendar, any lateness.
 
-What it sees (`farmland`) is a pure function of the seed, the region and the day; when it comes, of the settings. Days
-are as tidy as no archive's, one whole item each, unless they are given scenarios (`scenarios`).
+What it sees (`farmland`) is a pure function of the seed, the region and the day; the settings decide when it is
+published. Days are tidier than any archive's, one whole item each, unless they have scenarios (`scenarios`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from satcommon.settings import Scenario
 from satcommon.sources.farmland import Farmland, hide_cloud, number, share
 from satcommon.sources.roundtrip import through_file
 from satcommon.sources.scenarios import TILES, Delivery, deliveries
-from satcommon.sources.source import SIMULATED, AreaOfInterest, Due, Listing, calendar_by_day
+from satcommon.sources.source import SIMULATED, AreaOfInterest, Due, Listing, calendar_by_day, days_between
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,19 +46,19 @@ _MARGIN = 8  # cells around the region that a tile of another UTM zone holds, so
 
 @dataclass(frozen=True)
 class SimulatedSource:
-    """A satellite, whose calendar, delays and gaps are set.
+    """A satellite whose calendar, delays and gaps are settings.
 
     Args:
-        seed: another seed is another world.
+        seed: another seed gives another world.
         cycle_days: days between two overpasses; 1 is every day.
         delay_hours: from sensing to publication.
-        late_share: share of scenes that come `late_hours` later than that.
+        late_share: share of scenes that are published `late_hours` later.
         late_hours: the further delay of a late scene.
         gap_share: share of due scenes that never come.
-        delays: hours from sensing to publication of single scenes, by ``region/YYYY-MM-DD``; stands above all shares.
-        held: folder; a scene is held back for as long as a file of its item id lies in it.
-        overpass: local solar time of it at the region's centre, by day.
-        scenarios: what days are like whose ``region/YYYY-MM-DD`` matches a shell pattern.
+        delays: hours from sensing to publication of single scenes, by ``region/YYYY-MM-DD``; overrides all shares.
+        held: folder; a scene is held back while the folder has a file named after its item.
+        overpass: local solar time of the overpass at the region's centre.
+        scenarios: those of days, by shell patterns of ``region/YYYY-MM-DD``.
     """
 
     seed: int = 7
@@ -104,20 +104,19 @@ class SimulatedSource:
 
     def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         """The items of first..last that are published by `now`; a day without one is left out."""
-        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         held = {file.name for file in self.held.iterdir()} if self.held and self.held.is_dir() else set()
-        there: dict[date, list[Acquisition]] = defaultdict(list)
-        for day in days:
-            for one in self._acquisitions(aoi, day) if self.due(aoi, day) is Due.DUE else ():
-                if one.item_id not in held and one.published_at <= now:
-                    there[day].append(one)
-        return Listing(dict(there))
+        acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
+        for day in days_between(first, last):
+            for item in self._acquisitions(aoi, day) if self.due(aoi, day) is Due.DUE else ():
+                if item.item_id not in held and item.published_at <= now:
+                    acquisitions[day].append(item)
+        return Listing(dict(acquisitions))
 
     def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
-        """All bands on the place's grid, whose units are taken for metres; about 0.2 s for a million cells.
+        """All bands on the area's grid, whose units count as metres; about 0.2 s for a million cells.
 
         Raises:
-            SceneError: if the acquisition was listed for another grid, place, seed, format or other scenarios.
+            SceneError: the acquisition was listed for another grid, area, seed, format or other scenarios.
         """
         day = solar_day(acquisition.sensed_at, aoi.bounds)
         items = self._deliveries(aoi, day)
@@ -130,14 +129,14 @@ class SimulatedSource:
         zone = _zone(aoi, delivery)
         wide, seen = self._seen(aoi, day, delivery, _MARGIN if zone else 0)
         name, sensed_at = acquisition.item_id, acquisition.sensed_at
-        if zone is not None:  # its producer brings what was seen to the tile's grid; reading it brings that back
+        if zone is not None:  # the archive warps what was seen to the tile's grid; reading warps it back
             seen, wide = through_file(seen, wide, zone, name, sensed_at, REFLECTANCE_OFFSET), zone
         elif delivery.offset == REFLECTANCE_OFFSET:
             return seen
         return through_file(seen, wide, aoi.grid, name, sensed_at, delivery.offset)
 
     def _seen(self, aoi: AreaOfInterest, day: date, delivery: Delivery, margin: int) -> tuple[Grid, Layers]:
-        """What the satellite saw, on the place's grid with a margin of so many cells around."""
+        """What the satellite saw, on the area's grid with a margin of cells around."""
         own = aoi.grid
         grid = replace(
             own,
@@ -148,7 +147,7 @@ class SimulatedSource:
         )
         latitude = (aoi.bounds.south + aoi.bounds.north) / 2
         layers = Farmland(f"{self.seed}/{own.crs}", day, latitude, delivery.snow).layers(grid)
-        # From 0 in the west and north of the place to 1 in its east and south.
+        # From 0 in the west and north of the area to 1 in its east and south.
         x = (np.arange(grid.width) - margin + 0.5) / own.width
         y = ((np.arange(grid.height) - margin + 0.5) / own.height)[:, None]
         if delivery.undetected_cloud:

@@ -1,4 +1,4 @@
-"""What a source of scenes must offer: its calendar, its acquisitions, and their pixels on a region's grid."""
+"""The protocol of a source of scenes: its calendar, its acquisitions, and their pixels on a region's grid."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from satcommon.raster.layers import Layers
 
 
-SIMULATED, FOLDER = "simulated", "folder"  # how sources' identities begin
+SIMULATED, FOLDER = "simulated", "folder"  # what sources' identities begin with
 
 
 class Due(StrEnum):
-    """A source's answer for a day: is imagery owed?"""
+    """A source's answer for a day: whether imagery is due."""
 
     DUE = "due"
     NOT_DUE = "not_due"
@@ -42,11 +42,14 @@ class AreaOfInterest:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source has for a span of days: the acquisitions of each solar day, and what can't be taken, by name.
+    """What a source has for a span of days.
 
-    `refused_on` tells of what can't be taken the day, where anything tells that; a place that may hold acquisitions of
-    any day and can't be looked into is refused on each day of the span.
-    `unsettled` names what is being written, and may be of one of the days: without it, nothing there is no answer.
+    Args:
+        acquisitions: of each solar day that has some.
+        refused: what can't be taken, by name, and why.
+        unsettled: what is being written, and may be of one of the days: until it is settled, an empty day is no answer.
+        refused_on: the same as `refused`, by day, as far as the day is known; a folder that can't be listed may hold
+            acquisitions of any day, and is refused on each day of the span.
     """
 
     acquisitions: dict[date, list[Acquisition]]
@@ -74,21 +77,35 @@ class SceneSource(Protocol):
         """Whether imagery of the area is due on a solar day."""
 
     def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
-        """As `due`, of each solar day in first..last, for one look at what it rests on."""
+        """As `due`, for each solar day in first..last; what the answers depend on is read once."""
 
     def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
-        """The acquisitions that touch the area, published by `now`, with solar day in first..last."""
+        """The acquisitions that touch the area, published by `now`, with solar day in first..last.
+
+        Args:
+            aoi: the area.
+            first: first solar day.
+            last: last solar day.
+            now: the time of asking.
+        """
 
     def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
         """The pixels of an acquisition on the area's grid, harmonised.
 
         Raises:
-            SceneError: where the item can't be read as what it was listed for.
+            SceneError: the item can't be read, or is not what was listed.
         """
 
 
 def calendar_by_day(source: SceneSource, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
-    """The calendar of a source that looks at nothing to tell whether imagery is owed."""
+    """`SceneSource.calendar` of a source that needs to read nothing to answer.
+
+    Args:
+        source: the source.
+        aoi: the area.
+        first: first solar day.
+        last: last solar day.
+    """
     return {day: source.due(aoi, day) for day in days_between(first, last)}
 
 

@@ -1,4 +1,4 @@
-"""What a STAC item, a JSON file of the same stem beside a GeoTIFF, states of it."""
+"""What a STAC item, a JSON file with the same stem beside a GeoTIFF, declares of it."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class _Raster(_Model):
     nodata: _Number | None = None
 
     def declared_band(self, platform: str = "") -> DeclaredBand:
-        # What is not finite is no value in any case.
+        # A value that is not finite is never data.
         nodata = self.nodata if isinstance(self.nodata, float) and math.isfinite(self.nodata) else None
         name = known_name(self.common_name, platform) or known_name(self.name, platform)
         if name is None and looks_like_classes((self.name or "").strip().lower()):
-            name = self.name  # of no known kind, which is for the file's reader to say
+            name = self.name  # of no known kind: the reader of the file refuses it
         return DeclaredBand(name, self.scale, self.offset, nodata)
 
 
@@ -93,10 +93,10 @@ class _Item(_Model):
 
 
 def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
-    """What an item states of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
+    """What an item declares of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
 
-    Bands are those of the asset whose ``href`` ends in the GeoTIFF's name, in their order. Two deliveries of a pass
-    must get the same pass and tile: so the datatake is taken without its baseline, and of a tile its MGRS square.
+    Bands are those of the asset whose ``href`` ends in the GeoTIFF's name, in their order. Two versions of a pass
+    must get the same pass and tile, so the datatake is taken without its baseline, and the tile as its MGRS square.
 
     Args:
         content: JSON.
@@ -128,7 +128,7 @@ def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
         published_at=stated.published or stated.created,
         bands=_bands(asset, platform) if asset else {},
         every=replace(asset.declared_band(), name=None) if asset else DeclaredBand(),
-        other_baselines=tuple(dict.fromkeys(baseline for told in names for baseline in told.baselines)),
+        other_baselines=tuple(dict.fromkeys(baseline for name in names for baseline in name.baselines)),
         level=_level(stated),
         tier=product.tier_of(stated.tier or ""),
         processed_at=stated.processed or stated.generated,
@@ -138,14 +138,14 @@ def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
 
 
 def _without_offset(declared: DeclaredMetadata) -> DeclaredMetadata:
-    """Where the offset is in the values already, an item that states it for them states it for others: it is 0."""
+    """Where the values already include the offset, an item that still states it is wrong: it is 0."""
     bands = {n: replace(band, offset=band.offset and 0.0) for n, band in declared.bands.items()}
     return replace(declared, bands=bands, every=replace(declared.every, offset=declared.every.offset and 0.0))
 
 
 def _level(stated: _Properties) -> product.Level | None:
-    told = (stated.product_type, stated.level, stated.correction)
-    return next((level for text in told if text and (level := product.level_of(text)) is not None), None)
+    texts = (stated.product_type, stated.level, stated.correction)
+    return next((level for text in texts if text and (level := product.level_of(text)) is not None), None)
 
 
 def _sensed(stated: _Properties) -> datetime | None:
@@ -166,7 +166,7 @@ def _file_of(href: str) -> str:
 
 def _bands(asset: _Asset, platform: str) -> dict[int, DeclaredBand]:
     bands: dict[int, DeclaredBand] = {}
-    for told in (asset.eo_bands, asset.raster_bands, asset.bands):
-        for number, band in enumerate(told, start=1):
+    for stated in (asset.eo_bands, asset.raster_bands, asset.bands):
+        for number, band in enumerate(stated, start=1):
             bands[number] = band.declared_band(platform).over(bands.get(number, DeclaredBand()))
     return bands
