@@ -2,9 +2,9 @@ from datetime import date, time
 from pathlib import Path
 
 import pytest
-from satcommon.environment import open_source
 from satcommon.errors import SettingError
 from satcommon.settings import PREFIX, Scenario, Settings, settings, unknown_variables
+from satcommon.sources.open_source import open_source
 
 
 def test_without_variables_everything_lies_in_the_home_folder(tmp_path: Path) -> None:

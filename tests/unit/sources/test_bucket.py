@@ -10,12 +10,12 @@ import numpy as np
 import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore, S3Store
-from satcommon.environment import open_source
 from satcommon.errors import SceneError, StoreError
 from satcommon.settings import settings
 from satcommon.sources.bucket import BucketFiles
 from satcommon.sources.files import File
 from satcommon.sources.folder import FolderSource
+from satcommon.sources.open_source import open_source
 from satcommon.sources.source import Due
 from satcommon.storage.s3 import open_bucket
 

@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import engine_of, require_current
-from satcommon.errors import SettingError
 from satcommon.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ class Environment:
 
     @cached_property
     def _source(self) -> SceneSource:
+        from satcommon.sources.open_source import open_source  # here: a code location loads without numpy
+
         return open_source(self.settings)
 
 
@@ -68,25 +69,3 @@ def environment() -> Environment:
 def utc_now() -> datetime:
     """The clock of the outermost layer."""
     return datetime.now(UTC)
-
-
-def open_source(settings: Settings) -> SceneSource:
-    """The source that the settings name.
-
-    Raises:
-        SettingError: they name none.
-    """
-    if settings.scene_source is None:
-        folder = " (SATFIELDS_SCENE_FOLDER is set)" if settings.scene_folder is not None else ""
-        raise SettingError(
-            "SATFIELDS_SCENE_SOURCE is not set, and this needs imagery: set it to `folder`, with the folder or bucket "
-            f"of the GeoTIFFs in SATFIELDS_SCENE_FOLDER{folder}, or to `simulated` for invented scenes"
-        )
-    if settings.scene_source == "folder":
-        from satcommon.sources.folder import FolderSource
-
-        assert settings.scene_folder is not None
-        return FolderSource(settings.scene_folder)
-    from satcommon.sources.simulated import SimulatedSource
-
-    return SimulatedSource.from_settings(settings)

@@ -1,10 +1,10 @@
 """A scene's file: a cloud-optimized GeoTIFF of the harmonised bands and the classes; `scene_reader` reads it.
 
 Fields touch a small part of a scene, and decoding is nearly all of a day's work: the file is tiled so that a reader
-decodes touched tiles only. Each band of a tile is a block of its own, those of a tile one after the other: threads
-decode a band each, and a bucket is asked for a tile's bands at once. GDAL calls that INTERLEAVE=TILE from 3.11 on; its
-COG driver of today interleaves by pixel, which takes half as long again to decode and twice as long to write
-(docs/decisions/0008). It is one pass: no copy of the whole scene is made.
+decodes touched tiles only. Each band of a tile is a block of its own, and the blocks of a tile follow each other:
+threads decode a band each, and a tile's bands come from a bucket in one request. GDAL calls that INTERLEAVE=TILE from
+3.11 on; its COG driver of today interleaves by pixel, which takes half as long again to decode and twice as long to
+write (docs/decisions/0008). The file is written in one pass, without a copy of the whole scene.
 
 There are no overviews: they would triple the time and add 38 %, and our readers never ask for them.
 """
@@ -43,10 +43,10 @@ _WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the ti
 def encode(scene: Scene, grid: Grid, day: date) -> bytes:
     """The scene as a file: bands in the order of `BANDS`, then `CLASSES`, all uint16; 0 is nodata in each.
 
-    Where the scene has several items, the band `ITEM` before the classes tells which of them provides a cell.
+    Where the scene has several items, the band `ITEM` before the classes says which of them provides a cell.
 
-    Equal scenes give equal bytes within one lock of versions; a scene's identity is its digest, not the file's.
-    Scales, offsets and descriptions are set, and tags that make the file an acquisition of a `FolderSource`.
+    Equal scenes give equal bytes within one lock of versions; a scene's identity is its digest, not the file's. Scales,
+    offsets, descriptions and tags are set, so that a `FolderSource` can read the file as an acquisition.
     """
     layers = scene.layers
     bands = layers.bands if scene.providers is None else layers.bands | {ITEM: scene.providers}
@@ -76,7 +76,7 @@ def encode(scene: Scene, grid: Grid, day: date) -> bytes:
             bigtiff="IF_SAFER",
             num_threads=threads(),
         ) as dataset:
-            # Before the first tile, so that all of the header lies before it.
+            # Before the first tile, so that the whole header precedes it.
             dataset.descriptions = names
             dataset.scales = tuple(scale_of.get(name, REFLECTANCE_SCALE) for name in names)
             dataset.offsets = tuple(offset_of.get(name, REFLECTANCE_OFFSET) for name in names)

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 #: What reading a damaged file may raise; a flipped bit of a header can ask for any amount of memory.
 UNREADABLE = (RasterioError, CPLE_BaseError, OSError, ValueError, ArithmeticError, MemoryError)
 
-
 ADVICE = "fetch it again or remove it"
 
 # Megabytes of decoded blocks that GDAL keeps, for this process and its children. Ours are read once and in order: the
-# default, a twentieth of the machine's memory, only takes memory, and several times as long for its fresh pages.
+# default, a twentieth of the machine's memory, only costs memory, and several times the time for its fresh pages.
 os.environ.setdefault("GDAL_CACHEMAX", "32")
 
 
@@ -47,7 +46,7 @@ def open_geotiff(path: Path | str, opener: Callable[..., Any] | None = None) -> 
 
 @contextmanager
 def failing(name: str, advice: str) -> Iterator[None]:
-    """Turns what a damaged file raises into a SceneError that names it and says what to do."""
+    """Turn the errors of a damaged file into a SceneError that names it and says what to do."""
     try:
         yield
     except UNREADABLE as error:
@@ -55,6 +54,6 @@ def failing(name: str, advice: str) -> Iterator[None]:
 
 
 def crs_text(crs: CRS) -> str:
-    """A CRS as ``EPSG:32633`` where an authority has a code for exactly this one, else as WKT."""
+    """A CRS as ``EPSG:32633`` where an authority has a code for exactly this one, otherwise as WKT."""
     authority = crs.to_authority(confidence_threshold=100)
     return ":".join(authority) if authority else str(crs.to_wkt())

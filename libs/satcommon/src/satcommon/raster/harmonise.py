@@ -53,20 +53,27 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     """The file's bands and classes on a grid, shape (grid.height, grid.width).
 
     - A cell is nodata in a band where the file says so (nodata value, mask), where the value is not finite, or where it
-      is no reflectance of -0.1 to 6.45 or temperature to 655 K, so that it can't be kept. A band that states no nodata
-      value is nodata where it is 0.
-    - A cell is nodata in all bands where a data mask says so, where all reflective bands are 0, whatever is stated, and
-      in integer files that state no nodata value where red and near infrared are 0, as in Sentinel-2's.
+      is outside of what is stored: reflectance of -0.1 to 6.45, temperature up to 655 K. A band without a nodata value
+      is nodata where it is 0.
+    - A cell is nodata in all bands where a data mask says so, where all reflective bands are 0, whatever is declared,
+      and, in integer files without a nodata value, where red and near infrared are 0, as in Sentinel-2's.
     - A cell is of class NODATA where all reflective bands are nodata or the class band says so, and then in all bands.
-      Without a class band, all else is CLEAR. A code that its kind does not know is DEFECTIVE, never clear.
+      Without a class band, all other cells are CLEAR. A code without a meaning is DEFECTIVE, never clear.
     - Copied integers stay exact: scale 1e-4 with offset 0 adds 1000, with offset -0.1 nothing.
     - Memory besides the result: one band of the window at a time, of at most `most_bytes`.
 
+    Args:
+        dataset: the file.
+        header: its header.
+        grid: of the region.
+        name: its path, for messages.
+        most_bytes: of memory for one band.
+
     Raises:
-        SceneError: where most of a band of floats is too large for what it is said to be, where a mask may be of two
-            conventions or was not filled, or more memory is needed.
+        SceneError: much of a band is outside of what its scale and offset allow, a mask fits two conventions or was not
+            filled, or more memory is needed.
     """
-    # GDAL decodes whole blocks, and a damaged header can ask for any size.
+    # GDAL decodes whole blocks, and a damaged header can demand any size.
     _bound(max(rows * columns for rows, columns in dataset.block_shapes), "in one block", name, most_bytes)
     kind, index = header.classes or ("", 0)
     data_masks = [header.data_mask] if header.data_mask else []
@@ -74,31 +81,31 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
         kind, data_masks = "", [*data_masks, index]
     if kind == "qa60":
         _check_qa60(dataset, index, header, name)
-    found: Layers | None = None
+    layers: Layers | None = None
     for turned in header.turned:
         fit = _copy(turned, grid) or _warp(turned, grid)
         _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
         if fit.window.width > 0 and fit.window.height > 0:
             piece = _piece(dataset, turned, fit, kind, index, data_masks, name)
-            found = piece if found is None else _filled(found, piece)
-    if found is None:
+            layers = piece if layers is None else _filled(layers, piece)
+    if layers is None:
         shape = (grid.height, grid.width)
         return Layers({band: np.zeros(shape, np.uint16) for band in header.bands}, np.zeros(shape, np.uint8))
-    return found
+    return layers
 
 
 def _piece(
     dataset: DatasetReader, header: Header, fit: _Copy | _Warp, kind: str, index: int, data_masks: list[int], name: str
 ) -> Layers:
-    """What lies under the grid, where the header's longitudes are of the grid's turn.
+    """The part of the file under the grid, where the header's longitudes are in the same turn as the grid's.
 
     Args:
         dataset: the file.
         header: its header.
-        fit: takes its window onto the grid.
+        fit: brings its window onto the grid.
         kind: of `CLASS_NAMES`, of the class band; empty where there is none.
         index: of the class band.
-        data_masks: numbers of bands that are 0 where there is nothing.
+        data_masks: numbers of bands that are 0 where there is no data.
         name: for messages.
     """
     blank = _blank(dataset, header, fit.window)
@@ -119,7 +126,7 @@ def _piece(
 
 
 def _filled(first: Layers, other: Layers) -> Layers:
-    """The first, and the other where the first has nothing."""
+    """The first layers, filled from the other where the first have no data."""
     free = first.classes == PixelClass.NODATA
     bands = {band: np.where(free, other.bands[band], values) for band, values in first.bands.items()}
     return Layers(bands, np.where(free, other.classes, first.classes))
@@ -127,7 +134,7 @@ def _filled(first: Layers, other: Layers) -> Layers:
 
 @dataclass(frozen=True)
 class _Copy:
-    """Takes the cells of a window of the file to where they lie on the grid; `rows` and `columns` give their order."""
+    """Copies the cells of a window of the file onto the grid; `rows` and `columns` give their order."""
 
     window: Window
     row: int
@@ -139,9 +146,9 @@ class _Copy:
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
         """The same values, 0 around."""
         values = values[self.rows, self.columns]
-        there = np.zeros((self.grid.height, self.grid.width), values.dtype)
-        there[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
-        return there
+        cells = np.zeros((self.grid.height, self.grid.width), values.dtype)
+        cells[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
+        return cells
 
     bilinear = nearest
 
@@ -163,15 +170,15 @@ class _Warp:
         """Interpolated between the cells that are not 0; 0 where there is none."""
         known = values.astype(np.float32)
         known[values == NODATA] = np.nan
-        there: NDArray[np.float32] = self._onto_grid(known, Resampling.bilinear)
-        return np.nan_to_num(np.rint(there)).astype(np.uint16)
+        warped: NDArray[np.float32] = self._onto_grid(known, Resampling.bilinear)
+        return np.nan_to_num(np.rint(warped)).astype(np.uint16)
 
     def _onto_grid(self, values: NDArray[Any], resampling: Resampling) -> NDArray[Any]:
         nothing = np.nan if values.dtype == np.float32 else 0
-        there = np.full((self.grid.height, self.grid.width), nothing, values.dtype)
+        warped = np.full((self.grid.height, self.grid.width), nothing, values.dtype)
         reproject(
             values,
-            there,
+            warped,
             src_transform=self.transform,
             src_crs=self.crs,
             src_nodata=nothing,
@@ -180,7 +187,7 @@ class _Warp:
             dst_nodata=nothing,
             resampling=resampling,
         )
-        return there
+        return warped
 
 
 def _copy(header: Header, grid: Grid) -> _Copy | None:
@@ -232,12 +239,12 @@ def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
 
 
 def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np.bool_]:
-    """Where zeros say that the file holds nothing at all."""
+    """Where zeros mean that the file has no data in any band."""
     pair = [header.bands[band] for band in ("red", "nir")]
     whole = all(band.zero_is_nothing and "float" not in dataset.dtypes[band.index - 1] for band in pair)
-    told = pair if whole else [header.bands[band] for band in REFLECTIVE if band in header.bands]
-    blank: NDArray[np.bool_] = dataset.read(told[0].index, window=window) == 0
-    for band in told[1:]:
+    bands = pair if whole else [header.bands[band] for band in REFLECTIVE if band in header.bands]
+    blank: NDArray[np.bool_] = dataset.read(bands[0].index, window=window) == 0
+    for band in bands[1:]:
         if not blank.any():
             break
         blank &= dataset.read(band.index, window=window) == 0
@@ -245,7 +252,7 @@ def _blank(dataset: DatasetReader, header: Header, window: Window) -> NDArray[np
 
 
 def _is_of_data(dataset: DatasetReader, index: int, name: str) -> bool:
-    """Whether a band described as mask is one by GDAL's convention, 255 where there is data; told by the whole band."""
+    """Whether a band described as mask follows GDAL's convention, 255 where there is data; the whole band decides."""
     high = low = False
     for _, window in dataset.block_windows(index):
         values = dataset.read(index, window=window)
@@ -260,7 +267,7 @@ def _is_of_data(dataset: DatasetReader, index: int, name: str) -> bool:
 
 
 def _check_qa60(dataset: DatasetReader, index: int, header: Header, name: str) -> None:
-    """Refuses a QA60 that shows no cloud at all, of the time in which it was not filled."""
+    """Refuse a QA60 without any cloud from the time in which it was not filled."""
     first, last = _QA60_EMPTY
     if not first <= header.sensed_at.date() <= last:
         return
@@ -274,7 +281,7 @@ def _check_qa60(dataset: DatasetReader, index: int, header: Header, name: str) -
 def _values(
     dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_], name: str
 ) -> NDArray[np.uint16]:
-    """A window of a band, harmonised; 0 where it has nothing."""
+    """A window of a band, harmonised; 0 where it has no data."""
     raw = dataset.read(where.index, window=window)
     valid = np.isfinite(raw)
     if where.nodata is not None:
@@ -300,10 +307,10 @@ def _values(
 def _check_range(
     raw: NDArray[Any], valid: NDArray[np.bool_], values: NDArray[Any], band: str, where: Band, name: str
 ) -> None:
-    """Refuses a band much of which can't be kept: it would pass as not covered, and what is left as numbers.
+    """Refuse a band with many values out of range: they would pass as not covered, and the rest as valid numbers.
 
-    One value far below and one far above may be fill that nothing declares. Most of a band of floats may not: floats
-    are taken at their word, without a scale.
+    One value far below and one far above may be undeclared fill. In floats, which need no declared scale, most of the
+    band being too large is an error in any case.
     """
     known = valid & (raw != 0)
     lost = known & ((values <= NODATA) | (values > _HIGHEST))

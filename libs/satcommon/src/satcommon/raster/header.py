@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 ALIGNED = 1e-6  # of a cell: how far apart two grids may lie, at any cell, and still count as aligned
 _SLOT_HOURS = 3
 _TURN = 541  # degrees of longitude: from 0 to 360 as well as from -180, and a swath across its end
-_LONGEST = 100  # letters of a platform, baseline, pass or tile: more is a damaged tag
+_LONGEST = 100  # characters of a platform, baseline, pass or tile: more is a damaged tag
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its acquisition, without its pixels.
+    """What a file says of its acquisition, without pixels.
 
     Args:
         bands: by name of `BANDS`.
-        classes: name (of `CLASS_NAMES`) and number of the band that tells what pixels show, if there is one.
-        data_mask: number of the band that is 0 where there is nothing, if there is one.
+        classes: name (of `CLASS_NAMES`) and number of the class band, if there is one.
+        data_mask: number of the band that is 0 where there is no data, if there is one.
         extent: (left, bottom, right, top) in units of the CRS.
         bounds: the extent in WGS 84.
-        sensed_at: UTC, which is what times in names and tags are taken for.
-        datatake: names the pass, where something beside the file does.
+        sensed_at: UTC, as times in names and tags are assumed to be.
+        datatake: names the pass, if that is declared beside the file.
     """
 
     crs: CRS
@@ -75,7 +75,7 @@ class Header:
 
     @property
     def reading(self) -> str:
-        """Names newer rules by which the pixels are read, as `source.Acquisition` has it: of zeros, and of masks."""
+        """Names the newer rules by which the pixels are read, of zeros and of masks; see `scene.Acquisition`."""
         zeros = any(
             band.zero_is_nothing and band.offset > (0 if name == THERMAL else REFLECTANCE_OFFSET)
             for name, band in self.bands.items()
@@ -85,15 +85,15 @@ class Header:
 
     @property
     def overpass(self) -> str:
-        """The datatake where one is stated, else platform, solar day and slot: ``sentinel-2/2016-01-07/09h``.
+        """The datatake where one is declared, otherwise platform, solar day and slot: ``sentinel-2/2016-01-07/09h``.
 
         A slot is three hours of solar time at the file's centre.
 
-        Files of a pass bear times some minutes apart, and each must name the pass without knowing of the others. A
-        sun-synchronous satellite crosses a place at nearly the same solar time: between 09:40 and 11:50 for Sentinel-2,
-        Landsat and Terra, about 13:30 for Aqua and Suomi NPP. The slots' limits, at 9, 12 and 15 h, are far from these.
-        Two limits: a pass at the limit of a slot becomes two (the later one then fills what the first left open), and
-        two orbits 100 minutes apart, as very wide swaths overlap away from the equator, become one.
+        The times of a pass's files differ by minutes, and each file must name the pass without knowing the others. A
+        sun-synchronous satellite passes at nearly the same solar time: between 09:40 and 11:50 for Sentinel-2, Landsat
+        and Terra, about 13:30 for Aqua and Suomi NPP. The slots' limits, at 9, 12 and 15 h, are far from these.
+        Two limitations: a pass at the limit of a slot becomes two (the later one then fills the gaps of the first), and
+        two orbits 100 minutes apart, whose very wide swaths overlap away from the equator, become one.
         """
         if self.datatake:
             return self.datatake
@@ -102,7 +102,7 @@ class Header:
 
     @property
     def grid(self) -> Grid | None:
-        """The file's own raster, north-up whichever way its rows and columns run, if it is not rotated."""
+        """The file's own raster, made north-up, unless it is rotated."""
         a, b, left, d, e, top, *_ = self.transform
         if not a or not e or max(abs(b / a) * self.height, abs(d / e) * self.width) > ALIGNED:
             return None
@@ -110,14 +110,14 @@ class Header:
         return Grid(crs_text(self.crs), left, top, abs(a), abs(e), self.width, self.height)
 
     def grid_around(self, bounds: Bounds) -> Grid | None:
-        """The file's own raster as `grid`, with its longitudes, if it has such, as a rectangle of WGS 84 has them."""
-        there = _project(self.crs.to_wkt(), bounds)
-        turned = [header for header in self.turned if there is None or _overlap(header.extent, there)]
+        """The file's own raster as `grid`, with longitudes in the same turn as those of a rectangle of WGS 84."""
+        rectangle = _project(self.crs.to_wkt(), bounds)
+        turned = [header for header in self.turned if rectangle is None or _overlap(header.extent, rectangle)]
         return turned[0].grid if turned else None
 
     @property
     def turned(self) -> list[Header]:
-        """This header; of longitudes beyond 180 degrees, those of its turns that lie within -180 to 180, in part."""
+        """This header; where longitudes exceed 180 degrees, its copies by whole turns that reach into -180 to 180."""
         if not self.crs.is_geographic or -180 <= self.extent[0] <= self.extent[2] <= 180:
             return [self]
         left, bottom, right, top = self.extent
@@ -135,8 +135,8 @@ class Header:
         """Whether the file and a rectangle of WGS 84 share more than an edge."""
         if not self.bounds.overlaps(bounds):
             return False
-        there = _project(self.crs.to_wkt(), bounds)
-        return there is None or any(_overlap(header.extent, there) for header in self.turned)
+        rectangle = _project(self.crs.to_wkt(), bounds)
+        return rectangle is None or any(_overlap(header.extent, rectangle) for header in self.turned)
 
 
 def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> Header:
@@ -144,11 +144,11 @@ def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -
 
     Args:
         dataset: the file.
-        name: its path in the folder, for messages and for what it tells.
+        name: its path in the folder, which says something of the product; also for messages.
         declared: what is declared beside it.
 
     Raises:
-        SceneError: where the file can't be read, or does not say what is needed; the message tells which.
+        SceneError: the file can't be read, or does not say what is needed; the message says what.
     """
     product = read_product(name)
     with failing(name, ADVICE):
@@ -187,18 +187,23 @@ def raster_bounds(dataset: DatasetReader) -> Bounds | None:
     """Where an open file lies, in WGS 84; None where it does not say.
 
     Raises:
-        SceneError: where it says what can't be.
+        SceneError: it says something impossible.
     """
     return _extent(dataset, dataset.name)[1] if dataset.crs else None
 
 
 def sensing_time(product: Product, tag: str, name: str) -> datetime:
-    """When a file was sensed, UTC: what its name tells, else TIFFTAG_DATETIME; a date alone takes its time from there.
+    """When a file was sensed, UTC: from its name, otherwise TIFFTAG_DATETIME, which also adds the time to a date.
 
-    It is asked where no item tells.
+    It is used where no item declares the time.
+
+    Args:
+        product: what the path says.
+        tag: TIFFTAG_DATETIME.
+        name: the path, for messages.
 
     Raises:
-        SceneError: where neither tells, or the two tell different days (writers set the tag to the time of writing).
+        SceneError: neither has a time, or their days differ (some writers set the tag to the time of writing).
     """
     if product.sensed_at:
         return product.sensed_at
@@ -222,7 +227,7 @@ def may_be_of(name: str, first: date, last: date) -> bool:
 
 
 def _compare(declared: DeclaredMetadata, product: Product, tag: str, name: str) -> None:
-    """Refuses what says one thing here and another there: the item of another file, a copy with a wrong name."""
+    """Refuse contradictions between name, tags and item, as of another file's item or a copy with a wrong name."""
     levels = {level.name for level in (*product.levels, declared.level) if level is not None}
     if len(levels) > 1:
         raise SceneError(
@@ -244,7 +249,7 @@ def _compare(declared: DeclaredMetadata, product: Product, tag: str, name: str) 
 
 
 def _check(header: Header, name: str) -> None:
-    """Refuses what can't be."""
+    """Refuse impossible values."""
     if not FIRST_YEAR <= header.sensed_at.year <= LAST_YEAR:
         raise SceneError(f"{name}: was sensed at {header.sensed_at}; expected a year from {FIRST_YEAR} to {LAST_YEAR}")
     for what, text in (
@@ -258,7 +263,7 @@ def _check(header: Header, name: str) -> None:
 
 
 def _tag(dataset: DatasetReader, key: str, name: str) -> str:
-    """One tag alone: others may be written in an encoding that nothing states."""
+    """One tag alone: others may be in an unknown encoding."""
     try:
         return (dataset.get_tag_item(key) or "").strip()
     except UnicodeDecodeError as error:
@@ -289,7 +294,7 @@ def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, floa
         bounds = Bounds(*transform_bounds(dataset.crs, "EPSG:4326", *extent))
     except UNREADABLE:
         bounds = Bounds(*[math.nan] * 4)
-    # Between equal systems nothing is computed, so that metres pass for degrees; NaN is in no range.
+    # Between equal systems nothing is transformed, so metres would pass for degrees; NaN is in no range.
     if not (abs(bounds.west) <= _TURN and abs(bounds.east) <= _TURN and -91 <= bounds.south <= bounds.north <= 91):
         raise SceneError(
             f"{name}: its extent {extent} lies nowhere on Earth in {crs_text(dataset.crs)[:60]}; "
@@ -312,10 +317,10 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 
 def _raster(dataset: DatasetReader) -> str:
-    """The piece of a pass where no tile is told: the raster itself.
+    """The piece of a pass where no tile is known: the raster itself.
 
-    So a pass delivered twice on one raster is one piece, whose better delivery lies on top, and files of a pass that
-    lie side by side are pieces of it.
+    So two versions of a pass on one raster are one piece, the better one on top, and files of a pass that lie side by
+    side are different pieces.
     """
     raster = (dataset.crs.to_wkt(), *dataset.transform[:6], dataset.width, dataset.height)
     return "raster-" + hashlib.sha256(repr(raster).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""An acquisition, and the scene that a day's acquisitions make."""
+"""An acquisition, and the scene that is the mosaic of a day's acquisitions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Acquisition:
 
     Args:
         item_id: unique within the source.
-        digest: of its content, so that a changed item is seen; never of its time of arrival.
+        digest: of its content, so that a changed item is detected; never of its time of arrival.
         platform: as ``sentinel-2``.
-        overpass: names the pass of the platform (STAC's datatake); tiles and repeated deliveries of a pass share it.
-        tile: names the piece of the pass; empty where a pass is one piece.
+        overpass: names the pass of the platform (STAC's datatake); its tiles and their versions share it.
+        tile: names the part of the pass; empty where a pass is one part.
         baseline: processing baseline; a later one sorts after.
-        sensed_at: mid-time of sensing, UTC; kept to the millisecond, as in published rows, whatever the source states.
-        published_at: when it could first be fetched, UTC.
-        reading: names rules by which it is read, where they are newer than the first version's. It is no part of a
-            scene's digest, but of what a day was answered with: the item is read once more, and a scene is revised
-            where its pixels come out otherwise.
+        sensed_at: mid-time of sensing, UTC; kept to the millisecond, as in published rows.
+        published_at: when it became available, UTC.
+        reading: names the rules by which it is read, where they are newer than the first version's. It is not part of
+            a scene's digest, but of the listing that a day was answered with: when it changes, the item is read once
+            more, and the scene is revised where pixels differ.
         level: what its reflectance is of.
         tier: of Landsat.
-        processed_at: when it was made of what was sensed, UTC; None where nothing tells.
+        processed_at: when it was produced, UTC; None where that is unknown.
     """
 
     item_id: str
@@ -54,20 +54,20 @@ class Acquisition:
 
 
 def to_milliseconds(time: datetime) -> datetime:
-    """The nearest millisecond, which is as fine as published rows keep times; halves go up."""
+    """The nearest millisecond, the precision of published rows; halves round up."""
     return time + timedelta(microseconds=500 - (time.microsecond + 500) % 1000)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a region has of a collection for one day.
+    """A region's imagery of a collection for one day.
 
     Args:
-        layers: on the region's grid; bands that any of the items has, 0 where the one that provides a cell has it not.
-        items: the acquisitions that provide a cell, in the order of rule 2; where none does, the first.
+        layers: on the region's grid; the bands of all items, 0 where the item that provides a cell lacks the band.
+        items: the acquisitions that provide a cell, in the order of `sources.mosaic`; where none does, the first.
         digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
         refused: why items could not be read, by item id.
-        providers: the number in `items`, from 1, of the one that provides each cell, 0 where none does, uint16 of shape
+        providers: the number in `items`, from 1, of the item that provides a cell, 0 where none does, uint16 of shape
             (rows, columns); None where there is one item.
     """
 

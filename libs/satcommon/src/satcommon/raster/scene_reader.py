@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ADVICE = "fetch the day again with ingest"
-_AT_ONCE = 1 << 25  # bytes of an object that are fetched at once
-_RUN_CELLS = 1 << 20  # decoded at once by each thread, in bands times cells
+_AT_ONCE = 1 << 25  # bytes of an object that are fetched together
+_RUN_CELLS = 1 << 20  # decoded in one step by each thread, in bands times cells
 _FEW_TASKS = 8  # for a thread; opening the file for another one takes as long
 
 
@@ -48,7 +48,7 @@ class SceneReader:
     Attributes:
         bands: names of the bands, without `ITEM` and the classes.
         grid: the file's raster, to be compared with the region's.
-        digest: the scene's, as its writer stated it.
+        digest: the scene's, from the file's tags.
         items: id and sensed time of each item, in the order of their numbers.
         tiles_read: how many tiles `gather` has decoded.
         bytes_read: their size in the file.
@@ -71,8 +71,8 @@ class SceneReader:
         """Open the file.
 
         Raises:
-            SceneError: where it can't be opened, or is no scene.
-            StoreError: where the bucket can't be reached; reading raises it likewise.
+            SceneError: the file can't be opened, or is no scene.
+            StoreError: the bucket can't be reached; the methods that read raise it, too.
         """
         with self._failing():
             dataset = self._open()
@@ -87,12 +87,12 @@ class SceneReader:
             sensed = json.loads(tags.get("ITEMS_SENSED_AT", "null")) or [tags.get("SENSED_AT")]
             if len(ids) != len(sensed) or (len(ids) > 1) == (bands == names[:-1]):
                 dataset.close()
-                raise SceneError(f"{self.path}: does not tell which of its items {ids} provides a cell; {_ADVICE}")
+                raise SceneError(f"{self.path}: does not say which of its items {ids} provides a cell; {_ADVICE}")
             xres, _, left, _, yres, top, *_ = dataset.transform
             self.grid = Grid(crs_text(dataset.crs), left, top, xres, -yres, dataset.width, dataset.height)
             self.bands = bands
             self.digest = tags.get("DIGEST", "")
-            # Scenes of earlier versions hold times as fine as items state them.
+            # Scenes of earlier versions hold times in the precision of their items.
             times = (to_milliseconds(datetime.fromisoformat(time)) for time in sensed)
             self.items = tuple(zip(ids, times, strict=True))
         self._dataset = dataset
@@ -118,10 +118,10 @@ class SceneReader:
 
         Args:
             cells: cell numbers, row * width + column, shape (cells,); in any order, with repeats.
-            layout: which of them lie in which tile, where that is known from another day (`layout_of`).
+            layout: which of them lie in which tile, if that is known from another day (`layout_of`).
 
         Raises:
-            SceneError: where a tile can't be read, or a cell is not on the grid.
+            SceneError: a tile can't be read, or a cell is not on the grid.
         """
         return self.gather_around(cells, np.empty(0, np.int64), layout)[0]
 
@@ -130,15 +130,16 @@ class SceneReader:
     ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.uint16]]:
         """What `gather` gives of the cells `own`, and the classes alone of the cells `around`, in their order.
 
-        Only tiles with such cells are read, each once, and no more than a few at a time by each thread. Memory: the
-        result, the cells' order, and these tiles.
+        Only tiles with such cells are read, each once, and each thread holds a few of them. Memory: the result, the
+        order of the cells, and these tiles.
 
         Args:
-            own, around: cell numbers.
+            own: cell numbers.
+            around: cell numbers.
             layout: of all of them, `around` after `own`.
 
         Raises:
-            SceneError: where a tile can't be read, or a cell is not on the grid.
+            SceneError: a tile can't be read, or a cell is not on the grid.
         """
         cells = np.concatenate([own, around]) if around.size else own
         if cells.size and not 0 <= int(cells.min()) <= int(cells.max()) < self.grid.width * self.grid.height:
@@ -196,7 +197,7 @@ class SceneReader:
         together = len(bands) if dataset.interleaving is Interleaving.pixel else 1
         for first in range(0, len(bands), together):
             some = bands[first : first + together]
-            if buffer.size < cells * together:  # its pages would be new ones each time, which is dear
+            if buffer.size < cells * together:  # a new buffer's fresh pages would be expensive
                 buffer.resize(cells * together, refcheck=False)
             tiles = buffer[: cells * together].reshape(together, run.height, run.width)
             with self._failing():
@@ -204,7 +205,7 @@ class SceneReader:
             yield from zip(some, tiles.reshape(together, cells), strict=True)
 
     def _each(self, tasks: list[tuple[Run, list[int]]], read: Callable[..., None]) -> None:
-        """Do all tasks; many of them by some threads, each of which has opened the file for itself."""
+        """Do all tasks; many of them in several threads, each of which opens the file for itself."""
         count = max(1, min(threads(), len(tasks) // _FEW_TASKS))
         while len(self._others) < count - 1:
             with self._failing():
@@ -235,10 +236,10 @@ class SceneReader:
                 list(pool.map(work, datasets))
 
     def read_overview(self, max_size: int) -> Layers:
-        """All bands and classes, every n-th cell of every n-th row, such that neither side is longer than `max_size`.
+        """All bands and classes, thinned to every n-th cell of every n-th row, so that neither side exceeds `max_size`.
 
         Raises:
-            SceneError: where the file can't be read.
+            SceneError: the file can't be read.
         """
         step = max(1, math.ceil(max(self.grid.width, self.grid.height) / max_size))
         shape = (self._dataset.count, math.ceil(self.grid.height / step), math.ceil(self.grid.width / step))
@@ -257,7 +258,7 @@ class SceneReader:
             raise
 
     def _at_hand(self, runs: list[Run]) -> Iterator[list[Run]]:
-        """The runs; those of an object as soon as their tiles are fetched, many at once."""
+        """The runs, in batches; those of an object as soon as their tiles are fetched, many in one request."""
         if self._ranges is None:
             yield runs
             return

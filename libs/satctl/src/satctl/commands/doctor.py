@@ -20,11 +20,11 @@ from satcommon.db import answers, attempts, registry
 from satcommon.db.engine import engine_of, read_transaction, require_current, shown, write_transaction
 from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
 from satcommon.db.region_source import refusal
-from satcommon.environment import open_source
 from satcommon.errors import DatabaseVersionError, RetryableError, SatfieldsError, SettingError, StoreError
 from satcommon.geo.grid import Bounds
 from satcommon.messages import command, counted
 from satcommon.settings import Settings, unknown_variables, valid_settings
+from satcommon.sources.open_source import open_source
 from satcommon.sources.source import SIMULATED
 from satcommon.vector.regions import read_regions
 from sqlalchemy import URL, Engine, NullPool, create_engine, insert, make_url, text
