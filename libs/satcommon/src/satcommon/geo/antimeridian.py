@@ -1,6 +1,6 @@
-"""Polygons across the antimeridian, cut at 180 degrees as RFC 7946 (section 3.1.9) wants them.
+"""Polygons across the antimeridian, cut at 180 degrees as RFC 7946 (section 3.1.9) asks.
 
-An edge that jumps by more than 180 degrees of longitude is meant to go the other way round.
+An edge that spans more than 180 degrees of longitude is taken to go the other way round.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from shapely.geometry.base import BaseGeometry
 
 
 class PoleError(ValueError):
-    """A ring goes around a pole: which side of it is inside can't be told from longitudes and latitudes."""
+    """A ring goes around a pole: longitudes and latitudes don't say which side of it is inside."""
 
 
 def jumps(geometry: BaseGeometry) -> bool:
-    """Whether an edge of a polygon jumps by more than 180 degrees."""
+    """Whether an edge of a polygon spans more than 180 degrees of longitude."""
     return any(_jumps(shapely.get_coordinates(ring)) for ring in shapely.get_rings(geometry))
 
 
 def unwrapped(polygon: BaseGeometry) -> BaseGeometry:
-    """One polygon with longitudes that go on beyond 180 instead of jumping.
+    """One polygon with longitudes that continue beyond 180 instead of jumping.
 
     Raises:
         PoleError: a ring goes around a pole.
@@ -51,8 +51,8 @@ def _unwrapped(points: NDArray[np.float64]) -> NDArray[np.float64]:
     turns = np.concatenate([[0], np.cumsum(np.round(np.diff(points[:, 0]) / 360))])
     if turns[-1] != 0:
         raise PoleError("the polygon goes around a pole")
-    found: NDArray[np.float64] = points - np.column_stack([360 * turns, np.zeros(len(points))])
-    return found
+    moved: NDArray[np.float64] = points - np.column_stack([360 * turns, np.zeros(len(points))])
+    return moved
 
 
 def _middle(points: NDArray[np.float64]) -> float:

@@ -1,6 +1,6 @@
-"""Polygons in WGS 84: what is accepted, how large they are on the ellipsoid, and which regions they belong to.
+"""Polygons in WGS 84: their areas on the ellipsoid, their digests, and which regions they belong to.
 
-What is named, stored and computed with is the normal form of the polygon that came (`normal_form`).
+Digests, storage and computations use the normal form of a polygon (`normal_form`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from satcommon.geo.grid import Bounds
 from satcommon.geo.normal_form import in_order, normal
 
-SAME_PLACE_DEGREES = (
-    1.5e-9  # noise may round a vertex to the neighbour of its 1e-9 degrees; a surveyor's edit is a hundred times that
-)
+SAME_PLACE_DEGREES = 1.5e-9  # noise moves a vertex by 1e-9 degrees at most; a surveyor's edit is far larger
 _POLYGON = 3  # GEOS's type id
 MAX_EDGE_DEGREES = 0.02  # longer straight edges bend visibly under reprojection, so they get vertices first
 
@@ -39,7 +37,13 @@ def area_ha(geometry: BaseGeometry) -> float:
 def areas_ha(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     """The geodesic areas of polygons, in hectares.
 
-    Ring by ring from one array: PROJ's own walk over polygons takes thrice as long.
+    Ring by ring from one array: PROJ's own walk over polygons takes three times as long.
+
+    Args:
+        geometries: polygons in WGS 84, shape (n,).
+
+    Returns:
+        Shape (n,).
     """
     oriented = shapely.orient_polygons(geometries)
     parts, part_of = shapely.get_parts(oriented, return_index=True)
@@ -62,7 +66,7 @@ def distance_km(one: Bounds, other: Bounds) -> float:
 
 
 def digest(geometry: BaseGeometry) -> str:
-    """Names a polygon, whatever form it came in: sha256 of the WKB of its normal form."""
+    """Identifies a polygon in whatever form it comes: sha256 of the WKB of its normal form."""
     return digests([geometry])[0]
 
 
@@ -71,21 +75,26 @@ def digests(geometries: Sequence[BaseGeometry]) -> list[str]:
     return [hashlib.sha256(wkb).hexdigest() for wkb in shapely.to_wkb(normal(geometries), output_dimension=2)]
 
 
-def same_place(one: BaseGeometry, other: BaseGeometry) -> bool:
-    """Whether the normal forms of two polygons have as many vertices, and agree to a tenth of a millimetre."""
-    one, other = normal([one, other])
-    if shapely.equals_exact(one, other, tolerance=SAME_PLACE_DEGREES):
+def same_place(first: BaseGeometry, second: BaseGeometry) -> bool:
+    """Whether two polygons are the same but for noise: as many vertices, equal to a tenth of a millimetre."""
+    first, second = normal([first, second])
+    if shapely.equals_exact(first, second, tolerance=SAME_PLACE_DEGREES):
         return True
     # Noise in the last digits may make another vertex the first of the normal form: compare the outlines themselves.
-    if shapely.get_num_coordinates(one) != shapely.get_num_coordinates(other):
+    if shapely.get_num_coordinates(first) != shapely.get_num_coordinates(second):
         return False
-    if np.abs(np.subtract(one.bounds, other.bounds)).max() > SAME_PLACE_DEGREES:
+    if np.abs(np.subtract(first.bounds, second.bounds)).max() > SAME_PLACE_DEGREES:
         return False
-    return bool(shapely.hausdorff_distance(one.boundary, other.boundary) <= SAME_PLACE_DEGREES)
+    return bool(shapely.hausdorff_distance(first.boundary, second.boundary) <= SAME_PLACE_DEGREES)
 
 
 def projected(geometry: BaseGeometry, crs: str) -> BaseGeometry:
-    """A polygon of WGS 84 in another CRS; long edges get vertices first, since straight lines bend."""
+    """A polygon of WGS 84 in another CRS; long edges get vertices first, since straight lines bend.
+
+    Args:
+        geometry: in WGS 84, longitude first.
+        crs: in any form that PROJ knows.
+    """
     west, south, east, north = geometry.bounds
     if max(east - west, north - south) > MAX_EDGE_DEGREES:
         geometry = shapely.segmentize(geometry, MAX_EDGE_DEGREES)
@@ -103,7 +112,14 @@ def rectangle(bounds: Bounds) -> BaseGeometry:
 
 
 class Overlap(NamedTuple):
-    """A polygon and a rectangle that share area: their positions in what `overlaps` was given, that area, the whole."""
+    """A polygon and a rectangle that share area.
+
+    Args:
+        geometry: position of the polygon in the argument of `overlaps`.
+        region: position of the rectangle.
+        area_ha: the shared area.
+        whole_ha: the area of the polygon.
+    """
 
     geometry: int
     region: int
@@ -114,8 +130,8 @@ class Overlap(NamedTuple):
 def overlaps(geometries: Sequence[BaseGeometry], regions: Sequence[Bounds]) -> list[Overlap]:
     """Which polygons share area with which rectangles; touching along an edge is not enough.
 
-    One STRtree query for all: a pair costs what it is, pairs that are far apart cost nothing. Polygons are put in order
-    first: the last bits of an area depend on the vertex that comes first.
+    One STRtree query for all: pairs that are far apart cost nothing. Polygons are put `in_order` first, since the last
+    bits of an area depend on the first vertex.
     """
     if not len(geometries) or not regions:
         return []

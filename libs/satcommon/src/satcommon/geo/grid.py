@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Bounds(NamedTuple):
     """A rectangle in degrees of WGS 84 (EPSG:4326).
 
-    That of a region has its west left of its east, within -180 to 180. That of a raster may have longitudes from 0 to
-    360, and a west beyond its east where it lies across the antimeridian.
+    A region's west is less than its east, both within -180 to 180. A raster may have longitudes from 0 to 360, and a
+    west greater than its east where it crosses the antimeridian.
     """
 
     west: float
@@ -36,7 +36,7 @@ class Bounds(NamedTuple):
         return longitude, (self.south + self.north) / 2
 
     def overlaps(self, other: Bounds) -> bool:
-        """Whether two rectangles share more than an edge; longitudes of a full turn more or less are the same."""
+        """Whether two rectangles share more than an edge; longitudes a full turn apart are equal."""
         return (
             self.south < other.north
             and other.south < self.north
@@ -86,7 +86,7 @@ class Grid:
         return (self.left, self.top - self.height * self.yres, self.left + self.width * self.xres, self.top)
 
     def matches(self, other: Grid) -> bool:
-        """Whether both have one shape and, to a thousandth of a cell, the same place, however the CRS is spelt."""
+        """Whether shape and, to a thousandth of a cell, extent are the same, however the CRS is written."""
         near = all(
             abs(a - b) <= 1e-3 * size
             for a, b, size in zip(self.extent, other.extent, (self.xres, self.yres) * 2, strict=True)
@@ -95,11 +95,11 @@ class Grid:
 
     @property
     def digest(self) -> str:
-        """Names this grid: equal grids, equal digests."""
+        """Identifies the grid: equal grids have equal digests."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The grid as canonical JSON: a whole number reads the same whether it came as 10 or 10.0."""
+        """The grid as canonical JSON: 10 and 10.0 are written alike."""
         numbers = {name: float(getattr(self, name)) for name in ("left", "top", "xres", "yres")}
         return json.dumps(asdict(self) | numbers, sort_keys=True)
 

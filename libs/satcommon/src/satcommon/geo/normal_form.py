@@ -1,8 +1,8 @@
-"""The normal form of polygons, in which they are named, stored and computed with: one form a place.
+"""The normal form of polygons, which digests, storage and computations use.
 
-The same polygon comes from another first vertex, in the other ring direction, with repeated vertices, with its parts
-and holes in another order, and with other last digits after a reprojection. Sums and buffers differ in their last bits
-between these; the normal form makes them one polygon.
+The same polygon may start at another vertex, run in the other direction, repeat vertices, have its parts and holes in
+another order, and differ in the last digits after a reprojection. Sums and buffers of these forms differ in their last
+bits; the normal form makes them one polygon.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ _MULTIPOLYGON = 6  # GEOS's type id
 def normal(geometries: Sequence[BaseGeometry] | NDArray[np.object_]) -> NDArray[np.object_]:
     """The normal form of valid polygons, in two dimensions: coordinates rounded to 1e-9 degrees, then `in_order`.
 
-    A valid polygon stays valid: one that rounding would make invalid keeps its coordinates. The normal form of a normal
-    form is itself.
+    A valid polygon stays valid: one that rounding would make invalid keeps its coordinates. The function is idempotent.
     """
-    came = in_order(shapely.force_2d(np.asarray(geometries, dtype=object)))
-    # Adding zero makes 0.0 of -0.0, which is another number in WKB.
-    found = np.asarray(shapely.transform(came, lambda points: np.round(points, DECIMALS) + 0.0))
-    return in_order(np.where(shapely.is_valid(found), found, came))
+    ordered = in_order(shapely.force_2d(np.asarray(geometries, dtype=object)))
+    # Adding zero turns -0.0 into 0.0, which is a different number in WKB.
+    rounded = np.asarray(shapely.transform(ordered, lambda points: np.round(points, DECIMALS) + 0.0))
+    return in_order(np.where(shapely.is_valid(rounded), rounded, ordered))
 
 
 def in_order(geometries: Sequence[BaseGeometry] | NDArray[np.object_]) -> NDArray[np.object_]:
-    """Polygons without repeated vertices, with first vertex, ring direction, parts and holes in one order.
+    """Polygons without repeated vertices, with first vertex, ring direction, parts and holes in canonical order.
 
-    Coordinates stay as they are, so that polygons which were stored before they were rounded are still themselves.
+    Coordinates are not rounded, so that polygons stored before rounding was introduced stay the same.
     """
-    found: NDArray[np.object_] = shapely.remove_repeated_points(np.asarray(geometries, dtype=object))
-    single = (shapely.get_type_id(found) == _MULTIPOLYGON) & (shapely.get_num_geometries(found) == 1)
-    found[single] = shapely.get_geometry(found[single], 0)
-    return np.asarray(shapely.normalize(found))
+    ordered: NDArray[np.object_] = shapely.remove_repeated_points(np.asarray(geometries, dtype=object))
+    single = (shapely.get_type_id(ordered) == _MULTIPOLYGON) & (shapely.get_num_geometries(ordered) == 1)
+    ordered[single] = shapely.get_geometry(ordered[single], 0)
+    return np.asarray(shapely.normalize(ordered))

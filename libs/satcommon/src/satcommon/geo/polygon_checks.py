@@ -15,20 +15,20 @@ from satcommon.errors import InputError
 from satcommon.geo import antimeridian
 from satcommon.geo.geometry import areas_ha
 
-MAX_VERTICES = 100_000  # of one polygon: a parcel has tens; the hull of a country would cost every day its minutes
-MAX_REPAIR = 0.01  # part of the area that a repair may change: more of it is another polygon
-_TINY = 1e-10  # square degrees, a square metre: only such a polygon may have no area on the ellipsoid
+MAX_VERTICES = 100_000  # of one polygon: a parcel has tens; the outline of a country would take minutes every day
+MAX_REPAIR = 0.01  # part of the area that a repair may change: beyond that it would be another polygon
+_TINY = 1e-10  # square degrees, a square metre: only a smaller polygon can have no area on the ellipsoid
 _POLYGONS, _COLLECTION = (3, 6), 7  # GEOS's type ids
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Polygons that were looked at, by position.
+    """The result of checking polygons, by position.
 
     Args:
         polygons: those that are sound, in two dimensions and within -180..180; None for the others.
         wrong: what is wrong with the others.
-        repaired: what was done to those that were not sound as they came.
+        repaired: what was done to those that were repaired.
     """
 
     polygons: NDArray[np.object_]
@@ -44,26 +44,26 @@ def validated(geometry: BaseGeometry | None, where: str) -> BaseGeometry:
         where: names file and feature; the message begins with it.
 
     Raises:
-        InputError: no polygon, empty, coordinates that are no numbers or off the globe, too many of them, crossing
-            itself, without area, or around a pole.
+        InputError: it is no polygon, is empty, has coordinates that are no numbers or off the globe, has too many
+            vertices, crosses itself, has no area, or goes around a pole.
     """
-    one = np.empty(1, dtype=object)
-    one[0] = geometry
-    found = checked(one)
-    for reason in found.wrong.values():
+    geometries = np.empty(1, dtype=object)
+    geometries[0] = geometry
+    result = checked(geometries)
+    for reason in result.wrong.values():
         raise InputError(f"{where}: {reason}")
-    polygon: BaseGeometry = found.polygons[0]
+    polygon: BaseGeometry = result.polygons[0]
     return polygon
 
 
 def checked(geometries: NDArray[np.object_], *, repair: bool = False) -> Checked:
-    """Which geometries are polygons that can be taken, and what is wrong with the others.
+    """Which geometries are polygons that can be used, and what is wrong with the others.
 
-    What crosses the antimeridian is split there.
+    Polygons across the antimeridian are split there.
 
     Args:
         geometries: in WGS 84, longitude first; None where there is none.
-        repair: make valid what crosses itself, where that changes the area by 1 % at most.
+        repair: make polygons valid that cross themselves, where that changes the area by 1 % at most.
     """
     polygons = geometries.copy()
     wrong: dict[int, str] = {}
@@ -84,67 +84,67 @@ def checked(geometries: NDArray[np.object_], *, repair: bool = False) -> Checked
 
 
 def _no_polygons(geometries: NDArray[np.object_]) -> dict[int, str]:
-    """What is wrong with geometries that are none, no polygons, or too large ones, by position."""
-    found: dict[int, str] = {}
+    """What is wrong with geometries that are missing, no polygons, or have too many vertices, by position."""
+    wrong: dict[int, str] = {}
     kinds = shapely.get_type_id(geometries)
     empty = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     for i in np.flatnonzero(empty).tolist():
-        found[i] = "the geometry is empty; expected a Polygon or MultiPolygon"
+        wrong[i] = "the geometry is empty; expected a Polygon or MultiPolygon"
     for i in np.flatnonzero(~empty & ~np.isin(kinds, _POLYGONS)).tolist():
         hint = "; save its polygons as one" if kinds[i] == _COLLECTION else ""
-        found[i] = f"the geometry is a {geometries[i].geom_type}; expected a Polygon or MultiPolygon{hint}"
+        wrong[i] = f"the geometry is a {geometries[i].geom_type}; expected a Polygon or MultiPolygon{hint}"
     counts = shapely.get_num_coordinates(geometries)
     for i in np.flatnonzero(counts > MAX_VERTICES).tolist():
-        found[i] = f"the polygon has {counts[i]:,} vertices; expected at most {MAX_VERTICES:,}; simplify it"
-    return found
+        wrong[i] = f"the polygon has {counts[i]:,} vertices; expected at most {MAX_VERTICES:,}; simplify it"
+    return wrong
 
 
 def _cut_at_180(polygons: NDArray[np.object_]) -> dict[int, str]:
-    """Cut those that cross the antimeridian, in place; why others can't be, by position."""
-    found: dict[int, str] = {}
+    """Cut those that cross the antimeridian, in place; and why some can't be cut, by position."""
+    wrong: dict[int, str] = {}
     west, _, east, _ = shapely.bounds(polygons).T
     for i in np.flatnonzero(east - west > 180).tolist():
         try:
             polygons[i] = _split(polygons[i])
         except ValueError as error:
-            found[i] = str(error)
-    return found
+            wrong[i] = str(error)
+    return wrong
 
 
 def _invalid(polygons: NDArray[np.object_], repaired: dict[int, str], *, repair: bool) -> dict[int, str]:
     """What is wrong with polygons that are not valid, by position; those that may be are repaired in place."""
-    found: dict[int, str] = {}
+    wrong: dict[int, str] = {}
     for i in np.flatnonzero(~shapely.is_valid(polygons) & ~shapely.is_missing(polygons)).tolist():
-        reason = _plain(shapely.is_valid_reason(polygons[i]))
+        reason = _plain_reason(shapely.is_valid_reason(polygons[i]))
         if shapely.convex_hull(polygons[i]).area == 0:
-            found[i] = "the polygon has no area: its points lie on a line"
+            wrong[i] = "the polygon has no area: its points lie on a line"
         elif not repair:
-            found[i] = f"the polygon is not valid: {reason}; fix it, or try --repair"
+            wrong[i] = f"the polygon is not valid: {reason}; fix it, or try --repair"
         else:
             try:
                 polygons[i], change = _repaired(polygons[i])
             except ValueError as error:
-                found[i] = f"the polygon is not valid: {reason}; {error}"
+                wrong[i] = f"the polygon is not valid: {reason}; {error}"
             else:
                 repaired[i] = f"repaired: {reason}; that changed its area by {change:.2%}"
-    return found
+    return wrong
 
 
 def _misplaced(polygons: NDArray[np.object_]) -> dict[int, str]:
-    """What is wrong with polygons of which a vertex is no place on the globe, by position."""
+    """What is wrong with polygons of which a vertex is not on the globe, by position."""
     points, of = shapely.get_coordinates(polygons, return_index=True)
-    found: dict[int, str] = {}
+    wrong: dict[int, str] = {}
     missing = ~np.isfinite(points).all(axis=1)
     off = ~missing & (np.abs(points) > (180, 90)).any(axis=1)
-    # Vertices that would be off the globe if swapped, too.
+    # Vertices that would also be off the globe with axes swapped.
     lost = np.bincount(of, (np.abs(points) > (90, 180)).any(axis=1), minlength=len(polygons))
     for i, x, y in _firsts(of[missing], points[missing]):
-        found[i] = f"coordinate ({x}, {y}) is not a number; expected longitude and latitude"
+        wrong[i] = f"coordinate ({x}, {y}) is not a number; expected longitude and latitude"
     for i, x, y in _firsts(of[off], points[off]):
         hint = "give coordinates in degrees of WGS 84" if lost[i] else "latitude and longitude look swapped"
         reason = f"coordinate ({x:g}, {y:g}) is off the globe (longitude -180..180, latitude -90..90); {hint}"
-        found.setdefault(i, reason)
-    return found
+        wrong.setdefault(i, reason)
+    return wrong
 
 
 def _firsts(of: NDArray[np.intp], points: NDArray[np.float64]) -> Iterator[tuple[int, float, float]]:
@@ -154,7 +154,7 @@ def _firsts(of: NDArray[np.intp], points: NDArray[np.float64]) -> Iterator[tuple
 
 
 def _split(polygon: BaseGeometry) -> BaseGeometry:
-    """A polygon whose edges jump, cut at the antimeridian."""
+    """The polygon, cut at the antimeridian if its edges cross it."""
     if not antimeridian.jumps(polygon):
         return polygon
     pieces = []
@@ -167,14 +167,14 @@ def _split(polygon: BaseGeometry) -> BaseGeometry:
         except antimeridian.PoleError as error:
             raise ValueError(f"{error}, or around the globe; cut it along a meridian") from error
         if not whole.is_valid:
-            reason = _plain(shapely.is_valid_reason(whole))
+            reason = _plain_reason(shapely.is_valid_reason(whole))
             raise ValueError(f"the polygon crosses the antimeridian and is not valid: {reason}; split it at 180")
         pieces += antimeridian.cut(whole)
     return pieces[0] if len(pieces) == 1 else shapely.MultiPolygon(pieces)
 
 
 def _repaired(polygon: BaseGeometry) -> tuple[BaseGeometry, float]:
-    """A valid polygon in place of one that is not, and by which part that changed its area.
+    """An invalid polygon made valid, and by what part that changed its area.
 
     Raises:
         ValueError: it would be another polygon.
@@ -188,8 +188,8 @@ def _repaired(polygon: BaseGeometry) -> tuple[BaseGeometry, float]:
     return mended, change
 
 
-def _plain(reason: str) -> str:
-    """GEOS's words for an invalid polygon, in plain ones."""
+def _plain_reason(reason: str) -> str:
+    """GEOS's reason why a polygon is invalid, in plain words."""
     what, _, place = reason.partition("[")
     words = {"Self-intersection": "it crosses itself", "Ring Self-intersection": "a ring touches itself"}.get(
         what, what

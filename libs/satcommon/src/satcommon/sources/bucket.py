@@ -124,7 +124,7 @@ class BucketFiles:
                 raise FileNotFoundError(name) from None
             raise StoreError(
                 f"{self.where}{name and '/' + name} ({_SETTING}) could not be read: "
-                f"{s3.said(error)}{s3.advice(error, _SETTING)}"
+                f"{s3.message_of(error)}{s3.advice(error, _SETTING)}"
             ) from None
 
     @contextmanager

@@ -36,7 +36,7 @@ def download(url: str, folder: Path) -> Path:
     except (NotFoundError, FileNotFoundError) as error:
         if not s3.bucket_is_missing(error):
             raise InputError(f"{url}: there is no such object; list the bucket, and check the path") from None
-        raise StoreError(f"{url} could not be read: {s3.said(error)}{s3.advice(error, _WHAT)}") from None
+        raise StoreError(f"{url} could not be read: {s3.message_of(error)}{s3.advice(error, _WHAT)}") from None
     except BaseError as error:
-        raise StoreError(f"{url} could not be read: {s3.said(error)}{s3.advice(error, _WHAT)}") from None
+        raise StoreError(f"{url} could not be read: {s3.message_of(error)}{s3.advice(error, _WHAT)}") from None
     return copy

@@ -1,6 +1,7 @@
 """The object store, a folder or S3: an object is put once, whole, under a new key, and read.
 
-A put that returned is there for every reader; one that failed or was killed left nothing, or rubbish that no key names.
+After a put returns, every reader sees the object; a put that failed or was killed leaves nothing, or an unreferenced
+object.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from satcommon.errors import ObjectMissingError, SettingError, StoreError
 from satcommon.storage import s3
 from satcommon.storage.ranges import Ranges
 
-# A folder raises Python's own errors for what a bucket has errors of obstore's for.
+# A folder raises Python's own errors where a bucket raises obstore's.
 _MISSING = (NotFoundError, FileNotFoundError)
-_THERE = (AlreadyExistsError, FileExistsError)
+_EXISTS = (AlreadyExistsError, FileExistsError)
 _PART = 8 << 20  # bytes: a large object goes to a bucket in such parts, each with its own time-out and retries
 
 
@@ -29,11 +30,11 @@ class ObjectStore:
 
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and endpoint from the usual AWS variables).
-        timeout_seconds: how long a bucket that does not answer is waited for.
+        timeout_seconds: the time-out of a request to a bucket.
 
     Raises:
         SettingError: the URL is of another kind, or an AWS variable can't be right.
-        StoreError: the folder can't be made.
+        StoreError: the folder can't be created.
     """
 
     def __init__(self, url: str, timeout_seconds: float = s3.TIMEOUT_SECONDS) -> None:
@@ -56,15 +57,15 @@ class ObjectStore:
         """Store an object under a new key.
 
         Returns:
-            False where the key was there already: nothing was changed, which is right for keys made of content.
+            False where the key exists already: nothing was changed, which is right for keys made of content.
 
         Raises:
             StoreError: it could not be stored; nothing is under the key.
 
         Warning:
-            What is larger than two parts goes to a bucket in parts, and parts know no "create": of two puts of one key
-            at the same moment the later one would stay. No caller puts different bytes under one key. The parts of a
-            process that was killed are seen by nobody; the bucket's rule for incomplete uploads removes them.
+            An object larger than two parts is uploaded to a bucket in parts, which has no "create" mode: of two
+            simultaneous puts of one key the later one stays. No caller puts different bytes under one key. Parts of a
+            process that was killed are invisible; the bucket's rule for incomplete uploads removes them.
         """
         if self._folder is None and len(data) > 2 * _PART:
             if self.exists(key):
@@ -75,7 +76,7 @@ class ObjectStore:
         with self._explained(key):
             try:
                 obstore.put(self._store, key, data, mode="create")
-            except _THERE:
+            except _EXISTS:
                 return False
         return True
 
@@ -90,27 +91,39 @@ class ObjectStore:
             return bytes(obstore.get(self._store, key).bytes())
 
     def exists(self, key: str) -> bool:
-        """Whether an object is under the key."""
+        """Whether an object is under the key.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
         try:
             with self._explained(key):
                 obstore.head(self._store, key)
         except ObjectMissingError:
-            self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not tell
+            self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not say so
             return False
         return True
 
     def list(self, prefix: str) -> list[str]:
-        """The keys under a prefix, sorted; none where there is nothing. A prefix ends at a ``/``."""
+        """The keys under a prefix, sorted. A prefix ends at a ``/``.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
         with self._explained(prefix):
             return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
 
     def put_times(self, prefix: str) -> dict[str, datetime]:
-        """When each object under a prefix was put."""
+        """When each object under a prefix was put.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
         with self._explained(prefix):
             return {e["path"]: e["last_modified"] for batch in obstore.list(self._store, prefix) for e in batch}
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is gone already is gone, as S3 has it.
+        """Remove an object; as with S3, a missing object is no error.
 
         Raises:
             StoreError: the store could not be reached.
@@ -119,7 +132,7 @@ class ObjectStore:
             obstore.delete(self._store, key)
 
     def raster_path(self, key: str) -> str | Ranges:
-        """The object as a file whose tiles can be read one by one; see `SceneReader`."""
+        """The object as a file whose tiles can be read one by one; see `raster.scene_reader`."""
         if self._folder is not None:
             return str(self._folder / key)
         return Ranges(self._store, key, self._explained, f"{self.url.rstrip('/')}/{key}")
@@ -133,5 +146,5 @@ class ObjectStore:
                 raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from None
             raise StoreError(
                 f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: "
-                f"{s3.said(error)}{s3.advice(error, 'SATFIELDS_STORE')}"
-            ) from None  # a request's details may bear a session's token
+                f"{s3.message_of(error)}{s3.advice(error, 'SATFIELDS_STORE')}"
+            ) from None  # a request's details may hold a session token

@@ -1,8 +1,8 @@
-"""An object of a bucket as a file for GDAL, fetched in parts: those that are asked for, or were announced.
+"""An object of a bucket as a file for GDAL, fetched in chunks: on demand, or ahead with `fetch`.
 
-GDAL's own S3 client would be a second one to configure, takes a store that is out of reach for a damaged file, and
-remembers files that are gone. It is no faster: measured on loopback, 1000 x 1000 cells of 8 bands (9.9 MB) take 95 ms
-in two requests against 120 to 145 ms in five, one field of them 20 to 28 ms in two against 18 to 32 ms in two.
+GDAL's own S3 client would be a second one to configure, reports an unreachable store as a damaged file, and caches
+files that are gone. It is no faster: measured on loopback, 1000 x 1000 cells of 8 bands (9.9 MB) take 95 ms in two
+requests against 120 to 145 ms in five, one field of them 20 to 28 ms in two against 18 to 32 ms in two.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ CHUNK = 1 << 16  # bytes: more than a scene's header has
 
 
 class Ranges:
-    """An object, of which chunks are kept once they were fetched.
+    """An object whose chunks are cached once fetched.
 
     Args:
-        store, key: where it is.
-        explained: turns what the store raises for a key into an error of ours.
+        store: where it is.
+        key: of the object.
+        explained: turns the store's errors for a key into ours.
         name: shown in messages.
-        size: bytes, where that is known; `begin` finds it out.
+        size: in bytes, if known; `begin` sets it.
 
     Attributes:
-        failed: the first error of a read that GDAL asked for, which it takes for a damaged file.
+        failed: the first error of a read by GDAL, which reports a damaged file instead.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Ranges:
             self._chunks = {0: bytes(result.bytes())}
 
     def fetch(self, spans: Iterable[tuple[int, int]]) -> None:
-        """Fetch what lies in spans (start, end), at once; chunks of earlier spans are forgotten, but the first."""
+        """Fetch the spans (start, end) in one request; chunks of earlier spans are dropped, except the first."""
         wanted = {n for start, end in spans for n in _chunks(max(0, start), min(end, self.size))}
         self._chunks = {n: data for n, data in self._chunks.items() if n in wanted | {0}}
         missing = sorted(wanted - self._chunks.keys())
@@ -67,23 +68,23 @@ class Ranges:
             starts = [n * CHUNK for n in missing]
             ends = [min(start + CHUNK, self.size) for start in starts]
             with self._explained(self._key):
-                found = obstore.get_ranges(self._store, self._key, starts=starts, ends=ends, coalesce=CHUNK)
-            self._chunks |= zip(missing, map(bytes, found), strict=True)
+                chunks = obstore.get_ranges(self._store, self._key, starts=starts, ends=ends, coalesce=CHUNK)
+            self._chunks |= zip(missing, map(bytes, chunks), strict=True)
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes from start to end; none from where fetching failed."""
-        these = _chunks(start, end)
+        """The bytes from start to end; fewer where fetching failed."""
+        numbers = _chunks(start, end)
         with self._lock:
             try:
-                if self.failed is None and not all(n in self._chunks for n in these):
+                if self.failed is None and not all(n in self._chunks for n in numbers):
                     self.fetch([*((n * CHUNK, (n + 1) * CHUNK) for n in self._chunks), (start, end)])
-            except Exception as error:  # noqa: BLE001  # GDAL would swallow it; raised by whoever asked GDAL
+            except Exception as error:  # noqa: BLE001  # GDAL would swallow it; the caller of GDAL raises it
                 self.failed = error
-        skipped = these.start * CHUNK
-        return b"".join(self._chunks.get(n, b"") for n in these)[start - skipped : end - skipped]
+        skipped = numbers.start * CHUNK
+        return b"".join(self._chunks.get(n, b"") for n in numbers)[start - skipped : end - skipped]
 
     def opener(self, *_: Any, **__: Any) -> io.RawIOBase:
-        """Opens the object, whatever name GDAL gives it."""
+        """Open the object, whatever name GDAL gives it."""
         return _Cursor(self)
 
 

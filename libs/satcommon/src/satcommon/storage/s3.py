@@ -1,6 +1,6 @@
-"""A bucket: opened from the usual AWS variables, with bounded time-outs and retries; what its errors mean.
+"""Buckets: opened from the usual AWS variables, with bounded time-outs and retries; and what their errors mean.
 
-Only obstore talks to buckets, for every kind of object: so endpoint, credentials and retries are configured once.
+Only obstore talks to buckets, for every kind of object, so endpoint, credentials and retries are configured once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OF_CODE = {  # S3's error codes
     "InvalidToken": _KEYS,
     "SignatureDoesNotMatch": _KEYS,
 }
-_OF_STATUS = {401: _KEYS, 403: _KEYS}  # of answers without a code, as those to HEAD
+_OF_STATUS = {401: _KEYS, 403: _KEYS}  # of responses without a code, as those to HEAD
 _OF_ERRNO = {  # of a folder
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -50,44 +50,44 @@ _METADATA_SERVICE = re.compile(r"Error performing [A-Z]+ https?://169\.254\.")  
 
 
 def open_bucket(url: str, setting: str, timeout_seconds: float = TIMEOUT_SECONDS) -> S3Store:
-    """A prefix of a bucket; nothing is asked of it yet.
+    """A prefix of a bucket; no request is made yet.
 
-    Connection errors, time-outs and errors of the server are tried again until the time is over, which bridges the
-    restart of an endpoint.
+    Connection errors, time-outs and server errors are retried until the time is over, which bridges the restart of an
+    endpoint.
 
     Args:
         url: ``s3://bucket/prefix``.
         setting: the variable that names it, for messages.
-        timeout_seconds: how long one request may take, and after which none is tried again.
+        timeout_seconds: how long one request may take, and for how long it is retried.
 
     Raises:
         SettingError: the URL, or an AWS variable, can't be right.
     """
     name, endpoint = _endpoint()
-    found = urlsplit(endpoint)
-    if endpoint and (found.scheme not in ("http", "https") or not found.hostname or found.username):
+    parts = urlsplit(endpoint)
+    if endpoint and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
         raise SettingError(f"{name}: expected http://HOST:PORT or https://HOST, without keys in it")
-    patience = timedelta(seconds=timeout_seconds)
+    timeout = timedelta(seconds=timeout_seconds)
     try:
         return S3Store.from_url(
             url,
             client_options={
-                "allow_http": found.scheme == "http",
-                "connect_timeout": min(patience, timedelta(seconds=10)),
-                "timeout": patience,
+                "allow_http": parts.scheme == "http",
+                "connect_timeout": min(timeout, timedelta(seconds=10)),
+                "timeout": timeout,
             },
             retry_config={
-                "retry_timeout": patience,
+                "retry_timeout": timeout,
                 "max_retries": 1000,  # the time is the limit
                 "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5)},
             },
         )
     except (BaseError, ValueError) as error:
-        raise SettingError(f"{setting}={url!r}: {said(error)}; expected s3://bucket/prefix") from None
+        raise SettingError(f"{setting}={url!r}: {message_of(error)}; expected s3://bucket/prefix") from None
 
 
-def said(error: Exception) -> str:
-    """What a store's error says, in a line; without the request, which may bear a session's token."""
+def message_of(error: Exception) -> str:
+    """A store's error message in one line, without the request, which may hold a session token."""
     text = (str(error).strip() or type(error).__name__).split("\n\nDebug source")[0]
     code, message = (re.search(rf"<{tag}>([^<]*)</{tag}>", text) for tag in ("Code", "Message"))
     line = re.sub(r"(: )?<\?xml.*", "", text.splitlines()[0]).removeprefix("Generic S3 error: ")
@@ -95,9 +95,9 @@ def said(error: Exception) -> str:
 
 
 def advice(error: Exception, setting: str) -> str:
-    """What to do about a store's error, as the end of a message; nothing where that is not known.
+    """What to do about a store's error, as the end of a message; empty where that is not known.
 
-    It is told by the error's code (S3's, HTTP's, the system's), never by its words: those may be a key's.
+    The error's code (S3's, HTTP's, the system's) decides, never its words, which may be part of a key.
     """
     code, status, number = error_code(error), _http_status(error), _errno(error)
     text, _, debug = str(error).partition("\n\nDebug source:")
@@ -115,7 +115,7 @@ def advice(error: Exception, setting: str) -> str:
 
 
 def error_code(error: Exception) -> str | None:
-    """S3's code of an error, as ``NoSuchBucket``; None where the answer had none."""
+    """S3's code of an error, as ``NoSuchBucket``; None where the response had none."""
     body = _STATUS.split(str(error).partition("\n\nDebug source:")[0])[-1]
     found = re.search(r"<Code>([^<]*)</Code>", body) if _http_status(error) else None
     return found[1] if found else None
@@ -123,11 +123,11 @@ def error_code(error: Exception) -> str | None:
 
 def _http_status(error: Exception) -> int | None:
     found = _STATUS.findall(str(error).partition("\n\nDebug source:")[0])
-    return int(found[-1]) if found else None  # the last: a key before it may look like one
+    return int(found[-1]) if found else None  # the last one: a key before it may look like a status
 
 
 def _errno(error: Exception) -> int | None:
-    """The system's number of a folder's error: Python's own, or in obstore's text."""
+    """The operating system's error number: Python's own, or the one in obstore's text."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     found = _ERRNO.search(str(error).partition("\n\nDebug source:")[0])
@@ -135,7 +135,7 @@ def _errno(error: Exception) -> int | None:
 
 
 def bucket_is_missing(error: Exception) -> bool:
-    """Whether not an object is missing, but its bucket: obstore has one type for both."""
+    """Whether the bucket is missing, and not only an object: obstore has one error type for both."""
     return error_code(error) == "NoSuchBucket"
 
 
