@@ -13,7 +13,7 @@ from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.plausible import check_pixels
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm, resolved
-from satcommon.vector.boundaries import read_fields
+from satcommon.vector.fields import read_fields
 
 from tests.unit.stats.test_observation import FIELD, World, classes
 
