@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from satcommon.raster.layers import Layers
 from satcommon.raster.product import Level, Tier
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
