@@ -72,3 +72,14 @@ def test_every_module_that_a_page_names_exists() -> None:
     for page in TEXTS:
         for name in re.findall(r"`([\w/]+\.py)`", _CODE.sub("", page.read_text(encoding="utf-8"))):
             assert any(module.endswith(f"/{name}") for module in modules), f"{page.relative_to(ROOT)} names {name}"
+
+
+def test_the_map_has_a_line_for_every_folder() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    satcommon = ROOT / "libs/satcommon/src/satcommon"
+
+    folders = {path.parent.name for path in satcommon.glob("*/__init__.py")}
+    modules = {path.name for path in satcommon.glob("[!_]*.py")}
+
+    for name in folders | modules - {"memory.py"}:  # which says in its first line all that there is to say
+        assert f"`{name}`" in text, name

@@ -1,4 +1,4 @@
-"""Indexes that a ledger of 100,000 fields and a million misses asks for (docs/how-to/use-postgresql-and-s3.md)."""
+"""Indexes that a ledger of 100,000 fields and a million misses asks for (docs/explanation/performance.md)."""
 
 import sqlalchemy as sa
 from alembic import op
