@@ -444,8 +444,8 @@ def _runs(patient: Patient) -> Iterator[Finding]:
         return
     if report.standstill:
         yield Finding("runs", State.FAILED, report.standstill)
-    for one in report.silent:
-        yield Finding("runs", State.FAILED if one.is_overdue(now()) else State.WARNING, one.told(now()))
+    for run in report.silent:
+        yield Finding("runs", State.FAILED if run.is_overdue(now()) else State.WARNING, run.described(now()))
     if not report.standstill and not report.silent:
         said = f"{report.in_progress:,} in progress, none of them silent; {report.queued:,} in the queue"
         yield Finding("runs", State.OK, said)

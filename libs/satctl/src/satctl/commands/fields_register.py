@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 import shapely
@@ -25,31 +28,86 @@ from satctl.opening import opened
 from satctl.output.tables import moving, names, print_json, say, warn
 from satctl.parameters import DAY, FILE, json_option, layer_option
 
+Command = Callable[..., None]  # the function of a command
+
 wkt_option = click.option("--wkt", help="The polygon as WKT, in degrees of WGS 84, longitude first.")
 geometry_option = click.option(
     "--geometry", "geometry_file", type=FILE, help="File of one polygon, in any format that is imported."
 )
 
 
+def _with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator of several options, whose help has them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _column_options(command: Command) -> Command:
+    """The options that say where a file has a field's facts; the command gets them as `columns`."""
+
+    @wraps(command)
+    def with_columns(
+        id_column: str | None,
+        name_column: str | None,
+        planted_column: str | None,
+        season_end_column: str | None,
+        crop_column: str | None,
+        planted: date | None,
+        crop: str | None,
+        **others: Any,
+    ) -> None:
+        if crop is not None:
+            crop = checked_text(crop, "crop", "--crop", MAX_CROP)
+        columns = Columns(id_column, name_column, planted_column, season_end_column, crop_column, planted, crop)
+        command(columns=columns, **others)
+
+    return _with_options(
+        click.option(
+            "--id-column",
+            help="Column of the external id, or `id` for the features' own of a GeoJSON.  "
+            "[default: external_id; `id` of a fiboa GeoParquet]",
+        ),
+        click.option("--name-column", help="Column of the name.  [default: name]"),
+        click.option("--planted-column", help="Column of the planting day.  [default: planting_date]"),
+        click.option("--season-end-column", help="Column of the season's last day.  [default: season_end]"),
+        click.option("--crop-column", help="Column of the crop code.  [default: crop:code, crop]"),
+        click.option("--planted", type=DAY, help="Planting day of new fields without one, and of --new-season."),
+        click.option("--crop", help="Crop code of new fields without one, and of new seasons."),
+    )(with_columns)
+
+
+def _update_options(command: Command) -> Command:
+    """The options that say what becomes of fields that are there; the command gets them as `updating`."""
+
+    @wraps(command)
+    def with_updating(no_update: bool, changed_from: date | None, new_season: bool, **others: Any) -> None:
+        if no_update and (changed_from is not None or new_season):
+            raise click.UsageError("--changed-from and --new-season are of updates: leave out --no-update")
+        command(updating=None if no_update else Update(changed_from, new_season), **others)
+
+    return _with_options(
+        click.option(
+            "--no-update", is_flag=True, help="Refuse a file that says anything new of a field that is there already."
+        ),
+        click.option(
+            "--changed-from", type=DAY, help="Other polygons hold from this day on.  [default: the whole season]"
+        ),
+        click.option(
+            "--new-season", is_flag=True, help="A later planting day begins a season, also while one is open."
+        ),
+    )(with_updating)
+
+
 @click.command(name="import")
 @click.argument("file", type=FILE)
 @layer_option
-@click.option(
-    "--id-column",
-    help="Column of the external id, or `id` for the features' own of a GeoJSON.  "
-    "[default: external_id; `id` of a fiboa GeoParquet]",
-)
-@click.option("--name-column", help="Column of the name.  [default: name]")
-@click.option("--planted-column", help="Column of the planting day.  [default: planting_date]")
-@click.option("--season-end-column", help="Column of the season's last day.  [default: season_end]")
-@click.option("--crop-column", help="Column of the crop code.  [default: crop:code, crop]")
-@click.option("--planted", type=DAY, help="Planting day of new fields without one, and of --new-season.")
-@click.option("--crop", help="Crop code of new fields without one, and of new seasons.")
-@click.option(
-    "--no-update", is_flag=True, help="Refuse a file that says anything new of a field that is there already."
-)
-@click.option("--changed-from", type=DAY, help="Other polygons hold from this day on.  [default: the whole season]")
-@click.option("--new-season", is_flag=True, help="A later planting day begins a season, also while one is open.")
+@_column_options
+@_update_options
 @click.option("--skip-invalid", is_flag=True, help="Leave features that can't be taken, and list them.")
 @click.option("--repair", is_flag=True, help="Mend polygons where that changes their area by 1 % at most.")
 @click.option("--dry-run", is_flag=True, help="Do everything, and take it back at the end.")
@@ -57,16 +115,8 @@ geometry_option = click.option(
 def import_(
     file: Path,
     layer: str | None,
-    id_column: str | None,
-    name_column: str | None,
-    planted_column: str | None,
-    season_end_column: str | None,
-    crop_column: str | None,
-    planted: date | None,
-    crop: str | None,
-    no_update: bool,
-    changed_from: date | None,
-    new_season: bool,
+    columns: Columns,
+    updating: Update | None,
     skip_invalid: bool,
     repair: bool,
     dry_run: bool,
@@ -91,15 +141,9 @@ def import_(
       satctl fields import split.parquet --changed-from 2026-06-01
       satctl fields import s3://parcels/2026/fields.parquet
     """
-    if no_update and (changed_from is not None or new_season):
-        raise click.UsageError("--changed-from and --new-season are of updates: leave out --no-update")
-    if crop is not None:
-        crop = checked_text(crop, "crop", "--crop", MAX_CROP)
-    columns = Columns(id_column, name_column, planted_column, season_end_column, crop_column, planted, crop)
     with moving(f"reading {file.name}") as step:
         read = read_field_file(file, layer=layer, columns=columns, skip_invalid=skip_invalid, repair=repair, step=step)
     now = datetime.now(UTC)
-    updating = None if no_update else Update(changed_from, new_season)
     with opened() as env, moving("registering") as step, write_transaction(env.engine) as connection:
         registered = register_fields(connection, read.fields, now, updating, skip_refused=skip_invalid, step=step)
         caused = Consequences.at(connection, now)

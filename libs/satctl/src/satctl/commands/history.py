@@ -1,8 +1,7 @@
-"""`satctl history`: the story of one number, from the ledger and the published object."""
+"""`satctl history`: the provenance of one number, from the ledger and the published object."""
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, date, datetime
 from typing import Any
@@ -11,11 +10,12 @@ import click
 from satcommon.db import fields as field_registry
 from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction
-from satcommon.db.models import Attempt, Field, FieldRevision, Miss, Refusal, Scene, Season
+from satcommon.db.models import Field
 from satcommon.errors import InputError
 from satcommon.messages import command
 from satcommon.views.field_day import field_day
-from sqlalchemy import Connection, select
+from satcommon.views.provenance import provenance
+from sqlalchemy import Connection
 
 from satctl.completion import field_ids, region_names
 from satctl.opening import opened
@@ -49,24 +49,24 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
         store = env.store()
         with read_transaction(env.engine) as connection:
             field = field_registry.field(connection, external_id)
-            place = registry.region(connection, region or _home(connection, field, day))
-            told = _told(connection, field.field_id, place.bbox_id, day)
-            closed = ledger.region_day(connection, place.bbox_id, day)
+            its_region = registry.region(connection, region or _home(connection, field, day))
+            records = provenance(connection, field.field_id, its_region.bbox_id, day)
+            closed = ledger.region_day(connection, its_region.bbox_id, day)
             row = _row(store, closed.object_key, external_id) if closed and closed.object_key else None
-            stands = field_day(connection, field, place, day, env.deadlines, now, has_row=row is not None)
+            stands = field_day(connection, field, its_region, day, env.deadlines, now, has_row=row is not None)
     if as_json:
-        print_json({"field": external_id, "region": place.name, "day": day, **vars(stands), "row": row, **told})
+        print_json({"field": external_id, "region": its_region.name, "day": day, **vars(stands), "row": row, **records})
         return
-    say(f"{external_id} in region {place.name} on {day}: {stands.state.value.replace('_', ' ')}")
+    say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
     say(f"  why: {stands.why}")
     if stands.next_step:
         say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
     if row:
         print_facts((name, value) for name, value in row.items() if value is not None)
     for title in ("misses", "attempts", "scenes", "refused_scenes", "revisions", "seasons"):
-        if told[title]:
-            names = [name.replace("_", " ") for name in told[title][0]]
-            print_table(names, [[_short(value) for value in one.values()] for one in told[title]], title)
+        if records[title]:
+            names = [name.replace("_", " ") for name in records[title][0]]
+            print_table(names, [[_short(value) for value in record.values()] for record in records[title]], title)
 
 
 def _short(value: Any) -> Any:
@@ -90,67 +90,3 @@ def _row(store: Any, key: str, external_id: str) -> dict[str, Any] | None:
     from satctl.output.row_columns import readable_row
 
     return readable_row(result_rows.only(result_rows.read(store, key), [external_id]))
-
-
-def _told(connection: Connection, field_id: int, bbox_id: int, day: date) -> dict[str, list[dict[str, Any]]]:
-    """What the ledger and the registry have on a field-day, oldest first."""
-
-    def rows(*columns: Any, where: list[Any], order: Any) -> list[dict[str, Any]]:
-        statement = select(*columns).where(*where).order_by(order)
-        return [dict(row._mapping) for row in connection.execute(statement)]
-
-    of_day = [Miss.field_id == field_id, Miss.bbox_id == bbox_id, Miss.date_missed == day]
-    tried = [Attempt.field_id == field_id, Attempt.bbox_id == bbox_id, Attempt.day == day]
-    return {
-        "misses": rows(
-            Miss.processing_time.label("opened"),
-            Miss.cause,
-            Miss.digest.label("opened_by"),
-            Miss.attempts.label("failed_attempts"),
-            Miss.resolved_time.label("resolved"),
-            where=of_day,
-            order=Miss.id,
-        ),
-        "attempts": rows(
-            Attempt.created_at.label("at"),
-            Attempt.processing_type.label("by"),
-            Attempt.run_id.label("run"),
-            Attempt.duration_seconds.label("seconds"),
-            Attempt.error_code.label("error"),
-            where=tried,
-            order=Attempt.attempt_id,
-        ),
-        "scenes": [
-            scene | {"item_ids": json.loads(scene["item_ids"])}
-            for scene in rows(
-                Scene.registered_at.label("registered"),
-                Scene.digest,
-                Scene.item_ids,
-                Scene.sensed_at.label("sensed"),
-                where=[Scene.bbox_id == bbox_id, Scene.day == day],
-                order=Scene.registered_at,
-            )
-        ],
-        "refused_scenes": rows(
-            Refusal.seen_at.label("seen"),
-            Refusal.item_id.label("item"),
-            Refusal.reason,
-            where=[Refusal.bbox_id == bbox_id, Refusal.day == day],
-            order=Refusal.item_id,
-        ),
-        "revisions": rows(
-            FieldRevision.known_at.label("known"),
-            FieldRevision.kind,
-            FieldRevision.valid_from.label("valid_from"),
-            FieldRevision.geometry_digest.label("geometry"),
-            where=[FieldRevision.field_id == field_id],
-            order=FieldRevision.revision_id,
-        ),
-        "seasons": rows(
-            Season.planting_date.label("planted"),
-            Season.end_date.label("ended"),
-            Season.crop_code.label("crop"),
-            where=[Season.field_id == field_id],
-            order=Season.planting_date,
-        ),
-    }

@@ -58,7 +58,7 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
     _print(found, now, wide=wide)
-    _tell(runs, now)
+    _print_runs(runs, now)
     waits = env.deadlines
     say(
         f"deadlines by this process's settings: {waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
@@ -76,18 +76,28 @@ def _runs(env: Environment, now: datetime) -> RunsReport:
         return RunsReport(unknown=str(error))
 
 
-def _tell(runs: RunsReport, now: datetime) -> None:
+def _print_runs(runs: RunsReport, now: datetime) -> None:
     if runs.unknown:
         say(f"runs: nothing is known of them; {runs.unknown}")
         return
     say(f"runs: {runs.in_progress:,} in progress, {runs.queued:,} in the queue")
     if runs.standstill:
         warn(runs.standstill)
-    for one in runs.silent:
-        warn(one.told(now))
+    for run in runs.silent:
+        warn(run.described(now))
 
 
-def _print(found: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
+def _print(statuses: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
+    _print_regions(statuses, now, wide=wide)
+    if any(s.backlog for s in statuses):
+        _print_missed(statuses, wide=wide)
+    if any(s.closed_days for s in statuses):
+        _print_closed_days(statuses, now, wide=wide)
+    for s in statuses:
+        _warn_of(s)
+
+
+def _print_regions(statuses: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
     columns = (
         "region",
         "active",
@@ -109,66 +119,73 @@ def _print(found: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
                 s.final_through,
                 s.lag_days,
                 s.expected_fields,
-                sum(one.field_days for one in s.backlog),
+                sum(part.field_days for part in s.backlog),
                 s.withdrawals,
-                _days([one.day for one in s.source_late]),
+                _days([late.day for late in s.source_late]),
                 _days(s.us_late),
                 f"{s.next_deadline.day}, {_moment(s.next_deadline.at, now)}" if s.next_deadline else None,
             )
-            for s in found
+            for s in statuses
         ],
         spare=("monitored", "to withdraw", "active", "next deadline", "fields"),
         wide=wide,
     )
-    if any(s.backlog for s in found):
-        print_table(
-            ("region", "cause", "field-days", "wait for a scene", "failed", "first day", "last day", "oldest, age"),
-            [
-                (
-                    s.region,
-                    one.cause,
-                    one.field_days,
-                    one.waiting_for_scene,
-                    one.failed,
-                    one.first_day,
-                    one.last_day,
-                    age(timedelta(seconds=one.oldest_age_seconds)),
-                )
-                for s in found
-                for one in s.backlog
-            ],
-            "missed",
-            spare=("last day", "first day"),
-            wide=wide,
-        )
-    if any(s.closed_days for s in found):
-        print_table(
-            ("region", "day", "due", "scene", "rows", "missed", "closed"),
-            [
-                (s.region, d.day, d.due, d.scene, d.rows, d.missed, _moment(d.closed_at, now))
-                for s in found
-                for d in s.closed_days
-            ],
-            "last closed days",
-            spare=("due",),
-            wide=wide,
-        )
-    for s in found:
-        if s.active and s.never_asked:
-            warn(
-                f"region {s.region}: the source was never asked for {_days(s.never_asked)}; is ingest running? "
-                "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
-                "`satctl runs launch backfill`."
+
+
+def _print_missed(statuses: Sequence[RegionStatus], *, wide: bool) -> None:
+    print_table(
+        ("region", "cause", "field-days", "wait for a scene", "failed", "first day", "last day", "oldest, age"),
+        [
+            (
+                s.region,
+                part.cause,
+                part.field_days,
+                part.waiting_for_scene,
+                part.failed,
+                part.first_day,
+                part.last_day,
+                age(timedelta(seconds=part.oldest_age_seconds)),
             )
-        if s.refused:
-            warn(
-                f"region {s.region}: {counted(len(s.refused), 'scene')} not taken, of "
-                f"{_days(sorted({one.day for one in s.refused}))}; the first: {s.refused[0].reason}. Repair or remove "
-                "what is refused, and its days are redone by themselves; until then none from the "
-                "first of them on is final. `satctl status --json` lists all."
-            )
-        for failed in s.failed_days:
-            warn(f"region {s.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
+            for s in statuses
+            for part in s.backlog
+        ],
+        "missed",
+        spare=("last day", "first day"),
+        wide=wide,
+    )
+
+
+def _print_closed_days(statuses: Sequence[RegionStatus], now: datetime, *, wide: bool) -> None:
+    print_table(
+        ("region", "day", "due", "scene", "rows", "missed", "closed"),
+        [
+            (s.region, d.day, d.due, d.scene, d.rows, d.missed, _moment(d.closed_at, now))
+            for s in statuses
+            for d in s.closed_days
+        ],
+        "last closed days",
+        spare=("due",),
+        wide=wide,
+    )
+
+
+def _warn_of(status: RegionStatus) -> None:
+    """Warn of days never asked for, scenes not taken, and days that failed."""
+    if status.active and status.never_asked:
+        warn(
+            f"region {status.region}: the source was never asked for {_days(status.never_asked)}; is ingest running? "
+            "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
+            "`satctl runs launch backfill`."
+        )
+    if status.refused:
+        days = _days(sorted({refusal.day for refusal in status.refused}))
+        warn(
+            f"region {status.region}: {counted(len(status.refused), 'scene')} not taken, of {days}; the first: "
+            f"{status.refused[0].reason}. Repair or remove what is refused, and its days are redone by themselves; "
+            "until then none from the first of them on is final. `satctl status --json` lists all."
+        )
+    for failed in status.failed_days:
+        warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
 
 
 def _days(days: Sequence[date]) -> str | None:

@@ -45,8 +45,8 @@ class SilentRun:
     ends_by: datetime | None
     remedy: str
 
-    def told(self, now: datetime) -> str:
-        """It in a sentence, with the remedy."""
+    def described(self, now: datetime) -> str:
+        """The run in a sentence, with the remedy."""
         of = f" of region {self.region}" if self.region else ""
         return (
             f"run {self.run_id[:SHOWN]} ({self.job}{of}, {self.status}): no sign of life since "
