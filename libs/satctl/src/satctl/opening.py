@@ -61,11 +61,12 @@ def check_home(chosen: Settings) -> None:
     home = chosen.home
     if not any(str(home) in named for named in (chosen.database_url, chosen.store)):
         return
-    there = next(path for path in (home, *home.parents) if path.exists())
-    trouble = "is a file" if not there.is_dir() else "can't be written to"
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    trouble = "is a file" if not existing.is_dir() else "can't be written to"
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise SettingError(
-            f"SATFIELDS_HOME={str(home)!r} can't be used: {there} {trouble}; name a folder that this user may write to"
+            f"SATFIELDS_HOME={str(home)!r} can't be used: {existing} {trouble}; "
+            "name a folder that this user may write to"
         )
 
 

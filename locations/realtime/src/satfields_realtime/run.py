@@ -71,11 +71,11 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
         following = ledger.next_day(connection, region)
         days = ledger.region_days(connection, region.bbox_id, before, day)
     if before in days and days[before].closed_at is not None:
-        told = reported_content(context.instance, FIELD_METRICS, [partition(region.name, before)])
-        if days[before].object_digest not in told.values():
+        reported = reported_content(context.instance, FIELD_METRICS, [partition(region.name, before)])
+        if days[before].object_digest not in reported.values():
             earlier.add(before)
-    for one in sorted(one for one in earlier if in_window(one, now)):
-        context.log_event(closed_day(env, region, one))
+    for earlier_day in sorted(earlier_day for earlier_day in earlier if in_window(earlier_day, now)):
+        context.log_event(closed_day(env, region, earlier_day))
     if day in days and days[day].closed_at is not None:
         closed = closed_day(env, region, day)
         yield MaterializeResult(metadata=closed.metadata, data_version=DataVersion((closed.tags or {})[CONTENT_TAG]))

@@ -69,13 +69,13 @@ def unreported_days(context: SensorEvaluationContext, satfields: SatfieldsResour
     """Report days of the ledger that Dagster does not show as they are, and remove partitions of unknown regions."""
     from satfields_realtime.drift import drift
 
-    found = drift(satfields.environment(), context.instance, datetime.now(UTC))
-    if not found.unreported and not found.strangers:
+    difference = drift(satfields.environment(), context.instance, datetime.now(UTC))
+    if not difference.unreported and not difference.strangers:
         return SkipReason("Dagster shows what the ledger holds")
-    strangers = found.strangers[:REPORTED_A_TICK]
+    strangers = difference.strangers[:REPORTED_A_TICK]
     if strangers:
         context.log.warning("no region of these names is registered, their partitions are removed: %s", strangers)
     return SensorResult(
-        asset_events=found.unreported[:REPORTED_A_TICK],
+        asset_events=difference.unreported[:REPORTED_A_TICK],
         dynamic_partitions_requests=[DeleteDynamicPartitionsRequest(REGION, strangers)] if strangers else [],
     )

@@ -36,19 +36,19 @@ def days_to_close(
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 
     def works_of(name: str, days: list[ClosableDay]) -> list[WantedRun]:
-        if len(days) > FEW_DAYS or any(one.day < asked_from and not one.answered for one in days):
+        if len(days) > FEW_DAYS or any(day.day < asked_from and not day.answered for day in days):
             until = days[-1].day
             config = backfill_config(name, until)
             return [WantedRun(f"backfill:{name}:{until}", lane("backfill", name), job=BACKFILL_JOB, config=config)]
         return [
             WantedRun(
-                f"close:{name}:{one.day}:{(one.scene_digest or 'no scene')[:12]}",
+                f"close:{name}:{day.day}:{(day.scene_digest or 'no scene')[:12]}",
                 lane("realtime", name),
-                partition(name, one.day),
+                partition(name, day.day),
                 job=CLOSE_JOB,
             )
-            for one in days
-            if one.ready and in_window(one.day, now)
+            for day in days
+            if day.ready and in_window(day.day, now)
         ]
 
     with read_transaction(env.engine) as connection:

@@ -40,12 +40,12 @@ class Changes:
     def _add(self, computed: ReplayResult) -> None:
         """Keep the first numbers before and the last after: a later chunk may compute a day again."""
         for day, (before, after) in computed.pictured.items():
-            there = {row["field"]: row for row in before.to_pylist()}
+            rows_before = {row["field"]: row for row in before.to_pylist()}
             for row in after.to_pylist():
                 name = row["field"]
                 if name not in self._fields and len(self._fields) == FIELDS:
                     continue
-                was = there.get(name)
+                was = rows_before.get(name)
                 earlier = self._fields[name].get(day)
                 self._fields[name][day] = _Day(
                     before=earlier.before if earlier else was and _ndvi(was),

@@ -40,24 +40,24 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
         processor = Processor(env.engine, env.store(), utc_now)
         for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
-            found = chunk.computed
-            changes.add(found)
+            result = chunk.computed
+            changes.add(result)
             done.update(
                 {
-                    "field-days done": len(found.steps),
-                    "observed anew": found.observed,
-                    "observations reused": found.reused,
-                    "changed rows": found.changed_rows,
-                    "objects rewritten": len(found.tables),
-                    "failed": len(found.failed),
-                    "scene windows read": found.work.scenes,
-                    "scene bytes read": found.work.scene_bytes,
+                    "field-days done": len(result.steps),
+                    "observed anew": result.observed,
+                    "observations reused": result.reused,
+                    "changed rows": result.changed_rows,
+                    "objects rewritten": len(result.tables),
+                    "failed": len(result.failed),
+                    "scene windows read": result.work.scenes,
+                    "scene bytes read": result.work.scene_bytes,
                 }
             )
             context.log.info(
-                "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(found.steps)
+                "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
             )
-            for day in sorted(day for day in found.tables if in_window(day, now)):
+            for day in sorted(day for day in result.tables if in_window(day, now)):
                 context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
     with read_transaction(env.engine) as connection:
         left = region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC))

@@ -43,7 +43,7 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
     from satcommon.audit.deep_audit import check_states
     from satcommon.audit.repair import repair
 
-    found: list[Report] = []
+    reports: list[Report] = []
     with opened() as env:
         store = env.store()
         with read_transaction(env.engine) as connection:
@@ -56,23 +56,23 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
             days = {row.bbox_id: row.days for row in connection.execute(closed)}
         for region in regions:
             with progress(f"auditing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
-                found.append(audit_region(env.engine, store, region, advance))
+                reports.append(audit_region(env.engine, store, region, advance))
             if deep:
                 with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
-                    check_states(env.engine, store, region, found[-1], advance)
-            if repairs and not found[-1].clean:
-                repair(env.engine, store, region.bbox_id, found[-1], datetime.now(UTC))
-    clean = all(report.clean for report in found)
+                    check_states(env.engine, store, region, reports[-1], advance)
+            if repairs and not reports[-1].clean:
+                repair(env.engine, store, region.bbox_id, reports[-1], datetime.now(UTC))
+    clean = all(report.clean for report in reports)
     if as_json:
-        print_json({"clean": clean, "regions": [report.summary() for report in found]})
+        print_json({"clean": clean, "regions": [report.summary() for report in reports]})
     else:
-        _print_audit(found, wide=wide)
+        _print_audit(reports, wide=wide)
     if not clean:
         raise click.exceptions.Exit(1)
 
 
-def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
-    if not found:
+def _print_audit(reports: Sequence[Report], *, wide: bool) -> None:
+    if not reports:
         say("there are no regions, so there is nothing to audit")
         return
     columns = (
@@ -100,12 +100,12 @@ def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
                 r.states,
                 r.problem_count,
             )
-            for r in found
+            for r in reports
         ],
         spare=("states redone", "to withdraw", "first day"),
         wide=wide,
     )
-    for report in found:
+    for report in reports:
         if report.days_never_asked:
             days = counted(report.days_never_asked, "closed day")
             say(f"  {report.region}: the source was never asked for {days}; what is expected there is missed")
@@ -122,4 +122,4 @@ def _print_audit(found: Sequence[Report], *, wide: bool) -> None:
             say(f"  {problem}")
         if report.problem_count > len(report.problems):
             say(f"  ... and {report.problem_count - len(report.problems):,} more of {report.region}")
-    say("nothing is lost" if all(report.clean for report in found) else "NOT CLEAN: see the problems above")
+    say("nothing is lost" if all(report.clean for report in reports) else "NOT CLEAN: see the problems above")

@@ -458,8 +458,8 @@ def _disk(patient: Patient) -> Iterator[Finding]:
     if "://" not in store and not Path(store).absolute().is_relative_to(home):
         folders.append(("store disk", "SATFIELDS_STORE", Path(store).absolute()))
     for check, name, folder in folders:
-        there = next(one for one in (folder, *folder.parents) if one.exists())
-        free = shutil.disk_usage(there).free
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        free = shutil.disk_usage(existing).free
         said = f"{free / 1e9:,.1f} GB free for {folder} ({name})"
         if free >= LITTLE_DISK:
             yield Finding(check, State.OK, said)
@@ -479,18 +479,18 @@ class _Check:
         if self.needs in failed:
             failed.add(self.name)
             return [Finding(self.name, State.NOT_CHECKED, f"needs the {self.needs}")]
-        found: list[Finding] = []
+        findings: list[Finding] = []
         try:
             for finding in self.examine(patient):
-                found.append(finding)  # those before an error are kept
+                findings.append(finding)  # those before an error are kept
         except SatfieldsError as error:
-            found.append(Finding(self.name, State.FAILED, str(error)))
+            findings.append(Finding(self.name, State.FAILED, str(error)))
         except Exception as error:  # noqa: BLE001  # told as a finding; the other checks go on
             said = (str(error).strip().splitlines() or ["no more is known"])[0]
-            found.append(Finding(self.name, State.FAILED, f"{type(error).__name__}: {said}; this was not expected"))
-        if any(one.state is State.FAILED for one in found):
+            findings.append(Finding(self.name, State.FAILED, f"{type(error).__name__}: {said}; this was not expected"))
+        if any(finding.state is State.FAILED for finding in findings):
             failed.add(self.name)
-        return found
+        return findings
 
 
 _CHECKS = (

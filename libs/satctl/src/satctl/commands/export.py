@@ -92,18 +92,18 @@ def export(
     with opened() as env:
         store = env.store()
         with read_transaction(env.engine) as connection:
-            found = _published(connection, region, field, first, last)
+            days = _published(connection, region, field, first, last)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
         with Spool(_schema(geometry=polygons is not None)) as rows:
-            with progress(f"exporting {region or field}", total=len(found.keys)) as advance:
-                for day in found.keys:
-                    rows.add(_of_day(found, store, day, polygons))
+            with progress(f"exporting {region or field}", total=len(days.keys)) as advance:
+                for day in days.keys:
+                    rows.add(_of_day(days, store, day, polygons))
                     advance()
             schema = rows.schema if all_columns else rows.filled_schema()
             with open_writer(chosen, output, schema, force=force) as write:
                 for table in rows.tables(schema):
                     write(table)
-    without = len(found.keys) - rows.tables_with_rows
+    without = len(days.keys) - rows.tables_with_rows
     more = (
         f" ({counted(without, 'closed day')} of the span {'has' if without == 1 else 'have'} none)" if without else ""
     )
@@ -169,11 +169,11 @@ def _schema(*, geometry: bool) -> pa.Schema:
     return readable_schema(pa.schema([*SCHEMA, *(pa.field(*each) for each in more)]))
 
 
-def _of_day(found: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
+def _of_day(published_days: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
     """A day's rows with the columns that are not stored."""
     from satctl.output.row_columns import completed, readable
 
-    table = readable(completed(found.rows(store, day), day, found))
+    table = readable(completed(published_days.rows(store, day), day, published_days))
     if polygons is not None:
         table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
     return table

@@ -88,30 +88,32 @@ def show(external_id: str, wide: bool, as_json: bool) -> None:
         _print(found, wide=wide)
 
 
-def _print(found: FieldFacts, *, wide: bool) -> None:
+def _print(field_facts: FieldFacts, *, wide: bool) -> None:
     print_facts(
         [
-            ("field", found.external_id),
-            ("name", found.name),
-            ("active", found.active),
-            ("area, ha", f"{found.area_ha:,.2f}"),
-            ("registered at", f"{found.created_at:%Y-%m-%d %H:%M} UTC"),
-            ("last known at", f"{found.known_at:%Y-%m-%d %H:%M} UTC"),
+            ("field", field_facts.external_id),
+            ("name", field_facts.name),
+            ("active", field_facts.active),
+            ("area, ha", f"{field_facts.area_ha:,.2f}"),
+            ("registered at", f"{field_facts.created_at:%Y-%m-%d %H:%M} UTC"),
+            ("last known at", f"{field_facts.known_at:%Y-%m-%d %H:%M} UTC"),
         ]
     )
     print_table(
-        ("planted", "until", "crop"), [(s.planting_date, s.end_date, s.crop_code) for s in found.seasons], "seasons"
+        ("planted", "until", "crop"),
+        [(s.planting_date, s.end_date, s.crop_code) for s in field_facts.seasons],
+        "seasons",
     )
     print_table(
         ("revision", "valid from", "known at", "geometry"),
         [
             (r.kind, r.valid_from, f"{r.known_at:%Y-%m-%d %H:%M} UTC", (r.geometry_digest or "-")[:12])
-            for r in found.revisions
+            for r in field_facts.revisions
         ],
         "revisions",
     )
-    if not found.regions:
-        warn(f"field {found.external_id} is in no region")
+    if not field_facts.regions:
+        warn(f"field {field_facts.external_id} is in no region")
         return
     print_table(
         ("region", "home", "overlap, ha", "of the field", "expected", "days until watermark", "open misses"),
@@ -126,7 +128,7 @@ def _print(found: FieldFacts, *, wide: bool) -> None:
                 "; ".join(f"{m.cause.value} {m.field_days} ({m.first_day}..{m.last_day})" for m in r.open_misses)
                 or None,
             )
-            for r in found.regions
+            for r in field_facts.regions
         ],
         "regions",
         spare=("of the field", "overlap, ha"),

@@ -29,17 +29,17 @@ def list_locations(url: str, as_json: bool) -> None:
     """
     states = graphql.location_states(url)
     words = {graphql.LOADED: "loaded", graphql.LOADING: "loading"}
-    found = [
+    states_of_all = [
         {"name": name, "state": words.get(state, "broken"), "error": None if state in words else state}
         for name, state in sorted(states.items())
     ]
     if as_json:
-        print_json(found)
-    elif found:
-        print_table(("location", "state", "error"), [tuple(one.values()) for one in found])
+        print_json(states_of_all)
+    elif states_of_all:
+        print_table(("location", "state", "error"), [tuple(location.values()) for location in states_of_all])
     else:
         say(f"Dagster at {graphql.public(url)} has no code locations")
-    if any(one["state"] == "broken" for one in found):
+    if any(location["state"] == "broken" for location in states_of_all):
         raise click.exceptions.Exit(1)
 
 

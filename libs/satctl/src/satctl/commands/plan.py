@@ -31,8 +31,8 @@ def plan(names: tuple[str, ...], wide: bool, as_json: bool) -> None:
 
     now = datetime.now(UTC)
     with opened() as env, read_transaction(env.engine) as connection:
-        found = [plan_region(connection, r.bbox_id, env.deadlines, now) for r in regions_of(connection, names)]
+        plans = [plan_region(connection, r.bbox_id, env.deadlines, now) for r in regions_of(connection, names)]
     if as_json:
-        print_json(found)
+        print_json(plans)
         return
-    print_plans(found, wide=wide)
+    print_plans(plans, wide=wide)

@@ -48,9 +48,9 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
         store = env.store()
         with write_transaction(env.engine) as connection:
             registry.lock(connection)  # what is not asked for stays as it is under the lock
-            there = registry.region(connection, name)
-            first = first or there.monitored_from
-            until = None if open_end else last or there.monitored_until
+            registered = registry.region(connection, name)
+            first = first or registered.monitored_from
+            until = None if open_end else last or registered.monitored_until
             changed = monitor_region(connection, store, name, first, until, now)
     told = f"monitored from {first}" + (f" until {until}" if until else " on")
     say(f"region {name} is {told}" if changed else f"region {name} is {told} already; nothing was changed")
@@ -79,8 +79,9 @@ def pin(name: str, version: str, dry_run: bool) -> None:
     with opened() as env:
         if dry_run:
             with read_transaction(env.engine) as connection:
-                there = registry.region(connection, name)
-                changed, days = there.algorithm_version != version, _closed_field_days(connection, there.bbox_id)
+                registered = registry.region(connection, name)
+                changed = registered.algorithm_version != version
+                days = _closed_field_days(connection, registered.bbox_id)
         else:
             with write_transaction(env.engine) as connection:
                 days = _closed_field_days(connection, registry.region(connection, name).bbox_id)

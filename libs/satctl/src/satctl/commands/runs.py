@@ -45,11 +45,11 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_js
       satctl runs list --status FAILURE --limit 5
       satctl runs list --json
     """
-    found = graphql.runs(url, limit, list(statuses))
+    latest = graphql.runs(url, limit, list(statuses))
     if as_json:
-        print_json([_facts(run, url) for run in found])
+        print_json([_facts(run, url) for run in latest])
         return
-    if not found:
+    if not latest:
         say("there are no such runs")
         return
     columns = ("run", "job", "location", "partition", "status", "created, UTC", "seconds")
@@ -65,7 +65,7 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_js
                 f"{run.created_at:%Y-%m-%d %H:%M:%S}" if run.created_at else None,
                 run.seconds,
             )
-            for run in found
+            for run in latest
         ],
         spare=("location", "seconds"),
         wide=wide,
@@ -145,8 +145,8 @@ def end(run: str, url: str) -> None:
     Examples:
       satctl runs end 36db8b7c
     """
-    found = graphql.runs(url, 1000, [*graphql.IN_PROGRESS, "QUEUED"])
-    matching = [one for one in found if one.run_id.startswith(run)]
+    unfinished = graphql.runs(url, 1000, [*graphql.IN_PROGRESS, "QUEUED"])
+    matching = [candidate for candidate in unfinished if candidate.run_id.startswith(run)]
     if len(matching) != 1:
         trouble = "there is no such run that has not ended" if not matching else f"{len(matching)} runs begin so"
         raise InputError(f"run {run!r}: {trouble}; expected the first part of an id of {command('runs', 'list')}")

@@ -47,17 +47,17 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
 
     now = datetime.now(UTC)
     with opened() as env, read_transaction(env.engine) as connection:
-        found = [
+        statuses = [
             region_status(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)
         ]
         runs = _runs(env, now)
     if as_json:
-        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": found, "runs": runs})
+        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": statuses, "runs": runs})
         return
-    if not found:
+    if not statuses:
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
-    _print(found, now, wide=wide)
+    _print(statuses, now, wide=wide)
     _print_runs(runs, now)
     waits = env.deadlines
     say(

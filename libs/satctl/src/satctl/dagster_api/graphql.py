@@ -138,11 +138,11 @@ def location_states(url: str) -> dict[str, str]:
     """
     states = {}
     for entry in execute(url, _LOCATIONS)["workspaceOrError"].get("locationEntries", []):
-        found = entry["locationOrLoadError"]
-        if entry["loadStatus"] != "LOADED" or found is None:
+        loaded = entry["locationOrLoadError"]
+        if entry["loadStatus"] != "LOADED" or loaded is None:
             states[entry["name"]] = LOADING
         else:
-            states[entry["name"]] = LOADED if found["__typename"] == LOADED else _said(found)
+            states[entry["name"]] = LOADED if loaded["__typename"] == LOADED else _said(loaded)
     return states
 
 
@@ -153,11 +153,11 @@ def reload_location(url: str, name: str) -> None:
         InputError: there is none of that name.
         PermanentError: it can't be loaded.
     """
-    found = execute(url, _RELOAD, {"name": name})["reloadRepositoryLocation"]
-    if found["__typename"] == "RepositoryLocationNotFound":
+    answer = execute(url, _RELOAD, {"name": name})["reloadRepositoryLocation"]
+    if answer["__typename"] == "RepositoryLocationNotFound":
         known = ", ".join(location_states(url)) or "none"
         raise InputError(f"Dagster at {public(url)} has no code location {name!r} (known: {known})")
-    loaded = found.get("locationOrLoadError") or found
+    loaded = answer.get("locationOrLoadError") or answer
     if loaded["__typename"] != LOADED:
         raise PermanentError(f"the code location {name!r} was not loaded: {_said(loaded)}")
 
@@ -185,23 +185,23 @@ class Run:
 def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[str] | None = None) -> list[Run]:
     """The latest runs, the newest first."""
     chosen = {name: value for name, value in (("statuses", statuses), ("runIds", run_ids)) if value}
-    found = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
-    if found["__typename"] != "Runs":
-        raise PermanentError(f"Dagster at {public(url)} lists no runs: {_said(found)}")
-    return [_run(one) for one in found["results"]]
+    answer = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
+    if answer["__typename"] != "Runs":
+        raise PermanentError(f"Dagster at {public(url)} lists no runs: {_said(answer)}")
+    return [_run(run) for run in answer["results"]]
 
 
-def _run(found: Mapping[str, Any]) -> Run:
+def _run(record: Mapping[str, Any]) -> Run:
     return Run(
-        run_id=found["runId"],
-        job=found["jobName"],
-        location=(found["repositoryOrigin"] or {}).get("repositoryLocationName"),
-        status=found["status"],
-        created_at=_instant(found["creationTime"]),
-        updated_at=_instant(found["updateTime"]),
-        started_at=_instant(found["startTime"]),
-        ended_at=_instant(found["endTime"]),
-        tags={tag["key"]: tag["value"] for tag in found["tags"]},
+        run_id=record["runId"],
+        job=record["jobName"],
+        location=(record["repositoryOrigin"] or {}).get("repositoryLocationName"),
+        status=record["status"],
+        created_at=_instant(record["creationTime"]),
+        updated_at=_instant(record["updateTime"]),
+        started_at=_instant(record["startTime"]),
+        ended_at=_instant(record["endTime"]),
+        tags={tag["key"]: tag["value"] for tag in record["tags"]},
     )
 
 
@@ -233,13 +233,13 @@ def unfinished(url: str, seconds: int = ANSWER_SECONDS) -> Unfinished:
         RetryableError: Dagster does not answer within so many seconds.
     """
     variables = {"progress": {"statuses": list(IN_PROGRESS)}, "queued": {"statuses": ["QUEUED"]}}
-    found = execute(url, _UNFINISHED, variables, seconds)
-    queued, instance = found["queued"], found["instance"]
+    answer = execute(url, _UNFINISHED, variables, seconds)
+    queued, instance = answer["queued"], answer["instance"]
     slots = (instance["runQueueConfig"] or {}).get("maxConcurrentRuns", -1)
     return Unfinished(
-        in_progress=[_run(one) for one in found["progress"]["results"]],
+        in_progress=[_run(run) for run in answer["progress"]["results"]],
         queued=queued["count"],
-        queued_since=_instant(min((one["creationTime"] for one in queued["results"]), default=None)),
+        queued_since=_instant(min((run["creationTime"] for run in queued["results"]), default=None)),
         slots=slots if slots >= 0 else None,  # -1: without a limit
         daemon_beat=_instant(instance["daemonHealth"]["daemonStatus"]["lastHeartbeatTime"]),
         configuration=instance["info"],
@@ -252,9 +252,9 @@ def end(url: str, run_id: str) -> None:
     Raises:
         PermanentError: Dagster refused it.
     """
-    found = execute(url, _END, {"run": run_id})["terminateRun"]
-    if found["__typename"] != "TerminateRunSuccess":
-        raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_said(found)}")
+    answer = execute(url, _END, {"run": run_id})["terminateRun"]
+    if answer["__typename"] != "TerminateRunSuccess":
+        raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_said(answer)}")
 
 
 def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
@@ -266,18 +266,18 @@ def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: M
     selector = {"repositoryLocationName": location, "repositoryName": REPOSITORY, "jobName": job}
     metadata = {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
     params = {"selector": selector, "mode": "default", "runConfigData": dict(config), "executionMetadata": metadata}
-    found = execute(url, _LAUNCH, {"params": params})["launchRun"]
-    if found["__typename"] != "LaunchRunSuccess":
+    answer = execute(url, _LAUNCH, {"params": params})["launchRun"]
+    if answer["__typename"] != "LaunchRunSuccess":
         raise PermanentError(
-            f"Dagster at {public(url)} did not launch {job!r} in location {location!r}: {_said(found)}"
+            f"Dagster at {public(url)} did not launch {job!r} in location {location!r}: {_said(answer)}"
         )
-    return str(found["run"]["runId"])
+    return str(answer["run"]["runId"])
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _said(answer: Mapping[str, Any]) -> str:
     """The first line of what Dagster says of an error; of a Python error, that of its first cause."""
-    causes = found.get("causes") or found.get("errors") or [found]
-    lines = (causes[-1].get("message") or "").strip().splitlines() or [str(found["__typename"])]
+    causes = answer.get("causes") or answer.get("errors") or [answer]
+    lines = (causes[-1].get("message") or "").strip().splitlines() or [str(answer["__typename"])]
     # Of a SyntaxError, Python tells the place first, and what is wrong last.
     return f"{lines[-1].strip()} ({lines[0]})" if lines[0].startswith("File ") else lines[0]
 

@@ -93,12 +93,12 @@ def wait_until_ended(url: str, run_id: str, job: str) -> graphql.Run:
     remark_at = time.monotonic() + QUEUED_SECONDS
     with progress(f"waiting for {job}"):
         while True:
-            found = graphql.runs(url, 1, run_ids=[run_id])
-            if not found:
+            runs = graphql.runs(url, 1, run_ids=[run_id])
+            if not runs:
                 raise PermanentError(f"run {run_id} is gone from Dagster: somebody deleted it")
-            if found[0].status in _ENDED:
-                return found[0]
-            if found[0].status == _QUEUED and time.monotonic() > remark_at:
+            if runs[0].status in _ENDED:
+                return runs[0]
+            if runs[0].status == _QUEUED and time.monotonic() > remark_at:
                 warn("the run is still queued: another run of its lane is under way, or Dagster's daemon is not")
                 remark_at = float("inf")
             time.sleep(POLL_SECONDS)

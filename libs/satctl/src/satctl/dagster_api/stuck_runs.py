@@ -88,17 +88,17 @@ def runs_report(
     Raises:
         RetryableError: Dagster does not answer within so many seconds.
     """
-    found = graphql.unfinished(url, seconds)
-    beats = heartbeats(engine, [run.run_id for run in found.in_progress])
-    silence = _Silence(chosen, _monitoring(found.configuration), now)
-    silent = [one for run in found.in_progress if (one := silence.judge(run, beats.get(run.run_id)))]
+    unfinished = graphql.unfinished(url, seconds)
+    beats = heartbeats(engine, [run.run_id for run in unfinished.in_progress])
+    silence = _Silence(chosen, _monitoring(unfinished.configuration), now)
+    silent = [silent_run for run in unfinished.in_progress if (silent_run := silence.judge(run, beats.get(run.run_id)))]
     return RunsReport(
-        slots=found.slots,
-        in_progress=len(found.in_progress),
-        queued=found.queued,
-        queued_since=found.queued_since,
+        slots=unfinished.slots,
+        in_progress=len(unfinished.in_progress),
+        queued=unfinished.queued,
+        queued_since=unfinished.queued_since,
         silent=silent,
-        standstill=_standstill(found, silent, silence),
+        standstill=_standstill(unfinished, silent, silence),
     )
 
 
@@ -149,21 +149,21 @@ class _Silence:
         return since + timedelta(seconds=min(within)) if within else None
 
 
-def _standstill(found: graphql.Unfinished, silent: list[SilentRun], silence: _Silence) -> str | None:
+def _standstill(unfinished: graphql.Unfinished, silent: list[SilentRun], silence: _Silence) -> str | None:
     """Why the queue does not move; None where it does."""
     now, patience = silence.now, max(silence.beats, _COMING_UP)
-    holding = [run for run in found.in_progress if run.status != "NOT_STARTED"]  # a slot each
-    dead = [one for one in silent if one.status != "NOT_STARTED"]
-    if found.queued_since is None or now - found.queued_since < patience or len(dead) < len(holding):
+    holding = [run for run in unfinished.in_progress if run.status != "NOT_STARTED"]  # a slot each
+    dead = [run for run in silent if run.status != "NOT_STARTED"]
+    if unfinished.queued_since is None or now - unfinished.queued_since < patience or len(dead) < len(holding):
         return None
-    waits = f"{counted(found.queued, 'run')} in it, the first since {moment(found.queued_since, now)}"
-    if found.slots is not None and len(dead) >= found.slots > 0:
+    waits = f"{counted(unfinished.queued, 'run')} in it, the first since {moment(unfinished.queued_since, now)}"
+    if unfinished.slots is not None and len(dead) >= unfinished.slots > 0:
         return (
-            f"the queue stands still: {waits}, and a run without a sign of life holds each slot ({found.slots}): "
-            f"{', '.join(one.run_id[:SHOWN] for one in dead)}; it moves when the first of them is ended"
+            f"the queue stands still: {waits}, and a run without a sign of life holds each slot ({unfinished.slots}): "
+            f"{', '.join(run.run_id[:SHOWN] for run in dead)}; it moves when the first of them is ended"
         )
-    if found.daemon_beat is None or now - found.daemon_beat > patience:
-        beat = f"since {moment(found.daemon_beat, now)}" if found.daemon_beat else "at all"
+    if unfinished.daemon_beat is None or now - unfinished.daemon_beat > patience:
+        beat = f"since {moment(unfinished.daemon_beat, now)}" if unfinished.daemon_beat else "at all"
         return (
             f"the queue stands still: {waits}, and Dagster's daemon, which starts them, gives no sign of life {beat}; "
             "start it anew"
@@ -177,5 +177,5 @@ def _within(span: timedelta) -> str:
 
 def _monitoring(configuration: str | None) -> dict[str, Any]:
     """Dagster's run monitoring, by its instance's configuration; empty where it is off."""
-    found = (yaml.safe_load(configuration or "") or {}).get("run_monitoring") or {}
-    return dict(found) if found.get("enabled") else {}
+    monitoring = (yaml.safe_load(configuration or "") or {}).get("run_monitoring") or {}
+    return dict(monitoring) if monitoring.get("enabled") else {}

@@ -174,11 +174,11 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
     """Wait until all is closed and put right; the late scene is let go once its day is closed without it."""
     days = 2 * SENSOR_DAYS
     late = _late_scene(home, late_day)
-    told: list[str] = []
+    said: list[str] = []
 
     def tell(what: str) -> None:
-        if what not in told:
-            told.append(what)
+        if what not in said:
+            said.append(what)
             say(f"  {time.monotonic() - started:4.0f} s  {what}")
 
     started = time.monotonic()

@@ -151,7 +151,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return f"[{', '.join(str(one) for one in value)}]"
+        return f"[{', '.join(str(item) for item in value)}]"
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return str(value.value if isinstance(value, Enum) else value)
