@@ -16,10 +16,11 @@ from satcommon.stats.algorithm import algorithm
 
 
 def check() -> str:
-    """What was found, where all is well.
+    """Check the settings, the ledger, the store and the active regions; returns a line that says so.
 
     Raises:
-        SatfieldsError: naming the setting, or the region, and what to do.
+        AlgorithmError: an active region's version is not supported here.
+        SatfieldsError: a setting, the ledger or the store can't be used; the message says what to do.
     """
     env = environment()  # the settings are valid, the ledger is there and of this code's revision
     with read_transaction(env.engine) as connection:

@@ -69,9 +69,9 @@ def remove_attempts(engine: Engine, before: datetime, now: datetime) -> int:
     oldest = select(Attempt.attempt_id).where(old).order_by(Attempt.created_at).limit(_ATTEMPTS)
     while True:
         with write_transaction(engine) as connection:
-            found = connection.execute(delete(Attempt).where(old, Attempt.attempt_id.in_(oldest))).rowcount
-        removed += found
-        if found < _ATTEMPTS:
+            deleted = connection.execute(delete(Attempt).where(old, Attempt.attempt_id.in_(oldest))).rowcount
+        removed += deleted
+        if deleted < _ATTEMPTS:
             break
     attempts.make_months(engine, now)
     return removed

@@ -98,8 +98,8 @@ def _of_region(bbox_id: int) -> Select[Any]:
 def geometries(connection: Connection, digests: Collection[str]) -> dict[str, bytes]:
     """The WKB of polygons by their digest."""
     statement = select(FieldRevision.geometry_digest, FieldRevision.geometry)
-    found = rows_in(connection, statement, FieldRevision.geometry_digest, digests)
-    return {row.geometry_digest: row.geometry for row in found}
+    rows = rows_in(connection, statement, FieldRevision.geometry_digest, digests)
+    return {row.geometry_digest: row.geometry for row in rows}
 
 
 @contextmanager
@@ -134,14 +134,14 @@ def _members(
     """By region, those of the fields that are or were in it; None for all fields."""
     if field_ids is None or not bbox_ids:
         return dict.fromkeys(bbox_ids)
-    found: dict[int, set[int] | None] = {bbox_id: set() for bbox_id in bbox_ids}
+    members: dict[int, set[int] | None] = {bbox_id: set() for bbox_id in bbox_ids}
     statement = select(Membership.bbox_id, FieldRevision.field_id).distinct()
     joined = statement.join(FieldRevision, FieldRevision.revision_id == Membership.revision_id)
     for row in rows_in(connection, joined, FieldRevision.field_id, field_ids):
-        own = found.get(row.bbox_id)
+        own = members.get(row.bbox_id)
         if own is not None:
             own.add(row.field_id)
-    return found
+    return members
 
 
 def _reconcile(
@@ -200,13 +200,13 @@ def miss_closed_days(connection: Connection, bbox_id: int, cause: Cause, digest:
 
 def _days(timeline: Timeline | None, last: date) -> dict[date, Span]:
     """The expected days up to `last`, each with its span."""
-    found: dict[date, Span] = {}
+    expected: dict[date, Span] = {}
     for span in timeline.spans if timeline else ():
         day = span.first
         while day <= min(span.last, last):
-            found[day] = span
+            expected[day] = span
             day += ONE_DAY
-    return found
+    return expected
 
 
 def _carried(days: Mapping[date, Span], day: date) -> bool:

@@ -53,8 +53,8 @@ class Timeline(NamedTuple):
 
     def at(self, day: date) -> Span | None:
         """The span of a day; None where the field is not expected."""
-        found = bisect_right(self.spans, day, key=lambda span: span.first) - 1
-        return self.spans[found] if found >= 0 and day <= self.spans[found].last else None
+        latest = bisect_right(self.spans, day, key=lambda span: span.first) - 1
+        return self.spans[latest] if latest >= 0 and day <= self.spans[latest].last else None
 
     def next(self, day: date) -> date | None:
         """The first expected day from `day` on."""

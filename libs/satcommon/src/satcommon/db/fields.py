@@ -99,10 +99,10 @@ def field(connection: Connection, external_id: str) -> Field:
     Raises:
         InputError: there is none.
     """
-    found = fields(connection, [external_id])
-    if not found:
+    matching = fields(connection, [external_id])
+    if not matching:
         raise InputError(f"there is no field {external_id!r}; `satctl fields list` shows what there is")
-    return found[0]
+    return matching[0]
 
 
 def home(connection: Connection, field_id: int, day: date) -> str | None:
@@ -218,13 +218,13 @@ def _refuse_swapped(placed: Sequence[NewField], rectangles: Mapping[int, Bounds]
         )
 
 
-def _has_season(one: NewField) -> bool:
-    if one.planting is None:
+def _has_season(new: NewField) -> bool:
+    if new.planting is None:
         raise InputError(
-            f"{one.where}: has no planting_date, and there is no field {one.external_id!r} that has one; give the day "
+            f"{new.where}: has no planting_date, and there is no field {new.external_id!r} that has one; give the day "
             "as YYYY-MM-DD, name its column with --planted-column, or say --planted DAY for all"
         )
-    checked_season(one.planting, one.end, one.where)
+    checked_season(new.planting, new.end, new.where)
     return True
 
 
@@ -257,7 +257,7 @@ def _holds_already(revisions: Revisions, geometry: BaseGeometry, new_digest: str
 
 
 def _change(
-    one: NewField,
+    new: NewField,
     new_digest: str,
     row: Field,
     seasons: Seasons,
@@ -270,36 +270,36 @@ def _change(
     """
     how = updating or Update()
     current = seasons[-1]
-    after = current.planting_date if how.new_season else None if one.planting_assumed else current.end_date
-    begins = one.planting is not None and after is not None and one.planting > after
+    after = current.planting_date if how.new_season else None if new.planting_assumed else current.end_date
+    begins = new.planting is not None and after is not None and new.planting > after
     planting = current.planting_date
-    if one.planting is not None and (begins or not one.planting_assumed):
-        planting = one.planting
-    same = _holds_already(revisions, one.geometry, new_digest, how.changed_from or planting)
-    told_crop = None if one.crop_assumed else one.crop_code
+    if new.planting is not None and (begins or not new.planting_assumed):
+        planting = new.planting
+    same = _holds_already(revisions, new.geometry, new_digest, how.changed_from or planting)
+    given_crop = None if new.crop_assumed else new.crop_code
     change = Change(
         row,
         seasons,
-        name=row.name if one.name == one.external_id else one.name,
+        name=row.name if new.name == new.external_id else new.name,
         planting=planting,
-        end=one.end if begins else one.end or current.end_date,
-        crop_code=one.crop_code if begins else told_crop or current.crop_code,
+        end=new.end if begins else new.end or current.end_date,
+        crop_code=new.crop_code if begins else given_crop or current.crop_code,
         begins=begins,
-        geometry=None if same else one.geometry,
+        geometry=None if same else new.geometry,
         changed_from=how.changed_from,
     )
     if updating is None:
-        return _same_or_refused(one, change)
+        return _same_or_refused(new, change)
     if not begins and abs(planting - current.planting_date) > _ONE_SEASON:
         raise InputError(
-            f"{one.where}: field {one.external_id!r} was planted on {current.planting_date}; a planting on "
+            f"{new.where}: field {new.external_id!r} was planted on {current.planting_date}; a planting on "
             f"{planting} is another season: begin it with --new-season, or `satctl fields revise "
-            f"{one.external_id} --planted` if the day was wrong"
+            f"{new.external_id} --planted` if the day was wrong"
         )
-    return change.checked(f"{one.where}: field {one.external_id!r}")
+    return change.checked(f"{new.where}: field {new.external_id!r}")
 
 
-def _same_or_refused(one: NewField, change: Change) -> Change:
+def _same_or_refused(new: NewField, change: Change) -> Change:
     current = change.seasons[-1]
     differs = [
         what
@@ -314,8 +314,8 @@ def _same_or_refused(one: NewField, change: Change) -> Change:
     ]
     if differs:
         raise InputError(
-            f"{one.where}: field {one.external_id!r} exists with another {' and '.join(differs)}; "
-            f"a change of a field is a revision: `satctl fields revise {shlex.quote(one.external_id)} --help`"
+            f"{new.where}: field {new.external_id!r} exists with another {' and '.join(differs)}; "
+            f"a change of a field is a revision: `satctl fields revise {shlex.quote(new.external_id)} --help`"
         )
     return change
 
@@ -323,22 +323,22 @@ def _same_or_refused(one: NewField, change: Change) -> Change:
 def _create(
     connection: Connection,
     created: Sequence[NewField],
-    found: Sequence[Overlap],
+    overlaps: Sequence[Overlap],
     now: datetime,
     step: Callable[[int, int], None],
 ) -> None:
-    polygons = [one.geometry for one in created]
+    polygons = [new.geometry for new in created]
     names, wkbs = digests(polygons), shapely.to_wkb(polygons)
     ids: list[int] = []
     for start in range(0, len(created), _PIECE):
         step(start, len(created))
         piece = slice(start, start + _PIECE)
         ids += _insert_fields(connection, created[piece], names[piece], wkbs[piece], now)
-    with expectations_change(connection, {o.region for o in found}, ids, Cause.LATE_FIELD, now):
+    with expectations_change(connection, {o.region for o in overlaps}, ids, Cause.LATE_FIELD, now):
         _insert_seasons(connection, ids, created)
         said = [(i, RevisionKind.REGISTERED, ALWAYS) for i in ids]
         revisions = insert_polygons(connection, said, wkbs, names, now)
-        membership.join(connection, revisions, found)
+        membership.join(connection, revisions, overlaps)
     registry.moved(connection)
     step(len(created), len(created))
 
@@ -348,16 +348,16 @@ def _insert_fields(
 ) -> list[int]:
     rows = [
         {
-            "external_id": one.external_id,
-            "name": one.name,
+            "external_id": new.external_id,
+            "name": new.name,
             "geometry": wkb,
             "geometry_digest": name,
             "created_at": now,
             "known_at": now,
-            "planting_date": one.planting,
+            "planting_date": new.planting,
             "active": True,
         }
-        for one, name, wkb in zip(created, names, wkbs, strict=True)
+        for new, name, wkb in zip(created, names, wkbs, strict=True)
     ]
     statement = insert(Field).returning(Field.field_id, sort_by_parameter_order=True)
     return list(connection.execute(statement, rows).scalars())
@@ -365,8 +365,8 @@ def _insert_fields(
 
 def _insert_seasons(connection: Connection, ids: Sequence[int], created: Sequence[NewField]) -> None:
     seasons = [
-        {"field_id": i, "planting_date": one.planting, "end_date": one.end, "crop_code": one.crop_code}
-        for i, one in zip(ids, created, strict=True)
+        {"field_id": i, "planting_date": new.planting, "end_date": new.end, "crop_code": new.crop_code}
+        for i, new in zip(ids, created, strict=True)
     ]
     connection.execute(insert(Season), seasons)
 

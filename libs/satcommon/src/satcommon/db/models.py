@@ -73,7 +73,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # its signature
-        """To the database: aware instants only."""
+        """To the database.
+
+        Raises:
+            ValueError: the instant has no time zone.
+        """
         if value is None:
             return None
         if value.tzinfo is None:

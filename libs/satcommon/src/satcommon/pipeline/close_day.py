@@ -165,8 +165,8 @@ class Processor:
             if not parts:
                 raise
         alone = {subject.external_id: why for subject, why in failed.items()}
-        found = pa.concat_tables([part.table for part in parts]).combine_chunks()
-        return Observed(found, alone | {f: why for part in parts for f, why in part.failed.items()})
+        table = pa.concat_tables([part.table for part in parts]).combine_chunks()
+        return Observed(table, alone | {f: why for part in parts for f, why in part.failed.items()})
 
     def _states_before(self, inputs: DayInputs, fields: Sequence[Expected], rules: Algorithm) -> State:
         def at(day: date, names: list[str]) -> States | None:
@@ -207,6 +207,9 @@ def commit(
         run_id: for the audit trail.
         now: the present.
         last_try: close even if the inputs of the day changed, with every field missed.
+
+    Raises:
+        RetryableError: an earlier day is open: the region is monitored from an earlier day meanwhile.
     """
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
@@ -264,17 +267,22 @@ def _misses(
 
 
 def _cause(
-    inputs: DayInputs, computed: DayResult, current: DaySnapshot, was: Expected | None, one: Expected, present: Set[str]
+    inputs: DayInputs,
+    computed: DayResult,
+    current: DaySnapshot,
+    was: Expected | None,
+    expected: Expected,
+    present: Set[str],
 ) -> Cause | None:
     """Why a field's row is not current under the lock; None if it is."""
     if current.waits:
         return Cause.LATE_SCENE
     if was is None:
         return Cause.LATE_FIELD
-    if was is not one and was.digest != one.digest:
+    if was is not expected and was.digest != expected.digest:
         return Cause.REVISED_FIELD
-    if one.external_id not in present:
-        return Cause.PROCESSING_ERROR if one.external_id in computed.failed else Cause.REVISED_SCENE
+    if expected.external_id not in present:
+        return Cause.PROCESSING_ERROR if expected.external_id in computed.failed else Cause.REVISED_SCENE
     if current == inputs.snapshot:
         return None
     if current.version != inputs.snapshot.version:
@@ -303,7 +311,8 @@ def close_day(
 
     Raises:
         SatfieldsError: the day can't be processed. The failure is counted; after three, the day closes with its fields
-            missed. Retryable errors are not counted.
+            missed.
+        RetryableError: a store or database could not be reached, or the day took too long; this is not counted.
     """
     for attempt in range(1, TRIES + 1):
         with read_transaction(engine) as connection:

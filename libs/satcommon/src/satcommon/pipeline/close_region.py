@@ -42,7 +42,11 @@ class Closer:
     clock: Callable[[], datetime] | None = None
 
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
-        """Close the days that can be closed, oldest first, up to and including `day`; yields those that it closed."""
+        """Close the days that can be closed, oldest first, up to and including `day`; yields those that it closed.
+
+        Raises:
+            SatfieldsError: as `close_day`.
+        """
         processor = processor or Processor(self.engine, self.store, self.clock)
         with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
@@ -69,7 +73,10 @@ class Closer:
             source: to be asked.
             until: last day to close.
             on_answer: called with each day and its answer.
-            on_trouble: called with each day that can't be asked for, and why.
+            on_trouble: called with each day none of whose acquisitions can be read, and why.
+
+        Raises:
+            SatfieldsError: as `ingest_day.ask` and `close_day`, besides those that `on_trouble` is called with.
         """
         processor = Processor(self.engine, self.store, self.clock)
         with read_transaction(self.engine) as connection:

@@ -107,6 +107,7 @@ def replay(
 
     Raises:
         AlgorithmError: the region's version is not supported here.
+        PermanentError: a chunk has misses of field-days that are not expected; `satctl audit` shows them.
         RetryableError: a chunk's inputs changed again and again, or a store or database could not be reached.
     """
     restarts = 0

@@ -170,9 +170,9 @@ def _projected(outlines: Sequence[BaseGeometry], crs: str) -> NDArray[np.object_
     RFC 7946 has edges straight in longitude and latitude: long ones get vertices, to bend as the projection bends them.
     """
     dense = shapely.segmentize(np.array(outlines, dtype=np.object_), 0.02)
-    there: NDArray[np.object_] = shapely.transform(dense, _to_crs(crs).transform, interleaved=False)
-    finite: NDArray[np.bool_] = np.isfinite(shapely.bounds(there)).all(axis=-1)
-    return there[finite]
+    projected: NDArray[np.object_] = shapely.transform(dense, _to_crs(crs).transform, interleaved=False)
+    finite: NDArray[np.bool_] = np.isfinite(shapely.bounds(projected)).all(axis=-1)
+    return projected[finite]
 
 
 def _metres_per_unit(grid: Grid) -> NDArray[np.float64]:

@@ -171,9 +171,9 @@ def region_status(
     awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
     unasked = answers.days_never_asked(connection, region, date.min, date.max)
     refused = _not_taken(connection, region)
-    without = {one.day for one in refused if not one.has_scene}
-    missed = _backlog(connection, region, {one.day for one in awaited}.union(unasked, without), now)
-    not_final = [*(one.first_day for one in missed), *(one.day for one in refused)]
+    without = {item.day for item in refused if not item.has_scene}
+    missed = _backlog(connection, region, {item.day for item in awaited}.union(unasked, without), now)
+    not_final = [*(misses.first_day for misses in missed), *(item.day for item in refused)]
     return RegionStatus(
         region=region.name,
         active=region.active,

@@ -115,25 +115,25 @@ def season_of(
         ObjectMissingError: an object was collected meanwhile; ask again.
     """
     with read_transaction(engine) as connection:
-        there = field_days(connection, external_id, first, last)
-        found = published(connection, there.region, there.first, there.last, there.field)
-        replayed = _replayed(connection, there)
-        expected = _expected(connection, there)
+        span = field_days(connection, external_id, first, last)
+        series = published(connection, span.region, span.first, span.last, span.field)
+        replayed = _replayed(connection, span)
+        expected = _expected(connection, span)
     days: list[date] = []
     rows: list[dict[str, Any]] = []
-    for day in found.keys:
-        for row in found.rows(store, day, _COLUMNS).to_pylist():
+    for day in series.keys:
+        for row in series.rows(store, day, _COLUMNS).to_pylist():
             days.append(day)
             rows.append(row)
     status = [Status(row["status"]) for row in rows]
     plantings = zip(days, [row["planting_date"] for row in rows], strict=True)
-    not_final = [day for day, planting in plantings if not found.is_final(external_id, planting, day)]
-    missed = found.first_miss.get(external_id)
+    not_final = [day for day, planting in plantings if not series.is_final(external_id, planting, day)]
+    missed = series.first_miss.get(external_id)
     return FieldSeason(
         external_id=external_id,
-        region=there.region.name,
-        first=there.first,
-        last=there.last,
+        region=span.region.name,
+        first=span.first,
+        last=span.last,
         days=days,
         status=status,
         ndvi=[row["ndvi_mean"] if s in SEEN else None for s, row in zip(status, rows, strict=True)],
@@ -144,19 +144,19 @@ def season_of(
     )
 
 
-def _expected(connection: Connection, there: FieldDays) -> list[date]:
-    line = timelines(connection, there.region.bbox_id, [there.field.field_id])[there.field.field_id]
-    days = range(there.first.toordinal(), there.last.toordinal() + 1)
+def _expected(connection: Connection, span: FieldDays) -> list[date]:
+    line = timelines(connection, span.region.bbox_id, [span.field.field_id])[span.field.field_id]
+    days = range(span.first.toordinal(), span.last.toordinal() + 1)
     return [day for day in map(date.fromordinal, days) if line.at(day) is not None]
 
 
-def _replayed(connection: Connection, there: FieldDays) -> set[date]:
+def _replayed(connection: Connection, span: FieldDays) -> set[date]:
     """The days that a replay computed without an error; days whose attempts were removed are not among them."""
     statement = select(Attempt.day).where(
-        Attempt.field_id == there.field.field_id,
-        Attempt.bbox_id == there.region.bbox_id,
-        Attempt.day >= there.first,
-        Attempt.day <= there.last,
+        Attempt.field_id == span.field.field_id,
+        Attempt.bbox_id == span.region.bbox_id,
+        Attempt.day >= span.first,
+        Attempt.day <= span.last,
         Attempt.processing_type == ProcessingType.REPROCESSING,
         Attempt.error_code.is_(None),
     )
