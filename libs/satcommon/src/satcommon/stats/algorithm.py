@@ -1,9 +1,9 @@
 """The algorithm: every rule that changes a number, under a version that is pinned per region.
 
 An image that does not know a region's version refuses, so that rolling out one location never mixes numbers. Changing
-a rule means adding a version, never editing one: a version of the file that `SATFIELDS_ALGORITHMS` names bears a digest
-of its rules, so that an edited table is another version by itself. docs/reference/algorithm-rules.md gives each rule's
-reason.
+a rule means adding a version, never editing one: the name of a version in the file that `SATFIELDS_ALGORITHMS` names
+contains a digest of its rules, so that an edited table is another version. docs/reference/algorithm-rules.md gives the
+reason of each rule.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ class Algorithm:
     """The rules of one version.
 
     Args:
-        version: its name, as regions are pinned to it and rows bear it.
+        version: its name, to which regions are pinned and which rows have.
         clear_classes: what counts as a clear view of the field.
         dilate_cells: a cell with one of `dilate_classes` among the cells whose centres are so many cells away, or less,
             is not clear.
-        dilate_classes: what is grown by that.
-        inward_buffer_m: polygons are shrunk by so much before they are covered.
-        whole_cells: cells covered at least to this part count whole, all others not at all; None: by covered part.
-        min_cell_coverage: cells covered less than this part are left out; at 0 the statistics are exactextract's.
-        min_cells: a field with less covered cells in all is too small: its numbers are mixed pixels' and feed no state.
-        statuses: the definitions by which a row's status is told (docs/reference/columns.md): 1 by the clear part of
+        dilate_classes: the classes that are dilated.
+        inward_buffer_m: polygons are shrunk by this much before coverage is computed.
+        whole_cells: cells covered at least to this part count as whole, others not; None: by their covered part.
+        min_cell_coverage: cells covered less than this part are left out; with 0 the statistics equal exactextract's.
+        min_cells: a field with fewer covered cells is too small: its numbers are of mixed pixels and feed no state.
+        statuses: the definitions of a row's status (docs/reference/columns.md): 1 by the clear part of
             the field alone, 2 by what kept the field from being seen.
         min_inside: part of the polygon that must lie in the region; below, the field is at the region's edge.
         min_observed: part of the field that the swath must cover; below, the field counts as outside of it.
@@ -72,7 +72,7 @@ class Algorithm:
             clear part of what was observed and the observed part of the field.
         kernel_size: K, the clear observations that smoothed NDVI remembers.
         kernel_tau_days: tau of the kernel's weights exp(-age / tau).
-        quantiles: which quantiles of each layer rows bear, as fractions; empty: none.
+        quantiles: which quantiles of each layer rows have, as fractions; empty: none.
         indices: which indices of `raster.indices` rows bear beside NDVI and NDMI; empty: none.
     """
 
@@ -122,7 +122,7 @@ class Algorithm:
 
     @property
     def coverage_rule(self) -> str:
-        """Names what coverage depends on besides geometry and grid."""
+        """Identifies what coverage depends on besides geometry and grid."""
         name = f"min{_short(self.min_cell_coverage)}"
         if self.inward_buffer_m:
             name += f"-inward{_short(self.inward_buffer_m)}m"
@@ -135,7 +135,7 @@ class Algorithm:
 
 
 def _short(number: float) -> str:
-    """A number, whole: no two have the same."""
+    """A number in full, so that no two are written alike."""
     return repr(float(number)).removesuffix(".0")
 
 
@@ -257,7 +257,7 @@ def _version(file: Path, name: str, table: object) -> Algorithm:
     except ValidationError as error:
         raise AlgorithmError("; ".join(_message(where, table, *each) for each in rejected(error))) from error
     _check_indices(where, made.indices)
-    # Of what differs alone: a rule that a later image adds, and its base has not, leaves the name as it is.
+    # Only of what differs: a rule that a later image adds with its base's default must not change the name.
     differing = {key: value for key, value in made.rules.items() if value != basis.rules[key]}
     digest = hashlib.sha256(json.dumps([base, differing], sort_keys=True).encode()).hexdigest()[:8]
     return replace(made, version=f"{name}@{digest}")

@@ -1,4 +1,4 @@
-"""Rows: an observation and the state after the day, carried on from the day before."""
+"""Rows of a day: the observations, and the state carried on from the day before."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _EPOCH = date(1970, 1, 1).toordinal()
 class States:
     """States by field."""
 
-    fields: Mapping[str, int]  # position of each
+    fields: Mapping[str, int]  # the position of each
     state: State
 
     @classmethod
     def of(cls, table: pa.Table, rules: Algorithm) -> States:
-        """The states in rows. A row of a version with another kernel holds none that could be carried on."""
+        """The states in rows, without rows of a version with another kernel, whose state can't be carried on."""
         fits = [
             pc.equal(pc.list_value_length(table[name]), rules.kernel_size) for name in ("state_days", "state_ndvi_e4")
         ]
@@ -48,19 +48,19 @@ class States:
         return cls({name: i for i, name in enumerate(table["field"].to_pylist())}, state)
 
     def over(self, other: States) -> States:
-        """These states, and another's for the fields that are not here."""
+        """These states, and the other's for the fields that these lack."""
         names = [*self.fields, *(name for name in other.fields if name not in self.fields)]
         rest = np.array([other.fields[name] for name in names[len(self.fields) :]], dtype=np.int64)
-        here = np.array(list(self.fields.values()), dtype=np.int64)
-        joined = self.state.take(here).join(other.state.take(rest))
+        own = np.array(list(self.fields.values()), dtype=np.int64)
+        joined = self.state.take(own).join(other.state.take(rest))
         return States({name: i for i, name in enumerate(names)}, joined)
 
     def gather(self, fields: Sequence[str], rules: Algorithm) -> State:
-        """The states of fields, in their order; initial where there is none."""
+        """The states of fields, in their order; the initial one where a field has none."""
         state = State.initial(len(fields), rules.kernel_size)
-        there = [(i, self.fields[name]) for i, name in enumerate(fields) if name in self.fields]
-        if there:
-            at, source = np.array(there, dtype=np.int64).T
+        known = [(i, self.fields[name]) for i, name in enumerate(fields) if name in self.fields]
+        if known:
+            at, source = np.array(known, dtype=np.int64).T
             state.put(at, self.state.take(source))
         return state
 
@@ -68,27 +68,27 @@ class States:
 def states_before(
     wanted: Sequence[tuple[str, date]], day: date, at: Callable[[date, list[str]], States | None], rules: Algorithm
 ) -> State:
-    """Each field's state after its last row present before a day; the initial one where there is none.
+    """Each field's state after its last row before a day; the initial one where there is none.
 
-    A row that is carried on over days without a row is redone: a field-day without a row is an open miss.
+    A state may be carried over days without a row: such a field-day is an open miss, from which replay recomputes.
 
     Args:
-        wanted: fields, each with the first day whose state reaches `day`; `day` itself where none does.
+        wanted: fields, each with the first day from which state is carried to `day`; `day` itself where there is none.
         day: the day.
-        at: gives the states after a day for some fields, of those that have a row; None before the first day.
+        at: gives the states after a day of those of some fields that have a row; None before the first day.
         rules: of the algorithm version.
     """
     state = State.initial(len(wanted), rules.kernel_size)
-    open_ones = {i: name for i, (name, first) in enumerate(wanted) if first < day}
+    waiting = {i: name for i, (name, first) in enumerate(wanted) if first < day}
     earlier = day - timedelta(days=1)
-    while open_ones:
-        there = at(earlier, list(open_ones.values()))
-        if there is None:
+    while waiting:
+        states = at(earlier, list(waiting.values()))
+        if states is None:
             break
-        found = {i: name for i, name in open_ones.items() if name in there.fields}
-        if found:
-            state.put(np.array(list(found), dtype=np.int64), there.gather(list(found.values()), rules))
-        open_ones = {i: n for i, n in open_ones.items() if i not in found and wanted[i][1] < earlier}
+        known = {i: name for i, name in waiting.items() if name in states.fields}
+        if known:
+            state.put(np.array(list(known), dtype=np.int64), states.gather(list(known.values()), rules))
+        waiting = {i: name for i, name in waiting.items() if i not in known and wanted[i][1] < earlier}
         earlier -= timedelta(days=1)
     return state
 

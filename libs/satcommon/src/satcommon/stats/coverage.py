@@ -30,7 +30,7 @@ class Coverage:
         offsets: shape (n + 1,); the cells of polygon i are offsets[i]:offsets[i + 1].
         cells: shape (entries,); numbers of cells, ascending within a polygon.
         fractions: shape (entries,); covered part of each cell, above 0 up to 1; the weight of the cell. In float32, as
-            exactextract computes them; sums are taken of `weights`.
+            exactextract computes them; sums use `weights`, in float64.
     """
 
     offsets: NDArray[np.int64]
@@ -66,7 +66,7 @@ class Coverage:
         return Coverage(offsets - offsets[0], self.cells[chosen], self.fractions[chosen])
 
     def pieces(self, entries: int) -> Iterator[tuple[slice, Coverage]]:
-        """The polygons in pieces of about so many entries, each with the slice of entries that it is."""
+        """The polygons in pieces of about `entries` entries, each with its slice of all entries."""
         first = 0
         while first < len(self):
             last = int(np.searchsorted(self.offsets, self.offsets[first] + entries, "right")) - 1
@@ -75,7 +75,7 @@ class Coverage:
             first = last
 
     def layout(self, shape: tuple[int, int], tile_shape: tuple[int, int]) -> Layout:
-        """The cells by tile of a raster; found out once."""
+        """The cells by tile of a raster; computed once."""
         key = (*shape, *tile_shape)
         if key not in self._layouts:
             self._layouts[key] = Layout.of(self.cells, shape, tile_shape)
@@ -87,7 +87,7 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
 
     Args:
         geometries: WKB in WGS 84.
-        grid: the raster; what lies outside of it is not covered.
+        grid: the raster; cells outside of it are not covered.
         rules: how far polygons are shrunk first, which cells count, and whether they count whole.
 
     Returns:
@@ -101,7 +101,7 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     from satcommon.geo.geometry import projected
     from satcommon.geo.normal_form import in_order
 
-    # What is stored is in order since ledgers keep normal forms; one from before must give the same bits, too.
+    # Stored polygons are in order since ledgers keep normal forms; older ones must give the same bits.
     ordered = in_order(shapely.from_wkb(list(geometries)))
     shapes = [_shrunk(geometry, rules.inward_buffer_m) for geometry in ordered]
     polygons = [projected(geometry, grid.crs) for geometry in shapes]
@@ -111,10 +111,10 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
     # exactextract silently skips a polygon off the grid, so only those that touch it are asked for.
     inside = [i for i, polygon in enumerate(polygons) if polygon.intersects(shapely.box(*grid.extent))]
     number = np.int32 if grid.width * grid.height < 1 << 31 else np.int64
-    found: list[Part] = [(np.empty(0, number), np.empty(0, np.float32))] * len(polygons)
+    parts: list[Part] = [(np.empty(0, number), np.empty(0, np.float32))] * len(polygons)
     if not inside:
-        return found
-    # What exactextract makes of a GeoDataFrame, too: without pandas a run starts sooner, and its image is smaller.
+        return parts
+    # The same as a GeoDataFrame to exactextract: without pandas a run starts sooner, and its image is smaller.
     features = [{"id": i, "properties": {}, "geometry": shapely.geometry.mapping(polygons[i])} for i in inside]
     source = JSONFeatureSource(features, srs_wkt=wkt)
     for covered in exact_extract(template, source, ["cell_id", "coverage"], include_cols=["id"]):
@@ -124,15 +124,15 @@ def cover(geometries: Sequence[bytes], grid: Grid, rules: Algorithm) -> list[Par
         if rules.whole_cells is not None:
             fractions = np.ones_like(fractions)
         order = np.argsort(cells[kept], kind="stable")
-        found[i] = (cells[kept][order].astype(number), fractions[kept][order].astype(np.float32))
-    return found
+        parts[i] = (cells[kept][order].astype(number), fractions[kept][order].astype(np.float32))
+    return parts
 
 
 def _shrunk(geometry: BaseGeometry, metres: float) -> BaseGeometry:
     """A polygon of WGS 84 without its margin; empty where nothing is left.
 
     Measured in an azimuthal equidistant projection about the polygon's own centre, whatever the grid's CRS: the metres
-    of Web Mercator are short ones, and those of a sinusoidal grid are sheared.
+    of Web Mercator are shorter than true ones, and those of a sinusoidal grid are sheared.
     """
     if not metres:
         return geometry

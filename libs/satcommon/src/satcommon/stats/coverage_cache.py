@@ -26,17 +26,23 @@ from satcommon.stats.algorithm import Algorithm
 from satcommon.stats.coverage import Coverage, Part, cover
 from satcommon.storage.object_store import ObjectStore
 
-_MANY_PACKS = 16  # from so many on some are joined: a process reads all of them before its first day
+_MANY_PACKS = 16  # from this many on, some are joined: a process reads all of them before its first day
 _LISTINGS = 3  # of packs, while others are joined
 
 
 class CoverageCache:
-    """The coverage of a grid's polygons under the coverage rule of an algorithm version, by geometry digest."""
+    """The coverage of polygons on a grid, by geometry digest.
+
+    Args:
+        store: where packs are kept.
+        grid: of the region.
+        rules: of the algorithm version, whose coverage rule counts.
+    """
 
     def __init__(self, store: ObjectStore, grid: Grid, rules: Algorithm) -> None:
         self._store, self.grid, self._rules = store, grid, rules
         self._prefix = f"coverage/{grid.digest}/{rules.coverage_rule}/"
-        self._packs: dict[str, int] = {}  # those read or written, with how many polygons each has
+        self._packs: dict[str, int] = {}  # those read or written, and the number of their polygons
         self._known: list[Coverage] = []
         self._starts: list[int] = [0]  # of each of them, in the count of all polygons, and their number
         self._at: dict[str, int] = {}  # where each polygon is, in that count
@@ -54,16 +60,16 @@ class CoverageCache:
         Returns:
             The coverage, empty for polygons that failed; and for each of those the reason, by digest.
         """
-        if self._last[0] == digests:  # day after day the same
+        if self._last[0] == digests:  # the usual case, day after day
             return self._last[1], {}
         if any(digest not in self._at for digest in digests):
             self._load()
         missing = [digest for digest in dict.fromkeys(digests) if digest not in self._at]
         failed: dict[str, str] = {}
         if missing:
-            there = geometries_of(missing)
-            # In the order of asking, in which they'll be asked for again: then a pack is taken as it is.
-            fresh, failed = self._compute({digest: there[digest] for digest in missing if digest in there})
+            geometries = geometries_of(missing)
+            # In the order of the request, in which they'll be requested again: then a pack is used as it is.
+            fresh, failed = self._compute({digest: geometries[digest] for digest in missing if digest in geometries})
             if fresh:
                 self._add(list(fresh), Coverage.of(list(fresh.values())))
                 self._save(list(fresh))
@@ -112,10 +118,10 @@ class CoverageCache:
     def _load(self) -> None:
         for _ in range(_LISTINGS):
             unread = [key for key in self._store.list(self._prefix) if key not in self._packs]
-            there = [self._read(key) for key in unread]
+            read = [self._read(key) for key in unread]
             pa.default_memory_pool().release_unused()  # as much again as the coverage itself, after decompressing it
-            if all(there):
-                return  # else it was joined to another one meanwhile, or deleted
+            if all(read):
+                return  # otherwise a pack was joined to another meanwhile, or deleted
 
     def _read(self, key: str) -> bool:
         """Read a pack; False where it is gone."""
@@ -127,7 +133,7 @@ class CoverageCache:
             fits = False
         else:
             fits = coverage.fits(self.grid)
-        if not fits:  # spoilt: it is no truth, and computed again
+        if not fits:  # damaged: it is computed again
             self._packs[key] = 0
             return True
         self._packs[key] = len(coverage)
@@ -135,14 +141,14 @@ class CoverageCache:
         return True
 
     def _save(self, digests: list[str]) -> None:
-        """Write a pack of polygons, and of those of packs that have become too many, which are deleted."""
+        """Write a pack of polygons, joined with smaller packs where there are too many; those are deleted."""
         smallest_first = sorted(self._packs.items(), key=lambda pack: pack[1])
         joined: list[str] = []
         if len(smallest_first) >= _MANY_PACKS:
             total = 0
             for key, polygons in smallest_first:
                 if len(joined) >= _MANY_PACKS // 2 and polygons > total:
-                    break  # one that is larger than all that are joined stays: it would be written again and again
+                    break  # a pack larger than all those joined stays: it would be rewritten again and again
                 joined.append(key)
                 total += polygons
         own = set(digests)
@@ -153,9 +159,9 @@ class CoverageCache:
         key = f"{self._prefix}{uuid.uuid4().hex}.arrow"
         self._store.put(key, _encoded(everything, self._taken(np.array([self._at[digest] for digest in everything]))))
         self._packs[key] = len(everything)
-        for one in joined:
-            self._store.delete(one)
-            del self._packs[one]
+        for key in joined:
+            self._store.delete(key)
+            del self._packs[key]
 
 
 def _encoded(digests: Sequence[str], coverage: Coverage) -> bytes:

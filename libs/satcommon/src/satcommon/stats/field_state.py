@@ -2,8 +2,8 @@
 
 Everything is kept in integers (NDVI in 1e-4), so that the same inputs give the same bits by every path. Smoothed NDVI
 is a kernel over the last K clear observations with weights exp(-age / tau): an exponential average would never forget a
-changed value in floats, this one has forgotten it after exactly K clear observations. NDVI integrated over the season
-(the daily sum of smoothed NDVI since planting, a proxy of accumulated growth: Tucker et al. 1981) never forgets.
+changed value in floats; this kernel has forgotten it after exactly K clear observations. NDVI integrated over the
+season (the daily sum of smoothed NDVI since planting, a proxy of accumulated growth: Tucker et al. 1981) never forgets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class State:
         )
 
     def put(self, at: NDArray[np.int64], other: State) -> None:
-        """Take over the states of another into positions `at` of this one."""
+        """Copy another's states to positions `at` of this one."""
         self.planting[at], self.days[at], self.ndvi[at], self.integral[at] = (
             other.planting,
             other.days,
@@ -78,7 +78,7 @@ class State:
 def advance(
     state: State, day: date, planting: NDArray[np.int32], ndvi: NDArray[np.float64], rules: Algorithm
 ) -> tuple[State, NDArray[np.int32]]:
-    """One day further.
+    """The state one day later.
 
     Args:
         state: of n fields, after the day before (or initial; a state of another season is taken as initial).
@@ -88,7 +88,7 @@ def advance(
         rules: of the algorithm version.
 
     Returns:
-        The state after the day, and smoothed NDVI in 1e-4 (`NO_NDVI` where nothing was seen yet), shape (n,).
+        The state after the day, and smoothed NDVI in 1e-4 (`NO_NDVI` before the first clear observation), shape (n,).
     """
     same_season = state.planting == planting
     days = np.where(same_season[:, None], state.days, 0).astype(np.int32)
@@ -110,7 +110,7 @@ NO_NDVI = np.iinfo(np.int32).min
 def smooth(state: State, rules: Algorithm) -> NDArray[np.int32]:
     """Smoothed NDVI in 1e-4: the kernel over the observations kept, rounded half up; `NO_NDVI` where there are none.
 
-    The age is taken from the newest observation: a common factor of all weights cancels out.
+    Ages count from the newest observation: a common factor of all weights cancels out.
     """
     ages = state.days[:, :1] - state.days
     weights = np.where(state.days > 0, np.rint(_WEIGHT_ONE * np.exp(-ages / rules.kernel_tau_days)), 0).astype(np.int64)

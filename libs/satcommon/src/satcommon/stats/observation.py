@@ -1,4 +1,4 @@
-"""Observations: what a scene says of fields. They depend on scene, geometry and algorithm version only."""
+"""Observations: what a scene says of fields. They depend only on scene, geometry and algorithm version."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from satcommon.stats.status import Parts, any_of, clouded_weight, ratio, status_
 from satcommon.storage.ranges import Ranges
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
-# Stand for the scene of a day that has no rows yet: nobody knows whether there is one, or nobody could read it.
+# Stand for the scene of a day without rows: the source was not asked yet, or its scene can't be read.
 NOT_ASKED, NOT_TAKEN = "not_asked", "not_taken"
 _WITHOUT_SCENE = {NO_OVERPASS: Status.NO_OVERPASS, NO_SCENE: Status.NO_SCENE}
-_ENTRIES = 1 << 16  # of the coverage, whose numbers are computed at once
+_ENTRIES = 1 << 16  # of the coverage, computed in one step
 
 STATE_COLUMNS = (
     "days_since_planting",
@@ -41,19 +41,19 @@ STATE_COLUMNS = (
     "planting_date",
 )
 OBSERVED = pa.schema([column for column in SCHEMA if column.name not in (*STATE_COLUMNS, "region", "day")])
-"""The columns of a row that are the observation; with `field` as their key."""
+"""The columns of a row that make up the observation; `field` is their key."""
 
 
 @dataclass(frozen=True)
 class SceneInput:
-    """The scene of a day, or what stands for it (see `db.answers`)."""
+    """The scene of a day, or what stands for it (see `db.answers`): then there is no object."""
 
     digest: str
     object_key: str | None = None
 
 
 class Subject(NamedTuple):
-    """A field to be observed: its identity, and what of the registry an observation depends on."""
+    """A field to be observed: its identity, and what an observation needs of the registry."""
 
     external_id: str
     geometry_digest: str
@@ -62,7 +62,7 @@ class Subject(NamedTuple):
 
 @dataclass
 class ObservationCost:
-    """What observing cost, to be compared with what it should."""
+    """The work of observing, for comparison with the bounds that are promised."""
 
     cells: int = 0
     tiles: int = 0
@@ -70,7 +70,7 @@ class ObservationCost:
     scenes: int = 0
 
     def add(self, other: ObservationCost) -> None:
-        """Take another's work into account."""
+        """Add another's work."""
         self.cells += other.cells
         self.tiles += other.tiles
         self.scene_bytes += other.scene_bytes
@@ -94,10 +94,19 @@ def observe(
     rules: Algorithm,
     work: ObservationCost,
 ) -> Observed:
-    """Observe fields in a scene: touched tiles only are read, numbers are over clear cells.
+    """Observe fields in a scene: only touched tiles are read, and statistics are over clear cells.
+
+    Args:
+        scene: the day's.
+        subjects: the fields.
+        coverages: of the region's grid, by the rules.
+        geometries_of: gives WKB for geometry digests whose coverage is not cached.
+        raster_path: gives the file of a scene's object.
+        rules: of the algorithm version.
+        work: is added to.
 
     Raises:
-        SceneError: the scene's object can't be read, or nobody knows yet what is in the day's scene.
+        SceneError: the scene's object can't be read, or it is not known yet what the day's scene holds.
     """
     coverage, failures = coverages.get([s.geometry_digest for s in subjects], geometries_of)
     if failures:
@@ -127,7 +136,7 @@ def observe(
             work.scenes += 1
             items = reader.items
         inside = np.array([s.inside_fraction for s in subjects], np.float64)
-        columns |= _told(cells, near, items, coverage, inside, rules)
+        columns |= _columns(cells, near, items, coverage, inside, rules)
         del cells, near  # most of a day's memory
     arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
     return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
@@ -136,9 +145,9 @@ def observe(
 def _gathered(
     reader: SceneReader, coverage: Coverage, rules: Algorithm, work: ObservationCost
 ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_] | None]:
-    """The values of the covered cells, and which of them lie too near to a cloud, say, to be clear (None: none).
+    """The values of the covered cells, and which of them are too near to a cloud, say, to be clear (None: none).
 
-    That is decided by the classes of the cells around, whichever other fields they are gathered with.
+    The classes of the cells around decide that, whichever other fields are gathered with them.
     """
     if not rules.dilate_cells:
         work.cells += len(coverage.cells)
@@ -158,7 +167,7 @@ def _gathered(
     return cells, np.isin(coverage.cells, dilated(grown, rules.dilate_cells, height, width))
 
 
-def _told(
+def _columns(
     cells: Mapping[str, NDArray[np.uint16]],
     near: NDArray[np.bool_] | None,
     items: Sequence[tuple[str, datetime]],
@@ -166,16 +175,16 @@ def _told(
     inside: NDArray[np.float64],
     rules: Algorithm,
 ) -> dict[str, object]:
-    """The columns that a scene gives; made of pieces that fit the processor's cache, three times as fast as at once."""
-    told: dict[str, list[Any]] = {}
+    """The columns that a scene gives; made in pieces that fit the processor's cache, three times as fast as in one."""
+    columns: dict[str, list[Any]] = {}
     for entries, piece in coverage.pieces(_ENTRIES):
         own = {name: values[entries] for name, values in cells.items()}
         own_inside, inside = inside[: len(piece)], inside[len(piece) :]
         found = _seen(own, None if near is None else near[entries], piece, own_inside, rules)
         found |= _seen_by(items, own, piece)
         for name, values in found.items():
-            told.setdefault(name, []).append(values)
-    return {name: np.concatenate(parts) for name, parts in told.items()}
+            columns.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
 def _seen(
@@ -224,16 +233,16 @@ def _seen(
 def _seen_by(
     items: Sequence[tuple[str, datetime]], cells: Mapping[str, NDArray[np.uint16]], coverage: Coverage
 ) -> dict[str, NDArray[np.object_]]:
-    """The items that provide a cell of each field, and when the one that provides most of it was sensed."""
+    """The items that provide a cell of each field, and when the item that provides most of it was sensed."""
     provider = cells[ITEM] if ITEM in cells else cells[CLASSES] != PixelClass.NODATA
     provided = np.array([coverage.weights.sum_where(provider == number) for number in range(1, len(items) + 1)])
-    # Of few combinations there are many fields.
+    # Many fields share few combinations.
     seen, combination = np.unique(provided > 0, axis=1, return_inverse=True)
     named = [
         json.dumps([item_id for (item_id, _), here in zip(items, one, strict=True) if here]) if one.any() else None
         for one in seen.T
     ]
-    # `argmax` finds the first of equals, which is the one that was laid first; -1: none.
+    # `argmax` gives the first of equals, the item that was laid first; -1: none.
     most = np.where(provided.any(axis=0), provided.argmax(axis=0), -1)
     return {
         "item_ids": _objects(named)[combination],
@@ -242,13 +251,13 @@ def _seen_by(
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    objects = np.empty(len(values), object)
+    objects[:] = values
+    return objects
 
 
 def _array(values: object, column: pa.Field, count: int) -> pa.Array:
-    """A column; NaN means that there is no number, so it becomes null."""
+    """A column; NaN, where there is no number, becomes null."""
     if values is None:
         return pa.nulls(count, column.type)
     if isinstance(values, np.ndarray) and values.ndim == 2:

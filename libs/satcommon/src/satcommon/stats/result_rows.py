@@ -21,8 +21,8 @@ from satcommon.raster.indices import ALWAYS, INDICES
 from satcommon.raster.layers import BANDS
 from satcommon.storage.object_store import ObjectStore
 
-_TOLD = 32  # hexadecimal digits of its content's digest in a key: what went wrong by chance is found by fewer
-_DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_TOLD}}})\.parquet$")
+_KEY_DIGITS = 32  # hexadecimal digits of the content's digest in a key: enough to detect any damage by chance
+_DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_KEY_DIGITS}}})\.parquet$")
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
@@ -90,8 +90,8 @@ counts the cells that the version's coverage rule takes; statistics are over cle
 `_quantiles` are lists of those that the algorithm version asks for, in its order; null where it asks for none, or where
 the layer has no valid clear cell.
 `item_ids` is a JSON list of the acquisitions that provide an observed cell of the field, in the order in which they
-were laid; `sensed_at` is the time of the one that provides most of its observed cells, by weight, the first of them
-where several do; both are null where no cell is observed.
+were laid; `sensed_at` is the time of the item that provides most of its observed cells, by weight, the first where
+several do; both are null where no cell is observed.
 """
 
 
@@ -113,13 +113,19 @@ def encode(table: pa.Table) -> bytes:
 
 
 def digest(data: bytes) -> str:
-    """Names an object's content."""
+    """Identifies an object's content."""
     return hashlib.sha256(data).hexdigest()
 
 
 def new_key(bbox_id: int, day: date, data: bytes) -> str:
-    """A key never used before, which tells what was put there from what is read."""
-    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}-{digest(data)[:_TOLD]}.parquet"
+    """A key never used before, with a digest by which a reader can check the content.
+
+    Args:
+        bbox_id: of the region.
+        day: of the rows.
+        data: the object.
+    """
+    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}-{digest(data)[:_KEY_DIGITS]}.parquet"
 
 
 def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.Table:
@@ -127,11 +133,11 @@ def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.T
 
     Raises:
         ObjectMissingError: it was collected after the key moved away; read the key again.
-        pa.ArrowInvalid: it is spoilt: not the bytes that were put, or no Parquet. (Keys of old tell no digest.)
+        pa.ArrowInvalid: it is damaged: not the bytes that were put, or no Parquet. (Old keys have no digest.)
     """
     data = store.get(key)
-    told = _DIGEST_OF_KEY.search(key)
-    if told and not digest(data).startswith(told[1]):
+    stated = _DIGEST_OF_KEY.search(key)
+    if stated and not digest(data).startswith(stated[1]):
         raise pa.ArrowInvalid(
             f"the object {key} of {store.url} (SATFIELDS_STORE) is not the one that was put there; "
             "run `satctl audit --repair`, which puts its day on the list"
@@ -164,10 +170,10 @@ def without(table: pa.Table, fields: list[str]) -> pa.Table:
 
 
 def changed_rows(before: pa.Table, after: pa.Table) -> int:
-    """How many rows of one day's table are new, gone or another.
+    """How many rows of a day's table are new, gone or changed.
 
     Most are the same: tables are compared whole, then by halves, so that one changed row of ten thousand is found
-    without a look at the others in Python.
+    without comparing the others in Python.
     """
     before, after = before.sort_by("field"), after.sort_by("field")
     if not before["field"].equals(after["field"]):
@@ -177,13 +183,15 @@ def changed_rows(before: pa.Table, after: pa.Table) -> int:
     return _unequal_rows(before.combine_chunks(), after.combine_chunks())
 
 
-def _unequal_rows(one: pa.Table, other: pa.Table) -> int:
-    if one.equals(other):
+def _unequal_rows(before: pa.Table, after: pa.Table) -> int:
+    if before.equals(after):
         return 0
-    if one.num_rows <= _FEW_ROWS:
-        return sum(a != b for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True))
-    half = one.num_rows // 2
-    return _unequal_rows(one.slice(0, half), other.slice(0, half)) + _unequal_rows(one.slice(half), other.slice(half))
+    if before.num_rows <= _FEW_ROWS:
+        return sum(a != b for a, b in zip(before.to_pylist(), after.to_pylist(), strict=True))
+    half = before.num_rows // 2
+    return _unequal_rows(before.slice(0, half), after.slice(0, half)) + _unequal_rows(
+        before.slice(half), after.slice(half)
+    )
 
 
-_FEW_ROWS = 32  # compared in Python: below that, halving costs more than looking
+_FEW_ROWS = 32  # compared in Python: halving fewer costs more

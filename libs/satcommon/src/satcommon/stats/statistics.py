@@ -1,8 +1,8 @@
 """Coverage-weighted statistics of many polygons at once.
 
-A polygon's numbers depend on its own cells alone, in their order: `numpy.add.reduceat` sums each segment by itself, so
-that they are bit-identical alone, in any batch, on a window or a whole scene. Sums are float64 and the deviation takes
-two passes, since one-pass float32 sums err visibly.
+A polygon's numbers depend only on its own cells, in their order: `numpy.add.reduceat` sums each segment separately, so
+results are bit-identical alone, in any batch, on a window or a whole scene. Sums are float64 and the deviation takes
+two passes, since one-pass float32 sums have visible errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def sums(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.
 
 @dataclass(frozen=True)
 class Weights:
-    """The cells of n polygons by their weight alone; all layers that are valid in the same cells share them.
+    """The weights of the cells of n polygons; layers that are valid in the same cells share them.
 
     Args:
         offsets: shape (n + 1,); the cells of polygon i are offsets[i]:offsets[i + 1].
@@ -47,17 +47,17 @@ class Weights:
 
     @cached_property
     def total(self) -> NDArray[np.float64]:
-        """Of each polygon. Shape (n,)."""
+        """The weight of each polygon. Shape (n,)."""
         return sums(self.weights, self.offsets)
 
     def where(self, chosen: NDArray[np.bool_]) -> Weights:
-        """Those of the chosen cells."""
+        """The weights of the chosen cells."""
         if chosen.all():
             return self
         return Weights(np.concatenate(([0], np.cumsum(chosen)))[self.offsets], self.weights[chosen])
 
     def sum_where(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """The covered cells of each polygon that are chosen, in cells. Shape (n,)."""
+        """The weight of each polygon's chosen cells, in cells. Shape (n,)."""
         return sums(np.where(chosen, self.weights, 0.0), self.offsets)
 
 
@@ -73,7 +73,7 @@ def weighted(values: NDArray[np.float64], cells: Weights) -> Statistics:
 
 
 def weighted_mean(values: NDArray[np.float64], cells: Weights) -> NDArray[np.float64]:
-    """The mean of each polygon. Shape (n,)."""
+    """The weighted mean of each polygon. Shape (n,)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(sums(values * cells.weights, cells.offsets) / cells.total)
 
@@ -95,7 +95,7 @@ def quantiles(values: NDArray[np.float64], cells: Weights, fractions: Sequence[f
         Shape (n, fractions), exactly the least value at 0 and the greatest at 1; NaN where a polygon has no cell.
     """
     count = len(cells.offsets) - 1
-    short = np.min_scalar_type(count)  # sorts faster
+    short = np.min_scalar_type(count)  # a narrow type sorts faster
     owners = np.repeat(np.arange(count, dtype=short), np.diff(cells.offsets))
     order = np.lexsort((values, owners))
     values = values[order]  # the owners were in order before
@@ -109,12 +109,12 @@ def quantiles(values: NDArray[np.float64], cells: Weights, fractions: Sequence[f
     ranks = np.arange(len(values)) - np.repeat(offsets[:-1], counts)
     before = _accumulated(np.add, np.where(ranks > 0, np.roll(weights, 1), 0.0), ranks)
     places = ranks * weights + np.repeat(counts - 1, counts) * before
-    places = _accumulated(np.maximum, places, ranks)  # the least weights may be rounded past each other
+    places = _accumulated(np.maximum, places, ranks)  # rounding may swap values of tiny weight
 
-    found = np.full((count, len(fractions)), np.nan)
+    result = np.full((count, len(fractions)), np.nan)
     filled = np.flatnonzero(counts)
     if not len(filled):
-        return found
+        return result
     first, last = offsets[filled], offsets[filled + 1] - 1
     for column, fraction in enumerate(fractions):
         wanted = fraction * places[last]
@@ -123,23 +123,23 @@ def quantiles(values: NDArray[np.float64], cells: Weights, fractions: Sequence[f
         right = np.minimum(left + 1, last)
         step = places[right] - places[left]
         part = np.divide(wanted - places[left], step, out=np.zeros_like(step), where=step > 0)
-        found[filled, column] = values[left] + part * (values[right] - values[left])
-    return found
+        result[filled, column] = values[left] + part * (values[right] - values[left])
+    return result
 
 
 def _accumulated(operation: np.ufunc, values: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """The running result of an operation in each segment, whose values are numbered by their ranks from 0 on.
 
-    By doubling: that of the last 2, 4, 8, ... values is made of two of the last 1, 2, 4, ... ones. A value's rank alone
-    decides what is added to what, whichever segments are before it; a cumulative sum over all of them would be rounded
-    by those.
+    By doubling: the result of the last 2, 4, 8, ... values combines two of the last 1, 2, 4, ... values. The order of
+    additions depends only on a value's rank in its segment; in a cumulative sum over all segments, rounding would
+    depend on those before.
     """
-    found = values.copy()
+    running = values.copy()
     reach, longest = 1, ranks.max(initial=0)
     while reach <= longest:
-        operation(found[reach:], found[:-reach], out=found[reach:], where=ranks[reach:] >= reach)
+        operation(running[reach:], running[:-reach], out=running[reach:], where=ranks[reach:] >= reach)
         reach *= 2
-    return found
+    return running
 
 
 def _reduced(

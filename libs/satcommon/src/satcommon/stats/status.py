@@ -15,12 +15,12 @@ from satcommon.stats.result_rows import Status
 
 
 def any_of(classes: NDArray[np.uint16], wanted: Sequence[PixelClass]) -> NDArray[np.bool_]:
-    """As `numpy.isin`, which takes twenty times as long for a few numbers."""
-    return np.asarray(np.logical_or.reduce([classes == one for one in wanted]))
+    """Where classes are among those wanted. `numpy.isin` takes twenty times as long for a few numbers."""
+    return np.asarray(np.logical_or.reduce([classes == each for each in wanted]))
 
 
 class Parts(NamedTuple):
-    """Of each field the part that lies in the region, and the weight of its cells: all, observed, clear ones."""
+    """The part of each field that lies in the region, and the weight of its cells: all, observed, clear. Shape (n,)."""
 
     inside: NDArray[np.float64]
     total: NDArray[np.float64]
@@ -29,7 +29,7 @@ class Parts(NamedTuple):
 
 
 def status_by_clear_part(parts: Parts, rules: Algorithm) -> NDArray[np.str_]:
-    """By definitions 1: the clear part of the field decides."""
+    """Definitions 1: the clear part of the field decides."""
     total, observed = parts.total, parts.observed
     clear_part = np.nan_to_num(ratio(parts.clear, total))
     choices = [
@@ -44,7 +44,7 @@ def status_by_clear_part(parts: Parts, rules: Algorithm) -> NDArray[np.str_]:
 
 
 def status_by_cause(parts: Parts, clouded: NDArray[np.float64], rules: Algorithm) -> NDArray[np.str_]:
-    """By definitions 2: what kept the field from being seen decides, first what is so on every day."""
+    """Definitions 2: what kept the field from being seen decides; causes that hold on every day come first."""
     total, observed, clear = parts.total, parts.observed, parts.clear
     clear_part = np.nan_to_num(ratio(clear, total))
     choices = [
@@ -60,18 +60,25 @@ def status_by_cause(parts: Parts, clouded: NDArray[np.float64], rules: Algorithm
 
 
 def _first_that_holds(choices: Sequence[tuple[Status, NDArray[np.bool_]]], otherwise: Status) -> NDArray[np.str_]:
-    return np.select([here for _, here in choices], [status.value for status, _ in choices], otherwise.value)
+    return np.select([holds for _, holds in choices], [status.value for status, _ in choices], otherwise.value)
 
 
 def _below(inside: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
-    """Areas are right to some 1e-12 of themselves: a half is a half whatever their last bits."""
+    """Areas are right to about 1e-12 of themselves: a half must count as a half whatever its last bits."""
     return np.asarray(inside < least - 1e-9)
 
 
 def clouded_weight(
     classes: NDArray[np.uint16], clear_cells: NDArray[np.bool_], near: NDArray[np.bool_] | None, coverage: Coverage
 ) -> NDArray[np.float64]:
-    """The weight of the cells that a cloud or its shadow hides, or is too near to."""
+    """The weight of each field's cells that a cloud or its shadow hides, or is too near to.
+
+    Args:
+        classes: of the covered cells, shape (entries,).
+        clear_cells: which of them are clear.
+        near: which of them are too near to a cloud or shadow; None: none.
+        coverage: of the fields.
+    """
     under = any_of(classes, (PixelClass.CLOUD, PixelClass.THIN_CLOUD, PixelClass.SHADOW))
     if near is not None:
         under |= near & (classes != PixelClass.NODATA)
