@@ -168,7 +168,7 @@ def test_a_field_is_planted_again(closed: Environment, satctl: Satctl) -> None:
     found = json.loads(satctl("fields", "show", "=1+1", "--json").stdout)["seasons"]
     assert "the season before it was planted on 2025-05-01 and ends on 2025-06-02" in refused
     assert planted == "field =1+1 has a season from 2025-06-04 on; field-days: 1 opened as missed\n"
-    assert again == "field =1+1 is so already; nothing was changed\n"
+    assert again == "field =1+1: no change\n"
     assert [(s["planting_date"], s["end_date"], s["crop_code"]) for s in found] == [
         ("2025-05-01", "2025-06-02", None),
         ("2025-06-04", None, "rye"),
@@ -250,7 +250,7 @@ def test_a_revision_tells_what_it_opened_on_closed_days(closed: Environment, sat
 
     assert from_a_day == "revised field =1+1; field-days: 2 opened as missed\n"
     assert corrected == "revised field =1+1; field-days: 0 opened as missed\n"
-    assert same == "field =1+1 is so already; nothing was changed\n"
+    assert same == "field =1+1: no change\n"
     assert ended == "revised field =1+1; field-days: 0 opened as missed, 2 no longer missed, 2 to be withdrawn\n"
 
 

@@ -13,14 +13,14 @@ COMMANDS = {
     "db": ("satctl.commands.db", "Migrate and check the database."),
     "regions": ("satctl.commands.regions", "Register and show regions."),
     "fields": ("satctl.commands.fields", "Register, revise and show fields."),
-    "scenes": ("satctl.commands.scenes", "Ask the source of imagery anew."),
-    "status": ("satctl.commands.status", "Show what is closed, missed and waited for."),
+    "scenes": ("satctl.commands.scenes", "Ask the source of imagery again."),
+    "status": ("satctl.commands.status", "Show what is closed, what is missed, and what each region waits for."),
     "audit": ("satctl.commands.audit", "Check that no field-day is lost."),
     "plan": ("satctl.commands.plan", "Show what draining the backlog costs."),
     "reprocess": ("satctl.commands.reprocess", "Drain a region's backlog now."),
-    "history": ("satctl.commands.history", "Tell how one number came about."),
-    "doctor": ("satctl.commands.doctor", "Check each setting against the world."),
-    "gc": ("satctl.commands.gc", "Remove objects that no key names."),
+    "history": ("satctl.commands.history", "Show the provenance of one number."),
+    "doctor": ("satctl.commands.doctor", "Check the settings and what they name."),
+    "gc": ("satctl.commands.gc", "Remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),
     "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
@@ -60,7 +60,7 @@ class Satctl(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
-        """The commands' lines of the help, without loading them."""
+        """The commands' lines of the help; no command is loaded."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 

@@ -109,7 +109,7 @@ def revise(
         caused = FieldBacklog.of(connection, [external_id]).since(before)
         in_regions = facts(connection, field(connection, external_id)).regions
     if not changed:
-        say(f"field {external_id} is so already; nothing was changed")
+        say(f"field {external_id}: no change")
         return
     say(f"revised field {external_id}; {caused}")
     if not in_regions:
@@ -139,6 +139,6 @@ def plant(external_id: str, planted: date, season_end: date | None, crop: str | 
         begun = begin_season(connection, external_id, planted, season_end, crop, now)
         caused = Consequences.at(connection, now)
     if not begun:
-        say(f"field {external_id} is so already; nothing was changed")
+        say(f"field {external_id}: no change")
         return
     say(f"field {external_id} has a season from {planted} on; {caused}")

@@ -47,7 +47,7 @@ def list_locations(url: str, as_json: bool) -> None:
 @click.argument("name")
 @url_option
 def reload(name: str, url: str) -> None:
-    """Load a code location anew.
+    """Reload a code location.
 
     \b
     Examples:

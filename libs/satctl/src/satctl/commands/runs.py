@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from satcommon.errors import InputError, PermanentError
@@ -16,11 +16,6 @@ from satctl.opening import opened
 from satctl.output.tables import print_json, print_table, say, warn
 from satctl.parameters import DAY, json_option, url_option, wide_option
 
-if TYPE_CHECKING:
-    pass
-
-POLL_SECONDS = 1.0  # between two looks at a run that is waited for
-QUEUED_SECONDS = 60.0  # after which a queued run that is waited for is remarked upon
 _FORMER_BACKFILL_JOB = "history"  # accepted for one release after it was renamed
 STATUSES = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "SUCCESS", "FAILURE", "CANCELING", "CANCELED")
 
@@ -31,7 +26,7 @@ def runs() -> None:
 
 
 @runs.command(name="list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The newest so many.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs.")
 @click.option("--status", "statuses", type=click.Choice(STATUSES, case_sensitive=False), multiple=True)
 @url_option
 @wide_option
@@ -83,7 +78,7 @@ def _facts(run: graphql.Run, url: str) -> dict[str, Any]:
 @click.option("--region", required=True, help="Name of the region.", shell_complete=region_names)
 @click.option("--day", type=DAY, help="Day of the partition, for fetch_scenes and close_days.")
 @click.option("--until", type=DAY, help="Last day, for backfill.")
-@click.option("--wait", is_flag=True, help="Wait until it ends; exit code 1 where it failed.")
+@click.option("--wait", is_flag=True, help="Wait until it ends; exit code 1 if it failed.")
 @url_option
 @json_option
 def launch(job: str, region: str, day: date | None, until: date | None, wait: bool, url: str, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from satctl.parameters import DAY, url_option
 
 @click.group()
 def scenes() -> None:
-    """Ask the source of imagery anew."""
+    """Ask the source of imagery again."""
 
 
 @scenes.command()
@@ -29,10 +29,10 @@ def scenes() -> None:
 @click.option("--here", is_flag=True, help="Ask in this process, without Dagster.")
 @url_option
 def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
-    """Ask for the days of a span anew, in one run.
+    """Ask again for the days of a span, in one run.
 
-    Taken is what the source says otherwise than the ledger has it: files that came, changed or went, another calendar,
-    days that were never asked for. What that changes of closed days is missed, whatever its age, and replayed.
+    The ledger takes over what has changed at the source: files that came, changed or went, another calendar, days that
+    were never asked for. Closed days that this changes are missed, however old they are, and replayed.
 
     \b
     Examples:

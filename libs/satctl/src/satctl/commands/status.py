@@ -31,11 +31,11 @@ _PATIENCE_SECONDS = 5  # with Dagster, whose runs are not what is asked about fi
 @wide_option
 @json_option
 def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None:
-    """Show what is closed, missed and waited for.
+    """Show what is closed, what is missed, and what each region waits for.
 
     "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
-    are not. Deadlines are those of this process's settings; the daemon's and the runs' may be others. Of Dagster's
-    runs, those without a sign of life are told, and a queue that does not move.
+    are not. Deadlines follow this process's settings; those of the daemon and the runs may differ. Dagster's runs
+    that give no sign of life are listed, and so is a queue that does not move.
 
     \b
     Examples:

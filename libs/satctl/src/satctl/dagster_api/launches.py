@@ -18,8 +18,8 @@ from satctl.output.tables import progress, warn
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
-POLL_SECONDS = 1.0  # between two looks at a run that is waited for
-QUEUED_SECONDS = 60.0  # after which a queued run that is waited for is remarked upon
+POLL_SECONDS = 1.0  # between two looks at the run that --wait follows
+QUEUED_SECONDS = 60.0  # after which --wait warns that the run is still queued
 SUCCESS = "SUCCESS"
 _QUEUED, _ENDED = "QUEUED", (SUCCESS, "FAILURE", "CANCELED")
 
