@@ -350,7 +350,7 @@ def test_a_file_of_several_items_without_their_band_is_refused(tmp_path: Path, m
     path = tmp_path / "without.tif"
     path.write_bytes(encode(replace(mosaic, providers=None), GRID, DAY))
 
-    with pytest.raises(SceneError, match=r"without\.tif: does not tell which of its items"), SceneReader(path):
+    with pytest.raises(SceneError, match=r"without\.tif: does not say which of its items"), SceneReader(path):
         pass
 
 
