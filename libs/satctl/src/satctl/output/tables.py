@@ -39,10 +39,10 @@ _NAMED = 10  # names in one line of text
 
 def print_json(data: Any) -> None:
     """Write JSON to stdout, in this module's style."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_json_value))
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Enum):
