@@ -22,7 +22,7 @@ from satcommon.errors import InputError, RetryableError
 from satctl.local.checkout import database_folder
 from satctl.local.dagster_home import dagster_home
 
-START_SECONDS = 90.0  # for three code servers and the webserver to answer, on a busy machine
+START_SECONDS = 300.0  # for three code servers and the webserver to answer, on a machine that does much else
 STOP_SECONDS = 3.0  # for `dagster dev` to end its children, before they are killed: no run minds that
 _PR_SET_PDEATHSIG = 1
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
