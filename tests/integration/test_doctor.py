@@ -17,7 +17,7 @@ import pytest
 from satcommon.db import attempts
 from satcommon.db.engine import write_transaction
 from satcommon.settings import settings
-from satctl.commands import doctor
+from satctl.checks import clocks
 from satctl.dagster_api.graphql import location_states
 from satctl.local.laptop import free_port, stop, wait_for
 from sqlalchemy import Engine, text
@@ -108,7 +108,7 @@ def test_a_clock_that_is_off_is_found_by_the_database_s_and_the_store_s(
     examine: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(doctor, "now", lambda: datetime.now(UTC) + skew)
+    monkeypatch.setattr(clocks, "now", lambda: datetime.now(UTC) + skew)
 
     found = examine(SATFIELDS_DATABASE_URL=url_of(postgres_engine, password=PASSWORD), SATFIELDS_STORE=s3_url)
 
@@ -214,7 +214,7 @@ def test_dagster_s_database(postgres_engine: Engine, blank_postgres: Engine, sys
         (f"postgresql://dagster:{PASSWORD}@db:{PASSWORD}/dagster", "expected postgresql://"),
         (url_of(blank_postgres, password=PASSWORD, database="elsewhere"), 'database "elsewhere" does not exist'),
         (f"postgresql://dagster:{PASSWORD}@127.0.0.1:{free_port()}/dagster", "refused"),
-        (url_of(postgres_engine, password=PASSWORD), "names the ledger's database; make one for Dagster"),
+        (url_of(postgres_engine, password=PASSWORD), "names the ledger's database; create one for Dagster"),
     ):
         state, message = examine(DAGSTER_POSTGRES_URL=url)["dagster database"]
         assert state == "failed"
@@ -272,7 +272,7 @@ def test_a_webserver_with_a_broken_location_and_one_that_is_down(
         assert found["location ingest"] == found["location realtime"] == ("ok", "loaded")
         assert found["location reprocessing"][0] == "failed"
         assert "SyntaxError" in found["location reprocessing"][1]
-        assert "mend that, then `satctl locations reload reprocessing`" in found["location reprocessing"][1]
+        assert "fix that, then `satctl locations reload reprocessing`" in found["location reprocessing"][1]
 
         (tmp_path / "reprocessing.py").write_text(HEALTHY)
         satctl("locations", "reload", "reprocessing")
@@ -296,7 +296,7 @@ def _loaded(url: str) -> bool:
 
 def test_a_region_of_invented_scenes_that_is_no_sample_fails(system: Engine, satctl: Satctl, examine: Any) -> None:
     satctl("regions", "seed")
-    assert examine()["sources"] == ("ok", "2 active regions, each of the source simulated")
+    assert examine()["sources"] == ("ok", "2 active regions, each with the source simulated")
 
     satctl("regions", "add", "mine", "--bounds", "14", "45", "14.1", "45.1")
 

@@ -103,7 +103,7 @@ def test_a_day_that_was_taken_in_part_is_in_sight_everywhere_and_final_nowhere(f
 
     checks = {c["check"]: c for c in json.loads(farm.satctl("doctor", "--json", code=1).stdout)["checks"]}
     assert checks["not taken"]["state"] == "warning"
-    assert f"region North: 1 scene there and not taken: 2016-01-07: {name}: {REASON}" in checks["not taken"]["said"]
+    assert f"region North: 1 scene refused: 2016-01-07: {name}: {REASON}" in checks["not taken"]["said"]
 
     history = json.loads(farm.satctl("history", "east", str(DAY), "--json").stdout)
     assert (history["state"], history["reason"]) == ("provisional", "scene_partly_taken")

@@ -1,0 +1,1 @@
+"""What `satctl doctor` checks."""
