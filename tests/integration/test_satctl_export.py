@@ -330,7 +330,7 @@ def test_a_geopackage_that_can_not_be_written_is_told_as_such(tmp_path: Path) ->
                 folder.rmdir()
             write(schema.empty_table())
 
-    with pytest.raises(StoreError, match=r"the GeoPackage could not be written: .* nothing was left there"):
+    with pytest.raises(StoreError, match=r"the GeoPackage could not be written: .* no part of it is left"):
         write_where_the_folder_is_gone()
 
 
@@ -346,9 +346,9 @@ def test_a_geopackage_that_can_not_be_written_is_told_as_such(tmp_path: Path) ->
             ["S", "--output", "nowhere/rows.csv"],
             "--output nowhere/rows.csv: can't be written: there is no folder nowhere",
         ),
-        (["S", "--output", "rows.xlsx"], "'.xlsx' is of no format; expected one of .csv, .parquet, .geoparquet, .gpkg"),
-        (["S", "--output", "rows"], "the suffix '' is of no format; expected one of .csv"),
-        (["S", "--format", "gpkg"], "--output -: a GeoPackage is a database and no stream of bytes; name a file"),
+        (["S", "--output", "rows.xlsx"], "'.xlsx' names no format; expected one of .csv, .parquet, .geoparquet, .gpkg"),
+        (["S", "--output", "rows"], "the suffix '' names no format; expected one of .csv"),
+        (["S", "--format", "gpkg"], "--output -: a GeoPackage is a database, not a stream of bytes; name a file"),
         (["S", "--field", "=1+1"], "give either a REGION or --field EXTERNAL_ID"),
         ([], "give either a REGION or --field EXTERNAL_ID"),
     ],

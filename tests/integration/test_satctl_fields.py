@@ -100,7 +100,7 @@ def test_a_polygon_may_change_from_a_day_on(closed: Environment, tmp_path: Path,
     refused = satctl("fields", "import", file, "--changed-from", "2025-06-03", "--no-update", code=2).stderr
 
     assert json.loads(said)["changed"] == ["a"]
-    assert "are of updates: leave out --no-update" in refused
+    assert "apply to updates: leave out --no-update" in refused
 
 
 def test_what_is_invalid_is_left_and_listed(system: Engine, tmp_path: Path, satctl: Satctl) -> None:
@@ -113,7 +113,7 @@ def test_what_is_invalid_is_left_and_listed(system: Engine, tmp_path: Path, satc
     reason = f'{file}: feature 2 ("b"): the polygon has no area: its points lie on a line'
     assert reason in refused
     assert json.loads(left.stdout)["left"] == [{"feature": 2, "reason": reason}]
-    assert f"warning: 1 problem of features that were left:\n{reason}" in left.stderr
+    assert f"warning: 1 problem of skipped features:\n{reason}" in left.stderr
     assert json.loads(left.stdout)["created"] == ["a"]
 
 
@@ -208,7 +208,7 @@ def test_a_field_is_added_from_text_or_a_file(system: Engine, tmp_path: Path, sa
     ("arguments", "message"),
     [
         (["x", "--planted", "2025-05-01"], "give the polygon, with --wkt or --geometry"),
-        (["x", "--planted", "2025-05-01", "--wkt", "POLYGON"], "--wkt 'POLYGON': is no WKT"),
+        (["x", "--planted", "2025-05-01", "--wkt", "POLYGON"], "--wkt 'POLYGON': is not WKT"),
         (["x", "--planted", "2025-05-01", "--wkt", "POINT (1 2)"], "the geometry is a Point"),
         (["x", "--planted", "2025-05-01", "--wkt", INSIDE, "--geometry", "f"], "give either --wkt or --geometry"),
         (["x", "--planted", "2025-05-01", "--geometry", "f.geojson"], "f.geojson: there is no such file"),

@@ -44,7 +44,7 @@ def test_the_samples_are_registered_once(system: Engine, satctl: Satctl) -> None
     later = satctl("regions", "seed", "--monitored-from", "2025-06-01")
 
     assert first.stdout == "added 2 regions and 15 fields\n"
-    assert again.stdout == "nothing to do: all 2 regions and 15 fields of the samples are there already\n"
+    assert again.stdout == "nothing to do: all 2 regions and 15 fields of the samples are registered already\n"
     assert again.stderr == ""
     assert "region 'A' is monitored from 2025-05-01 on; --monitored-from was not applied" in later.stderr
     assert {r["name"]: r["fields"] for r in json.loads(satctl("regions", "list", "--json").stdout)} == {"A": 10, "B": 5}
@@ -114,7 +114,7 @@ def test_regions_come_from_a_file_all_or_one(system: Engine, tmp_path: Path, sat
     assert one.stdout.startswith("added region Q")
     assert 'feature 2 ("Q"): the polygon is no rectangle' in one.stderr
     assert "added region P" in all_of_them.stdout
-    assert "region Q is there already; nothing was changed" in all_of_them.stdout
+    assert "region Q is registered already; nothing was changed" in all_of_them.stdout
     assert "there is no region 'R'; the file has P, Q" in unknown.stderr
 
 
@@ -421,7 +421,7 @@ def test_a_rectangle_that_fields_are_in_only_when_swapped_is_refused(system: Eng
 
     refused = satctl("regions", "add", "S", "--bounds", "40.3", "13.9", "40.6", "14.3", code=2)
 
-    assert "swapped some would; expected --bounds 13.9 40.3 14.3 40.6, or say --force" in refused.stderr
+    assert "swapped some would; expected --bounds 13.9 40.3 14.3 40.6, or give --force" in refused.stderr
     satctl("regions", "add", "S", "--bounds", "40.3", "13.9", "40.6", "14.3", "--force")
     satctl("regions", "add", "T", "--bounds", "13.9", "40.3", "14.3", "40.6")
 
@@ -441,7 +441,7 @@ def test_many_regions_of_a_file_are_asked_about(system: Engine, tmp_path: Path, 
     refused = satctl("regions", "add", "--file", str(file), code=2)
 
     assert "has 21 regions" in refused.stderr
-    assert "say --yes" in refused.stderr
+    assert "give --yes" in refused.stderr
     assert json.loads(satctl("regions", "list", "--json").stdout) == []
     satctl("regions", "add", "P3", "--file", str(file))
     satctl("regions", "add", "--file", str(file), "--yes")

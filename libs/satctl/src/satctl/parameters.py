@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +25,9 @@ from satctl.dagster_api import graphql
 from satctl.local.home_lock import dagster_url
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+Command = Callable[..., None]  # the function of a command
 
 
 class Day(click.ParamType):  # type: ignore[type-arg]  # generic only in click's newest versions
@@ -57,6 +62,31 @@ class File(click.Path):
 
         # The root's context also ends where this one's arguments are refused.
         return download(value, Path(ctx.find_root().with_resource(TemporaryDirectory(prefix="satctl-"))))
+
+
+def grouped(
+    name: str, kind: Callable[..., object], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """A decorator of a command that gets several options as one argument.
+
+    Args:
+        name: of the argument.
+        kind: makes it of the options; its parameters have their names.
+        options: in the order of the help.
+    """
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_group(**arguments: Any) -> None:
+            given = {parameter: arguments.pop(parameter) for parameter in signature(kind).parameters}
+            command(**{name: kind(**given)}, **arguments)
+
+        decorated: Command = with_group
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 DAY = Day()

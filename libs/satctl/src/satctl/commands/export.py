@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from satcommon.db import registry
@@ -16,7 +16,7 @@ from satctl.completion import field_ids, region_names
 from satctl.opening import opened
 from satctl.output.sink import STDOUT, force_option
 from satctl.output.tables import progress
-from satctl.parameters import DAY
+from satctl.parameters import DAY, grouped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,46 +34,56 @@ SUFFIXES = {
 }
 
 
-@click.command()
-@click.argument("region", required=False, shell_complete=region_names)
-@click.option(
-    "--field",
-    metavar="EXTERNAL_ID",
-    help="One field in its home region, instead of a region.",
-    shell_complete=field_ids,
+class _Selection(NamedTuple):
+    """The options that choose rows: of a region or of a field, and of a span of days."""
+
+    region: str | None
+    field: str | None
+    first: date | None
+    last: date | None
+
+
+_selection_options = grouped(
+    "selection",
+    _Selection,
+    click.argument("region", required=False, shell_complete=region_names),
+    click.option(
+        "--field",
+        metavar="EXTERNAL_ID",
+        help="One field in its home region, instead of a region.",
+        shell_complete=field_ids,
+    ),
+    click.option(
+        "--from", "first", type=DAY, help="First day.  [default: the first closed day; of a field, its planting day]"
+    ),
+    click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]"),
 )
-@click.option("--from", "first", type=DAY, help="First day.  [default: the first closed one; of a field, its planting]")
-@click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]")
+
+
+@click.command()
+@_selection_options
 @click.option(
     "--format",
     "kind",
     type=click.Choice(list(dict.fromkeys(SUFFIXES.values()))),
-    help="[default: by the suffix; csv on stdout]",
+    help="Format of the file.  [default: by its suffix; csv on stdout]",
 )
-@click.option("--output", required=True, metavar="FILE", help="Where to write; - is stdout.")
-@click.option("--all-columns", is_flag=True, help="Write columns that are empty in every row, too.")
+@click.option("--output", required=True, metavar="FILE", help="File to write; - is stdout.")
+@click.option("--all-columns", is_flag=True, help="Also write columns that are empty in every row.")
 @force_option
-def export(
-    region: str | None,
-    field: str | None,
-    first: date | None,
-    last: date | None,
-    kind: str | None,
-    output: str,
-    all_columns: bool,
-    force: bool,
-) -> None:
+def export(selection: _Selection, kind: str | None, output: str, all_columns: bool, force: bool) -> None:
     """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage or GeoJSON.
 
-    Rows are in the order of days, then fields. Two columns are not stored in them. `final` is false where the field has
-    an open miss on or before that day: such a row will be recomputed. `state_as_of` is the day of the newest
-    observation in the row's state, that is in smoothed and integrated NDVI; it is empty before the season's first one.
+    Rows are sorted by day, then by field. Two columns are computed during the export. `final` is false where a row may
+    still change: its field has an open miss on or before that day, or a scene since its planting was refused.
+    `state_as_of` is the day of the newest observation in the row's state (smoothed and integrated NDVI); it is empty
+    before the season's first observation.
 
     Columns that are empty in every row are left out, unless --all-columns is given; a file without rows has them all.
 
     Formats with geometry have the polygon that the row was computed with, in WGS 84. Days are dates, also within lists.
-    Lists are lists in Parquet and GeoJSON, and JSON in CSV and GeoPackage, which have none; in CSV text that a
-    spreadsheet would take for a formula begins with an apostrophe.
+    Lists are lists in Parquet and GeoJSON, and JSON text in CSV and GeoPackage, which have no lists. In CSV, text that
+    a spreadsheet would run as a formula begins with an apostrophe.
 
     \b
     Examples:
@@ -85,17 +95,17 @@ def export(
     from satctl.output.spool import Spool
     from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer
 
-    if (region is None) == (field is None):
+    if (selection.region is None) == (selection.field is None):
         raise click.UsageError("give either a REGION or --field EXTERNAL_ID")
     chosen = kind or _by_suffix(output)
     check_output(chosen, output, force=force)
     with opened() as env:
         store = env.store()
         with read_transaction(env.engine) as connection:
-            days = _published(connection, region, field, first, last)
+            days = _published(connection, selection)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
         with Spool(_schema(geometry=polygons is not None)) as rows:
-            with progress(f"exporting {region or field}", total=len(days.keys)) as advance:
+            with progress(f"exporting {selection.region or selection.field}", total=len(days.keys)) as advance:
                 for day in days.keys:
                     rows.add(_of_day(days, store, day, polygons))
                     advance()
@@ -118,31 +128,29 @@ def _by_suffix(output: str) -> str:
     suffix = Path(output).suffix
     if suffix.lower() not in SUFFIXES:
         raise InputError(
-            f"--output {output}: the suffix {suffix!r} is of no format; "
+            f"--output {output}: the suffix {suffix!r} names no format; "
             f"expected one of {', '.join(SUFFIXES)}, or name the format with --format"
         )
     return SUFFIXES[suffix.lower()]
 
 
-def _published(
-    connection: Connection, region: str | None, field: str | None, first: date | None, last: date | None
-) -> Published:
+def _published(connection: Connection, selection: _Selection) -> Published:
     from satcommon.publication.reader import checked_span, published
     from satcommon.views.season import field_days
 
-    if region is not None:
-        place = registry.region(connection, region)
-        return published(connection, place, *checked_span(connection, place, first, last))
-    assert field is not None
-    there = field_days(connection, field, first, last)
-    return published(connection, there.region, there.first, there.last, there.field)
+    if selection.region is not None:
+        region = registry.region(connection, selection.region)
+        return published(connection, region, *checked_span(connection, region, selection.first, selection.last))
+    assert selection.field is not None
+    days = field_days(connection, selection.field, selection.first, selection.last)
+    return published(connection, days.region, days.first, days.last, days.field)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
 class _Polygons:
-    """The polygons that rows were computed with: WKB by digest, each fetched once, since revisions are only added."""
+    """The polygons that rows were computed with: WKB by digest. Each is fetched once: revisions never change."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -170,7 +178,7 @@ def _schema(*, geometry: bool) -> pa.Schema:
 
 
 def _of_day(published_days: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
-    """A day's rows with the columns that are not stored."""
+    """A day's rows, with the columns that are computed during the export."""
     from satctl.output.row_columns import completed, readable
 
     table = readable(completed(published_days.rows(store, day), day, published_days))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from satcommon.db import membership, registry
@@ -26,9 +27,9 @@ from satctl.grids import described, edges, grids_of
 from satctl.local.checkout import seed_files
 from satctl.opening import opened
 from satctl.output.tables import names, say, warn
-from satctl.parameters import DAY, FILE, layer_option
+from satctl.parameters import DAY, FILE, grouped, layer_option
 
-MANY = 20  # regions of a file that are registered without a question
+MANY = 20  # regions of a file that are registered without asking
 
 
 @click.command()
@@ -36,8 +37,8 @@ MANY = 20  # regions of a file that are registered without a question
 def seed(monitored_from: date | None) -> None:
     """Register the sample regions and fields.
 
-    Their scenes are simulated, unless SATFIELDS_SCENE_SOURCE names another source. A second time it changes nothing,
-    and says so.
+    Their scenes are simulated, unless SATFIELDS_SCENE_SOURCE names another source. Where they are registered already,
+    nothing is changed.
 
     \b
     Examples:
@@ -48,28 +49,54 @@ def seed(monitored_from: date | None) -> None:
     now = datetime.now(UTC)
     new_regions, new_fields = read_regions(region_file), read_fields(field_file)
     with opened() as env:
-        # The samples are simulated, unless another source is named.
-        chosen = env.source() if env.settings.scene_source else SimulatedSource.from_settings(env.settings)
-        grids = grids_of(chosen, new_regions, None, env.settings.resolution_m, force=True)
+        scene_source = env.source() if env.settings.scene_source else SimulatedSource.from_settings(env.settings)
+        grids = grids_of(scene_source, new_regions, None, env.settings.resolution_m, force=True)
         with write_transaction(env.engine) as connection:
-            added = _register(connection, new_regions, grids, monitored_from, None, now, chosen.identity)
+            added = _register(connection, new_regions, grids, monitored_from, None, now, scene_source.identity)
             registered = register_fields(connection, new_fields, now)
     if not added and not registered.created:
-        there = f"{counted(len(new_regions), 'region')} and {counted(len(new_fields), 'field')}"
-        say(f"nothing to do: all {there} of the samples are there already")
+        samples = f"{counted(len(new_regions), 'region')} and {counted(len(new_fields), 'field')}"
+        say(f"nothing to do: all {samples} of the samples are registered already")
         return
     say(f"added {counted(len(added), 'region')} and {counted(len(registered.created), 'field')}")
 
 
-@click.command()
-@click.argument("name", required=False)
-@click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="The rectangle, in degrees of WGS 84.")
-@click.option(
-    "--file",
-    "file",
-    type=FILE,
-    help="GeoJSON, GeoPackage, Shapefile or GeoParquet of regions, named by the property `name`.",
+class _Rectangles(NamedTuple):
+    """The options that give the regions: one rectangle, or a file of them."""
+
+    name: str | None
+    bounds: tuple[float, float, float, float] | None
+    file: Path | None
+    layer: str | None
+
+    def regions(self) -> list[NewRegion]:
+        """The regions to register."""
+        if (self.bounds is None) == (self.file is None):
+            raise click.UsageError("give either --bounds W S E N or --file FILE")
+        if self.file is not None:
+            return _of_name(read_regions(self.file, layer=self.layer), self.name, self.file)
+        if self.name is None:
+            raise click.UsageError("a region with --bounds needs a NAME")
+        assert self.bounds is not None
+        return [NewRegion(self.name, checked_bounds(*self.bounds, where=f"region {self.name!r}"))]
+
+
+_rectangle_options = grouped(
+    "rectangles",
+    _Rectangles,
+    click.argument("name", required=False),
+    click.option("--bounds", type=float, nargs=4, metavar="W S E N", help="The rectangle, in degrees of WGS 84."),
+    click.option(
+        "--file",
+        type=FILE,
+        help="GeoJSON, GeoPackage, Shapefile or GeoParquet of regions, named by the property `name`.",
+    ),
+    layer_option,
 )
+
+
+@click.command()
+@_rectangle_options
 @click.option("--monitored-from", type=DAY, help="First monitored day.  [default: the file's, else today, UTC]")
 @click.option("--monitored-until", type=DAY, help="Last monitored day.  [default: open]")
 @click.option(
@@ -78,29 +105,26 @@ def seed(monitored_from: date | None) -> None:
     metavar="METRES",
     help="Cell size, where the source has no grid of its own.  [default: SATFIELDS_RESOLUTION_M]",
 )
-@layer_option
-@click.option("--force", is_flag=True, help="Also where the rectangle shares nothing with any imagery or field.")
-@click.option("--yes", is_flag=True, help=f"Do not ask about a file of more than {MANY} regions.")
-@click.option("--dry-run", is_flag=True, help="Do everything, and take it back at the end.")
+@click.option("--force", is_flag=True, help="Also register a rectangle that overlaps no imagery, or looks swapped.")
+@click.option("--yes", is_flag=True, help=f"Do not ask before registering more than {MANY} regions of a file.")
+@click.option("--dry-run", is_flag=True, help="Check everything and report, but change nothing.")
 def add(
-    name: str | None,
-    bounds: tuple[float, float, float, float] | None,
-    file: Path | None,
+    rectangles: _Rectangles,
     monitored_from: date | None,
     monitored_until: date | None,
     resolution: float | None,
-    layer: str | None,
     force: bool,
     yes: bool,
     dry_run: bool,
 ) -> None:
     """Register a region, or those of a file.
 
-    NAME with --bounds is one region; with --file it chooses one of the file's, without NAME all are registered.
-    The grid is the scene source's own where it has one, else square cells in the rectangle's UTM zone; it is fixed.
-    The region belongs to the source that SATFIELDS_SCENE_SOURCE names now, and no other is asked for its days.
-    A rectangle that shares nothing with any imagery of the source is refused, as one in which there is no field that
-    would be there with longitude and latitude swapped; --force takes it.
+    NAME with --bounds is one region. With --file, NAME chooses one region of the file; without NAME all are registered.
+    The grid is the scene source's own where it has one, else square cells in the rectangle's UTM zone. It stays fixed.
+    The region belongs to the source that SATFIELDS_SCENE_SOURCE names now; no other is asked for its days.
+
+    A rectangle that overlaps no imagery of the source is refused. So is one without fields where swapping longitude and
+    latitude would give it some. --force registers both.
 
     \b
     Examples:
@@ -109,41 +133,41 @@ def add(
       satctl regions add --file regions.geojson
       satctl regions add B --file regions.geojson --resolution 30
     """
-    new = _given(name, bounds, file, layer)
+    new = rectangles.regions()
     for warning in told_once([region.warning for region in new if region.warning]):
         warn(warning)
-    if file is not None and name is None and len(new) > MANY and not yes and not dry_run:
-        _ask_about(new, file)
+    if rectangles.file is not None and len(new) > MANY and not yes and not dry_run:
+        _confirm(new, rectangles.file)
     now = datetime.now(UTC)
     with opened() as env:
-        chosen = env.source()
+        scene_source = env.source()
         with read_transaction(env.engine) as connection:
-            there = {region.name for region in registry.regions(connection)}
+            registered = {region.name for region in registry.regions(connection)}
             if not force:
-                _refuse_swapped(connection, [region for region in new if region.name not in there])
+                _refuse_swapped(connection, [region for region in new if region.name not in registered])
         grids: dict[str, Grid] = {}
         for region in new:
-            known = force or region.name in there  # one that is there has its grid, and is only compared
-            grids |= grids_of(chosen, [region], resolution, env.settings.resolution_m, force=known)
+            lenient = force or region.name in registered  # a registered region has its grid: it is only compared
+            grids |= grids_of(scene_source, [region], resolution, env.settings.resolution_m, force=lenient)
         with write_transaction(env.engine) as connection:
-            added = _register(connection, new, grids, monitored_from, monitored_until, now, chosen.identity)
+            added = _register(connection, new, grids, monitored_from, monitored_until, now, scene_source.identity)
             if dry_run:
                 connection.rollback()
+    verb = "would add" if dry_run else "added"
     for region in new:
         if region.name in added:
-            said = "would add" if dry_run else "added"
-            say(f"{said} region {region.name}: {described(grids[region.name])}, scenes of {chosen.identity}")
+            say(f"{verb} region {region.name}: {described(grids[region.name])}, scenes of {scene_source.identity}")
         else:
-            say(f"region {region.name} is there already; nothing was changed")
+            say(f"region {region.name} is registered already; nothing was changed")
     if dry_run:
         say("dry run: nothing was changed")
 
 
-def _ask_about(new: Sequence[NewRegion], file: Path) -> None:
-    """A file of fields taken for one of regions makes a region of each field."""
+def _confirm(new: Sequence[NewRegion], file: Path) -> None:
+    """Ask before a file of fields, mistaken for one of regions, makes a region of each field."""
     what = f"{file} has {counted(len(new), 'region')}: {names([region.name for region in new])}"
     if not sys.stdin.isatty():
-        raise InputError(f"{what}; say --yes if that many are to be registered, or choose one by its NAME")
+        raise InputError(f"{what}; give --yes to register all of them, or the NAME of one")
     click.confirm(f"{what}. Register them?", abort=True, err=True)
 
 
@@ -152,35 +176,22 @@ def _refuse_swapped(connection: Connection, new: Sequence[NewRegion]) -> None:
         west, south, east, north = region.bounds
         turned = Bounds(south, west, north, east)
         if abs(west) > 90 or abs(east) > 90:
-            continue  # no latitudes
+            continue  # not latitudes
         if not membership.fields_in(connection, region.bounds) and membership.fields_in(connection, turned):
             raise InputError(
-                f"region {region.name!r}: no field lies in {edges(region.bounds)}, and with longitude and "
-                f"latitude swapped some would; expected --bounds {edges(turned)}, or say --force"
+                f"region {region.name!r}: no field lies in {edges(region.bounds)}, but with longitude and "
+                f"latitude swapped some would; expected --bounds {edges(turned)}, or give --force"
             )
 
 
-def _given(
-    name: str | None, bounds: tuple[float, float, float, float] | None, file: Path | None, layer: str | None
-) -> list[NewRegion]:
-    """The regions that the options of `add` describe."""
-    if (bounds is None) == (file is None):
-        raise click.UsageError("give either --bounds W S E N or --file FILE")
-    if file is not None:
-        return _chosen(read_regions(file, layer=layer), name, file)
+def _of_name(regions: list[NewRegion], name: str | None, file: Path) -> list[NewRegion]:
+    """The region of a name, or all where no name is given."""
     if name is None:
-        raise click.UsageError("a region with --bounds needs a NAME")
-    assert bounds is not None
-    return [NewRegion(name, checked_bounds(*bounds, where=f"region {name!r}"))]
-
-
-def _chosen(found: list[NewRegion], name: str | None, file: Path) -> list[NewRegion]:
-    if name is None:
-        return found
-    chosen = [region for region in found if region.name == name]
-    if not chosen:
-        raise InputError(f"{file}: there is no region {name!r}; the file has {names([r.name for r in found])}")
-    return chosen
+        return regions
+    named = [region for region in regions if region.name == name]
+    if not named:
+        raise InputError(f"{file}: there is no region {name!r}; the file has {names([r.name for r in regions])}")
+    return named
 
 
 def _register(
@@ -192,7 +203,7 @@ def _register(
     now: datetime,
     source: str,
 ) -> list[str]:
-    """Register regions, all or none; gives the names of those that were not there."""
+    """Register regions, all or none; returns the names of those that were not registered yet."""
     added = []
     for region in new:
         first = monitored_from or region.monitored_from or now.date()
@@ -200,9 +211,10 @@ def _register(
         if add_region(connection, region.name, region.bounds, grid, first, monitored_until, CURRENT, now, source):
             added.append(region.name)
             continue
-        there = registry.region(connection, region.name)
-        if monitored_from not in (None, there.monitored_from):
+        registered = registry.region(connection, region.name)
+        if monitored_from not in (None, registered.monitored_from):
             warn(
-                f"region {region.name!r} is monitored from {there.monitored_from} on; --monitored-from was not applied"
+                f"region {region.name!r} is monitored from {registered.monitored_from} on; "
+                "--monitored-from was not applied"
             )
     return added

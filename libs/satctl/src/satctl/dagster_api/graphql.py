@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from satcommon.errors import InputError, PermanentError, RetryableError
 
-REPOSITORY = "__repository__"  # Dagster's name for what a location's definitions hold
+REPOSITORY = "__repository__"  # Dagster's name for the repository of a location's definitions
 ANSWER_SECONDS = 20
-LOADED, LOADING = "RepositoryLocation", "loading"  # states of a location; any other is its error
+LOADED, LOADING = "RepositoryLocation", "loading"  # states of a location; any other state is its error
 
-IN_PROGRESS = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")  # statuses of runs that are neither queued nor over
+IN_PROGRESS = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")  # statuses between the queue and the end
 
 _LOCATIONS = """
 query Locations {
@@ -114,7 +114,7 @@ def execute(
     from gql.transport.requests import RequestsHTTPTransport
     from requests.exceptions import RequestException
 
-    logging.getLogger("gql.transport.requests").setLevel(logging.WARNING)  # it logs every query and answer
+    logging.getLogger("gql.transport.requests").setLevel(logging.WARNING)  # it logs each query and answer at INFO
     transport = RequestsHTTPTransport(f"{url.rstrip('/')}/graphql", timeout=seconds)
     try:
         return dict(Client(transport=transport).execute(GraphQLRequest(query, variable_values=variables)))
@@ -126,15 +126,15 @@ def execute(
 
 
 def public(url: str) -> str:
-    """A webserver's address without the user and password that may be in it."""
+    """A webserver's address without its user and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def location_states(url: str) -> dict[str, str]:
-    """The code locations: `LOADED`, `LOADING`, or the first line of what broke it.
+    """The state of each code location: `LOADED`, `LOADING`, or the first line of its error.
 
-    `loadStatus: LOADED` says only that loading ended; what it ended with is the type of `locationOrLoadError`.
+    `loadStatus: LOADED` says only that loading ended; the type of `locationOrLoadError` says how.
     """
     states = {}
     for entry in execute(url, _LOCATIONS)["workspaceOrError"].get("locationEntries", []):
@@ -142,15 +142,15 @@ def location_states(url: str) -> dict[str, str]:
         if entry["loadStatus"] != "LOADED" or loaded is None:
             states[entry["name"]] = LOADING
         else:
-            states[entry["name"]] = LOADED if loaded["__typename"] == LOADED else _said(loaded)
+            states[entry["name"]] = LOADED if loaded["__typename"] == LOADED else _first_line(loaded)
     return states
 
 
 def reload_location(url: str, name: str) -> None:
-    """Load a code location anew.
+    """Reload a code location.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is no location of that name.
         PermanentError: it can't be loaded.
     """
     answer = execute(url, _RELOAD, {"name": name})["reloadRepositoryLocation"]
@@ -159,7 +159,7 @@ def reload_location(url: str, name: str) -> None:
         raise InputError(f"Dagster at {public(url)} has no code location {name!r} (known: {known})")
     loaded = answer.get("locationOrLoadError") or answer
     if loaded["__typename"] != LOADED:
-        raise PermanentError(f"the code location {name!r} was not loaded: {_said(loaded)}")
+        raise PermanentError(f"the code location {name!r} was not loaded: {_first_line(loaded)}")
 
 
 @dataclass(frozen=True)
@@ -178,16 +178,27 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """How long it ran."""
+        """How long it ran; None unless it has started and ended."""
         return (self.ended_at - self.started_at).total_seconds() if self.started_at and self.ended_at else None
 
 
 def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[str] | None = None) -> list[Run]:
-    """The latest runs, the newest first."""
+    """The latest runs, newest first.
+
+    Args:
+        url: of the webserver.
+        limit: how many runs, at most.
+        statuses: only runs with one of these; all where it is empty.
+        run_ids: only these runs; all where it is empty.
+
+    Raises:
+        PermanentError: Dagster refused the query.
+        RetryableError: it does not answer.
+    """
     chosen = {name: value for name, value in (("statuses", statuses), ("runIds", run_ids)) if value}
     answer = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
     if answer["__typename"] != "Runs":
-        raise PermanentError(f"Dagster at {public(url)} lists no runs: {_said(answer)}")
+        raise PermanentError(f"Dagster at {public(url)} lists no runs: {_first_line(answer)}")
     return [_run(run) for run in answer["results"]]
 
 
@@ -207,15 +218,15 @@ def _run(record: Mapping[str, Any]) -> Run:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What Dagster has under way, and by which rules.
+    """The runs that have not ended, and the instance's limits.
 
     Args:
-        in_progress: runs that are not queued any more, or not yet.
-        queued: how many wait.
-        queued_since: of the one that waits longest; of the newest thousand, where there are more.
-        slots: runs at a time; None without a limit.
-        daemon_beat: the last sign of life of the daemon that starts what is queued.
-        configuration: of Dagster's instance, as YAML.
+        in_progress: runs in one of the statuses `IN_PROGRESS`.
+        queued: number of queued runs.
+        queued_since: when the oldest queued run was created; of the newest thousand, where there are more.
+        slots: how many runs may be in progress; None without a limit.
+        daemon_beat: last heartbeat of the daemon that starts queued runs.
+        configuration: Dagster's instance configuration, as YAML.
     """
 
     in_progress: list[Run]
@@ -230,7 +241,7 @@ def unfinished(url: str, seconds: int = ANSWER_SECONDS) -> Unfinished:
     """The runs that have not ended, in one query.
 
     Raises:
-        RetryableError: Dagster does not answer within so many seconds.
+        RetryableError: Dagster does not answer in that time.
     """
     variables = {"progress": {"statuses": list(IN_PROGRESS)}, "queued": {"statuses": ["QUEUED"]}}
     answer = execute(url, _UNFINISHED, variables, seconds)
@@ -240,25 +251,25 @@ def unfinished(url: str, seconds: int = ANSWER_SECONDS) -> Unfinished:
         in_progress=[_run(run) for run in answer["progress"]["results"]],
         queued=queued["count"],
         queued_since=_instant(min((run["creationTime"] for run in queued["results"]), default=None)),
-        slots=slots if slots >= 0 else None,  # -1: without a limit
+        slots=slots if slots >= 0 else None,  # -1: no limit
         daemon_beat=_instant(instance["daemonHealth"]["daemonStatus"]["lastHeartbeatTime"]),
         configuration=instance["info"],
     )
 
 
 def end(url: str, run_id: str) -> None:
-    """Cancel a run, whether its process answers or not.
+    """Cancel a run, whether or not its process answers.
 
     Raises:
         PermanentError: Dagster refused it.
     """
     answer = execute(url, _END, {"run": run_id})["terminateRun"]
     if answer["__typename"] != "TerminateRunSuccess":
-        raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_said(answer)}")
+        raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_first_line(answer)}")
 
 
 def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
-    """Launch a run of a job; gives its id.
+    """Launch a run of a job; returns the run's id.
 
     Raises:
         PermanentError: Dagster refused it.
@@ -269,16 +280,16 @@ def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: M
     answer = execute(url, _LAUNCH, {"params": params})["launchRun"]
     if answer["__typename"] != "LaunchRunSuccess":
         raise PermanentError(
-            f"Dagster at {public(url)} did not launch {job!r} in location {location!r}: {_said(answer)}"
+            f"Dagster at {public(url)} did not launch {job!r} in location {location!r}: {_first_line(answer)}"
         )
     return str(answer["run"]["runId"])
 
 
-def _said(answer: Mapping[str, Any]) -> str:
-    """The first line of what Dagster says of an error; of a Python error, that of its first cause."""
+def _first_line(answer: Mapping[str, Any]) -> str:
+    """The first line of an error of Dagster's; of a Python error, the first line of its root cause."""
     causes = answer.get("causes") or answer.get("errors") or [answer]
     lines = (causes[-1].get("message") or "").strip().splitlines() or [str(answer["__typename"])]
-    # Of a SyntaxError, Python tells the place first, and what is wrong last.
+    # The first line of a SyntaxError says where, the last line what is wrong.
     return f"{lines[-1].strip()} ({lines[0]})" if lines[0].startswith("File ") else lines[0]
 
 

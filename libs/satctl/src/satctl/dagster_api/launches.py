@@ -1,4 +1,4 @@
-"""Runs of a region's jobs: what is launched for a day or a span of days, and waiting until a run has ended."""
+"""Runs of a region's jobs: which run a day or a span of days needs, and waiting for its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from satctl.output.tables import progress, warn
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
-POLL_SECONDS = 1.0  # between two looks at the run that --wait follows
+POLL_SECONDS = 1.0  # between two queries of the run that --wait follows
 QUEUED_SECONDS = 60.0  # after which --wait warns that the run is still queued
 SUCCESS = "SUCCESS"
 _QUEUED, _ENDED = "QUEUED", (SUCCESS, "FAILURE", "CANCELED")
@@ -35,29 +35,31 @@ class Launch:
 
 
 def launch_of_day(env: Environment, job: str, region: str, day: date, now: datetime) -> Launch:
-    """A run of one region's day; a partition that is not there, which Dagster would accept and fail later, is refused.
+    """A run of one region's day.
+
+    Dagster would accept a partition that does not exist, and fail later; this refuses it now.
 
     Raises:
-        InputError: the day is not over, before Dagster's window, or not monitored.
+        InputError: the day is not over, lies before Dagster's window, or is not monitored.
     """
     from satcommon import contract
 
     with read_transaction(env.engine) as connection:
-        found = registry.region(connection, region)
+        registered = registry.region(connection, region)
     if day >= now.date():
         raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
     if not contract.in_window(day, now):
         backfill = command("runs", "launch", contract.BACKFILL_JOB, "--region", region, "--until", "DAY")
         raise InputError(
             f"--day {day}: Dagster's window begins on {contract.FIRST_PARTITION} (SATFIELDS_PARTITIONS_DAYS); "
-            f"the backfill job takes older days: {backfill}"
+            f"the backfill job closes older days: {backfill}"
         )
-    if not found.monitored_from <= day <= (found.monitored_until or date.max):
+    if not registered.monitored_from <= day <= (registered.monitored_until or date.max):
         raise InputError(
-            f"--day {day}: region {region!r} is monitored from {found.monitored_from} to "
-            f"{found.monitored_until or 'further notice'}"
+            f"--day {day}: region {region!r} is monitored from {registered.monitored_from} to "
+            f"{registered.monitored_until or 'further notice'}"
         )
-    if not found.active:
+    if not registered.active:
         warn(f"region {region!r} is paused; {command('regions', 'activate', region)} resumes it")
     location, kind = {contract.FETCH_JOB: ("ingest", "ingest"), contract.CLOSE_JOB: ("realtime", "realtime")}[job]
     partition = {
@@ -69,12 +71,15 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
 
 
 def launch_of_backfill(env: Environment, region: str, until: date, now: datetime) -> Launch:
-    """A run that fetches and closes a region's days from its first open one until a day."""
+    """A run that fetches and closes a region's days, from its first open day until a given day.
+
+    Raises:
+        InputError: the given day is not over, or lies before the first open day.
+    """
     from satcommon import contract
 
     with read_transaction(env.engine) as connection:
-        found = registry.region(connection, region)
-        first = ledger.next_day(connection, found)
+        first = ledger.next_day(connection, registry.region(connection, region))
     if until >= now.date():
         raise InputError(f"--until {until}: the day is not over; expected a day before today, {now.date()} UTC")
     if until < first:
@@ -89,16 +94,20 @@ def launch_of_backfill(env: Environment, region: str, until: date, now: datetime
 
 
 def wait_until_ended(url: str, run_id: str, job: str) -> graphql.Run:
-    """The run, once it has ended. Who interrupts the waiting does not end the run."""
+    """Wait for a run's end; returns the run. Interrupting the wait does not end the run.
+
+    Raises:
+        PermanentError: the run was deleted.
+    """
     remark_at = time.monotonic() + QUEUED_SECONDS
     with progress(f"waiting for {job}"):
         while True:
             runs = graphql.runs(url, 1, run_ids=[run_id])
             if not runs:
-                raise PermanentError(f"run {run_id} is gone from Dagster: somebody deleted it")
+                raise PermanentError(f"Dagster does not know run {run_id} any more: somebody deleted it")
             if runs[0].status in _ENDED:
                 return runs[0]
             if runs[0].status == _QUEUED and time.monotonic() > remark_at:
-                warn("the run is still queued: another run of its lane is under way, or Dagster's daemon is not")
+                warn("the run is still queued: another run of its lane is in progress, or Dagster's daemon is down")
                 remark_at = float("inf")
             time.sleep(POLL_SECONDS)

@@ -1,6 +1,6 @@
-"""Tables of rows, one a day, to one file in one of five formats; never all of them in memory.
+"""Writes tables of rows, one a day, to one file in one of five formats, without holding them all in memory.
 
-Tables have the columns of `results.SCHEMA`, some more, and for formats with geometry `geometry`: WKB in WGS 84.
+Tables have the columns of `result_rows.SCHEMA`, some more, and `geometry` in formats that have it: WKB in WGS 84.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ WITH_GEOMETRY = ("geoparquet", "gpkg", "geojson")
 
 _Write = Callable[[pa.Table], None]
 
-# How a cell begins that a spreadsheet runs (OWASP, CSV injection); the last four are full-width = + - @.
+# A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection); the last four are full-width = + - @.
 _FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
-_GATHERED_ROWS = 20_000  # a row group, or a transaction of a GeoPackage, for a few rows each costs more than the rows
-_GEO = {  # GeoParquet 1.0; without a CRS named it is OGC:CRS84
+_GATHERED_ROWS = 20_000  # a row group, or a GeoPackage transaction, for a few rows costs more than the rows
+_GEO = {  # GeoParquet 1.0; its default CRS is OGC:CRS84
     "version": "1.0.0",
     "primary_column": GEOMETRY,
     "columns": {GEOMETRY: {"encoding": "WKB", "geometry_types": []}},
@@ -37,17 +37,17 @@ _GEO = {  # GeoParquet 1.0; without a CRS named it is OGC:CRS84
 
 @contextmanager
 def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> Iterator[_Write]:
-    """A function that writes a day's rows; the file is there, complete, when the block ends well.
+    """Gives a function that writes a day's rows; the file appears, complete, when the block ends without an error.
 
     Args:
         kind: csv, parquet, geoparquet, gpkg or geojson.
         output: the file, or - for stdout.
         schema: of the tables.
-        force: the file may be there already, and is replaced.
+        force: replace a file that exists.
 
     Raises:
-        InputError: the file can't be written there, or a GeoPackage was to go to stdout.
-        StoreError: it could not be written; nothing was left.
+        InputError: the file can't be written there; or a GeoPackage is asked for on stdout.
+        StoreError: it could not be written; no part of it is left.
     """
     check_output(kind, output, force=force)
     if kind == "gpkg":
@@ -65,15 +65,15 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
 
 
 def check_output(kind: str, output: str, *, force: bool) -> None:
-    """Refuse what can't be written to, before rows are read for it; arguments and errors are those of `open_writer`."""
+    """Refuse an output before any row is read; arguments and errors are those of `open_writer`."""
     if kind == "gpkg" and output == STDOUT:
-        raise InputError("--output -: a GeoPackage is a database and no stream of bytes; name a file")
+        raise InputError("--output -: a GeoPackage is a database, not a stream of bytes; name a file")
     check_sink(output, force=force)
 
 
 @contextmanager
 def _gathered(schema: pa.Schema, write: _Write) -> Iterator[_Write]:
-    """Hands on so many rows at once, and the rest at the end."""
+    """Collects rows, and writes `_GATHERED_ROWS` or more together; the rest at the end."""
     waiting: list[pa.Table] = [schema.empty_table()]
 
     def gather(table: pa.Table) -> None:
@@ -103,13 +103,13 @@ def _csv(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
 
 
 def _cells(table: pa.Table) -> pa.Table:
-    """The columns as CSV can hold them: lists as JSON, instants in ISO 8601, no text that is a formula."""
+    """The columns in forms that CSV has: lists as JSON, instants in ISO 8601, no text that is a formula."""
     return pa.table({name: _cell(column) for name, column in zip(table.column_names, _flat(table), strict=True)})
 
 
 def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")  # in Arrow seconds have their fractions
+        return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")  # Arrow's %S includes the fraction
     if pa.types.is_string(column.type):
         risky = pc.match_substring_regex(column, _FORMULA)
         return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
@@ -117,10 +117,15 @@ def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _flat(table: pa.Table) -> list[pa.ChunkedArray]:
-    """The columns, those of lists as JSON."""
+    """The columns, with lists as JSON text."""
     return [
         pa.chunked_array(
-            [[None if v is None else json.dumps(v, default=_plain, ensure_ascii=False) for v in column.to_pylist()]],
+            [
+                [
+                    None if v is None else json.dumps(v, default=_json_text, ensure_ascii=False)
+                    for v in column.to_pylist()
+                ]
+            ],
             pa.string(),
         )
         if pa.types.is_list(column.type)
@@ -133,10 +138,10 @@ def _flat(table: pa.Table) -> list[pa.ChunkedArray]:
 def _geopackage(path: str, schema: pa.Schema) -> Iterator[_Write]:
     import pyogrio
 
-    there = False
+    layer_exists = False
 
     def append(table: pa.Table) -> None:
-        nonlocal there
+        nonlocal layer_exists
         flat = pa.table(dict(zip(table.column_names, _flat(table), strict=True)))
         multi = [None if wkb is None else _multi(wkb) for wkb in table[GEOMETRY].to_pylist()]
         flat = flat.set_column(flat.column_names.index(GEOMETRY), GEOMETRY, pa.array(multi, pa.binary()))
@@ -149,26 +154,26 @@ def _geopackage(path: str, schema: pa.Schema) -> Iterator[_Write]:
                 geometry_name=GEOMETRY,
                 geometry_type="MultiPolygon",
                 crs="EPSG:4326",
-                append=there,
+                append=layer_exists,
             )
-        except RuntimeError as error:  # what pyogrio's errors are
-            raise StoreError(f"the GeoPackage could not be written: {error}; nothing was left there") from error
-        there = True
+        except RuntimeError as error:  # the base of pyogrio's errors
+            raise StoreError(f"the GeoPackage could not be written: {error}; no part of it is left") from error
+        layer_exists = True
 
     with _gathered(schema, append) as write:
         yield write
 
 
 def _multi(wkb: bytes) -> bytes:
-    """A layer has one type of geometry: a polygon is a multipolygon of one."""
+    """The geometry as a multipolygon: a layer has one type of geometry."""
     shape = shapely.from_wkb(wkb)
     multi: bytes = shapely.to_wkb(shapely.multipolygons([shape]) if shape.geom_type == "Polygon" else shape)
     return multi
 
 
 @contextmanager
-def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: ARG001  # as the others
-    shapes: dict[bytes | None, str] = {None: "null"}  # each polygon's GeoJSON, made once
+def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: ARG001  # the signature of all openers
+    shapes: dict[bytes | None, str] = {None: "null"}  # GeoJSON by polygon, encoded once
     separator = b"\n"
 
     def write(table: pa.Table) -> None:
@@ -176,8 +181,8 @@ def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: A
         for row in table.to_pylist():
             wkb = row.pop(GEOMETRY)
             if wkb not in shapes:
-                shapes[wkb] = shapely.to_geojson(shapely.orient_polygons(shapely.from_wkb(wkb)))  # as RFC 7946 wants it
-            properties = json.dumps(row, default=_plain, ensure_ascii=False)
+                shapes[wkb] = shapely.to_geojson(shapely.orient_polygons(shapely.from_wkb(wkb)))  # RFC 7946, 3.1.6
+            properties = json.dumps(row, default=_json_text, ensure_ascii=False)
             feature = f'{{"type": "Feature", "geometry": {shapes[wkb]}, "properties": {properties}}}'
             file.write(separator + feature.encode())
             separator = b",\n"
@@ -187,7 +192,8 @@ def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: A
     file.write(b"\n]}\n")
 
 
-def _plain(value: Any) -> str:
+def _json_text(value: Any) -> str:
+    """What JSON has no type for: an instant or a day, in ISO 8601."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert isinstance(value, date), type(value)
