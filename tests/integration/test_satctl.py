@@ -30,9 +30,22 @@ def all_commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("command", all_commands(), ids=" ".join)
 def test_every_command_explains_itself_with_examples(command: list[str], satctl: Satctl) -> None:
-    said = satctl(*command, "--help").stdout
+    lines = satctl(*command, "--help").stdout.splitlines()
 
-    assert f"satctl {' '.join(command)}" in said.split("Examples:")[1]
+    assert any(f"satctl {' '.join(command)}" in line for line in lines[lines.index("  Examples:") + 1 :])
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
+def test_every_option_says_what_it_does(command: list[str]) -> None:
+    node: click.Command = main
+    for name in command:
+        assert isinstance(node, click.Group)
+        subcommand = node.get_command(click.Context(node), name)
+        assert subcommand is not None
+        node = subcommand
+
+    assert [option.name for option in node.params if isinstance(option, click.Option) and not option.help] == []
 
 
 def test_the_help_needs_none_of_the_heavy_libraries() -> None:
@@ -145,7 +158,7 @@ def test_a_file_that_is_no_database_is_not_touched(tmp_path: Path, satctl: Satct
     file.write_text("a shopping list")
 
     for command in (["status"], ["db", "current"], ["db", "upgrade"]):
-        assert "is no SQLite database" in satctl(*command, code=2).stderr
+        assert "is not a SQLite database" in satctl(*command, code=2).stderr
     assert file.read_text() == "a shopping list"
 
 

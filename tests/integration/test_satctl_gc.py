@@ -36,8 +36,8 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
     did = satctl("gc").stdout
     again = json.loads(satctl("gc", "--json").stdout)
 
-    assert would == f"{RUBBISH}\n1 object and 1 attempt of before {kept_from} would be removed\n"
+    assert would == f"{RUBBISH}\n1 object and 1 attempt from before {kept_from} would be removed\n"
     assert as_json == {"removed": False, "keys": [RUBBISH], "attempts": 1}
-    assert did == f"{RUBBISH}\n1 object and 1 attempt of before {kept_from} removed\n"
+    assert did == f"{RUBBISH}\n1 object and 1 attempt from before {kept_from} removed\n"
     assert again == {"removed": True, "keys": [], "attempts": 0}
     satctl("audit", "--deep")

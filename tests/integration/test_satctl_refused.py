@@ -113,7 +113,7 @@ def test_a_day_that_was_taken_in_part_is_in_sight_everywhere_and_final_nowhere(f
     report = farm.satctl("audit").stdout
     (counts,) = json.loads(farm.satctl("audit", "--json").stdout)["regions"]
     assert (counts["settled"], counts["provisional"], counts["days_refused"]) == (6, 2, 1)
-    assert "a scene is there and was not taken; 2 settled field-days of them may change:" in report
+    assert "a scene was refused; 2 settled field-days of them may change:" in report
     assert f"2016-01-07: {name}: {REASON}" in report
 
     with read_transaction(farm.env.engine) as connection:

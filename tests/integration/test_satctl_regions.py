@@ -126,8 +126,11 @@ def test_regions_come_from_a_file_all_or_one(system: Engine, tmp_path: Path, sat
         (["a|b", "--bounds", *BOUNDS], "holds '|', which Dagster can't use"),
         (["R", "--bounds", "0", "80", "1", "89"], "reach beyond those of UTM"),
         (["R", "--bounds", "-10", "-10", "10", "10", "--resolution", "10"], "are more than 1,000,000,000"),
-        (["R", "--bounds", *BOUNDS, "--monitored-from", "2025-02-30"], "'2025-02-30' is no day; expected YYYY-MM-DD"),
-        (["R", "--bounds", *BOUNDS, "--monitored-from", "1066-10-14"], "is outside of 1972-07-23.."),
+        (
+            ["R", "--bounds", *BOUNDS, "--monitored-from", "2025-02-30"],
+            "'2025-02-30' is not a day; expected YYYY-MM-DD",
+        ),
+        (["R", "--bounds", *BOUNDS, "--monitored-from", "1066-10-14"], "is outside 1972-07-23.."),
         (["R", "--bounds", *BOUNDS, "--monitored-until", "2020-01-01"], "is before monitored from"),
         (["R", "--bounds", *BOUNDS, "--resolution", "0"], "0.0 is not in the range x>0"),
         (["--bounds", *BOUNDS], "a region with --bounds needs a NAME"),

@@ -133,7 +133,7 @@ def test_a_run_whose_process_is_gone_is_told_with_what_ends_it(
 
     assert state == "warning"
     assert said.startswith(f"run {run_id[:8]} (close_days of region A, {status}): no sign of life since 20")
-    assert said.endswith(f"; it is ended by itself within {within}, and its work asked for again")
+    assert said.endswith(f"; it is ended automatically within {within}, and its work is asked for again")
     assert f"warning: {said}" in told
 
 
@@ -224,7 +224,7 @@ def test_the_status_is_the_ledgers_where_dagster_is_out_of_reach(
     told = satctl("status").stdout
     found = json.loads(satctl("status", "--json").stdout)
 
-    assert "runs: nothing is known of them; Dagster does not answer at http://127.0.0.1:1" in told
+    assert "runs: unknown; Dagster does not answer at http://127.0.0.1:1" in told
     assert [one["region"] for one in found["regions"]] == ["A"]
     assert found["runs"]["unknown"].startswith("Dagster does not answer at http://127.0.0.1:1")
     ((state, said),) = checks(satctl("doctor", "--json", code=1))

@@ -1,4 +1,4 @@
-"""What the shell completes: names of regions and ids of fields, as the database has them."""
+"""Shell completion: names of regions and ids of fields, from the database."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from satcommon.errors import SatfieldsError
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
-_MOST = 100  # names that are offered; a shell shows no more than a page
+_MOST = 100  # names that are offered; a shell shows a page
 
 
 def region_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The names of regions that begin so; none where the database can't be asked, since a shell has no place to say."""
+    """The names of regions with this beginning; none where the database fails, since a shell shows no errors."""
     from satcommon.db.models import Region
 
     return _beginning(Region.name, begun)
 
 
 def field_ids(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """The external ids of fields that begin so, likewise."""
+    """The external ids of fields with this beginning; none where the database fails."""
     from satcommon.db.models import Field
 
     return _beginning(Field.external_id, begun)

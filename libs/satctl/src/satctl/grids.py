@@ -14,36 +14,36 @@ from satcommon.vector.regions import NewRegion
 from satctl.output.tables import warn
 
 MAX_CELLS = 1_000_000_000  # six bands of so many cells are 12 GB
-UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; what lies beyond wants a grid of its source
+UTM_LATITUDES = (-80.0, 84.0)  # UTM ends there; beyond, only the source can give the grid
 
 
 def grids_of(
     source: SceneSource, new: Sequence[NewRegion], resolution: float | None, default: float, *, force: bool = False
 ) -> dict[str, Grid]:
-    """The grid of each region, by name: cut from the source's own, else made.
+    """The grid of each region, by name: cut from the source's own grid where it has one, else made.
 
     Args:
         source: of the regions' scenes.
         new: the regions.
-        resolution: cell size in metres that was asked for, where the source has no grid of its own.
-        default: cell size in metres where none was asked for.
-        force: also for a region that shares nothing with any imagery of the source.
+        resolution: requested cell size in metres, where the source has no grid of its own.
+        default: cell size in metres where none is requested.
+        force: accept a region that overlaps no imagery of the source.
 
     Raises:
-        InputError: it would have too many cells, lie beyond UTM, or share nothing with the source's imagery.
-        SettingError, StoreError: the source can't be looked at.
+        InputError: a region would have too many cells, lies beyond UTM, or overlaps no imagery of the source.
+        SettingError, StoreError: the source can't be read.
     """
     grids: dict[str, Grid] = {}
     for region in new:
         anchor_grid = source.anchor_grid(region.bounds)
         if anchor_grid is None:
             cells = resolution or default
-            _look_around(source, region, cells, force=force)
+            _survey(source, region, cells, force=force)
             grid = _utm(region, cells)
         else:
             grid = anchor_grid.covering(region.bounds)
             if resolution is not None:
-                warn(f"region {region.name!r}: the source's own grid is used; --resolution was not")
+                warn(f"region {region.name!r}: the source's own grid is used; --resolution was not applied")
         if grid.width * grid.height > MAX_CELLS:
             raise InputError(
                 f"region {region.name!r}: {grid.width:,} x {grid.height:,} cells are more than {MAX_CELLS:,}; "
@@ -53,8 +53,8 @@ def grids_of(
     return grids
 
 
-def _look_around(source: SceneSource, region: NewRegion, cells: float, *, force: bool) -> None:
-    """Say why a grid is made where the source gives none; a rectangle with imagery elsewhere alone is refused."""
+def _survey(source: SceneSource, region: NewRegion, cells: float, *, force: bool) -> None:
+    """Warn why a grid is made where the source has none; refuse a rectangle if all imagery is elsewhere."""
     if not isinstance(source, FolderSource):
         return
     survey = source.survey(region.bounds)

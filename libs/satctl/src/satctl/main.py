@@ -1,4 +1,4 @@
-"""`satctl`: the commands, loaded only when one is asked for, and every error as one message with an exit code."""
+"""`satctl`: loads the command that is asked for, and turns every error into one message with an exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 from satcommon.errors import InputError, SatfieldsError, SettingError
 
-# Each command's module and its line in `satctl --help`, which so needs none of the libraries behind them.
+# Each command's module, and its line in `satctl --help`, which therefore loads no command and none of its libraries.
 COMMANDS = {
     "db": ("satctl.commands.db", "Migrate and check the database."),
     "regions": ("satctl.commands.regions", "Register and show regions."),
@@ -25,7 +25,7 @@ COMMANDS = {
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),
     "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
     "up": ("satctl.commands.up", "Run everything on this machine."),
-    "demo": ("satctl.commands.demo", "Show late data put right, in about two minutes."),
+    "demo": ("satctl.commands.demo", "Show how late data is corrected, in about two minutes."),
 }
 FAILED, WRONG_INPUT = 1, 2  # exit codes; click's own for wrong usage is 2 too
 
@@ -35,17 +35,17 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click means it to be set; its annotation says otherwise
+        self.exit_code = exit_code  # type: ignore[misc]  # click expects it to be set; its annotation disagrees
 
     def show(self, file: object = None) -> None:  # noqa: ARG002  # click's signature
         """Write the message."""
-        from satctl.output.tables import coloured  # here: completion and `--help` need no library of tables
+        from satctl.output.tables import coloured  # here: completion and `--help` do without rich
 
         click.echo(f"{coloured('error:', 'red')} {self.message}", err=True)
 
 
 class Satctl(click.Group):
-    """The root: it loads commands late, and turns exceptions into failures."""
+    """The root command: loads the others on demand, and turns exceptions into failures."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         """The names of the commands."""
@@ -74,21 +74,24 @@ class Satctl(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            closed_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE  # of `| head`, which click ends on
+            closed_pipe = (
+                isinstance(error, OSError) and error.errno == errno.EPIPE
+            )  # as of `| head`: click ends quietly on it
             if ctx.params["debug"] or closed_pipe:
                 raise
-            said = (str(error).strip() or "no more is known").splitlines()[0]
+            reason = (str(error).strip() or "no details").splitlines()[0]
             hint = "`satctl --debug ...` shows where it comes from"
-            raise Failure(f"{type(error).__name__}: {said}. This was not expected; {hint}.", FAILED) from error
+            raise Failure(f"{type(error).__name__}: {reason}. This was not expected; {hint}.", FAILED) from error
 
 
 @click.group(cls=Satctl, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.version_option(package_name="satctl")
 def main(debug: bool) -> None:  # `Satctl.invoke` reads it
-    """Administer Satfields: regions and fields, and what became of their days.
+    """Administer Satfields: regions, fields, and the state of their days.
 
-    The environment says which system: SATFIELDS_HOME on a laptop, SATFIELDS_DATABASE_URL and SATFIELDS_STORE elsewhere.
+    Environment variables choose the system: SATFIELDS_HOME on a laptop, SATFIELDS_DATABASE_URL and SATFIELDS_STORE
+    elsewhere.
 
     \b
     Examples:

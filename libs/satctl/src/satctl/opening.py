@@ -1,4 +1,4 @@
-"""What a command works with: the settings' database, checked before anything is asked of it, and closed after."""
+"""Opens what a command works with: the settings' database, checked before use and closed after."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from satcommon.errors import DatabaseVersionError, SettingError
 from satcommon.settings import Settings, settings
 from sqlalchemy import Engine
 
-_SQLITE = b"SQLite format 3\0"  # how a database file begins; one that was only just made is empty
+_SQLITE = b"SQLite format 3\0"  # how a database file begins; a new one is empty
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def opened() -> Iterator[Environment]:
     Raises:
         SettingError: a variable is wrong.
         DatabaseUnavailableError: the database can't be reached.
-        DatabaseVersionError: it is not there yet, not migrated, or newer than this code.
+        DatabaseVersionError: it does not exist yet, is not migrated, or is newer than this code.
     """
     check_home(settings())
     with opened_engine() as engine:
@@ -40,10 +40,10 @@ def opened_engine() -> Iterator[Engine]:
     """The engine alone, whatever state its database is in.
 
     Raises:
-        SettingError: a variable is wrong, or the home folder can't be used, and the database lies in it.
+        SettingError: a variable is wrong, or the home folder can't be used, and the database is in it.
     """
     chosen = settings()
-    if str(chosen.home) in chosen.database_url:  # who migrates PostgreSQL needs no home folder
+    if str(chosen.home) in chosen.database_url:  # PostgreSQL needs no home folder
         check_home(chosen)
     engine = engine_of(chosen)
     try:
@@ -53,7 +53,7 @@ def opened_engine() -> Iterator[Engine]:
 
 
 def check_home(chosen: Settings) -> None:
-    """Refuse a home folder that the database or the store lies in, and that can't be one.
+    """Refuse a home folder that can't be used, if the database or the store is in it.
 
     Raises:
         SettingError: it is a file, or this user may not write there.
@@ -71,10 +71,10 @@ def check_home(chosen: Settings) -> None:
 
 
 def is_there(engine: Engine) -> bool:
-    """False for a SQLite file that is still to be made: reading it would make an empty one.
+    """Whether the database exists: reading a SQLite file that does not would create an empty one.
 
     Raises:
-        SettingError: there is a file, and it is something else.
+        SettingError: the file is not a SQLite database.
     """
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return True
@@ -82,7 +82,9 @@ def is_there(engine: Engine) -> bool:
     if not file.exists():
         return False
     if not file.is_file() or _head(file) not in (_SQLITE, b""):
-        raise SettingError(f"SATFIELDS_DATABASE_URL: {file} is no SQLite database; name another file, or move it away")
+        raise SettingError(
+            f"SATFIELDS_DATABASE_URL: {file} is not a SQLite database; name another file, or move it away"
+        )
     return True
 
 

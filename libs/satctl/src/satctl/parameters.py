@@ -42,14 +42,14 @@ class Day(click.ParamType):  # type: ignore[type-arg]  # generic only in click's
         try:
             day = date.fromisoformat(value if _ISO_DAY.fullmatch(value) else "")
         except ValueError:
-            self.fail(f"{value!r} is no day; expected YYYY-MM-DD", param, ctx)
+            self.fail(f"{value!r} is not a day; expected YYYY-MM-DD", param, ctx)
         if not MIN_DAY <= day <= MAX_DAY:
-            self.fail(f"{day} is outside of {MIN_DAY}..{MAX_DAY}", param, ctx)
+            self.fail(f"{day} is outside {MIN_DAY}..{MAX_DAY}", param, ctx)
         return day
 
 
 class File(click.Path):
-    """A file of this machine, or ``s3://bucket/path``, of which a copy is there as long as the command runs."""
+    """A local file, or ``s3://bucket/path``, which is copied to a temporary file while the command runs."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -58,9 +58,9 @@ class File(click.Path):
         """The file's path."""
         if ctx is None or ctx.resilient_parsing or not str(value).startswith("s3://"):
             return super().convert(value, param, ctx)
-        from satcommon.storage.download import download  # here: only who names a bucket needs its client
+        from satcommon.storage.download import download  # here: only a bucket needs its client
 
-        # The root's context also ends where this one's arguments are refused.
+        # The root's context also ends where this command's arguments are refused.
         return download(value, Path(ctx.find_root().with_resource(TemporaryDirectory(prefix="satctl-"))))
 
 
@@ -93,8 +93,8 @@ DAY = Day()
 FILE = File()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
-wide_option = click.option("--wide", is_flag=True, help="Every column, however narrow the terminal is.")
-layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile of a zip, that has several.")
+wide_option = click.option("--wide", is_flag=True, help="Show every column, however narrow the terminal.")
+layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile in a zip, that has several.")
 region_option = click.option(
     "--region",
     "names",
@@ -115,7 +115,7 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         named = "--url" if value else "SATFIELDS_DAGSTER_URL"
         raise InputError(
-            f"{named}={graphql.public(url)!r}: expected the address of Dagster's webserver, as http://localhost:3002"
+            f"{named}={graphql.public(url)!r}: expected the address of Dagster's webserver, such as http://localhost:3002"
         )
     return url.rstrip("/")
 
@@ -123,5 +123,5 @@ def _checked_url(_context: click.Context, _parameter: click.Parameter, value: st
 url_option = click.option(
     "--url",
     callback=_checked_url,
-    help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL, else of `satctl up` on the home]",
+    help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL, else that of `satctl up`]",
 )

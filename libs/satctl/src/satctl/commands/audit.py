@@ -1,4 +1,4 @@
-"""`satctl audit`: whether nothing is lost."""
+"""`satctl audit`: the check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @region_option
-@click.option("--deep", is_flag=True, help="Recompute every state from the stored observations, too.")
-@click.option("--repair", "repairs", is_flag=True, help="Open what is lost as missed, for the next replay.")
+@click.option("--deep", is_flag=True, help="Also recompute every state from the stored observations.")
+@click.option("--repair", "repairs", is_flag=True, help="Record what is lost as missed, for the next replay.")
 @wide_option
 @json_option
 def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json: bool) -> None:
     """Check that no field-day is lost.
 
-    Of each closed day, the fields that the registry expects must have a row with current inputs in the published
-    object, or an open miss. Reads every published object. Exit code 1 where something is wrong.
+    On each closed day, every field that the registry expects must have a row with current inputs in the published
+    object, or an open miss. Reads every published object. Exit code 1 if something is wrong.
 
     \b
     Examples:
@@ -114,7 +114,7 @@ def _print_audit(reports: Sequence[Report], *, wide: bool) -> None:
             change = (
                 f"; {counted(report.provisional, 'settled field-day')} of them may change" if report.provisional else ""
             )
-            say(f"  {report.region}: of {days} a scene is there and was not taken{change}:")
+            say(f"  {report.region}: of {days} a scene was refused{change}:")
             for day, items in report.refused.items():
                 for why in items.values():
                     say(f"    {day}: {why}")

@@ -16,10 +16,10 @@ def db() -> None:
 
 @db.command()
 def upgrade() -> None:
-    """Make or migrate the database.
+    """Create or migrate the database.
 
-    It comes to this code's schema, whole or not at all. Of several upgrades at a time the second waits for the first,
-    and finds nothing to do.
+    The migration to this code's schema is all or nothing. Of several upgrades in parallel, one migrates; the others
+    wait, and find nothing to do.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def upgrade() -> None:
     from satctl.local import migrations
 
     with opened_engine() as engine:
-        is_there(engine)  # refuses a file that is something else
+        is_there(engine)  # refuses a file that is not a database
         before, after = migrations.upgrade(engine)
         database = shown(engine.url)
     if before == after:
@@ -56,15 +56,15 @@ def current(as_json: bool) -> None:
     from satcommon.db.models import SCHEMA_REVISION
 
     with opened_engine() as engine:
-        found = revision(engine) if is_there(engine) else None
+        at_revision = revision(engine) if is_there(engine) else None
         database = shown(engine.url)
-    fits = found == SCHEMA_REVISION
+    fits = at_revision == SCHEMA_REVISION
     if as_json:
-        print_json({"database": database, "revision": found, "code_revision": SCHEMA_REVISION, "fits": fits})
+        print_json({"database": database, "revision": at_revision, "code_revision": SCHEMA_REVISION, "fits": fits})
     else:
         facts = [
             ("database", database),
-            ("its revision", found or "none: not migrated"),
+            ("its revision", at_revision or "none: not migrated"),
             ("this code's", SCHEMA_REVISION),
         ]
         print_facts(facts)

@@ -1,4 +1,4 @@
-"""`satctl demo`: the whole on simulated scenes, from an empty folder to late data put right."""
+"""`satctl demo`: the whole system on simulated scenes, from an empty folder to corrected late data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from satctl.local.demo import MARKER, run_demo
 
 
 @click.command()
-@click.option("--home", type=click.Path(path_type=Path), default=Path(".satfields/demo"), show_default=True)
+@click.option(
+    "--home", type=click.Path(path_type=Path), default=Path(".satfields/demo"), show_default=True, help="Folder to use."
+)
 @click.option(
     "--stores",
     type=click.Choice(["laptop", "cluster"]),
@@ -19,7 +21,7 @@ from satctl.local.demo import MARKER, run_demo
     help="SQLite and a folder; or PostgreSQL and S3, started for the demo on this machine.",
 )
 def demo(home: Path, stores: str) -> None:
-    """Show the whole on simulated scenes, in about two minutes. The home folder is emptied first.
+    """Show the whole system on simulated scenes, in about two minutes. The home folder is emptied first.
 
     \b
     Examples:
@@ -29,7 +31,9 @@ def demo(home: Path, stores: str) -> None:
     """
     home = home.absolute()
     if home.exists() and any(home.iterdir()) and not (home / MARKER).exists():
-        raise click.UsageError(f"{home} is neither empty nor of an earlier demo; name another folder with --home")
+        raise click.UsageError(
+            f"{home} is neither empty nor the home of an earlier demo; name another folder with --home"
+        )
     satctl = click.get_current_context().find_root().command
     run_demo(
         home,

@@ -90,7 +90,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
       satctl export A --from 2026-05-01 --to 2026-05-31 --output may.csv
       satctl export --field north-40 --output north-40.gpkg
       satctl export A --output A.parquet --format geoparquet
-      satctl export A --from 2026-05-31 --to 2026-05-31 --format geojson --output - | jq .features[0]
+      satctl export A --format geojson --output - | jq .features[0]
     """
     from satctl.output.spool import Spool
     from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer

@@ -39,11 +39,11 @@ def list_(region: str | None, wide: bool, as_json: bool) -> None:
       satctl fields list --region A --json
     """
     with opened() as env, read_transaction(env.engine) as connection:
-        found = listed(connection, registry.region(connection, region) if region is not None else None)
+        summaries = listed(connection, registry.region(connection, region) if region is not None else None)
     if as_json:
-        print_json(found)
+        print_json(summaries)
         return
-    if not found:
+    if not summaries:
         say("there are no fields here; add some with `satctl fields import`, or the samples with `satctl regions seed`")
         return
     columns = ("field", "name", "active", "planted", "until", "crop", "home", "also in", "open misses")
@@ -61,7 +61,7 @@ def list_(region: str | None, wide: bool, as_json: bool) -> None:
                 ", ".join(name for name in f.regions if name != f.home) or None,
                 f.open_misses,
             )
-            for f in found
+            for f in summaries
         ],
         spare=("also in", "crop", "active", "until", "name"),
         wide=wide,
@@ -73,7 +73,7 @@ def list_(region: str | None, wide: bool, as_json: bool) -> None:
 @wide_option
 @json_option
 def show(external_id: str, wide: bool, as_json: bool) -> None:
-    """Show a field: seasons, regions, days.
+    """Show a field: seasons, revisions, regions, expected days.
 
     \b
     Examples:
@@ -81,11 +81,11 @@ def show(external_id: str, wide: bool, as_json: bool) -> None:
       satctl fields show north-40 --json
     """
     with opened() as env, read_transaction(env.engine) as connection:
-        found = facts(connection, field(connection, external_id))
+        field_facts = facts(connection, field(connection, external_id))
     if as_json:
-        print_json(found)
+        print_json(field_facts)
     else:
-        _print(found, wide=wide)
+        _print(field_facts, wide=wide)
 
 
 def _print(field_facts: FieldFacts, *, wide: bool) -> None:

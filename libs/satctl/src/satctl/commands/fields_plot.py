@@ -29,29 +29,29 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 def plot(external_id: str, first: date | None, last: date | None, output: str | None, force: bool) -> None:
     """Draw a field's season to a PNG.
 
-    Mean NDVI of each clear day is a dot, hollow where only a part was seen clear. The line is no observation:
-    it is NDVI smoothed over the last clear views, carried on from day to day.
+    A dot is the mean NDVI of a clear day; it is hollow where only a part of the field was clear. The line is not an
+    observation: it is NDVI smoothed over the last clear days, carried on from day to day.
 
-    Below the axis a low grey mark is a day under cloud or snow, and a high black one a missing day: it has no row yet,
-    or its due scene never came. A day with neither mark nor dot had no overpass, or the swath did not reach the field,
-    or too little of it lies in the region. Below those are marked the days whose numbers a replay has computed, as long
-    as its attempts are on record. What lies behind an open miss is faint: it will be recomputed. The numbers are those
-    of the field's home region.
+    Below the axis, a low grey mark is a day under cloud or snow, and a high black mark is a missing day: it has no row
+    yet, or its due scene never came. A day with neither mark nor dot had no overpass, or the swath missed the field, or
+    too little of the field lies in the region. Marks further below are days whose numbers a replay computed, as long as
+    its attempts are on record. Days after an open miss are faint: they will be recomputed. The numbers are those of the
+    field's home region.
 
     \b
     Examples:
       satctl fields plot north-40
-      satctl fields plot north-40 --from 2026-05-01 --to 2026-06-30 --output spring.png
+      satctl fields plot north-40 --from 2026-05-01 --output spring.png
       satctl fields plot north-40 --output - > north-40.png
     """
     from satcommon.views.season import season_of
 
     target = output or file_name(external_id)
     with opened() as env:
-        found = season_of(env.engine, env.store(), external_id, first, last)
+        season = season_of(env.engine, env.store(), external_id, first, last)
     with sink(target, force=force) as file:
-        file.write(drawn(found))
-    click.echo(f"drew {counted(len(found.days), 'day')} of {external_id} to {target}", err=True)
+        file.write(drawn(season))
+    click.echo(f"drew {counted(len(season.days), 'day')} of {external_id} to {target}", err=True)
 
 
 def drawn(season: FieldSeason) -> bytes:
@@ -81,6 +81,6 @@ def drawn(season: FieldSeason) -> bytes:
 
 
 def file_name(external_id: str) -> str:
-    """The picture's name: letters and digits of any script, dashes, dots within; all else is an underscore."""
+    """The picture's name: letters and digits of any script, dashes, inner dots; anything else becomes an underscore."""
     safe = re.sub(r"[^\w.-]+", "_", external_id).lstrip(".-") or "field"
     return safe.encode()[:_LONGEST_NAME].decode(errors="ignore") + "-season.png"

@@ -133,7 +133,8 @@ def import_(source: _FileOptions, columns: Columns, updating: Update | None, dry
     Examples:
       satctl fields import fields.geojson
       satctl fields import fields.gpkg --layer parcels --dry-run
-      satctl fields import cadastre.zip --id-column PARCEL_NO --planted 2026-04-15 --skip-invalid --repair
+      satctl fields import cadastre.zip --id-column PARCEL_NO \\
+        --planted 2026-04-15 --skip-invalid --repair
       satctl fields import parcels.geojson --id-column id --crop-column landuse
       satctl fields import split.parquet --changed-from 2026-06-01
       satctl fields import s3://parcels/2026/fields.parquet
@@ -224,8 +225,10 @@ def add(
 
     \b
     Examples:
-      satctl fields add north-40 --name "North 40" --planted 2026-04-22 --geometry north-40.geojson
-      satctl fields add square --planted 2026-04-22 --wkt "POLYGON ((-94.6 40.5, -94.5 40.5, -94.5 40.6, -94.6 40.5))"
+      satctl fields add north-40 --name "North 40" --planted 2026-04-22 \\
+        --geometry north-40.geojson
+      satctl fields add square --planted 2026-04-22 \\
+        --wkt "POLYGON ((-94.6 40.5, -94.5 40.5, -94.5 40.6, -94.6 40.5))"
     """
     polygon = polygon_of(wkt, geometry_file)
     if polygon is None:

@@ -1,4 +1,4 @@
-"""`satctl fields activate`, `deactivate`, `revise` and `plant`: what became known of a field later."""
+"""`satctl fields activate`, `deactivate`, `revise` and `plant`: later changes to a field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from satctl.parameters import DAY
 
 @click.command()
 @click.argument("external_id", shell_complete=field_ids)
-@click.option("--on", "day", type=DAY, help="First day on which it is expected again.  [default: today, UTC]")
+@click.option("--on", "day", type=DAY, help="First day on which the field is expected again.  [default: today, UTC]")
 def activate(external_id: str, day: date | None) -> None:
     """Expect a field again, from a day on.
 
@@ -34,7 +34,7 @@ def activate(external_id: str, day: date | None) -> None:
 
 @click.command()
 @click.argument("external_id", shell_complete=field_ids)
-@click.option("--on", "day", type=DAY, help="First day on which it is not expected.  [default: today, UTC]")
+@click.option("--on", "day", type=DAY, help="First day on which the field is not expected.  [default: today, UTC]")
 def deactivate(external_id: str, day: date | None) -> None:
     """Expect a field no longer, from a day on.
 
@@ -64,7 +64,7 @@ def _activate(external_id: str, day: date | None, *, active: bool) -> None:
 @click.command()
 @click.argument("external_id", shell_complete=field_ids)
 @click.option("--correct", is_flag=True, help="The polygon was wrong, since the season's planting.")
-@click.option("--from", "changed_from", type=DAY, help="The polygon is another from this day on.")
+@click.option("--from", "changed_from", type=DAY, help="The polygon changed on this day.")
 @wkt_option
 @geometry_option
 @click.option("--planted", type=DAY, help="The current season's planting day.")
@@ -80,14 +80,14 @@ def revise(
 ) -> None:
     """Revise a field's polygon or season.
 
-    A polygon is corrected (--correct) or changed from a day on (--from); a season is always corrected. What that
-    changes of closed days is opened as missed, and recomputed.
+    A polygon is corrected (--correct) or changed from a day on (--from); a season is always corrected. Closed
+    field-days that this changes are missed, and recomputed.
 
     \b
     Examples:
       satctl fields revise north-40 --correct --geometry north-40.geojson
       satctl fields revise north-40 --from 2026-06-01 --geometry split.geojson
-      satctl fields revise north-40 --correct --planted 2026-04-20 --season-end 2026-09-30
+      satctl fields revise north-40 --correct --planted 2026-04-20
     """
     polygon = polygon_of(wkt, geometry_file)
     if polygon is None and planted is None and season_end is None:
@@ -95,9 +95,9 @@ def revise(
     if correct and changed_from is not None:
         raise click.UsageError("a polygon is either wrong (--correct) or changed (--from DAY), not both")
     if polygon is not None and not correct and changed_from is None:
-        raise click.UsageError("say whether the polygon was wrong (--correct) or is another from a day on (--from DAY)")
+        raise click.UsageError("say whether the polygon was wrong (--correct) or changed on a day (--from DAY)")
     if polygon is None and changed_from is not None:
-        raise click.UsageError("--from is of a polygon; a season is corrected: --correct")
+        raise click.UsageError("--from applies to a polygon; a season is corrected: --correct")
     now = datetime.now(UTC)
     with opened() as env, write_transaction(env.engine) as connection:
         before = FieldBacklog.of(connection, [external_id])
@@ -124,13 +124,13 @@ def revise(
 def plant(external_id: str, planted: date, season_end: date | None, crop: str | None) -> None:
     """Begin a field's next season.
 
-    A season without an end ends on the day before; one that ends later must be ended first (`satctl fields revise
-    --season-end`). What the new season changes of closed days is opened as missed.
+    A season without an end ends on the day before. One that ends later must be shortened first (`satctl fields revise
+    --season-end`). Closed field-days that the new season changes are missed.
 
     \b
     Examples:
       satctl fields plant north-40 --planted 2027-04-18
-      satctl fields plant north-40 --planted 2026-10-02 --season-end 2027-07-31 --crop winter-wheat
+      satctl fields plant north-40 --planted 2026-10-02 --crop winter-wheat
     """
     if crop is not None:
         crop = checked_text(crop, "crop", "--crop", MAX_CROP)

@@ -1,4 +1,4 @@
-"""`satctl gc`: removing objects that no key names, and old attempts."""
+"""`satctl gc`: removing unreferenced objects and old attempts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from satctl.parameters import json_option
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @json_option
 def gc(dry_run: bool, as_json: bool) -> None:
-    """Remove result and scene objects that no key names, a day after they were put or their key moved away.
+    """Remove unreferenced result and scene objects, a day after they were put or lost their reference.
 
-    Attempts, the audit trail of processing, are removed SATFIELDS_ATTEMPTS_DAYS after they were written; on PostgreSQL
-    the partitions of the months to come are made.
+    Also removes attempts, the audit trail of processing, SATFIELDS_ATTEMPTS_DAYS after they were written; on
+    PostgreSQL, it creates the partitions of the coming months.
 
     \b
     Examples:
@@ -31,7 +31,7 @@ def gc(dry_run: bool, as_json: bool) -> None:
     now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
-        with progress("looking for objects that no key names"):
+        with progress("looking for unreferenced objects"):
             keys = unreferenced_objects(env.engine, store, now)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
@@ -44,5 +44,5 @@ def gc(dry_run: bool, as_json: bool) -> None:
         return
     for key in keys:
         say(key)
-    attempted = f"{counted(attempts, 'attempt')} of before {kept_from:%Y-%m-%d}"
+    attempted = f"{counted(attempts, 'attempt')} from before {kept_from:%Y-%m-%d}"
     say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")

@@ -28,16 +28,14 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 @click.command()
 @click.argument("external_id", metavar="FIELD", shell_complete=field_ids)
 @click.argument("day", type=DAY)
-@click.option(
-    "--region", help="Name of the region; the field's home where it is not given.", shell_complete=region_names
-)
+@click.option("--region", help="Name of the region.  [default: the field's home]", shell_complete=region_names)
 @json_option
 def history(external_id: str, day: date, region: str | None, as_json: bool) -> None:
-    """Tell how a field's row of a day came about: inputs, misses, attempts, scenes and revisions.
+    """Show how a field's row of a day came about: inputs, misses, attempts, scenes and revisions.
 
-    Where there is no row, it says why and what will happen when: the field is not planted yet, its season is over, it
-    is deactivated or outside of the region; the region is not monitored; the day waits for its scene, its deadline or a
-    replay. Numbers are shown as they are stored, instants in UTC.
+    Where there is no row, it says why, and what happens next and when: the field is not planted yet, its season is
+    over, it is deactivated or outside the region; the region is not monitored; the day waits for its scene, its
+    deadline or a replay. Numbers are shown as stored, instants in UTC.
 
     \b
     Examples:
@@ -70,7 +68,7 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
 
 
 def _short(value: Any) -> Any:
-    """A digest by its beginning, which is enough to tell it from others."""
+    """A digest's first characters, which are enough to tell it from others."""
     return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else value
 
 
@@ -81,7 +79,7 @@ def _home(connection: Connection, field: Field, day: date) -> str:
         if home is not None:
             return home
     show = command("fields", "show", field.external_id)
-    raise InputError(f"field {field.external_id!r} is in no region; {show} tells where it lies")
+    raise InputError(f"field {field.external_id!r} is in no region; {show} shows where it is")
 
 
 def _row(store: Any, key: str, external_id: str) -> dict[str, Any] | None:

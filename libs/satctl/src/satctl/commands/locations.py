@@ -20,7 +20,7 @@ def locations() -> None:
 def list_locations(url: str, as_json: bool) -> None:
     """List the code locations.
 
-    Exit code 1 where one is broken.
+    Exit code 1 if one is broken.
 
     \b
     Examples:

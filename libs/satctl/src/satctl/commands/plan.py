@@ -18,9 +18,9 @@ from satctl.parameters import json_option, region_option, regions_of, wide_optio
 @wide_option
 @json_option
 def plan(names: tuple[str, ...], wide: bool, as_json: bool) -> None:
-    """Show what draining the backlog costs; nothing is changed.
+    """Show what draining the backlog costs; change nothing.
 
-    Steps and days are at most: a replay ends early where the state is the published one again.
+    Steps and days are upper limits: a replay ends early where the state equals the published one.
 
     \b
     Examples:

@@ -44,11 +44,11 @@ def list_(wide: bool, as_json: bool) -> None:
       satctl regions list --json
     """
     with opened() as env, read_transaction(env.engine) as connection:
-        found = [_facts(connection, region) for region in registry.regions(connection)]
+        facts = [_facts(connection, region) for region in registry.regions(connection)]
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
-    if not found:
+    if not facts:
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
     columns = ("region", "active", "monitored from", "until", "watermark", "fields", "west south east north", "cells")
@@ -65,7 +65,7 @@ def list_(wide: bool, as_json: bool) -> None:
                 edges(Bounds(**r["bounds"])),
                 described(Grid(**r["grid"])),
             )
-            for r in found
+            for r in facts
         ],
         spare=("cells", "west south east north", "active"),
         wide=wide,
@@ -84,11 +84,11 @@ def show(name: str, as_json: bool) -> None:
       satctl regions show A --json
     """
     with opened() as env, read_transaction(env.engine) as connection:
-        found = _facts(connection, registry.region(connection, name))
+        facts = _facts(connection, registry.region(connection, name))
     if as_json:
-        print_json(found)
+        print_json(facts)
         return
-    shown = found | {"bounds": edges(Bounds(**found["bounds"])), "grid": described(Grid(**found["grid"]))}
+    shown = facts | {"bounds": edges(Bounds(**facts["bounds"])), "grid": described(Grid(**facts["grid"]))}
     print_facts((what.replace("_", " "), value) for what, value in shown.items())
 
 
@@ -109,7 +109,7 @@ def activate(name: str) -> None:
 def deactivate(name: str) -> None:
     """Pause a region.
 
-    While it is paused no day is asked for or closed; what is published stays.
+    While it is paused, no day is fetched or closed; published rows stay.
 
     \b
     Examples:
@@ -129,7 +129,7 @@ def _activate(name: str, *, active: bool) -> None:
 
 
 def _facts(connection: Connection, region: Region) -> dict[str, Any]:
-    here = registry.aoi_of(region)
+    aoi = registry.aoi_of(region)
     closed = select(func.max(RegionDay.day)).where(
         RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None)
     )
@@ -145,7 +145,7 @@ def _facts(connection: Connection, region: Region) -> dict[str, Any]:
         "monitored_until": region.monitored_until,
         "watermark": connection.execute(closed).scalar(),
         "fields": connection.execute(members).scalar_one(),
-        "bounds": here.bounds._asdict(),
+        "bounds": aoi.bounds._asdict(),
         "grid": json.loads(region.grid),
         "source": region.scene_source,
         "algorithm_version": region.algorithm_version,

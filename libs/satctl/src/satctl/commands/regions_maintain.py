@@ -1,4 +1,4 @@
-"""`satctl regions source`, `rename` and `remove`: what a region belongs to and is called, and its end."""
+"""`satctl regions source`, `rename` and `remove`: a region's source, name and removal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from satctl.output.tables import say
     "--set",
     "new",
     metavar="SOURCE",
-    help="`current` for the one that the settings name, `simulated`, or the folder or s3://bucket/prefix of GeoTIFFs.",
+    help="`current` (the source that the settings name), `simulated`, or the folder or s3://bucket/prefix of GeoTIFFs.",
 )
 def source(name: str, new: str | None) -> None:
-    """Show the source that a region belongs to, or say that its files have moved.
+    """Show the source that a region belongs to, or record that its files have moved.
 
-    No other source is asked for the region's days. Where the same files lie in another folder or bucket now, --set says
-    so; what is published stays. A region with imagery never moves between simulated scenes and a folder.
+    No other source is asked for the region's days. If its files have moved to another folder or bucket, --set records
+    the new one; published rows stay. A region with imagery never moves between simulated scenes and a folder.
 
     \b
     Examples:
@@ -64,8 +64,8 @@ def source(name: str, new: str | None) -> None:
 def rename(name: str, new_name: str) -> None:
     """Give a region another name; its days, fields and rows stay.
 
-    Dagster's partitions bear the name: those of the new one appear with the next tick of a sensor. End the runs of the
-    region first.
+    Dagster's partitions carry the name: those of the new name appear at a sensor's next tick. End the region's runs
+    first.
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def rename(name: str, new_name: str) -> None:
 
 @click.command()
 @click.argument("name", shell_complete=region_names)
-@click.option("--dry-run", is_flag=True, help="Tell what would be removed; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be removed; change nothing.")
 def remove(name: str, dry_run: bool) -> None:
     """Remove a region without published rows, with its days, scenes and misses; its name is free again.
 

@@ -24,14 +24,14 @@ from satctl.parameters import DAY, json_option
 
 @click.command()
 @click.argument("name", shell_complete=region_names)
-@click.option("--from", "first", type=DAY, help="First monitored day.  [default: as it is]")
-@click.option("--until", "last", type=DAY, help="Last monitored day.  [default: as it is]")
+@click.option("--from", "first", type=DAY, help="First monitored day.  [default: unchanged]")
+@click.option("--until", "last", type=DAY, help="Last monitored day.  [default: unchanged]")
 @click.option("--open", "open_end", is_flag=True, help="Monitor without an end.")
 def monitor(name: str, first: date | None, last: date | None, open_end: bool) -> None:
     """Monitor a region from another day, or until another one.
 
-    Field-days that are newly monitored and closed are missed, and recomputed by the next replay; rows of days no longer
-    monitored are taken out by it.
+    Closed field-days that become monitored are missed; the next replay computes them. It also withdraws the rows of
+    days that are no longer monitored.
 
     \b
     Examples:
@@ -47,24 +47,24 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
     with opened() as env:
         store = env.store()
         with write_transaction(env.engine) as connection:
-            registry.lock(connection)  # what is not asked for stays as it is under the lock
+            registry.lock(connection)  # an end that is not given is read under the lock, so that it stays unchanged
             registered = registry.region(connection, name)
             first = first or registered.monitored_from
             until = None if open_end else last or registered.monitored_until
             changed = monitor_region(connection, store, name, first, until, now)
-    told = f"monitored from {first}" + (f" until {until}" if until else " on")
-    say(f"region {name} is {told}" if changed else f"region {name} is {told} already; nothing was changed")
+    span = f"monitored from {first}" + (f" until {until}" if until else " on")
+    say(f"region {name} is {span}" if changed else f"region {name} is {span} already; nothing was changed")
 
 
 @click.command()
 @click.argument("name", shell_complete=region_names)
 @click.argument("version")
-@click.option("--dry-run", is_flag=True, help="Tell what would be recomputed; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be recomputed; change nothing.")
 def pin(name: str, version: str, dry_run: bool) -> None:
     """Pin a region to an algorithm version.
 
-    All that is closed is missed, and recomputed by it in the next replay. VERSION may be given without its digest.
-    Every location must know the version: see `satctl regions algorithms` with each one's settings.
+    All closed field-days are missed, and the next replay recomputes them with that version. VERSION may be given
+    without its digest. Every location must know it: run `satctl regions algorithms` with the settings of each.
 
     \b
     Examples:
@@ -104,7 +104,7 @@ def _closed_field_days(connection: Connection, bbox_id: int) -> int:
 @click.command()
 @json_option
 def algorithms(as_json: bool) -> None:
-    """List the algorithm versions that are known here, their rules, and the regions pinned to them.
+    """List the known algorithm versions, their rules, and the regions pinned to them.
 
     \b
     Examples:
@@ -118,10 +118,10 @@ def algorithms(as_json: bool) -> None:
     known = known_algorithms()
     unknown = [version for version in pinned if version not in known]
     if as_json:
-        told = {version: one.rules for version, one in known.items()} | dict.fromkeys(unknown)
-        print_json([{"version": v, "rules": rules, "regions": pinned.get(v, [])} for v, rules in told.items()])
+        rules_of = {version: algorithm.rules for version, algorithm in known.items()} | dict.fromkeys(unknown)
+        print_json([{"version": v, "rules": rules, "regions": pinned.get(v, [])} for v, rules in rules_of.items()])
         return
-    rows = [[rule, *(_rule(one.rules[rule]) for one in known.values())] for rule in known[CURRENT].rules]
+    rows = [[rule, *(_rule(algorithm.rules[rule]) for algorithm in known.values())] for rule in known[CURRENT].rules]
     regions_of = ["regions", *(names(pinned.get(version, [])) or "-" for version in known)]
     print_table(("", *known), [*rows, regions_of])
     for version in unknown:

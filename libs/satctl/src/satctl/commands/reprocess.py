@@ -29,17 +29,17 @@ from satctl.parameters import DAY, url_option
     help="Only this field's failures; repeatable.",
     shell_complete=field_ids,
 )
-@click.option("--from", "first", type=DAY, help="First day of the failures to be tried again.")
-@click.option("--to", "last", type=DAY, help="Last day of them.")
+@click.option("--from", "first", type=DAY, help="First day of the failures to retry.")
+@click.option("--to", "last", type=DAY, help="Last day of the failures to retry.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @url_option
 def reprocess(
     region: str, external_ids: tuple[str, ...], first: date | None, last: date | None, dry_run: bool, url: str
 ) -> None:
-    """Drain a region's backlog now, by a Dagster run, and try again what had failed for good.
+    """Drain a region's backlog now, in a Dagster run, and retry what failed for good.
 
-    Field-days that failed three times wait for a new field, scene or version; this command tries them again, all of the
-    region or those of some fields and days.
+    Field-days that failed three times wait for a new field revision, scene or version. This command retries them: all
+    of the region, or those of some fields and days.
 
     \b
     Examples:
@@ -53,17 +53,17 @@ def reprocess(
     now = datetime.now(UTC)
     with opened() as env:
         with read_transaction(env.engine) as connection:
-            found = registry.region(connection, region)
-            ids = [field_registry.field(connection, one).field_id for one in external_ids] or None
-            planned = plan_region(connection, found.bbox_id, env.deadlines, now)
+            bbox_id = registry.region(connection, region).bbox_id
+            ids = [field_registry.field(connection, external_id).field_id for external_id in external_ids] or None
+            planned = plan_region(connection, bbox_id, env.deadlines, now)
         if first and last and last < first:
             raise InputError(f"--to {last} is before --from {first}")
         print_plans([planned], wide=False)
         if dry_run:
             return
         with write_transaction(env.engine) as connection:
-            ledger.lock_region(connection, found.bbox_id)
-            again = ledger.forget_failures(connection, found.bbox_id, ids, first or date.min, last or date.max)
+            ledger.lock_region(connection, bbox_id)
+            again = ledger.forget_failures(connection, bbox_id, ids, first or date.min, last or date.max)
         if again:
             say(f"{counted(again, 'failed field-day')} will be tried again")
     tags = {"dagster/partition": region, f"dagster/partition/{REGION}": region} | lane("replay", region)

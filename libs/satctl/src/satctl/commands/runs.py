@@ -27,12 +27,19 @@ def runs() -> None:
 
 @runs.command(name="list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs.")
-@click.option("--status", "statuses", type=click.Choice(STATUSES, case_sensitive=False), multiple=True)
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(STATUSES, case_sensitive=False),
+    metavar="STATUS",
+    multiple=True,
+    help=f"Only this status; repeatable: {', '.join(STATUSES)}.",
+)
 @url_option
 @wide_option
 @json_option
 def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_json: bool) -> None:
-    """List the latest runs, each by the first part of its id, as Dagster's pages do.
+    """List the latest runs, each with the first part of its id, as on Dagster's pages.
 
     \b
     Examples:
@@ -68,7 +75,7 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_js
 
 
 def _facts(run: graphql.Run, url: str) -> dict[str, Any]:
-    """A run as JSON has it; without the tags that Dagster keeps for itself, some of which are JSON of its own."""
+    """A run for JSON, without Dagster's internal tags, some of which hold JSON text."""
     tags = {key: value for key, value in run.tags.items() if not key.startswith(".dagster/")}
     return {**vars(run), "tags": tags, "seconds": run.seconds, "url": _page(url, run.run_id)}
 
@@ -88,7 +95,7 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
     JOB is one of
       fetch_scenes  asks the source for a day
       close_days    closes a day, and the open ones before it
-      backfill      fetches and closes every day from the first open one on, in one run
+      backfill      fetches and closes all days from the first open one on
 
     \b
     Examples:
@@ -123,7 +130,7 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
     if as_json:
         print_json({"run_id": run_id, "url": page, "status": run.status if run else None})
     if run and run.status != SUCCESS:
-        raise PermanentError(f"the run ended as {run.status}; {page} tells why")
+        raise PermanentError(f"the run ended as {run.status}; {page} shows why")
     if run and not as_json:
         say(f"it ended as {run.status}" + (f" after {run.seconds:.0f} s" if run.seconds is not None else ""))
 
@@ -132,9 +139,9 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
 @click.argument("run")
 @url_option
 def end(run: str, url: str) -> None:
-    """End a run that `satctl runs list` shows, by the first part of its id: one whose process is gone, too.
+    """End a run, also one whose process is gone, by the first part of its id in `satctl runs list`.
 
-    Its work is asked for again. A living process is asked to end, and its run counts as cancelled at once.
+    The sensors ask for its work again. A live process is asked to end; its run counts as cancelled immediately.
 
     \b
     Examples:
@@ -143,7 +150,7 @@ def end(run: str, url: str) -> None:
     unfinished = graphql.runs(url, 1000, [*graphql.IN_PROGRESS, "QUEUED"])
     matching = [candidate for candidate in unfinished if candidate.run_id.startswith(run)]
     if len(matching) != 1:
-        trouble = "there is no such run that has not ended" if not matching else f"{len(matching)} runs begin so"
+        trouble = "there is no such run that has not ended" if not matching else f"{len(matching)} runs begin with it"
         raise InputError(f"run {run!r}: {trouble}; expected the first part of an id of {command('runs', 'list')}")
     graphql.end(url, matching[0].run_id)
     say(f"ended {matching[0].job}, run {matching[0].run_id}")

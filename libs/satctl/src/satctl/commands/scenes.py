@@ -1,4 +1,4 @@
-"""`satctl scenes`: what the source of imagery says of days of the past."""
+"""`satctl scenes`: asking the source of imagery again for past days."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def scenes() -> None:
 def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
     """Ask again for the days of a span, in one run.
 
-    The ledger takes over what has changed at the source: files that came, changed or went, another calendar, days that
-    were never asked for. Closed days that this changes are missed, however old they are, and replayed.
+    Records in the ledger what changed at the source: new, changed and deleted files, another calendar, days that were
+    never asked for. Closed days that this changes are missed, however old they are, and replayed.
 
     \b
     Examples:
@@ -47,14 +47,14 @@ def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
     if last >= today:
         raise InputError(f"--to {last}: the day is not over; expected a day before today, {today} UTC")
     with opened() as env, read_transaction(env.engine) as connection:
-        found = registry.region(connection, region)
-    if last < found.monitored_from or first > (found.monitored_until or date.max):
+        registered = registry.region(connection, region)
+    if last < registered.monitored_from or first > (registered.monitored_until or date.max):
         raise InputError(
-            f"{first} to {last}: region {region!r} is monitored from {found.monitored_from} to "
-            f"{found.monitored_until or 'further notice'}; `satctl regions monitor` moves that"
+            f"{first} to {last}: region {region!r} is monitored from {registered.monitored_from} to "
+            f"{registered.monitored_until or 'further notice'}; `satctl regions monitor` moves that"
         )
     if here:
-        _rescan_here(found.bbox_id, first, last)
+        _rescan_here(registered.bbox_id, first, last)
         return
     tags = lane("rescan", region)
     run_id = graphql.launch(url, "ingest", RESCAN_JOB, tags, rescan_config(region, first, last))
@@ -77,7 +77,7 @@ def _rescan_here(bbox_id: int, first: date, last: date) -> None:
                 continue
             changed += answer.new
             for name, why in answer.refused.items():
-                warn(f"{day}: {name} was not taken: {why}")
-    say(f"{counted(asked, 'day')} asked for, of which {changed:,} changed; the replay takes what that opened as missed")
+                warn(f"{day}: {name} was refused: {why}")
+    say(f"{counted(asked, 'day')} asked for, of which {changed:,} changed; the next replay recomputes what is missed")
     if failed:
         raise PermanentError(f"{counted(failed, 'day')} could not be answered; see above")

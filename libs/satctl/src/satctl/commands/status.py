@@ -1,4 +1,4 @@
-"""`satctl status`: how every region stands, and Dagster's runs."""
+"""`satctl status`: the state of every region, and Dagster's runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from satctl.dagster_api.stuck_runs import RunsReport
 
-_PATIENCE_SECONDS = 5  # with Dagster, whose runs are not what is asked about first
+_PATIENCE_SECONDS = 5  # to wait for Dagster, whose runs are the smaller part of the answer
 
 
 @click.command()
@@ -33,9 +33,9 @@ _PATIENCE_SECONDS = 5  # with Dagster, whose runs are not what is asked about fi
 def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None:
     """Show what is closed, what is missed, and what each region waits for.
 
-    "Source late" are days that are over and whose due scene is not there; "us late" are days that could be closed and
-    are not. Deadlines follow this process's settings; those of the daemon and the runs may differ. Dagster's runs
-    that give no sign of life are listed, and so is a queue that does not move.
+    "Source late" days are over, and their due scene has not come; "us late" days could be closed, and are not.
+    Deadlines follow this process's settings; those of the daemon and the runs may differ. Also lists Dagster's runs
+    that give no sign of life, and warns of a queue that does not move.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
 
 
 def _runs(env: Environment, now: datetime) -> RunsReport:
-    """How Dagster's runs stand; where it is out of reach, that it is: the rest is the ledger's alone."""
+    """Dagster's runs; or why they are unknown, since the rest of the status needs only the ledger."""
     from satctl.dagster_api.stuck_runs import RunsReport, runs_report
 
     try:
@@ -78,7 +78,7 @@ def _runs(env: Environment, now: datetime) -> RunsReport:
 
 def _print_runs(runs: RunsReport, now: datetime) -> None:
     if runs.unknown:
-        say(f"runs: nothing is known of them; {runs.unknown}")
+        say(f"runs: unknown; {runs.unknown}")
         return
     say(f"runs: {runs.in_progress:,} in progress, {runs.queued:,} in the queue")
     if runs.standstill:
@@ -170,19 +170,19 @@ def _print_closed_days(statuses: Sequence[RegionStatus], now: datetime, *, wide:
 
 
 def _warn_of(status: RegionStatus) -> None:
-    """Warn of days never asked for, scenes not taken, and days that failed."""
+    """Warn of days never asked for, refused scenes, and days that failed."""
     if status.active and status.never_asked:
         warn(
             f"region {status.region}: the source was never asked for {_days(status.never_asked)}; is ingest running? "
-            "Closed ones are missed until it is asked. Open days before the allowed lateness are filled by "
-            "`satctl runs launch backfill`."
+            "Closed ones stay missed until then. `satctl runs launch backfill` fills open days before the "
+            "allowed lateness."
         )
     if status.refused:
         days = _days(sorted({refusal.day for refusal in status.refused}))
         warn(
-            f"region {status.region}: {counted(len(status.refused), 'scene')} not taken, of {days}; the first: "
-            f"{status.refused[0].reason}. Repair or remove what is refused, and its days are redone by themselves; "
-            "until then none from the first of them on is final. `satctl status --json` lists all."
+            f"region {status.region}: {counted(len(status.refused), 'scene')} refused, of {days}; the first: "
+            f"{status.refused[0].reason}. Repair or remove what is refused, and its days are recomputed automatically; "
+            "until then no day from the first of them on is final. `satctl status --json` lists all."
         )
     for failed in status.failed_days:
         warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")

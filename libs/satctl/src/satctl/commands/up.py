@@ -16,13 +16,13 @@ from satctl.output.tables import say
     "--seed/--no-seed",
     default=True,
     show_default=True,
-    help="Register the sample regions where there are no regions and no other source is named.",
+    help="Register the sample regions where there are none and no other source is set.",
 )
 def up(port: int, seed: bool) -> None:
     """Run everything on this machine: the three locations, the daemon and the UI. Ctrl-C ends it.
 
-    In a home without regions, and without a source of its own, the sample regions are registered, whose scenes are
-    simulated. Regions of your own need SATFIELDS_SCENE_SOURCE, as when they were registered.
+    Where no region is registered and SATFIELDS_SCENE_SOURCE names no other source, it registers the sample regions,
+    whose scenes are simulated. Your own regions need the SATFIELDS_SCENE_SOURCE with which they were registered.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""Runs that give no sign of life, and a queue that stands still: by Dagster's records and the ledger's heartbeats.
+"""Finds runs without a sign of life, and a stuck queue, by Dagster's records and the ledger's heartbeats.
 
 After a power cut, runs stay STARTED, STARTING or CANCELING without a process. Each holds its lane and a slot until
-a sensor of ours or Dagster's run monitoring ends it; what is told here is which they are, and until when that takes.
+one of our sensors or Dagster's run monitoring ends it. The report says which runs they are, and by when that happens.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from satctl.dagster_api import graphql
 from satctl.output.tables import age, moment
 
 SHOWN = 8  # characters of a run's id, as on Dagster's pages
-_MISSED_BEATS = 3  # after so many, a run counts as silent; a busy SQLite keeps one or two waiting
+_MISSED_BEATS = 3  # missed heartbeats that make a run silent; a busy SQLite delays one or two
 _NOT_UP = ("NOT_STARTED", "STARTING")
-_COMING_UP = timedelta(seconds=60)  # in which a run's process starts and beats for the first time, on a busy machine
+_COMING_UP = timedelta(seconds=60)  # for a run's process to start and write its first heartbeat, on a busy machine
 
 
 @dataclass(frozen=True)
 class SilentRun:
-    """A run that is in progress by Dagster's records, and gives no sign of life.
+    """A run that is in progress by Dagster's records, without a sign of life.
 
     Args:
-        run_id: whole.
+        run_id: the whole id.
         since: its last heartbeat, or else Dagster's last record of it.
-        ends_by: when it should have been ended by itself; None where nothing does that.
+        ends_by: when it is ended automatically at the latest; None where nothing does that.
         remedy: what ends it.
     """
 
@@ -46,7 +46,7 @@ class SilentRun:
     remedy: str
 
     def described(self, now: datetime) -> str:
-        """The run in a sentence, with the remedy."""
+        """The run and the remedy, in a sentence."""
         of = f" of region {self.region}" if self.region else ""
         return (
             f"run {self.run_id[:SHOWN]} ({self.job}{of}, {self.status}): no sign of life since "
@@ -54,19 +54,19 @@ class SilentRun:
         )
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether what should have ended it did not."""
+        """Whether it should have been ended by now."""
         return self.ends_by is None or self.ends_by < now
 
 
 @dataclass(frozen=True)
 class RunsReport:
-    """How Dagster's runs stand.
+    """The state of Dagster's runs.
 
     Args:
-        unknown: why nothing is known of them; None where it is.
-        slots: runs at a time; None without a limit.
-        in_progress: how many are neither queued nor over.
-        queued_since: of the run that waits longest.
+        unknown: why nothing is known of them; None where they are known.
+        slots: how many runs may be in progress; None without a limit.
+        in_progress: how many have left the queue and not ended.
+        queued_since: when the oldest queued run was created.
         silent: the runs in progress that give no sign of life.
         standstill: why the queue does not move and what to do about it; None where it moves.
     """
@@ -83,10 +83,10 @@ class RunsReport:
 def runs_report(
     url: str, engine: Engine, chosen: Settings, now: datetime, seconds: int = graphql.ANSWER_SECONDS
 ) -> RunsReport:
-    """How the runs stand, by Dagster at an address and the ledger's heartbeats.
+    """The state of the runs, by Dagster's webserver and the ledger's heartbeats.
 
     Raises:
-        RetryableError: Dagster does not answer within so many seconds.
+        RetryableError: Dagster does not answer within `seconds`.
     """
     unfinished = graphql.unfinished(url, seconds)
     beats = heartbeats(engine, [run.run_id for run in unfinished.in_progress])
@@ -104,7 +104,7 @@ def runs_report(
 
 @dataclass(frozen=True)
 class _Silence:
-    """The rules by which a run counts as silent, and by which it is ended."""
+    """When a run counts as silent, and when it is ended."""
 
     settings: Settings
     monitoring: dict[str, Any]  # Dagster's, empty where it is off
@@ -112,11 +112,11 @@ class _Silence:
 
     @property
     def beats(self) -> timedelta:
-        """After which a missing heartbeat is told of."""
+        """How old a heartbeat may be before the run counts as silent."""
         return timedelta(seconds=min(_MISSED_BEATS * self.settings.heartbeat_seconds, self.settings.stale_seconds))
 
     def judge(self, run: graphql.Run, beat: datetime | None) -> SilentRun | None:
-        """What is to be told of a run that is in progress; None where it lives, or is none of ours, which beat."""
+        """The report of a run in progress; None where it is alive, or not one of ours, which alone write heartbeats."""
         from satcommon.contract import LANE_TAG, LOCATIONS, REGION
 
         since = beat or run.updated_at or run.created_at or self.now
@@ -127,30 +127,30 @@ class _Silence:
         region = run.tags.get(LANE_TAG, "").partition(":")[2] or run.tags.get(f"dagster/partition/{REGION}")
         end = command("runs", "end", run.run_id[:SHOWN])
         if ends_by is None:
-            remedy = f"nothing ends it by itself; {end} does"
+            remedy = f"nothing ends it automatically; {end} does"
         elif ends_by < self.now:
             remedy = (
                 f"it should have been ended {age(self.now - ends_by)} ago: do the daemon and the sensors run? {end} "
                 "ends it"
             )
         else:
-            remedy = f"it is ended by itself within {_within(ends_by - self.now)}, and its work asked for again"
+            remedy = f"it is ended automatically within {_within(ends_by - self.now)}, and its work is asked for again"
         return SilentRun(run.run_id, run.job, run.location, region or None, run.status, since, ends_by, remedy)
 
     def _ends_by(self, run: graphql.Run, since: datetime) -> datetime | None:
-        # Our sensors look at those that had begun, Dagster's monitoring at all; each at intervals of its own.
+        # Our sensors check runs that had started, Dagster's monitoring all; each at its own interval.
         within: list[float] = []
         if run.status not in _NOT_UP:
             within.append(self.settings.stale_seconds + 2 * self.settings.sensor_seconds)
         name = {"CANCELING": "cancel_timeout_seconds"}.get(run.status, "start_timeout_seconds")
-        limit = self.monitoring.get(name, 180)  # Dagster's own default of both
+        limit = self.monitoring.get(name, 180)  # Dagster's default for both
         if self.monitoring and run.status != "STARTED" and limit > 0:
             within.append(limit + self.monitoring.get("poll_interval_seconds", 120))
         return since + timedelta(seconds=min(within)) if within else None
 
 
 def _standstill(unfinished: graphql.Unfinished, silent: list[SilentRun], silence: _Silence) -> str | None:
-    """Why the queue does not move; None where it does."""
+    """Why the queue does not move; None where it moves."""
     now, patience = silence.now, max(silence.beats, _COMING_UP)
     holding = [run for run in unfinished.in_progress if run.status != "NOT_STARTED"]  # a slot each
     dead = [run for run in silent if run.status != "NOT_STARTED"]
@@ -166,7 +166,7 @@ def _standstill(unfinished: graphql.Unfinished, silent: list[SilentRun], silence
         beat = f"since {moment(unfinished.daemon_beat, now)}" if unfinished.daemon_beat else "at all"
         return (
             f"the queue stands still: {waits}, and Dagster's daemon, which starts them, gives no sign of life {beat}; "
-            "start it anew"
+            "restart it"
         )
     return None
 

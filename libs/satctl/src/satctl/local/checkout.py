@@ -1,6 +1,6 @@
-"""Where the database's files lie: Alembic's, and the sample regions and fields.
+"""Where the files of the database are: Alembic's, and the sample regions and fields.
 
-They are in the checkout's ``db`` folder and beside the image's code, never inside a package.
+They are in the checkout's ``db`` folder, and beside the code in the image; never inside a package.
 """
 
 from __future__ import annotations
@@ -44,5 +44,5 @@ def seed_files() -> tuple[Path, Path]:
     files = folder / "regions.geojson", folder / "fields.geojson"
     for file in files:
         if not file.is_file():
-            raise SettingError(f"There is no {file}; the samples come with the checkout: run from there.")
+            raise SettingError(f"There is no {file}. The samples come with the checkout: run satctl there.")
     return files

@@ -1,4 +1,4 @@
-"""Dagster's own folder in the home folder, and the file that configures it: written by us, or the operator's own."""
+"""Dagster's folder in the home folder, and its configuration: written by satctl, or the operator's own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from satcommon.settings import settings
 
 FILE = "dagster.yaml"
 _STAMP = "# Written by satctl at each start, until it is changed by hand; then it is kept. Digest: "
-_EARLIER = "# Dagster's instance on a laptop: "  # how the file began that was overwritten whatever was in it
+_EARLIER = "# Dagster's instance on a laptop: "  # how earlier versions began the file, which they always overwrote
 
 
 def dagster_home(home: Path) -> Path:
-    """Dagster's own folder in the home folder, with its configuration in place.
+    """Dagster's folder in the home folder, with its configuration in place.
 
     Dagster keeps its records there too, or in PostgreSQL where DAGSTER_POSTGRES_URL names a database. A configuration
     that the operator wrote or changed stays as it is.
@@ -39,7 +39,7 @@ def dagster_home(home: Path) -> Path:
 
 
 def is_own(folder: Path) -> bool:
-    """Whether Dagster's folder has a configuration that is not ours as it was written."""
+    """Whether the operator wrote or changed the configuration in Dagster's folder."""
     file = folder / FILE
     if not file.exists():
         return False
@@ -50,7 +50,7 @@ def is_own(folder: Path) -> bool:
 
 
 def _configuration() -> str:
-    """The parts that come with the package, with the settings' numbers."""
+    """The configuration from the package's templates, with numbers from the settings."""
     chosen = settings()
     parts = [FILE, *(["dagster-postgresql.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
     text = "\n".join(Path(__file__).with_name(part).read_text() for part in parts)

@@ -1,7 +1,7 @@
-"""The demo: from an empty folder to late data put right, by the real sensors, in about two minutes.
+"""The demo: from an empty folder to corrected late data, by the real sensors, in about two minutes.
 
-Two regions with simulated scenes. The backfill job fills ten days; a field is entered late; then Dagster's own sensors
-carry five past days through ingest and realtime, one scene comes late, and reprocessing puts both right.
+Two regions with simulated scenes. The backfill job fills ten days, and a field is registered late. Then Dagster's own
+sensors take five past days through ingest and realtime, one scene comes late, and reprocessing corrects both.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 BACKFILL_DAYS, SENSOR_DAYS = 10, 5
 LATE_REGION = "A"
 LATE_FIELD = ("late-comer", "Late Comer", shapely.box(-94.048, 40.452, -94.039, 40.459))
-MARKER = "demo.txt"  # in a home folder that the demo may empty
-LIMIT_SECONDS = 600  # for the sensors' part, which takes a minute where nothing else runs
+MARKER = "demo.txt"  # marks a home folder that the demo may empty
+LIMIT_SECONDS = 600  # for the sensors' part, which takes a minute on an idle machine
 
 
 def run_demo(home: Path, satctl: Satctl, *, on_cluster_stores: bool) -> None:
-    """Empty a home folder, and show the whole there.
+    """Empty a home folder, and run the demo there.
 
     Args:
-        home: of an earlier demo, empty, or still to be made.
+        home: a folder of an earlier demo, an empty one, or one that does not exist yet.
         satctl: runs a command of satctl, as a user would.
-        on_cluster_stores: on PostgreSQL and S3, started for the demo, instead of SQLite and a folder.
+        on_cluster_stores: use PostgreSQL and S3, started for the demo, instead of SQLite and a folder.
 
     Raises:
         RetryableError: the demo did not show what it promises.
@@ -70,7 +70,7 @@ def run_demo(home: Path, satctl: Satctl, *, on_cluster_stores: bool) -> None:
 
 
 def _empty(home: Path) -> None:
-    """Remove all that a folder holds but the lock that this process has on it."""
+    """Remove everything in a folder except the lock that this process holds on it."""
     for entry in home.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -79,7 +79,7 @@ def _empty(home: Path) -> None:
 
 
 def _play(home: Path, port: int, today: date, late_day: date, satctl: Satctl) -> None:
-    """The demo's acts, one after the other."""
+    """The steps of the demo, in order."""
     os.environ["DAGSTER_HOME"] = str(dagster_home(home))
     with _step("migrate the database, seed two regions and 15 fields"):
         env = _prepare(today, satctl)
@@ -140,12 +140,12 @@ def _prepare(today: date, satctl: Satctl) -> Environment:
 
 
 def _fill_open_days(home: Path, until: date) -> None:
-    """Run the backfill job of each region, both at once, as Dagster runs of their own."""
+    """Run the backfill job of both regions in parallel, each as a Dagster run."""
     from dagster import DagsterInstance
     from satcommon.contract import BACKFILL_JOB, backfill_config
 
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
-        instance.schedule_storage  # noqa: B018  # makes the files: two processes that make them at once spoil them
+        instance.schedule_storage  # noqa: B018  # creates the files: two processes that create them together corrupt them
     running = []
     for region in ("A", "B"):
         config = home / f"backfill-{region}.json"
@@ -171,7 +171,7 @@ def _enter_late_field(env: Environment, today: date) -> None:
 
 
 def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path, satctl: Satctl) -> None:
-    """Wait until all is closed and put right; the late scene is let go once its day is closed without it."""
+    """Wait until all days are closed and corrected; the late scene is released once its day is closed without it."""
     days = 2 * SENSOR_DAYS
     late = _late_scene(home, late_day)
     said: list[str] = []
@@ -188,7 +188,7 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
             try:
                 closed, late_day_is_closed, scene_is_there, open_misses = _state(env, today, late_day)
             except DatabaseUnavailableError as error:
-                tell(str(error))  # looked at again in a second, until the time is over
+                tell(str(error))  # tried again in a second, until the time limit
                 return False
             tell(f"{closed} of {days} region-days closed, {open_misses} field-days missed")
             if late_day_is_closed and late.exists():
@@ -202,11 +202,11 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
         if not laptop.wait_for(done, LIMIT_SECONDS, pause=1.0):
             log = home / "dagster.log"
             raise RetryableError(f"the sensors did not finish within {LIMIT_SECONDS} s; Dagster's log is {log}")
-    say(f"  {days} region-days closed, the late scene and the late field put right")
+    say(f"  {days} region-days closed, the late scene and the late field corrected")
 
 
 def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bool, int]:
-    """Days closed by the sensors, whether the late day is, whether its scene is there, and how many misses are open."""
+    """Days closed by the sensors; whether the late day is closed, and has its scene; how many misses are open."""
     from satcommon.db import ledger
     from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
@@ -231,8 +231,8 @@ def _pictures(env: Environment, home: Path, day: date) -> None:
     from satcommon.views.region_map import region_map
 
     with read_transaction(env.engine) as connection:
-        found = regions(connection)
-    for region in found:
+        all_regions = regions(connection)
+    for region in all_regions:
         with read_transaction(env.engine) as connection:
             days = [day - timedelta(days=back) for back in range(SENSOR_DAYS + BACKFILL_DAYS)]
             scenes = {d: s for d in days if (s := ledger.current_scene(connection, region.bbox_id, d))}
@@ -256,7 +256,7 @@ def _summary(home: Path) -> None:
 
 
 def _verify(env: Environment, today: date) -> None:
-    """Check what the demo promised; raises where it does not hold."""
+    """Check what the demo promises, and raise where it does not hold."""
     from satcommon.db.engine import read_transaction
     from satcommon.db.models import Cause, Miss
     from sqlalchemy import select
@@ -269,7 +269,7 @@ def _verify(env: Environment, today: date) -> None:
         "every region-day is closed": closed == 2 * SENSOR_DAYS,
         "the scene came late": scene_is_there and Cause.LATE_SCENE in causes,
         "the field was entered late": Cause.LATE_FIELD in causes,
-        "every miss was put right": open_misses == 0 and all(miss.processed for miss in misses),
+        "every miss was resolved": open_misses == 0 and all(miss.processed for miss in misses),
     }
     print_table(["check", "holds"], checks.items())
     if not all(checks.values()):

@@ -16,15 +16,15 @@ LOCK = "up.lock"
 
 @contextmanager
 def locked_home(home: Path, port: int) -> Iterator[None]:
-    """Hold a home folder, which is made, while the block runs; the system gives it back however this process ends.
+    """Create and lock a home folder while the block runs. The system releases the lock however this process ends.
 
     Args:
         home: the folder.
-        port: of the UI, for whoever comes second.
+        port: of the UI, for the message to a second process.
 
     Raises:
         InputError: another process holds it; the message has its process id and address.
-        SettingError: it is no folder, or can't be written to.
+        SettingError: it is not a folder, or can't be written to.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def dagster_url(chosen: Settings) -> str:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return opened.read().strip().rpartition(", ")[2] or chosen.dagster_url
-    return chosen.dagster_url  # what it says is of a process that has ended
+    return chosen.dagster_url  # the file is of a process that has ended
 
 
 def _address(port: int) -> str:

@@ -22,8 +22,8 @@ from satcommon.errors import InputError, RetryableError
 from satctl.local.checkout import database_folder
 from satctl.local.dagster_home import dagster_home
 
-START_SECONDS = 300.0  # for three code servers and the webserver to answer, on a machine that does much else
-STOP_SECONDS = 3.0  # for `dagster dev` to end its children, before they are killed: no run minds that
+START_SECONDS = 300.0  # for three code servers and the webserver to answer, on a busy machine
+STOP_SECONDS = 3.0  # for `dagster dev` to end its children, before they are killed; runs tolerate that
 _PR_SET_PDEATHSIG = 1
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
 
@@ -51,7 +51,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """Run `dagster dev` while the block runs; gives its URL once all three locations are loaded.
+    """Run `dagster dev` while the block runs; yields its URL once all three locations are loaded.
 
     Whatever ends the block, or this process, ends Dagster's processes too.
 
@@ -60,7 +60,7 @@ def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) ->
         RetryableError: it did not come up; the message says where its log is.
     """
     check_port(port)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end by a supervisor, end as for Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's SIGTERM ends it as Ctrl-C does
     url = f"http://localhost:{port}"
     arguments = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace()), "--port", str(port)]
     with plain(log) as output:
@@ -81,10 +81,10 @@ def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) ->
 
 @contextmanager
 def plain(log: Path) -> Iterator[IO[bytes]]:
-    """Where processes write what is to be in a log, while the block runs: it is kept there without colours.
+    """A pipe whose lines go to a log without colours, while the block runs.
 
-    Dagster's servers colour their lines whatever they write to, and no variable keeps them from it. The log begins
-    empty; the one before it is kept beside it.
+    Dagster's servers always colour their lines, and no variable turns that off. The log begins empty; the previous one
+    is kept beside it.
     """
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
@@ -103,7 +103,7 @@ def plain(log: Path) -> Iterator[IO[bytes]]:
         with os.fdopen(writes, "wb", buffering=0) as output:
             yield output
     finally:
-        copying.join(1.0)  # a process that left the group may hold the pipe open; the log does without its last words
+        copying.join(1.0)  # a process that left the group may hold the pipe open; its last lines are lost
 
 
 def workspace() -> Path:
@@ -112,18 +112,18 @@ def workspace() -> Path:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End `dagster dev` and everything that it started: first asking, then not."""
+    """End `dagster dev` and everything that it started: by SIGINT first, then by SIGKILL."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its session is its own: what is left of it are orphans
+        os.killpg(process.pid, signal.SIGKILL)  # it has a session of its own: what is left in it are orphans
     process.wait()
 
 
 def _as_of_a_terminal() -> None:
-    """In the child: it listens to SIGINT, which a shell's background processes inherit as ignored, and dies with us."""
+    """In the child: restore SIGINT, which a shell's background processes ignore by inheritance, and die with us."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
         die_with_parent()
@@ -156,7 +156,7 @@ def _wait_until_loaded(url: str, process: subprocess.Popen[bytes], log: Path) ->
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, pause: float = 0.5) -> bool:
-    """Wait until a condition holds; False where it did not within so many seconds."""
+    """Wait until a condition holds; False where it does not within the given seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

@@ -1,7 +1,7 @@
-"""The schema's history, applied through Alembic.
+"""Migrates the schema, through Alembic.
 
-Alembic's files lie beside the packages (`checkout`), never inside one: a code location only reads the revision that it
-was written for and refuses any other.
+Alembic's files are beside the packages (`checkout`), not inside one: a code location only compares the revision, and
+refuses any but its own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sqlalchemy import Engine
 from satctl.local.checkout import database_folder
 
 BASE = "base"  # Alembic's word for a database without tables
-LOCK_KEY = 0x5A7F1E1D  # of PostgreSQL's advisory lock; any number will do that nothing else in the database uses
+LOCK_KEY = 0x5A7F1E1D  # of PostgreSQL's advisory lock: any number that nothing else in the database uses
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
     """Bring the database to this code's newest revision: whole or not at all.
 
-    Several may run at once: one migrates, the others wait for it and find nothing to do. The folder of a new SQLite
-    file is made.
+    Several may run in parallel: one migrates, the others wait for it and find nothing to do. The folder of a new SQLite
+    file is created.
 
     Returns:
         The revisions before and after; None before stands for an empty database.
@@ -44,7 +44,7 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
 
 
 def downgrade(engine: Engine, target: str) -> None:
-    """Take the schema back to an older revision, or to ``base``, which drops every table and what it holds.
+    """Migrate down to an older revision, or to ``base``, which drops all tables and their rows.
 
     Raises:
         InputError: there is no such revision, or it is newer than the database.
@@ -77,11 +77,11 @@ def _revisions(config: Config) -> list[str]:
 
 
 def _known_revision(engine: Engine, config: Config) -> str | None:
-    found = revision(engine)
+    current = revision(engine)
     revisions = _revisions(config)
-    if found is None or found in revisions:
-        return found
+    if current is None or current in revisions:
+        return current
     raise DatabaseVersionError(
-        f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL) is at revision {found}, newer than this code's "
+        f"The database {shown(engine.url)} (SATFIELDS_DATABASE_URL) is at revision {current}, newer than this code's "
         f"{revisions[0]}. Nothing was changed; upgrade the code."
     )

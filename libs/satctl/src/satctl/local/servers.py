@@ -1,6 +1,6 @@
-"""The stores of a cluster on this machine, for the demo: PostgreSQL and an S3 endpoint, gone when it ends.
+"""The stores of a cluster on this machine, for the demo: PostgreSQL and an S3 endpoint, stopped when it ends.
 
-Both come from development dependencies, which no image has: they are imported only here, when they are asked for.
+Both come from development dependencies, which no image has: only this module imports them, on demand.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ BUCKET = "satfields"
 def cluster_stores(log: Path) -> Iterator[dict[str, str]]:
     """PostgreSQL with a database for the ledger and one for Dagster, and S3 with a bucket, while the block runs.
 
-    Gives the settings that name them.
+    Yields the settings that name them.
 
     Raises:
-        InputError: what they come from is not installed.
+        InputError: the development dependencies are not installed.
         RetryableError: the S3 endpoint did not come up; the message says where its log is.
     """
     try:
@@ -42,7 +42,7 @@ def cluster_stores(log: Path) -> Iterator[dict[str, str]]:
             f"{error.name} is not installed: the cluster's stores come from the development dependencies; "
             "use `make demo STORES=cluster` in a checkout"
         ) from error
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end by a supervisor, end as for Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's SIGTERM ends it as Ctrl-C does
     # Not in the home folder: as root, the server runs as another user, who may not enter root's folders.
     with (
         tempfile.TemporaryDirectory(prefix="satfields-postgresql-") as folder,

@@ -16,7 +16,7 @@ from satctl.local.dagster_home import FILE, dagster_home, is_own
 from satctl.local.home_lock import locked_home
 from satctl.output.tables import say, warn
 
-SAMPLE_DAYS = 5  # of the samples' past: what the sensors fill before a newcomer has found the page
+SAMPLE_DAYS = 5  # days of the samples before today: the sensors fill them while a newcomer opens the page
 
 
 def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed: bool) -> None:
@@ -26,7 +26,7 @@ def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed:
         chosen: the settings.
         port: of the UI on localhost.
         satctl: runs a command of satctl, as a user would.
-        seed: register the samples where there is nothing, and no other source is named.
+        seed: register the samples where nothing is registered and no other source is named.
 
     Raises:
         InputError: another process runs Dagster on the home, or uses the port.
@@ -71,9 +71,9 @@ def wants_samples(chosen: Settings, counts: Mapping[str, int]) -> bool:
 
 
 def scenes_of(chosen: Settings, sources: set[str | None]) -> dict[str, str]:
-    """The source for the processes to be started, where the settings name none and all regions are simulated ones.
+    """The source setting for the started processes, where the settings name none and all regions are simulated.
 
-    Who registered them asked for simulated scenes, by name or with the samples.
+    Whoever registered those regions asked for simulated scenes, by name or with the samples.
     """
     if chosen.scene_source is None and sources == {SIMULATED}:
         return {f"{PREFIX}SCENE_SOURCE": SIMULATED}

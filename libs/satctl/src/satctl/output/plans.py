@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_plans(plans: Sequence[Plan], *, wide: bool) -> None:
-    """Write the plans of regions to stdout, a line each."""
+    """Write the plans of regions to stdout, one line each."""
     columns = ("region", "to redo", "waiting", "to withdraw", "fields", "first day", "last day", "steps", "scenes")
     print_table(
         (*columns, "days rewritten", "steps of the whole region"),

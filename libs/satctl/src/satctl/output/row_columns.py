@@ -1,6 +1,6 @@
-"""Published rows as they are shown and exported: with the columns that follow from others, and no inner forms.
+"""Published rows as users see them: with derived columns, and without storage formats.
 
-Rows are stored with days as ordinals and with a list as text; whoever reads them outside gets dates and lists.
+Rows are stored with days as ordinals and lists as text; users get dates and lists.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _READABLE = {"item_ids": pa.list_(pa.string()), "state_days": pa.list_(pa.date32
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of `readable` tables, whose rows have another."""
+    """The schema that `readable` gives to tables of a schema."""
     return pa.schema([pa.field(each.name, _READABLE.get(each.name, each.type)) for each in schema])
 
 
 def readable(table: pa.Table) -> pa.Table:
-    """Whole rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty place in the state."""
+    """Rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty slots in the state."""
     days, ndvi = table["state_days"].combine_chunks(), table["state_ndvi_e4"].combine_chunks()
-    used = pc.greater(days.flatten(), 0)  # a state has as many places as its kernel, zero while they are empty
+    used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
     columns = {
         "item_ids": _lists(table["item_ids"]),
         "state_days": _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32())),
@@ -40,13 +40,13 @@ def readable(table: pa.Table) -> pa.Table:
 
 
 def readable_row(table: pa.Table) -> dict[str, Any] | None:
-    """The first of such rows; None where there is none."""
+    """The first row of a table, readable; None where there is none."""
     rows: list[dict[str, Any]] = readable(table.slice(0, 1)).to_pylist()
     return rows[0] if rows else None
 
 
 def completed(table: pa.Table, day: date, days: Published) -> pa.Table:
-    """A day's rows with `final` and `state_as_of`, as `satctl export` tells them."""
+    """A day's rows with `final` and `state_as_of`, as `satctl export` describes them."""
     rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
     final = [days.is_final(name, planting, day) for name, planting in rows]
     as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
@@ -59,7 +59,7 @@ def _lists(texts: pa.ChunkedArray) -> pa.Array:
 
 
 def _only(used: pa.Array, lists: pa.ListArray, values: pa.Array) -> pa.ListArray:
-    """Lists of those of their values that are used."""
+    """The lists, with only their used values."""
     ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False))
     before = np.concatenate([[0], np.cumsum(used.to_numpy(zero_copy_only=False))])
     offsets = pa.array(before[np.concatenate([[0], ends]).astype(int)], pa.int32())

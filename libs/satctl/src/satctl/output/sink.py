@@ -1,4 +1,4 @@
-"""Where a command's bytes go: a file that appears whole or not at all, or stdout."""
+"""Where a command's bytes go: stdout, or a file that appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ force_option = click.option("--force", is_flag=True, help="Overwrite the file wh
 
 @contextmanager
 def sink(output: str, *, force: bool) -> Iterator[IO[bytes]]:
-    """Takes bytes, for stdout or for a file.
+    """Yields a binary file: stdout, or a file that appears at the end of the block.
 
     Raises:
-        InputError: the file exists and is not to be overwritten, or its folder can't be written to.
-        StoreError: the file could not be written; nothing was left.
+        InputError: the file exists and `force` is false, or its folder can't be written to.
+        StoreError: the file could not be written; no part of it is left.
     """
     if output == STDOUT:
         check_sink(output, force=force)
@@ -49,12 +49,12 @@ def check_sink(output: str, *, force: bool) -> None:
 
 @contextmanager
 def whole_file(output: str, *, force: bool, suffix: str = "") -> Iterator[Path]:
-    """A path to write to, in a folder of its own beside the file; the file appears when the block ends well.
+    """A path to write to, in a temporary folder beside the file; the file appears when the block ends without an error.
 
     Args:
-        output: where the file is to be.
-        force: it may be there already, and is replaced.
-        suffix: that the path must have meanwhile.
+        output: path of the file.
+        force: replace a file that exists.
+        suffix: of the temporary path.
 
     Raises:
         InputError, StoreError: as `sink`.
@@ -70,6 +70,6 @@ def whole_file(output: str, *, force: bool, suffix: str = "") -> Iterator[Path]:
         try:
             yield unfinished
             unfinished.replace(path)
-        except OSError as error:  # no space left, say
-            reason = f"could not be written: {error.strerror or error}; nothing was left there"
+        except OSError as error:  # such as a full disk
+            reason = f"could not be written: {error.strerror or error}; no part of it is left"
             raise StoreError(f"--output {path}: {reason}") from error

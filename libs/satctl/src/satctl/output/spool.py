@@ -1,4 +1,4 @@
-"""Rows that wait on disk until it is known which of their columns hold anything; never all of them in memory."""
+"""Keeps rows on disk, not in memory, until it is known which of their columns hold values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from satcommon.errors import StoreError
 
 
 class Spool:
-    """Tables of one schema, kept compressed in a temporary file that is gone with the process.
+    """Tables of one schema, compressed in a temporary file that ends with the process.
 
     Args:
         schema: of the tables.
@@ -21,7 +21,7 @@ class Spool:
         tables_with_rows: tables that have any.
 
     Raises:
-        StoreError: in use: the temporary folder has no room.
+        StoreError: the temporary folder is full.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -59,13 +59,13 @@ class Spool:
             ) from error
 
     def filled_schema(self) -> pa.Schema:
-        """The columns that are not empty in every row; all of them where there is no row."""
+        """The columns with a value in some row; all columns where there is no row."""
         if not self.row_count:
             return self.schema
-        return pa.schema([each for each, filled in zip(self.schema, self._filled, strict=True) if filled])
+        return pa.schema([column for column, filled in zip(self.schema, self._filled, strict=True) if filled])
 
     def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
-        """The tables again, in their order, with some of their columns; nothing is added after."""
+        """Read the tables back, in order, with the columns of `schema`. No table can be added after that."""
         self._writer.close()
         self._file.seek(0)
         with pa.ipc.open_stream(pa.PythonFile(self._file, "r")) as reader:

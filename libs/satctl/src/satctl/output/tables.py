@@ -1,7 +1,7 @@
-"""What commands print: tables for people, JSON for programs, both on stdout; all else goes to stderr.
+"""What commands print: tables for people, JSON for programs, both on stdout; everything else goes to stderr.
 
 JSON has one style: keys in snake_case, days as YYYY-MM-DD, instants in UTC as YYYY-MM-DDTHH:MM:SS.ffffffZ, enumerations
-by their values, numbers as they are stored, nothing that is JSON again within a string.
+by value, numbers as stored, no JSON within a string.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-_PIPED_WIDTH = 250  # columns of a table that no terminal bounds: rich would fold it at 80
+_PIPED_WIDTH = 250  # width of a table without a terminal, where rich would fold at 80
 _NAMED = 10  # names in one line of text
 
 
@@ -64,14 +64,14 @@ def print_table(
     spare: Sequence[str] = (),
     wide: bool = False,
 ) -> None:
-    """Write a table to stdout; numbers to the right, None as a dash. Lines break between words, never within one.
+    """Write a table to stdout; numbers to the right, None as a dash. Lines break only between words.
 
     Args:
         columns: their names.
         rows: a value for each column.
         title: a line above it.
         spare: columns that are left out, in this order, until the terminal is wide enough.
-        wide: leave none out.
+        wide: leave no column out.
     """
     rows = [list(row) for row in rows]
     kept = list(range(len(columns)))
@@ -93,11 +93,11 @@ def print_table(
 
 
 _GAP = 2  # blanks between two columns
-_LONGEST_WORD = 36  # columns of a word that is never broken: a run's id; an address may be longer
+_LONGEST_WORD = 36  # length of a word that is never broken, such as a run's id; addresses may be broken
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> int:
-    """The least width of a table that breaks no word, unless it is a very long one."""
+    """The least width of a table that breaks no word, very long ones excepted."""
     return _total([_longest_word([columns[i], *(_cell(row[i]) for row in rows)]) for i in kept])
 
 
@@ -107,7 +107,7 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Any]], kept: Sequence[int]) -> list[int]:
-    """The widths of columns: as wide as their cells, or narrower, where there is not the room, down to their words."""
+    """The widths of columns: as wide as their cells; where the terminal is too narrow, down to their longest word."""
     cells = [[_cell(row[i]) for row in rows] for i in kept]
     least = [_longest_word([columns[i], *texts]) for i, texts in zip(kept, cells, strict=True)]
     widths = [max([narrow, *map(cell_len, texts)]) for narrow, texts in zip(least, cells, strict=True)]
@@ -158,7 +158,7 @@ def _cell(value: Any) -> str:
 
 
 def console(width: int | None = None) -> Console:
-    """The console of stdout, as wide as its terminal; names are printed as they are, never taken for markup."""
+    """The console of stdout, as wide as its terminal; names are printed literally, not as markup."""
     return Console(width=width or _room(), markup=False, highlight=False, emoji=False)
 
 
@@ -173,7 +173,7 @@ def warn(text: str) -> None:
 
 
 def coloured(text: str, colour: str) -> str:
-    """The text in bold and a colour, or as it is where NO_COLOR is set; click leaves it out where no terminal is."""
+    """The text in bold and a colour, or as it is where NO_COLOR is set; click omits it without a terminal."""
     return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
@@ -193,16 +193,16 @@ def age(span: timedelta) -> str:
 
 
 def moment(at: datetime, now: datetime) -> str:
-    """An instant, and how far off it is."""
+    """An instant, and its distance from now."""
     off = f"in {age(at - now)}" if at > now else f"{age(now - at)} ago"
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({off})"
 
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """A bar on stderr while the block runs, where stderr is a terminal; the block calls what it gets, once a step.
+    """A bar on stderr, if it is a terminal, while the block runs; the block calls the yielded function once a step.
 
-    Without a total the bar only shows that work goes on.
+    Without a total, the bar only shows activity.
     """
     with _bar(what, total, counts=total is not None) as (bar, task):
         yield lambda: bar.advance(task)
@@ -210,7 +210,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[], None]
 
 @contextmanager
 def moving(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Such a bar for work that tells how much of it is done, of how much, once it knows."""
+    """A bar for work that reports how much is done, and of how much, as soon as it knows."""
     with _bar(what, None, counts=True) as (bar, task):
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
