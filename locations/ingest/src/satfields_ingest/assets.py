@@ -16,10 +16,10 @@ from satcommon.resources import SatfieldsResource
     output_required=False,
 )
 def scenes(context: AssetExecutionContext, satfields: SatfieldsResource) -> Iterator[MaterializeResult[None]]:
-    """What a region has of imagery for a day, harmonised, as one cloud-optimised GeoTIFF.
+    """A region's imagery of a day, harmonised, as one cloud-optimised GeoTIFF.
 
-    Materialized is the source's answer: the scene, or that none is due. A due scene that is not there yet leaves the
-    partition missing; a sensor goes on looking for it within the allowed lateness. A run started by hand, or by a
+    A materialization is the source's answer: the scene, or that none is due. A due scene that has not come yet leaves
+    the partition missing; a sensor keeps looking for it within the allowed lateness. A run started by hand, or by a
     backfill, says so in a materialization, and succeeds.
     """
     from satfields_ingest.run import fetch_scene

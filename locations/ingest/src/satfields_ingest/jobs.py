@@ -1,4 +1,4 @@
-"""The job of ingest that has no partition: asking the source anew for days of the past."""
+"""The job of ingest that has no partition: asking the source again for past days."""
 
 from dagster import Config, OpExecutionContext, job, op
 from pydantic import Field as Described
@@ -17,13 +17,13 @@ class RescanConfig(Config):
 
 @op(name=RESCAN_OP, tags={"dagster/kind": "cog"})
 def ask_anew(context: OpExecutionContext, config: RescanConfig, satfields: SatfieldsResource) -> None:
-    """Ask for the days of a span of which the source says otherwise than the ledger. No day needs a partition."""
+    """Ask for the days of a span where source and ledger differ. The days need no partition."""
     from satfields_ingest.run import rescan
 
     rescan(context, satfields.environment(), config)
 
 
-@job(name=RESCAN_JOB, description="Ask the source anew for a region's days of a span, in one run")
+@job(name=RESCAN_JOB, description="Ask the source again for a region's days of a span, in one run")
 def rescan_scenes() -> None:
-    """Ask anew."""
+    """Ask again."""
     ask_anew()

@@ -1,4 +1,4 @@
-"""What the runs of ingest do: fetch a day's scene, publish the registry, ask anew for days of the past.
+"""What the runs of ingest do: fetch a day's scene, publish the registry, ask again for past days.
 
 Only runs import this module: it loads NumPy and GDAL.
 """
@@ -114,7 +114,7 @@ def publish_registry(context: AssetExecutionContext, env: Environment) -> Materi
 
 
 def rescan(context: OpExecutionContext, env: Environment, config: RescanConfig) -> None:
-    """Ask for the days of a span of which the source says otherwise than the ledger."""
+    """Ask for the days of a span where source and ledger differ."""
     first, last = date.fromisoformat(config.first), date.fromisoformat(config.last)
     with read_transaction(env.engine) as connection:
         region = registry.region(connection, config.region)

@@ -1,4 +1,4 @@
-"""Where Dagster does not show what the ledger holds: days that were never reported, partitions that are nobody's.
+"""Where Dagster and the ledger differ: days that were never reported, partitions of unknown regions.
 
 A run that ended between a commit and its report, wiped materializations, a deleted partition: the ledger is right, and
 nothing else would tell Dagster.

@@ -24,14 +24,14 @@ class _Day(NamedTuple):
 
 
 class Changes:
-    """What a run's chunks changed. A picture that fails says so in its place, and is nothing to the run."""
+    """What a run's chunks changed. Where the picture fails, a message replaces it; the run goes on."""
 
     def __init__(self) -> None:
         self._fields: dict[str, dict[date, _Day]] = defaultdict(dict)
         self._failure: Exception | None = None
 
     def add(self, computed: ReplayResult) -> None:
-        """Take what a committed chunk has kept of its rows."""
+        """Add the rows that a committed chunk has kept."""
         try:
             self._add(computed)
         except Exception as error:  # noqa: BLE001  # shown in the picture's place
@@ -66,7 +66,7 @@ class Changes:
         from satcommon.views.season_chart import Line, season_chart
 
         changed = {name: sum(day.changed for day in days.values()) for name, days in self._fields.items()}
-        name = min(changed, key=lambda one: (-changed[one], one), default="")
+        name = min(changed, key=lambda field: (-changed[field], field), default="")
         if not changed.get(name):
             return {}
         days = sorted(self._fields[name])
