@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ def url(demo: Demo) -> Iterator[str]:
         assert up.poll() is None, log.read_text()
         yield f"http://localhost:{port}"
     finally:
-        up.send_signal(signal.SIGINT)
+        up.terminate()  # SIGINT is ignored by whatever a script started in the background
         up.wait(60)
 
 
