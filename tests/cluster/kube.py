@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 NAMESPACE = os.environ.get("NAMESPACE", "satfields-e2e")
 LOCATIONS = ("ingest", "realtime", "reprocessing")
-PATIENCE = 600.0  # seconds: for a cluster of one busy node
+PATIENCE = 300.0  # seconds: for a cluster of one busy node
 VALUES = f"--values {ROOT / 'tests/cluster/values.yaml'}"
 
 

@@ -435,7 +435,7 @@ def test_a_wrong_release_says_why_and_the_one_before_it_goes_on(what: str, wrong
 
 
 def test_all_locations_are_loaded_still_and_doctor_finds_nothing() -> None:
-    wait_for("the doctor finds nothing", lambda: satctl("doctor"), 600, pause=5)  # killed runs are ended by then
+    wait_for("the doctor finds nothing", lambda: satctl("doctor"), 120, pause=5)
 
 
 def test_nothing_is_left_after_it_is_removed() -> None:

@@ -107,7 +107,7 @@ def lane(kind: str, region: str) -> dict[str, str]:
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 
-def why_unmonitored(region: Region, day: date) -> str | None:
+def _why_unmonitored(region: Region, day: date) -> str | None:
     """Why nothing is to be done for a region's day, and what to do about it; None where it is monitored."""
     if day < region.monitored_from:
         return (
@@ -120,6 +120,32 @@ def why_unmonitored(region: Region, day: date) -> str | None:
             f"days: `satctl regions monitor {shlex.quote(region.name)} --until {day}`"
         )
     return None
+
+
+def monitored_region(env: Environment, run: DagsterRun, name: str, day: date) -> Region | str:
+    """The region of a partition; or, where nothing is to be done for the partition, why.
+
+    Args:
+        env: of the process.
+        run: that materializes the partition.
+        name: of the region.
+        day: the solar day.
+
+    Raises:
+        InputError: no such region, and the run is not by hand: its sensor knew of one.
+    """
+    from satcommon.db import registry
+    from satcommon.db.engine import read_transaction
+    from satcommon.errors import InputError
+
+    try:
+        with read_transaction(env.engine) as connection:
+            region = registry.region(connection, name)
+    except InputError as error:
+        if not is_by_hand(run):
+            raise
+        return str(error)
+    return _why_unmonitored(region, day) or region
 
 
 def left(why: str, **facts: str) -> MaterializeResult[None]:

@@ -29,15 +29,15 @@ from satcommon.contract import (
     is_by_hand,
     lane,
     left,
+    monitored_region,
     partition,
-    why_unmonitored,
 )
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
 from satcommon.db.region_source import refusal
 from satcommon.environment import utc_now
-from satcommon.errors import InputError, PermanentError, RetryableError, SatfieldsError, SceneError
+from satcommon.errors import PermanentError, RetryableError, SatfieldsError, SceneError
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.rescan import ask_anew
 
@@ -52,17 +52,10 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
     key = context.partition_key.keys_by_dimension
     day = date.fromisoformat(key[DATE])
     by_hand = is_by_hand(context.run)
-    try:
-        with read_transaction(env.engine) as connection:
-            region = registry.region(connection, key[REGION])
-    except InputError as error:
-        if not by_hand:
-            raise
-        yield left(str(error), answer="not asked")
-        return
-    if why := why_unmonitored(region, day):
-        context.log.info(why)
-        yield left(why, answer="not asked")
+    region = monitored_region(env, context.run, key[REGION], day)
+    if isinstance(region, str):
+        context.log.info(region)
+        yield left(region, answer="not asked")
         return
     source = env.source()
     if by_hand and (why := refusal(region, source.identity)):

@@ -24,16 +24,16 @@ from satcommon.contract import (
     is_by_hand,
     lane,
     left,
+    monitored_region,
     partition,
     reported_content,
-    why_unmonitored,
 )
 from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.heartbeat import beating
 from satcommon.environment import utc_now
-from satcommon.errors import InputError, SatfieldsError
+from satcommon.errors import SatfieldsError
 from satcommon.pipeline.close_region import Closer
 
 from satfields_realtime.waiting import what_waits
@@ -50,17 +50,10 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
     key = context.partition_key.keys_by_dimension
     day, now = date.fromisoformat(key[DATE]), datetime.now(UTC)
     by_hand = is_by_hand(context.run)
-    try:
-        with read_transaction(env.engine) as connection:
-            region = registry.region(connection, key[REGION])
-    except InputError as error:
-        if not by_hand:
-            raise
-        yield left(str(error))
-        return
-    if why := why_unmonitored(region, day):
-        context.log.info(why)
-        yield left(why)
+    region = monitored_region(env, context.run, key[REGION], day)
+    if isinstance(region, str):
+        context.log.info(region)
+        yield left(region)
         return
     lane_name = lane("realtime", region.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):

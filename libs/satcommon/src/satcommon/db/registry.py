@@ -86,7 +86,7 @@ def add_region(
     now: datetime,
     scene_source: str | None = None,
 ) -> bool:
-    """Register a region. Nine parameters: each is a column of its row, and a caller says all of them once.
+    """Register a region. Each of the nine parameters is a column of its row.
 
     Args:
         connection: of a transaction.

@@ -34,8 +34,9 @@ def ask_anew(
     """Ask for the days of a span whose answer differs from the ledger's, oldest first; yields each with its outcome.
 
     Days are compared by acquisitions, calendar answer and refusals. Days that are not monitored or not over are left
-    out. What changes on a closed day is missed, whatever its age, and replayed. Nine parameters:
-    the three parts of a process, the days of a region, and what is a setting to the one caller and fixed in tests.
+    out. A change to a closed day of any age opens misses, which are replayed.
+
+    There are nine parameters because tests fix what the only caller takes from the environment and the settings.
 
     Args:
         engine: of the ledger.

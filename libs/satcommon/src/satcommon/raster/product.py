@@ -1,7 +1,7 @@
 """What the names of products say: when and by what sensed, which tile, level, tier and processing baseline.
 
-Each archive has a naming convention. A name is read by the convention that it follows, and only otherwise word by word:
-a day of processing or download after the time of sensing must not be mistaken for it.
+Each archive has a naming convention. A name is read by the convention that it follows, and word by word only if it
+follows none, so that a day of processing or download is not read as the day of sensing.
 """
 
 from __future__ import annotations

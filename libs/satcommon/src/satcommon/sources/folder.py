@@ -154,10 +154,10 @@ class FolderSource:
 
         A file that is still being written, or whose item is, is not there yet. A file is published when its item says
         so, otherwise at its time of modification, but never after `now`: what is there is published.
-        A file that can't be taken is refused under its name, whatever its day; so is every file that lies elsewhere,
-        where no file at all lies over the area. Where a refused file tells its day, by its item, its name or its tags,
-        and does not tell that it lies elsewhere, it is refused on that day; a folder that can't be listed, and whose
-        name tells no day, is refused on every day.
+        A file that can't be taken is refused under its name, whatever its day. If no file lies over the area, every
+        file that lies elsewhere is refused, too. A refused file is refused on the day that its item, name or tags
+        state, unless it states that it lies elsewhere. A folder that can't be listed, and whose name states no day, is
+        refused on every day.
 
         Args:
             aoi: the area.
