@@ -14,12 +14,12 @@ from satcommon.environment import Environment
 
 from tests.integration.satctl_world import FIRST, Satctl
 
-RUBBISH = "results/1/2025/06/01-rubbish.parquet"
+UNREFERENCED = "results/1/2025/06/01-unreferenced.parquet"
 
 
 def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, satctl: Satctl) -> None:
     store = closed.store()
-    for key in (RUBBISH, "results/1/2025/06/01-of-a-run-under-way.parquet"):
+    for key in (UNREFERENCED, "results/1/2025/06/01-of-a-run-under-way.parquet"):
         store.put(key, b"")
     two_days_ago = time.time() - 2 * 86_400
     for key in store.list("results/"):  # the published ones are as old
@@ -36,8 +36,8 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
     did = satctl("gc").stdout
     again = json.loads(satctl("gc", "--json").stdout)
 
-    assert would == f"{RUBBISH}\n1 object and 1 attempt from before {kept_from} would be removed\n"
-    assert as_json == {"removed": False, "keys": [RUBBISH], "attempts": 1}
-    assert did == f"{RUBBISH}\n1 object and 1 attempt from before {kept_from} removed\n"
+    assert would == f"{UNREFERENCED}\n1 object and 1 attempt from before {kept_from} would be removed\n"
+    assert as_json == {"removed": False, "keys": [UNREFERENCED], "attempts": 1}
+    assert did == f"{UNREFERENCED}\n1 object and 1 attempt from before {kept_from} removed\n"
     assert again == {"removed": True, "keys": [], "attempts": 0}
     satctl("audit", "--deep")

@@ -26,7 +26,7 @@ LATE = INSIDE.replace("-94.2 ", "-94.15 ")
 
 
 def week(satctl: Satctl, output: Path) -> pa.Table:
-    """Ingest and realtime, a late field and its replay, the audit of every state, a collection of rubbish, export."""
+    """Ingest and realtime, a late field and its replay, the audit of every state, garbage collection, export."""
     satctl("db", "upgrade")
     satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
     satctl("fields", "add", "on-time", "--planted", "2025-05-01", "--wkt", INSIDE)
