@@ -93,7 +93,7 @@ def _ours(here: Any, _scene: Path) -> Callable[[Path], dict[str, Any]]:
     parts: dict[str, float] = defaultdict(float)
     _timed(CoverageCache, "get", "coverage", parts)
     _timed(observation, "_gathered", "read and gather", parts)
-    _timed(observation, "_told", "statistics", parts)
+    _timed(observation, "_seen", "statistics", parts)
     _timed(close_day, "carry", "state", parts)
 
     def work(room: Path) -> dict[str, Any]:
