@@ -116,6 +116,11 @@ def test_a_late_field_is_drained_by_reprocessing(late: Late) -> None:
     assert "nothing is lost" in satctl("audit")
 
 
+def phase(pod: str) -> str:
+    """How far a pod has come, as Kubernetes says it."""
+    return kubectl("get", "pod", pod, "--output", "jsonpath={.status.phase}")
+
+
 def replaying() -> list[str]:
     """The pods of replays under way; now and then one that finds nothing to do is among them."""
     return [pod["metadata"]["name"] for pod in runs("reprocessing") if pod["status"]["phase"] == "Running"]
@@ -145,7 +150,9 @@ def test_a_location_is_upgraded_in_the_middle_of_a_replay_and_rolled_back(late: 
         assert pod["spec"]["containers"][0]["image"].endswith(f"/reprocessing:{TAG}"), (
             "it went on in the image that it began with"
         )
-        assert pod["status"]["phase"] == "Succeeded"
+    ended = {"Succeeded", "Failed"}
+    wait_for("their pods have ended", lambda: all(phase(replay) in ended for replay in replays))
+    assert [phase(replay) for replay in replays] == ["Succeeded"] * len(replays)
     for name in ("ingest", "realtime"):
         assert pods(name) == before[name], "another location's pods were touched"
     assert pods("webserver") | pods("daemon") == before["platform"]
