@@ -8,10 +8,10 @@ import geopandas
 import numpy as np
 import spyndex
 from satcommon.errors import SceneError
+from satcommon.publication import objects
 from satcommon.raster.indices import layers, reflectance
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.plausible import check_pixels
-from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm, resolved
 from satcommon.vector.fields import read_fields
 
@@ -38,7 +38,7 @@ seen["evi"] = {name: row["evi_mean"] for name, row in rows.items()}
 seen["expected evi"] = float(layers({name: values[:1] for name, values in cells.items()}, ["evi"])["evi"][0][0])
 seen["snow"] = rows["2"]["snow_fraction"]
 
-old = result_rows.decode((folder / "old.parquet").read_bytes())
+old = objects.decode((folder / "old.parquet").read_bytes())
 seen["old"] = [old["evi_mean"].null_count, old["snow_fraction"].null_count, old.num_rows]
 
 geopandas.read_file(folder / "fields.geojson").to_file(folder / "fields.fgb", driver="FlatGeobuf")

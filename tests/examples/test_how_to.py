@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from satcommon.publication import objects
 from satcommon.stats import result_rows
 
 from tests.examples.recipes import ROOT, apply, blocks
@@ -44,7 +45,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for page, folders in CHANGES.items():
         assert {name.rpartition("/")[0] for name in apply(page, folder)} == folders, page
     (folder / "old.parquet").write_bytes(
-        result_rows.encode(pa.Table.from_pylist([{"field": "north-40"}], result_rows.SCHEMA))
+        objects.encode(pa.Table.from_pylist([{"field": "north-40"}], result_rows.SCHEMA))
     )
     (folder / "fields.geojson").write_text(json.dumps(FIELDS))
     (folder / "algorithms.toml").write_text(blocks("add-an-index.md", "toml")[0])

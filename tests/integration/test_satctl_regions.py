@@ -20,6 +20,7 @@ from satcommon.errors import AlgorithmError, SettingError
 from satcommon.geo.grid import Bounds
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.publication import objects
 from satcommon.settings import settings
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import resolved
@@ -239,11 +240,11 @@ def test_quantiles_come_and_go_with_the_version_and_change_nothing_else(
     satctl("audit", "--deep")  # objects with the columns and without
     drain(closed)
     satctl("audit", "--deep")
-    after = {day: result_rows.decode(data).to_pylist() for day, data in objects(closed).items()}
+    after = {day: objects.decode(data).to_pylist() for day, data in objects(closed).items()}
 
     seen = 0
     for day, data in before.items():
-        for old, new in zip(result_rows.decode(data).to_pylist(), after[day], strict=True):
+        for old, new in zip(objects.decode(data).to_pylist(), after[day], strict=True):
             changed = {name for name in new if new[name] != old[name]}
             assert changed <= {*result_rows.QUANTILES, "algorithm_version"}
             for layer in result_rows.LAYERS:

@@ -22,11 +22,11 @@ from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask, news
 from satcommon.pipeline.inputs import read
 from satcommon.pipeline.replay import replay
+from satcommon.publication import objects
 from satcommon.raster.layers import Layers
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
-from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine, select, update
@@ -235,7 +235,7 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
         fields.register_fields(
             connection, [fields.NewField("late", "late", box(14.03, 45.04, 14.04, 45.045), FIRST)], NOW
         )
-    bad = Path(farm.store.raster_path(farm.key(1)))
+    bad = Path(farm.store.file_of(farm.key(1)))
     bad.unlink()
     if damage == "spoilt":
         bad.write_bytes(good[: len(good) // 2])
@@ -249,7 +249,7 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
 def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     farm.source.deliver(farm.aoi, day(0), "a")
     farm.ask(0)
-    monkeypatch.setattr(farm.store, "raster_path", lambda key: "/nowhere/" + key)
+    monkeypatch.setattr(farm.store, "file_of", lambda key: "/nowhere/" + key)
 
     def out_of_reach(key: str) -> bool:
         raise StoreError("out of reach")
@@ -306,7 +306,7 @@ def tiled(sqlite_engine: Engine, tmp_path: Path) -> Farm:
 def spoil_the_tile_under(farm: Farm, n: int, longitude: float) -> None:
     """Overwrite the tile of a scene in which the middle of the region at a longitude lies."""
     with read_transaction(farm.engine) as connection:
-        path = farm.store.raster_path(ledger.current_scene(connection, 1, day(n)).object_key)
+        path = farm.store.file_of(ledger.current_scene(connection, 1, day(n)).object_key)
     with rasterio.open(path) as scene:
         ((x, y),) = zip(*warp("EPSG:4326", scene.crs, [longitude], [45.0515]), strict=True)
         row, column = scene.index(x, y)
@@ -336,7 +336,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
     assert {field_id: error is None for field_id, error in tried} == {1: True, 2: False, 3: True}
     [error] = [error for _, error in tried if error]
     assert "can't be read" in error
-    rows = result_rows.decode(tiled.store.get(tiled.key(0)))
+    rows = objects.decode(tiled.store.get(tiled.key(0)))
     alone = replace(inputs, fields=(inputs.fields[0], inputs.fields[2]))
     assert rows.equals(Processor(tiled.engine, tiled.store).compute(alone).rows)
 
@@ -356,7 +356,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone_in_a_replay(tiled: Farm) -> 
 def test_what_no_field_can_help_is_the_day_s_trouble(tiled: Farm) -> None:
     with read_transaction(tiled.engine) as connection:
         scene = ledger.current_scene(connection, 1, day(0))
-    Path(str(tiled.store.raster_path(scene.object_key))).write_bytes(b"II*\0 no more than that")
+    Path(str(tiled.store.file_of(scene.object_key))).write_bytes(b"II*\0 no more than that")
 
     for _ in range(2):
         with pytest.raises(SceneError):

@@ -19,7 +19,17 @@ from typing import Any
 
 from satcommon.db import fields
 from satcommon.db.engine import open_engine, write_transaction
-from satcommon.db.models import Attempt, Field, FieldRevision, Membership, Miss, Scene, Season
+from satcommon.db.models import (
+    Attempt,
+    Field,
+    FieldRevision,
+    Membership,
+    Miss,
+    Publication,
+    PublicationDay,
+    Scene,
+    Season,
+)
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine, select
@@ -163,10 +173,8 @@ def _told(world: World) -> dict[str, Any]:
     for region in REGIONS:
         closed = world.closed(region)
         found[region] = {
-            "days": [
-                (on, d.due, d.scene_digest, d.row_count, d.object_digest, d.tries, d.error) for on, d in closed.items()
-            ],
-            "bytes": [world.object_bytes(region, on) for on in closed],
+            "days": [(on, d.due, d.scene_digest, d.row_count, d.version, d.tries, d.error) for on, d in closed.items()],
+            "bytes": [world.canonical(region, on) for on in closed],
             "misses": world.misses(region),
             "withdrawals": world.withdrawals(region),
         }
@@ -178,6 +186,8 @@ def _told(world: World) -> dict[str, Any]:
         "seasons": select(Season.planting_date, Season.end_date),
         "members": select(Membership.bbox_id, Membership.overlap_ha, Membership.home),
         "scenes": select(Scene.bbox_id, Scene.day, Scene.digest),
+        "log": select(Publication.bbox_id, Publication.sequence, Publication.kind, Publication.cause),
+        "days of the log": select(PublicationDay.bbox_id, PublicationDay.day, PublicationDay.sequence),
     }
     with write_transaction(world.engine) as connection:
         for name, statement in statements.items():

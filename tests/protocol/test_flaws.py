@@ -495,12 +495,12 @@ def test_the_same_close_twice(farm: World) -> None:
     one.step()
     farm.arrives(WEST, day(4), "other")
     farm.replay(WEST)
-    published = farm.closed(WEST)[day(4)].object_key
+    published = farm.closed(WEST)[day(4)].version
 
     two.step()
 
     assert (one.ended, two.ended) == ("CLOSED", "CLOSED_BY_ANOTHER")
-    assert farm.closed(WEST)[day(4)].object_key == published
+    assert farm.closed(WEST)[day(4)].version == published
     settle(farm)
 
 

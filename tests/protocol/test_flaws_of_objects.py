@@ -7,20 +7,27 @@ from typing import Any
 
 import pytest
 from farm import WEST, causes, realtime, replay, settle
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, publications, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, RetiredObject
+from satcommon.db.models import Cause
+from satcommon.db.publications import MAX_OBJECT_AGE
 from satcommon.errors import ObjectMissingError
-from satcommon.pipeline.close_day import MAX_OBJECT_AGE
-from sqlalchemy import select
 from truth import day
 from world import World
 
 
+def key_of(world: World, n: int) -> str:
+    """The object that gives a day's rows; there is one."""
+    with read_transaction(world.engine) as connection:
+        [layer] = publications.layers(connection, world.bbox_id(WEST), day(n), day(n))[day(n)]
+    assert layer.object_key is not None
+    return layer.object_key
+
+
 def spoil(world: World, n: int) -> None:
     """What is published of a day can't be read any more."""
-    key = world.closed(WEST)[day(n)].object_key
+    key = key_of(world, n)
     world.store.delete(key)
     world.store.put(key, b"no Parquet")
 
@@ -93,20 +100,6 @@ def test_a_close_starts_from_the_last_row_before_a_day_without_one(farm: World) 
     settle(farm)
 
 
-def test_the_keys_that_a_replay_moves_away_from_are_retired(farm: World) -> None:
-    before = {on: row.object_key for on, row in farm.closed(WEST).items()}
-    farm.reshape("f1", 1, None)
-
-    replay(farm).finish()
-
-    moved = {key for on, key in before.items() if farm.closed(WEST)[on].object_key != key}
-    with read_transaction(farm.engine) as connection:
-        retired = set(connection.execute(select(RetiredObject.object_key)).scalars())
-    assert moved
-    assert moved <= retired
-    settle(farm)
-
-
 def test_a_close_does_not_commit_an_object_that_the_collector_may_have_removed(farm: World) -> None:
     run = realtime(farm).until("commit")
     farm.now += MAX_OBJECT_AGE + timedelta(minutes=1)
@@ -120,7 +113,7 @@ def test_a_close_does_not_commit_an_object_that_the_collector_may_have_removed(f
 
 def test_the_object_of_the_day_before_that_is_gone_is_not_one_without_rows(farm: World) -> None:
     run = realtime(farm).until("compute")
-    farm.store.delete(farm.closed(WEST)[day(3)].object_key)
+    farm.store.delete(key_of(farm, 3))
 
     with pytest.raises(ObjectMissingError):
         run.step()

@@ -21,6 +21,7 @@ from satcommon.errors import SceneError
 from satcommon.geo.geometry import area_ha, digest, overlaps
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.normal_form import normal
+from satcommon.publication import objects
 from satcommon.raster import cog
 from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
@@ -290,7 +291,7 @@ class Oracle:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._observations: dict[tuple[Any, ...], Row] = {}
-        self._rows: dict[str, dict[str, Row]] = {}  # by key, and by the bytes' digest
+        self._rows: dict[str, dict[date, dict[str, Row | None]]] = {}  # by key, day and field
         self._digests: dict[str, str] = {}  # of the bytes of rows
         self._scenes: dict[tuple[str, date, str], SceneInput | None] = {}
         self.coverages: dict[str, CoverageCache] = {}  # by grid and rule
@@ -329,26 +330,32 @@ class Oracle:
             rules = algorithms.algorithm(version)
             subject = Subject(name, DIGESTS[polygon], INSIDE[polygon, region])
             cache = self._coverage(region, version)
-            seen = observe(scene, [subject], cache, dict, self._store.raster_path, rules, ObservationCost())
+            seen = observe(scene, [subject], cache, dict, self._store.file_of, rules, ObservationCost())
             [self._observations[key]] = seen.table.to_pylist()
         return self._observations[key]
 
-    def published(self, key: str) -> dict[str, Row]:
-        """The rows of an object, by field; objects never change: each is read once, and the same bytes decoded once."""
+    def held(self, key: str) -> dict[date, dict[str, Row | None]]:
+        """The rows of an object, by day and field, None where a patch takes one out; each object is read once."""
         if key not in self._rows:
             data = self._store.get(key)
-            name = result_rows.digest(data)
-            if name not in self._rows:
-                self._rows[name] = {row["field"]: row for row in result_rows.decode(data).to_pylist()}
-            self._rows[key] = self._rows[name]
+            if key.endswith(".parquet"):
+                rows = objects.decode(data).to_pylist()
+            else:
+                stream = pa.CompressedInputStream(pa.BufferReader(data), "zstd")
+                rows = pa.ipc.open_stream(stream.read()).read_all().to_pylist()
+            found: dict[date, dict[str, Row | None]] = {}
+            for row in rows:
+                kept = {name: row.get(name) for name in result_rows.SCHEMA.names}
+                found.setdefault(row["day"], {})[row["field"]] = None if row.get("withdrawn") else kept
+            self._rows[key] = found
         return self._rows[key]
 
     def digest(self, rows: dict[str, Row]) -> str:
-        """The digest of the object that holds these rows, and no more; the same rows are encoded once."""
+        """The digest of the canonical bytes of these rows; the same rows are encoded once."""
         told = repr(sorted(rows.items()))
         if told not in self._digests:
             table = pa.Table.from_pylist([rows[name] for name in sorted(rows)], schema=result_rows.SCHEMA)
-            self._digests[told] = result_rows.digest(result_rows.encode(table))
+            self._digests[told] = objects.digest(objects.encode(table))
         return self._digests[told]
 
     def forget(self) -> None:

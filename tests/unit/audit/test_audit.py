@@ -22,6 +22,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
+from satcommon.publication import objects
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
@@ -62,10 +63,10 @@ class World:
     def republish(self, n: int, rows: Callable[[pa.Table], pa.Table]) -> None:
         """Another object for a day, with digest and count as they should be."""
         table = rows(result_rows.read(self.store, self.key(n)))
-        data = result_rows.encode(table)
+        data = objects.encode(table)
         key = result_rows.new_key(1, day(n), data)
         self.store.put(key, data)
-        self.set_day(n, object_key=key, object_digest=result_rows.digest(data), row_count=table.num_rows)
+        self.set_day(n, object_key=key, object_digest=objects.digest(data), row_count=table.num_rows)
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def in_a_bucket(file: Path, s3_url: str) -> ObjectStore:
 def test_from_a_bucket_the_same_is_gathered(
     cells: np.ndarray[tuple[int], np.dtype[np.int64]], in_a_bucket: ObjectStore, file: Path, scene: Scene
 ) -> None:
-    with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader, SceneReader(file) as local:
+    with SceneReader(in_a_bucket.file_of("scene.tif")) as reader, SceneReader(file) as local:
         assert_gathered(reader, scene, cells)
         local.gather(cells)
 
@@ -108,7 +108,7 @@ def test_from_a_bucket_touched_tiles_only_are_fetched_many_at_once(
     monkeypatch.setattr(obstore, "get_ranges", lambda *args, **ranges: fetched.append(ranges) or fetch(*args, **ranges))
     cells = np.array([5, 300 * GRID.width + 5, 599 * GRID.width + 699])  # three tiles of nine, in three rows
 
-    with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader:
+    with SceneReader(in_a_bucket.file_of("scene.tif")) as reader:
         assert_gathered(reader, scene, cells)
 
         assert (reader.tiles_read, len(fetched)) == (3, 1 if at_once > 1 else 3)
@@ -119,7 +119,7 @@ def test_from_a_bucket_touched_tiles_only_are_fetched_many_at_once(
 def test_an_object_that_is_gone_can_not_be_read(in_a_bucket: ObjectStore) -> None:
     with (
         pytest.raises(SceneError, match=r"s3://.*/prefix/gone\.tif: can't be read, it is gone; fetch the day again"),
-        SceneReader(in_a_bucket.raster_path("gone.tif")),
+        SceneReader(in_a_bucket.file_of("gone.tif")),
     ):
         pass
 
@@ -133,7 +133,7 @@ def test_a_bucket_that_can_not_be_reached_is_no_damaged_scene(
 
     with pytest.raises(StoreError, match=r"SATFIELDS_STORE.*HTTP error"):  # noqa: PT012  # each part may raise
         monkeypatch.setattr(obstore, "get" if at == "opening" else "get_ranges", breaks)
-        with SceneReader(in_a_bucket.raster_path("scene.tif")) as reader:
+        with SceneReader(in_a_bucket.file_of("scene.tif")) as reader:
             if at == "announced tiles":
                 reader.gather(np.array([5]))
             else:

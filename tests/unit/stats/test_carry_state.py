@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from satcommon.publication import objects
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
@@ -112,7 +113,7 @@ def test_a_day_without_fields_has_no_rows() -> None:
 def test_a_state_written_to_a_row_is_read_back_whole(days: int, order: list[str]) -> None:
     table, states = grown(days, *order)
 
-    stored = result_rows.decode(result_rows.encode(table), STATE_INPUTS)
+    stored = objects.decode(objects.encode(table), STATE_INPUTS)
     again = States.of(stored, RULES)
 
     assert list(again.fields) == sorted(order)

@@ -88,15 +88,15 @@ class World:
         self,
         scene: SceneInput | None = None,
         *,
-        raster_path: Callable[[str], str] | None = None,
+        file_of: Callable[[str], str] | None = None,
         **cells: shapely.Geometry,
     ) -> dict[str, dict[str, Any]]:
-        return {row["field"]: row for row in self.observed(scene, raster_path, **cells).table.to_pylist()}
+        return {row["field"]: row for row in self.observed(scene, file_of, **cells).table.to_pylist()}
 
     def observed(
         self,
         scene: SceneInput | None = None,
-        raster_path: Callable[[str], str] | None = None,
+        file_of: Callable[[str], str] | None = None,
         **cells: shapely.Geometry,
     ) -> Observed:
         shapes = {name: placed(shape) for name, shape in cells.items()}
@@ -106,7 +106,7 @@ class World:
             for name, shape in shapes.items()
         ]
         coverages = CoverageCache(self.store, GRID, self.rules)
-        path = raster_path or self.store.raster_path
+        path = file_of or self.store.file_of
         return observe(
             scene or self.scene,
             subjects,
@@ -255,7 +255,7 @@ def test_a_batch_of_many_pieces_has_each_field_s_own_part_in_the_region(
     known = {digest(shape): shapely.to_wkb(shape) for shape in shapes}
     coverages = CoverageCache(world.store, GRID, SECOND)
 
-    path = world.store.raster_path
+    path = world.store.file_of
     seen = observe(world.scene, subjects, coverages, lambda _: known, path, SECOND, world.work)
 
     assert seen.table["status"].to_pylist() == ["region_edge"] * 2 + ["clear"] * 4
@@ -635,7 +635,7 @@ def test_a_scene_that_is_no_scene_says_so(store_folder: Path, tmp_path: Path) ->
     broken.write_bytes(b"II*\0")
 
     with pytest.raises(SceneError):
-        World(store_folder, classes()).observe(raster_path=lambda _: str(broken), f=FIELD)
+        World(store_folder, classes()).observe(file_of=lambda _: str(broken), f=FIELD)
 
 
 def test_the_table_has_its_schema_whatever_was_seen(store_folder: Path) -> None:

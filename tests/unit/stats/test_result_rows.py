@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon.errors import ObjectMissingError
+from satcommon.publication import objects
 from satcommon.stats import result_rows
 from satcommon.stats.result_rows import QUANTILES, SCHEMA
 from satcommon.storage.object_store import ObjectStore
@@ -53,14 +54,14 @@ def test_the_bytes_do_not_depend_on_the_order_of_rows_nor_on_their_chunks(count:
     mixed = table.take(pa.array(shuffled, pa.int64()))
     chunked = pa.concat_tables([mixed.slice(0, cut), mixed.slice(cut)])
 
-    assert result_rows.encode(chunked) == result_rows.encode(table)
+    assert objects.encode(chunked) == objects.encode(table)
 
 
 def test_rows_are_read_as_they_were_written_sorted_by_field(store_folder: Path) -> None:
     store = ObjectStore(str(store_folder))
     table = some_rows(12)
 
-    store.put("key", result_rows.encode(table.take(pa.array(range(11, -1, -1)))))
+    store.put("key", objects.encode(table.take(pa.array(range(11, -1, -1)))))
 
     assert result_rows.read(store, "key").equals(table)
     assert result_rows.read(store, "key", ["field", "state_days"]).column_names == ["field", "state_days"]
@@ -69,7 +70,7 @@ def test_rows_are_read_as_they_were_written_sorted_by_field(store_folder: Path) 
 def test_names_of_any_script_are_sorted_the_same_everywhere() -> None:
     names = ["z", "Z", "é", "e", "10", "9", "日", "", "a b"]
 
-    back = result_rows.decode(result_rows.encode(rows(names)))["field"].to_pylist()
+    back = objects.decode(objects.encode(rows(names)))["field"].to_pylist()
 
     assert back == sorted(names, key=str.encode)
 
@@ -80,7 +81,7 @@ def test_an_object_that_is_gone_says_so(store_folder: Path) -> None:
 
 
 def test_an_object_without_rows_has_the_schema() -> None:
-    assert result_rows.decode(result_rows.encode(result_rows.empty())).schema.equals(SCHEMA)
+    assert objects.decode(objects.encode(result_rows.empty())).schema.equals(SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ def test_an_object_without_rows_has_the_schema() -> None:
     [
         lambda data: data[:-1],
         lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :],
-        lambda _: result_rows.encode(some_rows(4)),  # whole, and another's
+        lambda _: objects.encode(some_rows(4)),  # whole, and another's
         lambda _: b"",
     ],
     ids=["truncated", "a bit flipped", "another object", "empty"],
 )
 def test_an_object_that_is_not_what_was_put_is_never_read(spoil: Callable[[bytes], bytes], store_folder: Path) -> None:
-    store, data = ObjectStore(str(store_folder)), result_rows.encode(some_rows(3))
+    store, data = ObjectStore(str(store_folder)), objects.encode(some_rows(3))
     key = result_rows.new_key(7, DAY, data)
     store.put(key, data)
     assert result_rows.read(store, key).num_rows == 3
@@ -108,16 +109,16 @@ def test_an_object_that_is_not_what_was_put_is_never_read(spoil: Callable[[bytes
 def test_an_object_under_a_key_that_tells_no_digest_is_read(store_folder: Path) -> None:
     store = ObjectStore(str(store_folder))
     key = f"results/7/2026/05/01-{'0' * 32}.parquet"  # as they were
-    store.put(key, result_rows.encode(some_rows(3)))
+    store.put(key, objects.encode(some_rows(3)))
 
     assert result_rows.read(store, key).num_rows == 3
 
 
 def test_a_digest_names_content_and_a_key_region_day_and_content() -> None:
-    one, other = result_rows.encode(some_rows(3)), result_rows.encode(some_rows(4))
+    one, other = objects.encode(some_rows(3)), objects.encode(some_rows(4))
 
-    assert result_rows.digest(one) == result_rows.digest(bytes(one))
-    assert result_rows.digest(one) != result_rows.digest(other)
+    assert objects.digest(one) == objects.digest(bytes(one))
+    assert objects.digest(one) != objects.digest(other)
     keys = {result_rows.new_key(7, DAY, b"") for _ in range(100)}
     assert len(keys) == 100
     assert all(key.startswith("results/7/2026/05/01-") and key.endswith(".parquet") for key in keys)
@@ -184,26 +185,26 @@ def with_quantiles(count: int) -> pa.Table:
 
 @pytest.mark.parametrize("count", [0, 12])
 def test_without_quantiles_an_object_has_the_bytes_that_it_had_before_there_were_any(count: int) -> None:
-    assert result_rows.encode(some_rows(count)) == as_once(some_rows(count))
+    assert objects.encode(some_rows(count)) == as_once(some_rows(count))
 
 
 @pytest.mark.parametrize("count", [0, 12])
 def test_an_object_without_the_columns_is_read_with_nulls_in_them(count: int) -> None:
     old = as_once(some_rows(count))
 
-    assert result_rows.decode(old).schema.equals(SCHEMA)
-    assert result_rows.decode(old).equals(some_rows(count))
-    assert result_rows.decode(old, ["field", "lst_c_quantiles"]).to_pydict() == {
+    assert objects.decode(old).schema.equals(SCHEMA)
+    assert objects.decode(old).equals(some_rows(count))
+    assert objects.decode(old, ["field", "lst_c_quantiles"]).to_pydict() == {
         "field": [f"f{i:03}" for i in range(count)],
         "lst_c_quantiles": [None] * count,
     }
-    assert result_rows.decode(old, ["field"]).column_names == ["field"]
+    assert objects.decode(old, ["field"]).column_names == ["field"]
 
 
 def test_rows_with_quantiles_and_without_are_read_as_they_were_written() -> None:
     table = with_quantiles(12)
 
-    back = result_rows.decode(result_rows.encode(table))
+    back = objects.decode(objects.encode(table))
 
     assert back.schema.equals(SCHEMA)
     assert back.equals(table)
@@ -211,9 +212,9 @@ def test_rows_with_quantiles_and_without_are_read_as_they_were_written() -> None
 
 
 def test_rows_of_old_and_new_objects_are_compared_and_joined() -> None:
-    old, new = result_rows.decode(as_once(some_rows(12))), result_rows.decode(result_rows.encode(with_quantiles(12)))
+    old, new = objects.decode(as_once(some_rows(12))), objects.decode(objects.encode(with_quantiles(12)))
 
     assert result_rows.changed_rows(old, some_rows(12)) == 0
     assert result_rows.changed_rows(old, new) == result_rows.changed_rows(new, old) == 6
     joined = pa.concat_tables([result_rows.only(old, ["f000"]), result_rows.without(new, ["f000"])])
-    assert result_rows.decode(result_rows.encode(joined))["ndvi_quantiles"].null_count == 7
+    assert objects.decode(objects.encode(joined))["ndvi_quantiles"].null_count == 7

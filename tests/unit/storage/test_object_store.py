@@ -112,7 +112,7 @@ def test_a_raster_is_the_file_itself_in_a_folder(store_folder: Path) -> None:
     store = ObjectStore(str(store_folder))
     store.put("scenes/1.tif", b"II*")
 
-    assert store.raster_path("scenes/1.tif") == str(store_folder / "scenes/1.tif")
+    assert store.file_of("scenes/1.tif") == str(store_folder / "scenes/1.tif")
 
 
 @pytest.mark.parametrize("within", ["", "/below"])

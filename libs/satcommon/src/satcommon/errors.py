@@ -37,7 +37,11 @@ class StoreError(RetryableError):
 
 
 class ObjectMissingError(StoreError):
-    """No object lies under the key: garbage collection removed it after the key moved; read the key again."""
+    """No object lies under the key: it is lost, or was removed since the log was read; read the log again."""
+
+
+class DamagedObjectError(PermanentError):
+    """An object is not the one that was put: damaged, or another."""
 
 
 class SceneError(PermanentError):

@@ -135,6 +135,9 @@ class Settings(BaseSettings):
         4, ge=2, description="connections of a process to PostgreSQL, at most; a run needs one, its heartbeat another"
     )
     attempts_days: int = Field(400, ge=1, description="days to keep attempts, the audit trail of processing")
+    superseded_days: int | None = Field(
+        None, ge=1, description="days to keep publications that newer ones have replaced; unset: for ever"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_ticks_days: int = Field(

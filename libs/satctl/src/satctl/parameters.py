@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
 from satctl.local.home_lock import dagster_url
+from satctl.output.tables import warn
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -46,6 +47,29 @@ class Day(click.ParamType):  # type: ignore[type-arg]  # generic only in click's
         if not MIN_DAY <= day <= MAX_DAY:
             self.fail(f"{day} is outside {MIN_DAY}..{MAX_DAY}", param, ctx)
         return day
+
+
+class Instant(click.ParamType):  # type: ignore[type-arg]  # likewise
+    """An instant in ISO 8601, a day for its midnight; UTC, unless it has a zone. Not in the future."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant, or a usage error; says so where UTC was assumed."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is not an instant; expected ISO 8601, as 2026-06-01T08:00:00Z or 2026-06-01", param, ctx
+            )
+        if instant.tzinfo is None:
+            instant = instant.replace(tzinfo=UTC)
+            warn(f"{value} has no time zone; UTC is assumed: {instant:%Y-%m-%dT%H:%M:%SZ}")
+        if instant > datetime.now(UTC):
+            self.fail(f"{value} is in the future; nothing can be told of it yet", param, ctx)
+        return instant.astimezone(UTC)
 
 
 class File(click.Path):
@@ -90,8 +114,10 @@ def grouped(
 
 
 DAY = Day()
+INSTANT = Instant()
 FILE = File()
 
+as_of_option = click.option("--as-of", type=INSTANT, help="As it was published at this instant (UTC).  [default: now]")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for programs.")
 wide_option = click.option("--wide", is_flag=True, help="Show every column, however narrow the terminal.")
 layer_option = click.option("--layer", help="Layer of a GeoPackage, or Shapefile in a zip, that has several.")

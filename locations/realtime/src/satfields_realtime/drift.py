@@ -30,7 +30,6 @@ from satcommon.run_requests import UNFINISHED
 from satcommon.sources.source import Due
 
 if TYPE_CHECKING:
-    from satcommon.db.models import RegionDay
     from satcommon.environment import Environment
 
 _REGION_TAG = f"dagster/partition/{REGION}"
@@ -66,22 +65,22 @@ def drift(env: Environment, instance: DagsterInstance, now: datetime) -> Drift:
     return Drift(unreported, sorted(set(partitions) - set(names.values())))
 
 
-def _contents(day: RegionDay) -> Iterator[tuple[AssetKey, str]]:
+def _contents(day: ledger.Day) -> Iterator[tuple[AssetKey, str]]:
     """What the assets' partitions of a day hold, where they hold anything."""
     if day.scene_digest is not None or (day.due is Due.NOT_DUE and day.answered_at is not None):
         yield SCENES, day.scene_digest or NOT_DUE
-    if day.closed_at is not None and day.object_digest is not None:
-        yield FIELD_METRICS, day.object_digest
+    if day.closed_at is not None and day.content is not None:
+        yield FIELD_METRICS, day.content
 
 
-def _event(key: AssetKey, partition_key: str, content: str, day: RegionDay) -> AssetMaterialization:
+def _event(key: AssetKey, partition_key: str, content: str, day: ledger.Day) -> AssetMaterialization:
     facts: dict[str, str | int | None] = {
         "reported by": "the comparison with the ledger",
         "due": day.due.value,
         "scene": day.scene_digest or "none",
     }
     if key == FIELD_METRICS:
-        facts |= {"object key": day.object_key, "rows": day.row_count}
+        facts |= {"version": day.version, "rows": day.row_count}
     return AssetMaterialization(key, partition=partition_key, metadata=facts, tags=content_tags(content))
 
 

@@ -65,7 +65,7 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
         days = ledger.region_days(connection, region.bbox_id, before, day)
     if before in days and days[before].closed_at is not None:
         reported = reported_content(context.instance, FIELD_METRICS, [partition(region.name, before)])
-        if days[before].object_digest not in reported.values():
+        if days[before].content not in reported.values():
             earlier.add(before)
     for earlier_day in sorted(earlier_day for earlier_day in earlier if in_window(earlier_day, now)):
         context.log_event(closed_day(env, region, earlier_day))

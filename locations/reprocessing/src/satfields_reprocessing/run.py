@@ -48,7 +48,7 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
                     "observed anew": result.observed,
                     "observations reused": result.reused,
                     "changed rows": result.changed_rows,
-                    "objects rewritten": len(result.tables),
+                    "days changed": len(result.row_counts),
                     "failed": len(result.failed),
                     "scene windows read": result.work.scenes,
                     "scene bytes read": result.work.scene_bytes,
@@ -57,7 +57,7 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
             context.log.info(
                 "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
             )
-            for day in sorted(day for day in result.tables if in_window(day, now)):
+            for day in sorted(day for day in result.row_counts if in_window(day, now)):
                 context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
     with read_transaction(env.engine) as connection:
         left = region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC))

@@ -7,7 +7,7 @@ objects, missed from the open misses. The audit trusts no counter that a run wro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -20,9 +20,11 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
 from satcommon.db.membership import found_in, rectangles
-from satcommon.db.models import FieldRevision, Membership, Region
-from satcommon.errors import ObjectMissingError
-from satcommon.stats import result_rows
+from satcommon.db.models import FieldRevision, Membership, Publication, Region
+from satcommon.db.publications import publications
+from satcommon.errors import DamagedObjectError, ObjectMissingError
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import PublishedDays, published_days
 from satcommon.stats.observation import NOT_ASKED
 from satcommon.storage.object_store import ObjectStore
 
@@ -55,8 +57,10 @@ class Report:
     problems: list[str] = field(default_factory=list)
     lost: list[tuple[int, date]] = field(default_factory=list)  # (field id, day): what a repair opens as missed
     unlisted: list[tuple[int, date]] = field(default_factory=list)  # what a repair lists to be withdrawn
-    keys: dict[date, str] = field(default_factory=dict)  # of the objects that were audited
-    unreadable: list[date] = field(default_factory=list)  # days whose object a repair replaces with an empty one
+    publications: int = 0  # in the log
+    versions: dict[date, int] = field(default_factory=dict)  # of the days that were audited
+    unreadable: list[date] = field(default_factory=list)  # days that a repair publishes without rows
+    lost_publications: list[int] = field(default_factory=list)  # whose object is gone or differs
 
     @property
     def clean(self) -> bool:
@@ -65,7 +69,7 @@ class Report:
 
     def summary(self) -> dict[str, object]:
         """The counts and the problems, without what only a repair needs."""
-        inner = ("keys", "lost", "unlisted", "unreadable")
+        inner = ("versions", "lost", "lost_publications", "unlisted", "unreadable")
         return {name: value for name, value in vars(self).items() if name not in inner} | {"clean": self.clean}
 
     def problem(self, text: str) -> None:
@@ -76,7 +80,7 @@ class Report:
 
 
 def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable[[], None]) -> Report:
-    """Compare the three sources for a region; reads every published object. `progress` is called once a day.
+    """Compare the three sources for a region; reads the rows of every day, and looks for every object of the log.
 
     Args:
         engine: of the ledger.
@@ -91,6 +95,8 @@ def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable
         if last is None:
             return report
         days = ledger.region_days(connection, region.bbox_id, date.min, last)
+        published = published_days(connection, region.bbox_id, date.min, last)
+        publications_of_region = publications(connection, region.bbox_id)
         lines = timelines(connection, region.bbox_id)
         misses: dict[date, set[int]] = defaultdict(set)
         for miss in ledger.misses(connection, region.bbox_id, date.min, date.max):
@@ -103,27 +109,47 @@ def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable
             report.problem(f"{region.name}: days between {first} and {last} are not closed")
         refused = refusals(connection, region.bbox_id, closed[0], last)
         report.refused = {str(day): items for day, items in list(refused.items())[:_SHOWN]}
+        objects = ResultObjects(store)
+        _log(store, region, publications_of_region, report)
         for day in closed:
-            _day(store, region, days[day], lines, misses.pop(day, set()), withdrawn, report)
+            rows = _rows(objects, published, days[day], f"{region.name} {day}", report)
+            _day(region, days[day], rows, lines, misses.pop(day, set()), withdrawn, report)
             progress()
         for day, fields in misses.items():
             report.problem(f"{region.name} {day}: {len(fields)} misses on a day that is not closed")
     return report
 
 
+def _log(store: ObjectStore, region: Region, log: Sequence[Publication], report: Report) -> None:
+    """Every object that the log names is there; those of current rows are read besides."""
+    stored = store.put_times(f"results/{region.bbox_id}/")
+    report.publications = len(log)
+    for number, publication in enumerate(log, start=1):
+        if publication.sequence != number:
+            report.problem(f"{region.name}: publication {number} is missing from the log")
+            break
+    for publication in log:
+        key = publication.object_key
+        if key is not None and key not in stored and publication.removed_at is None:
+            report.lost_publications.append(publication.sequence)
+            report.problem(
+                f"{region.name} {publication.first_day}..{publication.last_day}: the object {key} of publication "
+                f"{publication.sequence} ({publication.kind.value}) is gone"
+            )
+
+
 def _day(
-    store: ObjectStore,
     region: Region,
     day: ledger.Day,
+    rows: dict[str, dict[str, str]] | None,
     lines: dict[int, Timeline],
     missed: set[int],
     withdrawn: set[tuple[int, date]],
     report: Report,
 ) -> None:
     where = f"{region.name} {day.day}"
-    assert day.object_key is not None, "a closed day has an object"
-    report.keys[day.day] = day.object_key
-    rows = _rows(store, day, day.object_key, where, report)
+    assert day.version is not None, "a closed day is published"
+    report.versions[day.day] = day.version
     if rows is None:
         report.unreadable.append(day.day)
         rows = {}
@@ -166,20 +192,24 @@ def _day(
 
 
 def _rows(
-    store: ObjectStore, day: ledger.Day, key: str, where: str, report: Report
+    objects: ResultObjects, published: PublishedDays, day: ledger.Day, where: str, report: Report
 ) -> dict[str, dict[str, str]] | None:
-    """The published rows by field; None if the object is gone or damaged."""
-    try:
-        data = store.get(key)
-    except ObjectMissingError:
-        report.problem(f"{where}: the published object {key} is gone")
-        return None
-    if result_rows.digest(data) != day.object_digest:
-        report.problem(f"{where}: the object {key} is not the one that was published")
-        return None
-    rows = {row["field"]: row for row in result_rows.decode(data, _COLUMNS).to_pylist()}
+    """The published rows by field; None if an object is gone or damaged."""
+    for layer in published.layers.get(day.day, ()):
+        if layer.sequence in report.lost_publications:
+            return None
+        try:
+            objects.check(layer)
+        except DamagedObjectError:
+            report.lost_publications.append(layer.sequence)
+            report.problem(f"{where}: the object {layer.object_key} of {layer.name} is not the one that was published")
+            return None
+        except ObjectMissingError:  # within the moment since the log was compared with the store
+            report.problem(f"{where}: the object {layer.object_key} of {layer.name} is gone")
+            return None
+    rows = {row["field"]: row for row in published.rows(objects, day.day, _COLUMNS).to_pylist()}
     if len(rows) != day.row_count:
-        report.problem(f"{where}: the object holds {len(rows)} fields, {day.row_count} were published")
+        report.problem(f"{where}: {len(rows)} fields have rows, {day.row_count} were published")
     return rows
 
 

@@ -14,6 +14,8 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
 from satcommon.db.models import Region
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.carry_state import States, carry
@@ -44,13 +46,14 @@ def check_states(
             first_miss.setdefault(names.get(miss.field_id, ""), miss.date_missed)
         for field_id, day in report.lost:
             first_miss[names[field_id]] = min(day, first_miss.get(names[field_id], day))
-        keys = ledger.published_keys(connection, region.bbox_id, date.min, date.max)
+        published = published_days(connection, region.bbox_id, date.min, date.max)
+    objects = ResultObjects(store)
     states = States.of(result_rows.empty(), rules)
-    for day, key in sorted(keys.items()):
+    for day in published.layers:
         progress()
         if day in report.unreadable:
             continue
-        table = result_rows.read(store, key)
+        table = published.rows(objects, day)
         final = [n for n in table["field"].to_pylist() if _is_final(lines, n, day, first_miss)]
         rows = result_rows.only(table, final).sort_by("field")
         final = rows["field"].to_pylist()
@@ -60,7 +63,7 @@ def check_states(
         plantings = [span.planting for n in final if (span := lines[n].at(day))]
         recomputed, states = carry(region.name, day, rows.select(OBSERVED.names), plantings, before, rules)
         report.states += len(final)
-        if result_rows.changed_rows(rows, recomputed):
+        if result_rows.changed_fields(rows, recomputed):
             for stored, anew in zip(rows.to_pylist(), recomputed.to_pylist(), strict=True):
                 if stored != anew:
                     differs = [name for name in stored if stored[name] != anew[name]]

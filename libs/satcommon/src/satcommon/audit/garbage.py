@@ -1,4 +1,4 @@
-"""Garbage collection: unreferenced objects, a day after they were put or last named by a key, and old attempts."""
+"""Garbage collection: unreferenced objects, a day after they were put or removed from the log, and old attempts."""
 
 from __future__ import annotations
 
@@ -7,39 +7,64 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, func, select
 
-from satcommon.db import attempts
-from satcommon.db.batches import batches
+from satcommon.db import attempts, ledger
 from satcommon.db.engine import read_transaction, write_transaction
-from satcommon.db.models import Attempt, RegionDay, RetiredObject, Scene
-from satcommon.db.records import all_of, select_all
+from satcommon.db.models import Attempt, Publication, Scene
+from satcommon.db.publications import remove, superseded
+from satcommon.db.registry import regions
 from satcommon.storage.object_store import ObjectStore
 
 KEPT_FOR = timedelta(days=1)  # longer than any run waits between its put and its commit
 _ATTEMPTS = 10_000  # per transaction, so that nobody waits long
 
 
-def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
-    """The keys of results and scenes that nothing has named for `KEPT_FOR`.
+def remove_superseded(engine: Engine, before: datetime, now: datetime, *, dry_run: bool) -> int:
+    """Take out of the log what no reader as of an instant or later needs; gives the number of publications.
 
-    A run under way has put its object within that time, and a reader can open a key for as long after reading it.
-    """
-    stored = {**store.put_times("results/"), **store.put_times("scenes/")}
-    with read_transaction(engine) as connection:
-        named = set(connection.execute(select(RegionDay.object_key).where(RegionDay.object_key.is_not(None))).scalars())
-        named |= set(connection.execute(select(Scene.object_key)).scalars())
-        retired = {row.object_key: row.retired_at for row in all_of(connection, select_all(RetiredObject))}
-    return sorted(
-        key
-        for key, put_at in stored.items()
-        if key not in named and now - max(put_at, retired.get(key, put_at)) >= KEPT_FOR
-    )
-
-
-def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
-    """Remove unreferenced objects.
+    Their rows of the log stay, so that it tells what was published and why; their objects go a day later.
 
     Args:
         engine: of the ledger.
+        before: the instant.
+        now: the present.
+        dry_run: only count them.
+    """
+    with read_transaction(engine) as connection:
+        found = {region.bbox_id: superseded(connection, region.bbox_id, before) for region in regions(connection)}
+    for bbox_id, sequences in found.items():
+        if sequences and not dry_run:
+            with write_transaction(engine) as connection:
+                ledger.lock_region(connection, bbox_id)
+                remove(connection, bbox_id, sequences, now)
+    return sum(map(len, found.values()))
+
+
+def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
+    """The keys of results and scenes that nothing has named for `KEPT_FOR`.
+
+    A run under way has put its object within that time, and a reader can open an object for as long after it was
+    removed from the log.
+    """
+    stored = {**store.put_times("results/"), **store.put_times("scenes/")}
+    with read_transaction(engine) as connection:
+        named = set(connection.execute(select(Scene.object_key)).scalars())
+        removed: dict[str, datetime] = {}
+        for row in connection.execute(select(Publication.object_key, Publication.removed_at)):
+            if row.removed_at is None:
+                named.add(row.object_key)
+            elif row.object_key is not None:
+                removed[row.object_key] = row.removed_at
+    return sorted(
+        key
+        for key, put_at in stored.items()
+        if key not in named and now - max(put_at, removed.get(key, put_at)) >= KEPT_FOR
+    )
+
+
+def collect_garbage(store: ObjectStore, keys: list[str], progress: Callable[[], None]) -> None:
+    """Remove unreferenced objects.
+
+    Args:
         store: of scenes and results.
         keys: of `unreferenced_objects`.
         progress: called for each object.
@@ -47,9 +72,6 @@ def collect_garbage(engine: Engine, store: ObjectStore, keys: list[str], progres
     for key in keys:
         store.delete(key)
         progress()
-    with write_transaction(engine) as connection:
-        for batch in batches(keys):
-            connection.execute(delete(RetiredObject).where(RetiredObject.object_key.in_(batch)))
 
 
 def old_attempts(engine: Engine, before: datetime) -> int:

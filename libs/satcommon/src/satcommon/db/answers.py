@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
+from satcommon.db.batches import insert_rows
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.ledger import Day
 from satcommon.db.models import Refusal, Region, RegionDay
@@ -48,7 +49,9 @@ def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: dat
     return stands in (NOT_ASKED, NOT_TAKEN)
 
 
-def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[str, str]]:
+def refusals(
+    connection: Connection, bbox_id: int, first: date, last: date, as_of: datetime | None = None
+) -> dict[date, dict[str, str]]:
     """The refused acquisitions of a span of a region's days: by day, the reason by item.
 
     Args:
@@ -56,10 +59,13 @@ def refusals(connection: Connection, bbox_id: int, first: date, last: date) -> d
         bbox_id: the region.
         first: first day of the span.
         last: last day of the span.
+        as_of: the instant; None for now.
     """
+    unresolved = Refusal.resolved_at.is_(None)
+    stands = unresolved if as_of is None else and_(Refusal.seen_at <= as_of, unresolved | (Refusal.resolved_at > as_of))
     statement = (
         select(Refusal.day, Refusal.item_id, Refusal.reason)
-        .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last))
+        .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last), stands)
         .order_by(Refusal.day, Refusal.item_id)
     )
     reasons: dict[date, dict[str, str]] = {}
@@ -85,15 +91,22 @@ def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str
     if before == refused:
         return False
     gone = [item for item in before if before[item] != refused.get(item)]
-    of_day = (Refusal.bbox_id == bbox_id, Refusal.day == day)
-    connection.execute(delete(Refusal).where(*of_day, Refusal.item_id.in_(gone)))
+    of_day = (Refusal.bbox_id == bbox_id, Refusal.day == day, Refusal.resolved_at.is_(None))
+    connection.execute(update(Refusal).where(*of_day, Refusal.item_id.in_(gone)).values(resolved_at=now))
     new = [
-        {"bbox_id": bbox_id, "day": day, "item_id": item, "reason": why, "seen_at": now}
+        {"item_id": item, "reason": why, "resolved_at": None}
         for item, why in refused.items()
         if before.get(item) != why
     ]
-    if new:
-        connection.execute(insert(Refusal), new)
+    key = ["bbox_id", "day", "item_id", "seen_at"]
+
+    def again(statement: Any) -> Any:
+        """Refused, taken and refused in one instant: it stands."""
+        return statement.on_conflict_do_update(
+            index_elements=key, set_={name: statement.excluded[name] for name in ("reason", "resolved_at")}
+        )
+
+    insert_rows(connection, Refusal, new, {"bbox_id": bbox_id, "day": day, "seen_at": now}, again)
     return True
 
 

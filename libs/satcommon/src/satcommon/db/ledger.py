@@ -27,17 +27,17 @@ from sqlalchemy import (
     update,
 )
 
-from satcommon.db.batches import for_each, insert_rows, rows_in, upsert
+from satcommon.db.batches import for_each, insert_rows, rows_in
 from satcommon.db.models import (
     Attempt,
     Cause,
     Field,
     Miss,
     ProcessingType,
+    Publication,
     Refusal,
     Region,
     RegionDay,
-    RetiredObject,
     Scene,
     Withdrawal,
     open_misses_only,
@@ -51,6 +51,7 @@ class Day(RegionDay):
 
     __abstract__ = True  # a record's shape, no table of its own
     refused: bool  # a source has something for the day that was not taken
+    content: str | None  # digest of the object that changed it last: moves with every change of the published rows
 
 
 class OpenDay(NamedTuple):
@@ -85,8 +86,16 @@ _IN_SPAN = (
     RegionDay.day >= bindparam("first"),
     RegionDay.day <= bindparam("last"),
 )
-_REFUSED = exists().where(Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day)
-_DAYS = select_all(Day, _REFUSED.label("refused")).where(*_IN_SPAN)
+_REFUSED = exists().where(
+    Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day, Refusal.resolved_at.is_(None)
+)
+_CONTENT = (
+    select(func.coalesce(Publication.object_digest, "no rows"))
+    .where(Publication.bbox_id == RegionDay.bbox_id, Publication.sequence == RegionDay.version)
+    .scalar_subquery()
+    .label("content")
+)
+_DAYS = select_all(Day, _REFUSED.label("refused"), _CONTENT).where(*_IN_SPAN)
 _OPEN_DAYS = (
     select(
         RegionDay.bbox_id,
@@ -98,7 +107,6 @@ _OPEN_DAYS = (
     .where(RegionDay.closed_at.is_(None))
     .order_by(RegionDay.bbox_id)
 )
-_KEYS = select(RegionDay.day, RegionDay.object_key).where(*_IN_SPAN, RegionDay.object_key.is_not(None))
 _SCENES = (
     select_all(Scene)
     .join(
@@ -201,9 +209,9 @@ def answered_days(connection: Connection, first: date, last: date) -> dict[int, 
     return days
 
 
-def days_of_all(connection: Connection, first: date, last: date) -> Sequence[RegionDay]:
+def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day]:
     """The days of a span that the ledger knows, of all regions, oldest first."""
-    statement = select_all(RegionDay).where(RegionDay.day.between(first, last))
+    statement = select_all(Day, _REFUSED.label("refused"), _CONTENT).where(RegionDay.day.between(first, last))
     return all_of(connection, statement.order_by(RegionDay.day, RegionDay.bbox_id))
 
 
@@ -217,19 +225,6 @@ def region_days(connection: Connection, bbox_id: int, first: date, last: date) -
         last: last day of the span.
     """
     return {row.day: row for row in all_of(connection, _DAYS, {"region": bbox_id, "first": first, "last": last})}
-
-
-def published_keys(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, str]:
-    """The keys of the current result objects of a span of days.
-
-    Args:
-        connection: of a read transaction.
-        bbox_id: the region.
-        first: first day of the span.
-        last: last day of the span.
-    """
-    rows = connection.execute(_KEYS, {"region": bbox_id, "first": first, "last": last})
-    return {row.day: row.object_key for row in rows}
 
 
 def published_rows(connection: Connection, bbox_id: int, first: date, last: date) -> int:
@@ -269,16 +264,6 @@ def set_day(connection: Connection, bbox_id: int, day: date, **values: Any) -> N
     existing = update(RegionDay).where(RegionDay.bbox_id == bbox_id, RegionDay.day == day)
     if connection.execute(existing.values(values)).rowcount == 0:
         connection.execute(insert(RegionDay).values(bbox_id=bbox_id, day=day, **values))
-
-
-def retire(connection: Connection, keys: Collection[str], now: datetime) -> None:
-    """Note that no key names these result objects any more, so that garbage collection removes them in time."""
-    if keys:
-        rows = [{"object_key": key, "retired_at": now} for key in keys]
-        statement = upsert(connection)(RetiredObject)
-        # Days closed without rows share an object: its time counts from the last of them.
-        latest = {"retired_at": statement.excluded.retired_at}
-        connection.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=latest), rows)
 
 
 def record_failure(connection: Connection, bbox_id: int, day: date, error: str) -> int:

@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0007"  # the Alembic revision that this code was written for; a test compares it with the newest one
+SCHEMA_REVISION = "0008"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -64,6 +64,19 @@ class RevisionKind(StrEnum):
     CHANGED = "changed"  # the polygon changed on a day
     DEACTIVATED = "deactivated"
     REACTIVATED = "reactivated"
+
+
+class PublicationKind(StrEnum):
+    """What a publication's object holds."""
+
+    DAY = "day"  # all rows of a day
+    PATCH = "patch"  # rows that a replay changed, of some days, and marks for rows taken out
+    REBASE = "rebase"  # all rows of a day anew, the same as before
+
+    @property
+    def is_base(self) -> bool:
+        """Whether earlier publications of the day are no longer needed to read it."""
+        return self is not PublicationKind.PATCH
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -114,6 +127,7 @@ class Base(DeclarativeBase):
         Cause: _words(Cause),
         Due: _words(Due),
         ProcessingType: _words(ProcessingType),
+        PublicationKind: _words(PublicationKind),
         RevisionKind: _words(RevisionKind),
     }
 
@@ -136,6 +150,9 @@ class Registry(Base):
 
     registry_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(default=0)
+    installation: Mapped[str] = mapped_column(
+        String(32), server_default=""
+    )  # tells this database's cursors from others'
 
 
 class Region(Base):
@@ -253,19 +270,20 @@ class Scene(Base):
 
 
 class Refusal(Base):
-    """An acquisition of a region's day that was refused: damaged, contradictory, or out of reach."""
+    """An acquisition of a region's day that was refused: damaged, contradictory, or out of reach. Append-only."""
 
     __tablename__ = "refusals"
 
     bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     item_id: Mapped[str] = mapped_column(String(300), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(primary_key=True)  # when it was first refused for this reason
     reason: Mapped[str] = mapped_column(Text)
-    seen_at: Mapped[datetime]  # when it was first refused for this reason
+    resolved_at: Mapped[datetime | None]  # when it was taken, had gone, or was refused for another reason
 
 
 class RegionDay(Base):
-    """A region's day: what its source answered, its current scene, and the key of the object that is published."""
+    """A region's day: what its source answered, its current scene, and the version of what is published."""
 
     __tablename__ = "region_days"
     __table_args__ = (
@@ -286,9 +304,8 @@ class RegionDay(Base):
     answered_at: Mapped[datetime | None]
     listing: Mapped[str | None] = mapped_column(String(64))  # identifies the acquisitions of the answer
     scene_digest: Mapped[str | None] = mapped_column(String(64))
-    object_key: Mapped[str | None] = mapped_column(String(300))
+    version: Mapped[int | None]  # sequence of the last publication that changed the day
     row_count: Mapped[int | None]
-    object_digest: Mapped[str | None] = mapped_column(String(64))
     closed_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     error: Mapped[str | None] = mapped_column(Text)
@@ -367,13 +384,39 @@ class Withdrawal(Base):
     listed_at: Mapped[datetime]
 
 
-class RetiredObject(Base):
-    """A result object that its key no longer names; garbage collection removes it a day later."""
+class Publication(Base):
+    """A publication of a region: append-only, counted under the region's lock, so that its order is that of commits."""
 
-    __tablename__ = "retired_objects"
+    __tablename__ = "publications"
+    __table_args__ = (Index("ix_publications_object_key", "object_key"),)
 
-    object_key: Mapped[str] = mapped_column(String(300), primary_key=True)
-    retired_at: Mapped[datetime]
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[PublicationKind]
+    object_key: Mapped[str | None] = mapped_column(String(300))  # None: no rows, no object
+    object_digest: Mapped[str | None] = mapped_column(String(64))
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    row_count: Mapped[int]
+    run_id: Mapped[str] = mapped_column(String(64))
+    cause: Mapped[str] = mapped_column(String(200))
+    committed_at: Mapped[datetime]  # never before that of the publication before
+    removed_at: Mapped[datetime | None]  # out of retention, or lost: its object is not to be read
+
+
+class PublicationDay(Base):
+    """A day that a publication changes, or gives anew."""
+
+    __tablename__ = "publication_days"
+    __table_args__ = (
+        ForeignKeyConstraint(["bbox_id", "sequence"], ["publications.bbox_id", "publications.sequence"]),
+        {"sqlite_with_rowid": False},
+    )
+
+    bbox_id: Mapped[int] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    is_base: Mapped[bool]  # as its publication's kind
 
 
 class Run(Base):

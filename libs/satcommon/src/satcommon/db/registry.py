@@ -14,14 +14,13 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from satcommon.db import ledger, membership
 from satcommon.db.expectations import expectations_change, miss_closed_days
-from satcommon.db.models import Cause, Field, FieldRevision, Region, Registry, Season
+from satcommon.db.models import Cause, Field, FieldRevision, PublicationKind, Region, Registry, Season
+from satcommon.db.publications import NewPublication, publish
 from satcommon.db.records import all_of, first, select_all
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import AreaOfInterest
-from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm
-from satcommon.storage.object_store import ObjectStore
 
 MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched on the first
 
@@ -176,7 +175,6 @@ def _checked_monitoring(name: str, monitored_from: date, monitored_until: date |
 
 def monitor_region(
     connection: Connection,
-    store: ObjectStore,
     name: str,
     monitored_from: date,
     monitored_until: date | None,
@@ -185,11 +183,10 @@ def monitor_region(
     """Monitor a region from another day, or until another one (None: without an end).
 
     Newly monitored days that are closed are opened as missed. Days have no gaps, so days before the first closed one
-    are closed first, under one empty object. On days that are no longer monitored, rows are withdrawn.
+    are closed first, without rows. On days that are no longer monitored, rows are withdrawn.
 
     Args:
         connection: of a write transaction.
-        store: where the empty object is put.
         name: the region's.
         monitored_from: first day.
         monitored_until: last day; None without an end.
@@ -200,7 +197,6 @@ def monitor_region(
 
     Raises:
         InputError: there is no such region, or the days are impossible.
-        StoreError: the empty object could not be stored; nothing was changed.
     """
     _checked_monitoring(name, monitored_from, monitored_until)
     lock(connection)
@@ -212,20 +208,11 @@ def monitor_region(
         connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(values))
         first = ledger.first_closed_day(connection, named.bbox_id)
         if first is not None and monitored_from < first:
-            data = result_rows.encode(result_rows.empty())
-            key = result_rows.new_key(named.bbox_id, monitored_from, data)
-            store.put(key, data)
-            for n in range((first - monitored_from).days):
-                day = monitored_from + timedelta(days=n)
-                ledger.set_day(
-                    connection,
-                    named.bbox_id,
-                    day,
-                    object_key=key,
-                    object_digest=result_rows.digest(data),
-                    row_count=0,
-                    closed_at=now,
-                )
+            days = [monitored_from + timedelta(days=n) for n in range((first - monitored_from).days)]
+            for day in days:
+                ledger.set_day(connection, named.bbox_id, day, closed_at=now)
+            empty = NewPublication(PublicationKind.DAY, None, dict.fromkeys(days, 0), 0, "", Cause.LATE_REGION.value)
+            publish(connection, named.bbox_id, empty, now)
     moved(connection)
     return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import Enum, auto
 
 import pyarrow as pa
@@ -20,11 +20,20 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import geometries
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, ProcessingType
+from satcommon.db.models import Cause, ProcessingType, PublicationKind
+from satcommon.db.publications import MAX_OBJECT_AGE, NewPublication, StoredObject, publish
 from satcommon.db.registry import revision
-from satcommon.errors import AlgorithmError, ObjectMissingError, RetryableError, SceneError, describe
+from satcommon.errors import (
+    AlgorithmError,
+    DamagedObjectError,
+    ObjectMissingError,
+    RetryableError,
+    SceneError,
+    describe,
+)
 from satcommon.pipeline.inputs import DayInputs, DaySnapshot, Expected, day_snapshot, expected_fields, read
 from satcommon.pipeline.isolate_failures import isolate_failures
+from satcommon.publication.objects import ResultObjects
 from satcommon.sources.source import AreaOfInterest
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
@@ -35,7 +44,6 @@ from satcommon.stats.observation import ObservationCost, Observed, SceneInput, S
 from satcommon.storage.object_store import ObjectStore
 
 TRIES = 3  # after so many, a day closes regardless
-MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; garbage collection waits longer than that
 
 
 @dataclass(frozen=True)
@@ -48,21 +56,12 @@ class DayResult:
 
 
 @dataclass(frozen=True)
-class Put:
-    """An object that no key names yet."""
-
-    key: str
-    digest: str
-    at: datetime
-
-
-@dataclass(frozen=True)
 class Closed:
     """A day that this run closed."""
 
     inputs: DayInputs
     computed: DayResult
-    put: Put
+    put: StoredObject
 
 
 class Outcome(Enum):
@@ -79,6 +78,7 @@ class Processor:
     def __init__(self, engine: Engine, store: ObjectStore, clock: Callable[[], datetime] | None = None) -> None:
         """`clock` gives the time of effects (puts, commits); without one it is the run's `now`."""
         self._engine, self.store, self._clock = engine, store, clock
+        self.objects = ResultObjects(store)
         self._coverages: dict[str, CoverageCache] = {}
 
     def now(self, otherwise: datetime) -> datetime:
@@ -106,23 +106,9 @@ class Processor:
         rows, _ = carry(inputs.aoi.name, inputs.day, observed.table, plantings, before, rules)
         return DayResult(rows, observed.failed, work)
 
-    def put(self, inputs: DayInputs, computed: DayResult) -> Put:
-        """Step 3: the rows become an object that no key names yet."""
-        return self.put_rows(inputs.bbox_id, inputs.day, computed.rows, inputs.now)
-
-    def put_rows(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> Put:
-        """Store rows under a key never used before.
-
-        Args:
-            bbox_id: the region.
-            day: the day.
-            rows: of `stats.result_rows`.
-            now: the present, where the processor has no clock.
-        """
-        data = result_rows.encode(rows)
-        key = result_rows.new_key(bbox_id, day, data)
-        self.store.put(key, data)
-        return Put(key, result_rows.digest(data), self.now(now))
+    def put(self, inputs: DayInputs, computed: DayResult) -> StoredObject:
+        """Step 3: the rows become an object that no publication names yet."""
+        return self.objects.put_day(inputs.bbox_id, inputs.day, computed.rows, self.now(inputs.now))
 
     def observe(
         self,
@@ -150,7 +136,7 @@ class Processor:
         cache = self._coverages[name]
 
         def seen(some: Sequence[Subject]) -> Observed:
-            return observe(scene, some, cache, self._geometries, self.store.raster_path, rules, work)
+            return observe(scene, some, cache, self._geometries, self.store.file_of, rules, work)
 
         try:
             return seen(subjects)
@@ -170,12 +156,11 @@ class Processor:
 
     def _states_before(self, inputs: DayInputs, fields: Sequence[Expected], rules: Algorithm) -> State:
         def at(day: date, names: list[str]) -> States | None:
-            key = inputs.earlier_keys.get(day)
-            if key is None:
+            if day not in inputs.earlier.layers:
                 return None
             try:
-                return States.of(result_rows.only(result_rows.read(self.store, key, STATE_INPUTS), names), rules)
-            except (ObjectMissingError, pa.ArrowInvalid):
+                return States.of(inputs.earlier.rows(self.objects, day, STATE_INPUTS, names), rules)
+            except (ObjectMissingError, DamagedObjectError):
                 if day == inputs.day - ONE_DAY:
                     raise
                 return States.of(result_rows.empty(), rules)  # used only if the day after it is missed
@@ -191,7 +176,7 @@ def commit(
     engine: Engine,
     inputs: DayInputs,
     computed: DayResult,
-    put: Put,
+    put: StoredObject,
     run_id: str,
     now: datetime,
     *,
@@ -240,11 +225,11 @@ def commit(
             inputs.bbox_id,
             inputs.day,
             due=current.due,
-            object_key=put.key,
-            object_digest=put.digest,
-            row_count=computed.rows.num_rows,
             closed_at=now,
         )
+        count = computed.rows.num_rows
+        new = NewPublication(PublicationKind.DAY, put, {inputs.day: count}, count, run_id, "closed")
+        publish(connection, inputs.bbox_id, new, now)
         return Outcome.CLOSED
 
 
@@ -327,7 +312,7 @@ def close_day(
             if not isinstance(error, ObjectMissingError):
                 raise
             if attempt < TRIES:
-                continue  # removed meanwhile: its key has moved
+                continue  # removed meanwhile: newer publications replace it
             computed = _count_failure(engine, inputs, error)
         except Exception as error:  # noqa: BLE001  # recorded in the ledger, and raised while tries are left
             computed = _count_failure(engine, inputs, error)

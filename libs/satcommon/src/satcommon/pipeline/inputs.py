@@ -1,7 +1,7 @@
 """The inputs of a region's day, read from one snapshot: the first step of every run.
 
-Objects are opened through the keys that are read here, never looked up again. The commit compares them with what holds
-then.
+Objects are opened through the publications that are read here, never looked up again. The commit compares versions
+with those that hold then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from satcommon.db.expected import ONE_DAY, Span, Timeline
 from satcommon.db.models import Region
 from satcommon.db.registry import aoi_of, revision
 from satcommon.memory import without_collector
+from satcommon.publication.reader import PublishedDays, published_days
 from satcommon.sources.source import AreaOfInterest, Due, days_between
 from satcommon.stats.observation import SceneInput, Subject
 
@@ -66,7 +67,7 @@ class DaySnapshot:
     scene: SceneInput
     waits: bool  # no rows yet: never asked for, refused, or due and neither there nor past the allowed lateness
     version: str
-    previous_key: str | None
+    previous_version: int | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class DayInputs:
     deadlines: Deadlines
     snapshot: DaySnapshot
     fields: tuple[Expected, ...]
-    earlier_keys: dict[date, str]  # of the days before, latest first
+    earlier: PublishedDays  # the days before
     registry: int  # the revision of the registry that has `fields`
 
 
@@ -101,14 +102,13 @@ def read(connection: Connection, bbox_id: int, day: date, deadlines: Deadlines, 
     registry = revision(connection)
     fields = _expected(_latest.of(connection, bbox_id, registry), day)
     earliest = min((f.carried_from for f in fields), default=day)
-    keys = ledger.published_keys(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
+    earlier = published_days(connection, bbox_id, min(earliest, day - ONE_DAY), day - ONE_DAY)
     snapshot = day_snapshot(connection, region, day, deadlines, now)
-    latest_first = dict(sorted(keys.items(), reverse=True))
-    return DayInputs(bbox_id, aoi_of(region), day, now, deadlines, snapshot, fields, latest_first, registry)
+    return DayInputs(bbox_id, aoi_of(region), day, now, deadlines, snapshot, fields, earlier, registry)
 
 
 def day_snapshot(connection: Connection, region: Region, day: date, deadlines: Deadlines, now: datetime) -> DaySnapshot:
-    """What holds for a day: the due answer, the scene, the pinned version, the key of the day before.
+    """What holds for a day: the due answer, the scene, the pinned algorithm, the version of the day before.
 
     Args:
         connection: of a read transaction.
@@ -142,8 +142,8 @@ def day_snapshots(
         due = here.due if here else Due.UNKNOWN
         scene = SceneInput(answers.stands_for(here), stored.object_key if stored else None)
         waits = answers.waits(scene.digest, day, bounds, deadlines, now)
-        key = before.object_key if before else None
-        inputs[day] = DaySnapshot(due, scene, waits, region.algorithm_version, key)
+        version = before.version if before else None
+        inputs[day] = DaySnapshot(due, scene, waits, region.algorithm_version, version)
     return inputs
 
 

@@ -1,6 +1,7 @@
 """Replay: recomputing fields in day order from a miss on, in chunks of days, by the same steps as realtime.
 
 A chunk is read from one snapshot, computed, put, and committed in one transaction that starts again on any difference.
+It publishes one patch: the rows that changed, whatever the number of days and of other fields.
 Observations come from the published rows if their digests are current, whatever the cause of a miss says. The state of
 a field is carried on until it is the published one again, and then from the field's next open miss. If a field reaches
 neither that nor the watermark by the end of a chunk, a `carry` miss on the next day keeps the rest on the list.
@@ -8,6 +9,7 @@ neither that nor the watermark by the end of a chunk, a `carry` miss on the next
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,18 +17,28 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
-from satcommon.db import ledger
+from satcommon.db import ledger, publications
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Timeline
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, ProcessingType, Region
+from satcommon.db.models import Cause, ProcessingType, PublicationKind, Region
+from satcommon.db.publications import MAX_OBJECT_AGE, NewPublication, StoredObject
 from satcommon.db.registry import aoi_of
-from satcommon.errors import AlgorithmError, ObjectMissingError, PermanentError, RetryableError, describe
+from satcommon.errors import (
+    AlgorithmError,
+    DamagedObjectError,
+    ObjectMissingError,
+    PermanentError,
+    RetryableError,
+    describe,
+)
 from satcommon.pipeline.backlog import region_backlog
-from satcommon.pipeline.close_day import MAX_OBJECT_AGE, Processor, Put
+from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, expected_fields
+from satcommon.publication.objects import CAUSE, PATCH, WITHDRAWN
+from satcommon.publication.reader import PublishedDays, published_days
 from satcommon.sources.source import AreaOfInterest, days_between
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
@@ -43,8 +55,8 @@ _RESTARTS = 5  # of one chunk in a row; then the run ends, and a sensor asks for
 class ReplaySnapshot:
     """What a chunk's commit compares: everything that its rows depend on."""
 
-    days: dict[date, DaySnapshot]  # of the chunk; each with the key of the day before
-    keys: dict[date, str]  # of the chunk's objects and of the day before
+    days: dict[date, DaySnapshot]  # of the chunk; each with the version of the day before
+    versions: dict[date, int]  # of the chunk's days and of the day before
     digests: dict[int, str]  # of the own fields in the registry, by field id
 
 
@@ -61,21 +73,23 @@ class ReplayInputs:
     version: str
     snapshot: ReplaySnapshot
     fields: dict[int, Timeline]  # the chunk's own
-    misses: dict[tuple[int, date], str]  # the own fields' open ones in the chunk, with the digest that opened them
+    misses: dict[tuple[int, date], OpenMiss]  # the own fields' open ones in the chunk
     waiting: frozenset[tuple[int, date]]  # those of them that are not runnable now
     withdrawn: frozenset[tuple[int, date]]
     withdrawn_names: dict[int, str]
-    earlier_keys: dict[date, str]
+    published: PublishedDays  # of the chunk, and of the days before from which state may be carried
+    row_counts: dict[date, int]  # of the chunk's days
 
 
 @dataclass
 class ReplayResult:
     """A chunk's outcome, not stored yet."""
 
-    tables: dict[date, pa.Table] = field(default_factory=dict)  # of the days whose rows changed
+    patches: list[pa.Table] = field(default_factory=list)  # of each day, the rows that changed
+    days: dict[date, pa.Table] = field(default_factory=dict)  # all rows of days that can't be read
+    row_counts: dict[date, int] = field(default_factory=dict)  # of the changed days
     steps: list[tuple[int, date]] = field(default_factory=list)  # field-days computed
     failed: dict[tuple[int, date], str] = field(default_factory=dict)
-    spoilt: list[date] = field(default_factory=list)  # days whose published object can't be read
     unfinished: list[int] = field(default_factory=list)  # fields to be carried on after the chunk
     changed_rows: int = 0
     observed: int = 0
@@ -157,7 +171,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     own = {field_id for field_id, day in todo.misses if day <= last}
     lines = timelines(connection, bbox_id, own)
     opened = {
-        (m.field_id, m.date_missed): m.digest
+        (m.field_id, m.date_missed): OpenMiss(m.field_id, m.date_missed, m.cause, m.digest)
         for m in ledger.misses(connection, bbox_id, first, last)
         if m.field_id in own
     }
@@ -178,7 +192,10 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
         waiting=frozenset(key for key in opened if key not in todo.misses),
         withdrawn=withdrawn,
         withdrawn_names=ledger.external_ids(connection, {field_id for field_id, _ in withdrawn}),
-        earlier_keys=ledger.published_keys(connection, bbox_id, started, first - ONE_DAY),
+        published=published_days(connection, bbox_id, min(started, first - ONE_DAY), last),
+        row_counts={
+            day: row.row_count or 0 for day, row in ledger.region_days(connection, bbox_id, first, last).items()
+        },
     )
 
 
@@ -205,7 +222,7 @@ def replay_snapshot(
     lines = timelines(connection, region.bbox_id, own)
     return ReplaySnapshot(
         days=day_snapshots(connection, region, first, last, deadlines, now),
-        keys=ledger.published_keys(connection, region.bbox_id, first - ONE_DAY, last),
+        versions=publications.versions(connection, region.bbox_id, first - ONE_DAY, last),
         digests={field_id: line.digest(last) for field_id, line in lines.items()},
     )
 
@@ -214,7 +231,7 @@ def replay_snapshot(
 
 
 def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = False) -> ReplayResult:
-    """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are copied.
+    """Step 2: day by day, the rows of the chunk's own fields; other fields' rows are not looked at.
 
     A damaged published object counts as one without rows: its other fields are missed, so that it holds up nobody.
 
@@ -240,11 +257,10 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
         gone = [inputs.withdrawn_names[f] for f, listed in inputs.withdrawn if listed == day]
         if not active and not gone:
             continue
-        published = chunk.published(inputs.snapshot.keys[day])
-        if published is None:
-            done.spoilt.append(day)
-            published = result_rows.empty()
         own = sorted(active, key=lambda f: inputs.fields[f].external_id)
+        published = chunk.published(day, [*(inputs.fields[f].external_id for f in own), *gone])
+        spoilt = published is None
+        published = result_rows.empty() if published is None else published
         observed, failed = chunk.observations(day, own, published)
         for f in failed:
             done.failed[f, day] = failed[f]
@@ -259,10 +275,17 @@ def compute(processor: Processor, inputs: ReplayInputs, *, forgiving: bool = Fal
         stopped = {f for f, equal in zip(own, same, strict=True) if equal}
         active = {f for f in own if f not in stopped}
         done.steps += [(f, day) for f in own]
-        changed = result_rows.changed_rows(result_rows.only(published, [*names, *gone]), rows)
-        if changed or day in done.spoilt:
-            done.tables[day] = pa.concat_tables([result_rows.without(published, [*names, *gone]), rows])
-            done.changed_rows += changed
+        if spoilt:
+            done.days[day] = rows
+            done.row_counts[day] = rows.num_rows
+            done.changed_rows += rows.num_rows
+            continue
+        changed = result_rows.changed_fields(result_rows.only(published, [*names, *gone]), rows)
+        if changed:
+            done.patches.append(chunk.patch(day, own, rows, changed))
+            before_count = result_rows.only(published, [*names, *gone]).num_rows
+            done.row_counts[day] = inputs.row_counts[day] + rows.num_rows - before_count
+            done.changed_rows += len(changed)
     done.unfinished = sorted(active)
     return done
 
@@ -277,16 +300,31 @@ class _Chunk:
     forgiving: bool
     done: ReplayResult
 
-    def published(self, key: str) -> pa.Table | None:
-        """The rows under a published key; None where the object can't be read."""
+    def published(self, day: date, fields: list[str], columns: list[str] | None = None) -> pa.Table | None:
+        """The published rows of some fields; None where an object can't be read."""
         try:
-            return result_rows.read(self.processor.store, key)
-        except pa.ArrowInvalid:
+            return self.inputs.published.rows(self.processor.objects, day, columns, fields)
+        except DamagedObjectError:
             return None
         except ObjectMissingError:
             if self.forgiving:
                 return None
             raise
+
+    def patch(self, day: date, own: Sequence[int], rows: pa.Table, changed: Sequence[str]) -> pa.Table:
+        """The changed rows of a day, each with its cause, and marks for rows that are taken out."""
+        causes = {
+            self.inputs.fields[f].external_id: miss.cause.value
+            for f in own
+            if (miss := self.inputs.misses.get((f, day))) is not None
+        }
+        kept = result_rows.only(rows, list(changed))
+        names = kept["field"].to_pylist()
+        kept = kept.append_column(CAUSE, pa.array([causes.get(n, Cause.CARRY.value) for n in names], pa.string()))
+        kept = kept.append_column(WITHDRAWN, pa.array([False] * len(names), pa.bool_()))
+        same = {"region": self.inputs.aoi.name, "day": day, CAUSE: WITHDRAWN, WITHDRAWN: True}
+        marks = [{"field": name, **same} for name in sorted(set(changed) - set(names))]
+        return pa.concat_tables([kept, pa.Table.from_pylist(marks, PATCH)])
 
     def observations(self, day: date, own: Sequence[int], published: pa.Table) -> tuple[pa.Table, dict[int, str]]:
         """The fields' observations, by external id: published ones where their digests are current, else new ones."""
@@ -331,13 +369,12 @@ class _Chunk:
             computed = states.get(earlier)
             if computed is not None and all(name in computed.fields for name in names):
                 return computed
-            key = self.inputs.snapshot.keys.get(earlier) or self.inputs.earlier_keys.get(earlier)
-            if key is None:
+            if earlier not in self.inputs.published.layers:
                 return None
-            rows = self.published(key)
+            rows = self.published(earlier, names, STATE_INPUTS)
             if rows is None:
                 return States.of(result_rows.empty(), self.rules) if computed is None else computed
-            stored = States.of(result_rows.only(rows.select(STATE_INPUTS), names), self.rules)
+            stored = States.of(rows, self.rules)
             return stored if computed is None else computed.over(stored)
 
         wanted = [(self.inputs.fields[f].external_id, self.inputs.fields[f].carried_from(day)) for f in own]
@@ -349,18 +386,30 @@ class _Chunk:
 # --- put, commit ---------------------------------------------------------------------------------------------------
 
 
-def put(processor: Processor, inputs: ReplayInputs, computed: ReplayResult) -> dict[date, Put]:
-    """Step 3: each day whose rows changed becomes an object that no key names yet."""
-    return {day: processor.put_rows(inputs.bbox_id, day, rows, inputs.now) for day, rows in computed.tables.items()}
+@dataclass(frozen=True)
+class ReplayPut:
+    """A chunk's objects, which no publication names yet."""
+
+    patch: StoredObject | None
+    days: dict[date, StoredObject]
+
+    @property
+    def put_at(self) -> datetime | None:
+        """When the first of them was put."""
+        return min((stored.at for stored in [*self.days.values(), *([self.patch] if self.patch else [])]), default=None)
+
+
+def put(processor: Processor, inputs: ReplayInputs, computed: ReplayResult) -> ReplayPut:
+    """Step 3: the changed rows become one patch; each day that can't be read, an object of its own."""
+    now = processor.now(inputs.now)
+    days = {day: processor.objects.put_day(inputs.bbox_id, day, rows, now) for day, rows in computed.days.items()}
+    if not computed.patches:
+        return ReplayPut(None, days)
+    return ReplayPut(processor.objects.put_patch(inputs.bbox_id, pa.concat_tables(computed.patches), now), days)
 
 
 def commit(
-    engine: Engine,
-    inputs: ReplayInputs,
-    computed: ReplayResult,
-    puts: Mapping[date, Put],
-    run_id: str,
-    now: datetime,
+    engine: Engine, inputs: ReplayInputs, computed: ReplayResult, stored: ReplayPut, run_id: str, now: datetime
 ) -> bool:
     """Step 4: publish the chunk, in one transaction; False if anything that was read has changed.
 
@@ -368,7 +417,7 @@ def commit(
         engine: of the ledger.
         inputs: what was read.
         computed: the result.
-        puts: the objects of the days whose rows changed.
+        stored: its objects.
         run_id: for the audit trail.
         now: the present.
     """
@@ -376,22 +425,13 @@ def commit(
     with write_transaction(engine) as connection:
         region = ledger.lock_region(connection, inputs.bbox_id)
         current = replay_snapshot(connection, region, inputs.first, inputs.last, own, inputs.deadlines, inputs.now)
-        too_old = any(now - stored.at > MAX_OBJECT_AGE for stored in puts.values())
-        # A withdrawn row may be expected again meanwhile, and unchanged under the same key: then it stays.
+        too_old = stored.put_at is not None and now - stored.put_at > MAX_OBJECT_AGE
+        # A withdrawn row may be expected again meanwhile, and unchanged in the same version: then it stays.
         stay = inputs.withdrawn - ledger.withdrawals(connection, inputs.bbox_id, inputs.first, inputs.last)
         if too_old or stay or region.algorithm_version != inputs.version or current != inputs.snapshot:
             return False
-        ledger.retire(connection, [inputs.snapshot.keys[day] for day in puts], now)
-        for day, stored in puts.items():
-            ledger.set_day(
-                connection,
-                inputs.bbox_id,
-                day,
-                object_key=stored.key,
-                object_digest=stored.digest,
-                row_count=computed.tables[day].num_rows,
-            )
-        resolved = [(f, day, inputs.misses[f, day]) for f, day in computed.steps if (f, day) in inputs.misses]
+        _publish(connection, inputs, computed, stored, run_id, now)
+        resolved = [(f, day, inputs.misses[f, day].digest) for f, day in computed.steps if (f, day) in inputs.misses]
         ledger.resolve_opened(connection, inputs.bbox_id, resolved, now)
         ledger.cross_off(connection, inputs.bbox_id, inputs.withdrawn)
         ledger.open_misses(connection, inputs.bbox_id, _misses(connection, inputs, computed), now)
@@ -402,6 +442,25 @@ def commit(
             errors |= {f: message for (f, d), message in computed.failed.items() if d == day}
             ledger.record_attempts(connection, inputs.bbox_id, day, errors, run, now)
     return True
+
+
+def _publish(
+    connection: Connection, inputs: ReplayInputs, computed: ReplayResult, stored: ReplayPut, run_id: str, now: datetime
+) -> None:
+    for day, its_object in stored.days.items():
+        count = computed.row_counts[day]
+        whole = NewPublication(
+            PublicationKind.DAY, its_object, {day: count}, count, run_id, Cause.PROCESSING_ERROR.value
+        )
+        publications.publish(connection, inputs.bbox_id, whole, now)
+    if stored.patch is None:
+        return
+    days = {day: count for day, count in computed.row_counts.items() if day not in stored.days}
+    rows = pa.concat_tables(computed.patches)
+    causes = Counter(rows[CAUSE].to_pylist())
+    cause = ", ".join(f"{name} {count}" for name, count in sorted(causes.items()))
+    patch = NewPublication(PublicationKind.PATCH, stored.patch, days, rows.num_rows, run_id, cause)
+    publications.publish(connection, inputs.bbox_id, patch, now)
 
 
 def _misses(connection: Connection, inputs: ReplayInputs, computed: ReplayResult) -> list[OpenMiss]:
@@ -420,7 +479,7 @@ def _misses(connection: Connection, inputs: ReplayInputs, computed: ReplayResult
     ]
     lost = [
         OpenMiss(f.field_id, day, Cause.PROCESSING_ERROR, "spoilt object")
-        for day in computed.spoilt
+        for day in computed.days
         for f in expected_fields(connection, inputs.bbox_id, day)
         if (f.field_id, day) not in computed.steps
     ]

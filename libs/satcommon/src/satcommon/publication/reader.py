@@ -1,21 +1,135 @@
-"""Reading what is published of a region: its days' objects, and which of their rows are final."""
+"""Reading what is published of a region: the rows of its days, now or as of an instant, and which of them are final.
+
+Every reader of published rows comes through here, realtime and replay too.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, select
+import pyarrow.compute as pc
+from sqlalchemy import Connection, func, or_, select
 
 from satcommon.db import answers, ledger
-from satcommon.db.models import Field, Miss, Region
+from satcommon.db.models import Field, Miss, PublicationDay, Region
+from satcommon.db.publications import NEWEST, Layer, layers, position_at
 from satcommon.errors import InputError
-from satcommon.stats import result_rows
-from satcommon.storage.object_store import ObjectStore
+from satcommon.publication.objects import WITHDRAWN, ResultObjects
+from satcommon.stats.result_rows import SCHEMA, only, without
+
+_FEW_ROWS = 256  # of patches: laid into the rows of the base without copying these
+
+
+@dataclass(frozen=True)
+class PublishedDays:
+    """What gives the rows of a region's days: of each its base, then the patches over it."""
+
+    layers: Mapping[date, Sequence[Layer]]
+
+    def rows(
+        self,
+        objects: ResultObjects,
+        day: date,
+        columns: list[str] | None = None,
+        fields: Collection[str] | None = None,
+    ) -> pa.Table:
+        """The rows of a day, by field; none of a day that is not published.
+
+        Args:
+            objects: of the store.
+            day: the day.
+            columns: to read; None for all.
+            fields: whose rows to read; None for all.
+
+        Raises:
+            ObjectMissingError: an object is lost, or was removed meanwhile.
+            DamagedObjectError: an object is not the one that was put.
+        """
+        names = SCHEMA.names if columns is None else columns
+        found = self.layers.get(day)
+        if not found:
+            return SCHEMA.empty_table().select(names)
+        base, patches = found[0], found[1:]
+        keyed = names if "field" in names else ["field", *names]
+        rows = objects.day(base, None if columns is None else keyed, fields)
+        if patches:
+            over = [objects.patch(patch).select([*keyed, WITHDRAWN]) for patch in patches]
+            rows = overlaid(rows, over if fields is None else [only(table, sorted(fields)) for table in over])
+        return rows.select(names)
+
+
+def published_days(
+    connection: Connection, bbox_id: int, first: date, last: date, position: int = NEWEST
+) -> PublishedDays:
+    """What gives the rows of a span's days.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+        position: the sequence up to which publications count.
+
+    Raises:
+        InputError: a publication that is needed was removed, out of retention or lost; tells from when on none was.
+    """
+    found = layers(connection, bbox_id, first, last, position)
+    removed = {day: layer for day, of_day in found.items() for layer in of_day if layer.removed_at is not None}
+    if removed:
+        day, layer = next(iter(removed.items()))
+        whole = whole_since(connection, bbox_id, removed)
+        raise InputError(
+            f"{day} can't be read as it was: {layer.name} was removed at {layer.removed_at:%Y-%m-%d %H:%M:%S} UTC; "
+            f"these days are whole as of {whole:%Y-%m-%dT%H:%M:%S.%fZ} and later"
+        )
+    return PublishedDays(found)
+
+
+def whole_since(connection: Connection, bbox_id: int, days: Collection[date]) -> datetime:
+    """The instant from which on no removed publication is needed for some days."""
+    now = layers(connection, bbox_id, min(days), max(days))
+    return max(now[day][0].committed_at for day in days)
+
+
+def overlaid(base: pa.Table, patches: Sequence[pa.Table]) -> pa.Table:
+    """A day's rows, by field: a later patch's row or mark wins over an earlier one and the base.
+
+    Args:
+        base: rows by field.
+        patches: in their order, with the column that marks rows taken out.
+    """
+    latest: dict[str, tuple[int, int]] = {}
+    for number, table in enumerate(patches):
+        latest |= {name: (number, i) for i, name in enumerate(table["field"].to_pylist())}
+    if not latest:
+        return base
+    if len(latest) > _FEW_ROWS:
+        return _overlaid_by_copy(base, patches, latest)
+    names = base["field"].to_pylist()
+    pieces, done = [], 0
+    for name in sorted(latest):
+        number, i = latest[name]
+        at = bisect_left(names, name)
+        pieces.append(base.slice(done, at - done))
+        done = at + (at < len(names) and names[at] == name)
+        row = patches[number].slice(i, 1)
+        if not row[WITHDRAWN][0].as_py():
+            pieces.append(row.select(base.column_names))
+    return pa.concat_tables([*pieces, base.slice(done)]).combine_chunks()
+
+
+def _overlaid_by_copy(base: pa.Table, patches: Sequence[pa.Table], latest: Mapping[str, tuple[int, int]]) -> pa.Table:
+    starts = [0]
+    for table in patches:
+        starts.append(starts[-1] + table.num_rows)
+    rows = pa.concat_tables(patches).take(pa.array([starts[number] + i for number, i in latest.values()]))
+    kept = rows.filter(pc.invert(rows[WITHDRAWN])).select(base.column_names)
+    return pa.concat_tables([without(base, list(latest)), kept]).sort_by("field").combine_chunks()
 
 
 @dataclass(frozen=True)
@@ -23,14 +137,14 @@ class Published:
     """What is published of a region's days, from one snapshot.
 
     Args:
-        keys: of the days' objects, in day order.
+        days: what gives the rows of each day.
         first_miss: each field's first open miss, by external id.
         refused: days, ascending, with refused acquisitions.
         withdrawn: by day, fields whose row is no longer expected and waits to be taken out.
         field: the only field to give rows of; None for all.
     """
 
-    keys: Mapping[date, str]
+    days: PublishedDays
     first_miss: Mapping[str, date]
     refused: Sequence[date]
     withdrawn: Mapping[date, set[str]]
@@ -45,16 +159,24 @@ class Published:
         taken = following == len(self.refused) or self.refused[following] > day
         return taken and day < self.first_miss.get(field, date.max)
 
-    def rows(self, store: ObjectStore, day: date, columns: list[str] | None = None) -> pa.Table:
+    def rows(self, objects: ResultObjects, day: date, columns: list[str] | None = None) -> pa.Table:
         """The expected rows of a day, by field; `columns` have `field` among them."""
-        table = result_rows.read(store, self.keys[day], columns)
-        if self.field is not None:
-            table = result_rows.only(table, [self.field])
-        return result_rows.without(table, sorted(self.withdrawn.get(day, ())))
+        table = self.days.rows(objects, day, columns, None if self.field is None else [self.field])
+        gone = self.withdrawn.get(day)
+        return without(table, sorted(gone)) if gone else table
 
 
-def published(connection: Connection, region: Region, first: date, last: date, field: Field | None = None) -> Published:
+def published(
+    connection: Connection,
+    region: Region,
+    first: date,
+    last: date,
+    field: Field | None = None,
+    as_of: datetime | None = None,
+) -> Published:
     """What is published of a span of days, for all fields or for one.
+
+    As of an instant, rows are those published by then, also where they waited to be taken out.
 
     Args:
         connection: of a read transaction.
@@ -62,41 +184,87 @@ def published(connection: Connection, region: Region, first: date, last: date, f
         first: first day of the span.
         last: last day of the span.
         field: the only field; None for all.
+        as_of: the instant; None for now.
+
+    Raises:
+        InputError: a publication that is needed was removed.
     """
-    chosen = [] if field is None else [Field.field_id == field.field_id]
-    opened = (
-        select(Field.external_id, func.min(Miss.date_missed).label("day"))
-        .join(Field, Field.field_id == Miss.field_id)
-        .where(Miss.bbox_id == region.bbox_id, ~Miss.processed, *chosen)
-        .group_by(Field.external_id)
-    )
-    listed = ledger.withdrawals(connection, region.bbox_id, first, last)
-    names = ledger.external_ids(connection, {field_id for field_id, _ in listed})
+    position = NEWEST if as_of is None else position_at(connection, region.bbox_id, as_of)
     withdrawn: dict[date, set[str]] = defaultdict(set)
-    for field_id, day in listed:
-        withdrawn[day].add(names[field_id])
+    if as_of is None:
+        listed = ledger.withdrawals(connection, region.bbox_id, first, last)
+        names = ledger.external_ids(connection, {field_id for field_id, _ in listed})
+        for field_id, day in listed:
+            withdrawn[day].add(names[field_id])
     return Published(
-        keys=dict(sorted(ledger.published_keys(connection, region.bbox_id, first, last).items())),
-        first_miss={row.external_id: row.day for row in connection.execute(opened)},
-        refused=list(answers.refusals(connection, region.bbox_id, date.min, last)),
+        days=published_days(connection, region.bbox_id, first, last, position),
+        first_miss=first_misses(connection, region, field, as_of),
+        refused=list(answers.refusals(connection, region.bbox_id, date.min, last, as_of)),
         withdrawn=withdrawn,
         field=None if field is None else field.external_id,
     )
 
 
-def closed_span(connection: Connection, region: Region) -> tuple[date, date]:
-    """The region's first and last closed day.
+def first_misses(
+    connection: Connection, region: Region, field: Field | None, as_of: datetime | None
+) -> dict[str, date]:
+    """The first miss of each field that has one open, by external id.
+
+    Args:
+        connection: of a read transaction.
+        region: the region.
+        field: the only field; None for all.
+        as_of: the instant; None for now.
+    """
+    chosen = [] if field is None else [Field.field_id == field.field_id]
+    if as_of is None:
+        is_open = [~Miss.processed]
+    else:
+        is_open = [Miss.processing_time <= as_of, or_(Miss.resolved_time.is_(None), Miss.resolved_time > as_of)]
+    opened = (
+        select(Field.external_id, func.min(Miss.date_missed).label("day"))
+        .join(Field, Field.field_id == Miss.field_id)
+        .where(Miss.bbox_id == region.bbox_id, *is_open, *chosen)
+        .group_by(Field.external_id)
+    )
+    return {row.external_id: row.day for row in connection.execute(opened)}
+
+
+def closed_span(connection: Connection, region: Region, as_of: datetime | None = None) -> tuple[date, date]:
+    """The region's first and last closed day, now or as of an instant.
 
     Raises:
-        InputError: it has none yet.
+        InputError: it has, or had, none yet.
     """
-    first, last = ledger.first_closed_day(connection, region.bbox_id), ledger.watermark(connection, region.bbox_id)
+    if as_of is None:
+        first, last = ledger.first_closed_day(connection, region.bbox_id), ledger.watermark(connection, region.bbox_id)
+    else:
+        position = position_at(connection, region.bbox_id, as_of)
+        statement = select(func.min(PublicationDay.day), func.max(PublicationDay.day)).where(
+            PublicationDay.bbox_id == region.bbox_id, PublicationDay.sequence <= position
+        )
+        first, last = connection.execute(statement).one()
     if first is None or last is None:
+        if as_of is not None and (opening := layers_begin(connection, region.bbox_id)) is not None:
+            raise InputError(
+                f"--as-of {as_of:%Y-%m-%dT%H:%M:%SZ} is before the first publication of region {region.name!r}, "
+                f"at {opening:%Y-%m-%dT%H:%M:%SZ}"
+            )
         raise InputError(f"region {region.name!r} has no closed day yet; `satctl status` tells what it waits for")
     return first, last
 
 
-def checked_span(connection: Connection, region: Region, first: date | None, last: date | None) -> tuple[date, date]:
+def layers_begin(connection: Connection, bbox_id: int) -> datetime | None:
+    """When a region's first publication was committed."""
+    from satcommon.db.models import Publication
+
+    statement = select(func.min(Publication.committed_at)).where(Publication.bbox_id == bbox_id)
+    return connection.execute(statement).scalar()
+
+
+def checked_span(
+    connection: Connection, region: Region, first: date | None, last: date | None, as_of: datetime | None = None
+) -> tuple[date, date]:
     """The span asked for, which must be closed; it defaults to the region's first and last closed days.
 
     Args:
@@ -104,11 +272,12 @@ def checked_span(connection: Connection, region: Region, first: date | None, las
         region: the region.
         first: first day asked for; None for the first closed one.
         last: last day asked for; None for the last closed one.
+        as_of: the instant; None for now.
 
     Raises:
         InputError: no day is closed, one asked for is not, or the last is before the first.
     """
-    earliest, latest = closed_span(connection, region)
+    earliest, latest = closed_span(connection, region, as_of)
     first, last = first or earliest, last or latest
     for option, day in (("--from", first), ("--to", last)):
         if not earliest <= day <= latest:

@@ -90,7 +90,7 @@ def observe(
     subjects: Sequence[Subject],
     coverages: CoverageCache,
     geometries_of: Callable[[list[str]], Mapping[str, bytes]],
-    raster_path: Callable[[str], str | Ranges],
+    file_of: Callable[[str], str | Ranges],
     rules: Algorithm,
     work: ObservationCost,
 ) -> Observed:
@@ -101,7 +101,7 @@ def observe(
         subjects: the fields.
         coverages: of the region's grid, by the rules.
         geometries_of: gives WKB for geometry digests whose coverage is not cached.
-        raster_path: gives the file of a scene's object.
+        file_of: gives the file of a scene's object.
         rules: of the algorithm version.
         work: is added to.
 
@@ -112,7 +112,7 @@ def observe(
     if failures:
         failed = {s.external_id: failures[s.geometry_digest] for s in subjects if s.geometry_digest in failures}
         rest = [s for s in subjects if s.external_id not in failed]
-        fine = observe(scene, rest, coverages, geometries_of, raster_path, rules, work)
+        fine = observe(scene, rest, coverages, geometries_of, file_of, rules, work)
         return Observed(fine.table, failed)
     columns: dict[str, object] = {
         "field": [s.external_id for s in subjects],
@@ -127,7 +127,7 @@ def observe(
             raise SceneError(f"the day has no rows yet: its scene is {scene.digest.replace('_', ' ')}")
         columns["status"] = [_WITHOUT_SCENE[scene.digest].value] * len(subjects)
     else:
-        with SceneReader(raster_path(scene.object_key)) as reader:
+        with SceneReader(file_of(scene.object_key)) as reader:
             if not reader.grid.matches(coverages.grid):
                 raise SceneError(f"{reader.path}: lies on {reader.grid}, not on the region's {coverages.grid}")
             cells, near = _gathered(reader, coverage, rules, work)

@@ -1,4 +1,4 @@
-"""Result objects: the rows of a region's day, as Parquet, immutable, sorted by the field's external id.
+"""The rows of a region's day: their columns, and tables of them.
 
 Rows hold what they were computed from (digests, items, sensed time) and the state after the day, and nothing of how:
 no counters, clocks, run ids or sequence numbers, so that every order of arrival ends in the same bytes.
@@ -6,23 +6,13 @@ no counters, clocks, run ids or sequence numbers, so that every order of arrival
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-import uuid
-from datetime import date
 from enum import StrEnum
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from satcommon.raster.indices import ALWAYS, INDICES
 from satcommon.raster.layers import BANDS
-from satcommon.storage.object_store import ObjectStore
-
-_KEY_DIGITS = 32  # hexadecimal digits of the content's digest in a key: enough to detect any damage by chance
-_DIGEST_OF_KEY = re.compile(rf"-[0-9a-f]{{32}}-([0-9a-f]{{{_KEY_DIGITS}}})\.parquet$")
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
@@ -100,65 +90,6 @@ def empty() -> pa.Table:
     return SCHEMA.empty_table()
 
 
-def encode(table: pa.Table) -> bytes:
-    """The bytes of an object; rows are sorted by field first.
-
-    A column of `OPTIONAL` that no row has is left out: without them an object is what it was before they came.
-    """
-    table = table.cast(SCHEMA).sort_by("field").combine_chunks()
-    table = table.drop_columns([name for name in OPTIONAL if table[name].null_count == table.num_rows])
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def digest(data: bytes) -> str:
-    """Identifies an object's content."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def new_key(bbox_id: int, day: date, data: bytes) -> str:
-    """A key never used before, with a digest by which a reader can check the content.
-
-    Args:
-        bbox_id: of the region.
-        day: of the rows.
-        data: the object.
-    """
-    return f"results/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}-{digest(data)[:_KEY_DIGITS]}.parquet"
-
-
-def read(store: ObjectStore, key: str, columns: list[str] | None = None) -> pa.Table:
-    """The rows of the object under a published key.
-
-    Raises:
-        ObjectMissingError: it was collected after the key moved away; read the key again.
-        pa.ArrowInvalid: it is damaged: not the bytes that were put, or no Parquet. (Old keys have no digest.)
-    """
-    data = store.get(key)
-    stated = _DIGEST_OF_KEY.search(key)
-    if stated and not digest(data).startswith(stated[1]):
-        raise pa.ArrowInvalid(
-            f"the object {key} of {store.url} (SATFIELDS_STORE) is not the one that was put there; "
-            "run `satctl audit --repair`, which puts its day on the list"
-        )
-    return decode(data, columns)
-
-
-def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    """The rows of an object's bytes. One thread reads them: a pool takes longer than a small object needs.
-
-    Columns of `OPTIONAL` that the object has not are null.
-    """
-    table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns, use_threads=False)
-    names = SCHEMA.names if columns is None else columns
-    for name in OPTIONAL:
-        if name in names and name not in table.column_names:
-            column = SCHEMA.field(name)
-            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
-    return table.select(names)
-
-
 def only(table: pa.Table, fields: list[str]) -> pa.Table:
     """The rows of some fields."""
     return table.filter(pc.is_in(table["field"], value_set=pa.array(fields, pa.string())))
@@ -169,25 +100,26 @@ def without(table: pa.Table, fields: list[str]) -> pa.Table:
     return table.filter(pc.invert(pc.is_in(table["field"], value_set=pa.array(fields, pa.string()))))
 
 
-def changed_rows(before: pa.Table, after: pa.Table) -> int:
-    """How many rows of a day's table are new, gone or changed.
+def changed_fields(before: pa.Table, after: pa.Table) -> list[str]:
+    """The fields whose rows of a day are new, gone or changed.
 
     Most are the same: tables are compared whole, then by halves, so that one changed row of ten thousand is found
     without comparing the others in Python.
     """
     before, after = before.sort_by("field"), after.sort_by("field")
     if not before["field"].equals(after["field"]):
-        shared = set(before["field"].to_pylist()) & set(after["field"].to_pylist())
-        alone: int = before.num_rows + after.num_rows - 2 * len(shared)
-        return alone + changed_rows(only(before, sorted(shared)), only(after, sorted(shared)))
+        names = set(before["field"].to_pylist()), set(after["field"].to_pylist())
+        shared = sorted(names[0] & names[1])
+        return sorted(names[0] ^ names[1]) + changed_fields(only(before, shared), only(after, shared))
     return _unequal_rows(before.combine_chunks(), after.combine_chunks())
 
 
-def _unequal_rows(before: pa.Table, after: pa.Table) -> int:
+def _unequal_rows(before: pa.Table, after: pa.Table) -> list[str]:
     if before.equals(after):
-        return 0
+        return []
     if before.num_rows <= _FEW_ROWS:
-        return sum(a != b for a, b in zip(before.to_pylist(), after.to_pylist(), strict=True))
+        pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
+        return [b["field"] for a, b in pairs if a != b]
     half = before.num_rows // 2
     return _unequal_rows(before.slice(0, half), after.slice(0, half)) + _unequal_rows(
         before.slice(half), after.slice(half)

@@ -131,8 +131,8 @@ class ObjectStore:
         with suppress(ObjectMissingError), self._explained(key):
             obstore.delete(self._store, key)
 
-    def raster_path(self, key: str) -> str | Ranges:
-        """The object as a file whose tiles can be read one by one; see `raster.scene_reader`."""
+    def file_of(self, key: str) -> str | Ranges:
+        """The object as a file whose parts can be read one by one: a path, or ranges of a bucket's object."""
         if self._folder is not None:
             return str(self._folder / key)
         return Ranges(self._store, key, self._explained, f"{self.url.rstrip('/')}/{key}")

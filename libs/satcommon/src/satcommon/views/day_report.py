@@ -1,4 +1,4 @@
-"""The report of a region's closed day: counts, fractions, the object's key, and a picture."""
+"""The report of a region's closed day: counts, fractions, its version, and a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) -> tuple[dict[str, Any], str]:
-    """The facts of a closed day by name, read from what is published, and the digest of its content.
+    """The facts of a closed day by name, read from what is published, and what identifies its content.
 
     `statuses` and `refused` (refused acquisitions with their reasons) are dictionaries, `map` is Markdown.
 
@@ -29,18 +29,19 @@ def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) ->
     from satcommon.db import answers, ledger
     from satcommon.db.engine import read_transaction
     from satcommon.errors import SatfieldsError
-    from satcommon.stats import result_rows
+    from satcommon.publication.objects import ResultObjects
+    from satcommon.publication.reader import published_days
     from satcommon.views.region_map import region_map
 
     with read_transaction(engine) as connection:
         closed = ledger.region_day(connection, region.bbox_id, day)
         refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
         missed = len(ledger.misses(connection, region.bbox_id, day, day))
+        published = published_days(connection, region.bbox_id, day, day)
     assert closed is not None
-    assert closed.object_key is not None
-    rows = result_rows.read(store, closed.object_key)
+    rows = published.rows(ResultObjects(store), day)
     facts: dict[str, Any] = {
-        "object key": closed.object_key,
+        "version": closed.version,
         "rows": rows.num_rows,
         "missed": missed,
         "due": closed.due.value,
@@ -57,4 +58,4 @@ def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) ->
             facts["map"] = f"![NDVI](data:image/png;base64,{png})"
         except SatfieldsError as error:  # the day is closed whatever its picture
             facts["map"] = f"no picture: {error}"
-    return facts, str(closed.object_digest)
+    return facts, str(closed.content)

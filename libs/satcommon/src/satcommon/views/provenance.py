@@ -66,8 +66,9 @@ def _of_field_day(connection: Connection, field_id: int, bbox_id: int, day: date
             Refusal.seen_at.label("seen"),
             Refusal.item_id.label("item"),
             Refusal.reason,
+            Refusal.resolved_at.label("resolved"),
             where=[Refusal.bbox_id == bbox_id, Refusal.day == day],
-            order=Refusal.item_id,
+            order=Refusal.seen_at,
         ),
     }
 

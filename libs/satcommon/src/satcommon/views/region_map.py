@@ -41,7 +41,7 @@ def region_map(engine: Engine, store: ObjectStore, region: Region, day: date, ma
     outlines: list[BaseGeometry] = list(shapely.from_wkb(list(shapes.values())))
     grid = Grid.from_json(region.grid)
     window = detail_window(grid, outlines)
-    with SceneReader(store.raster_path(scene.object_key)) as reader:
+    with SceneReader(store.file_of(scene.object_key)) as reader:
         overview = reader.read_overview(max_pixels)
         detail = None if window is None else _detail(reader, grid, window, max_pixels)
     title = f"{region.name}  {day}  NDVI"

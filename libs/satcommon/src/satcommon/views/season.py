@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -14,6 +14,7 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Attempt, Field, ProcessingType, Region, Season
 from satcommon.errors import InputError
+from satcommon.publication.objects import ResultObjects
 from satcommon.publication.reader import checked_span, closed_span, published
 from satcommon.stats.field_state import NDVI_SCALE
 from satcommon.stats.result_rows import SEEN, Status
@@ -63,7 +64,13 @@ class FieldSeason:
     recomputed: Sequence[date]
 
 
-def field_days(connection: Connection, external_id: str, first: date | None, last: date | None) -> FieldDays:
+def field_days(
+    connection: Connection,
+    external_id: str,
+    first: date | None,
+    last: date | None,
+    as_of: datetime | None = None,
+) -> FieldDays:
     """The closed days of a field's current season, or those asked for, in its home region of the last one.
 
     Args:
@@ -71,6 +78,7 @@ def field_days(connection: Connection, external_id: str, first: date | None, las
         external_id: the field's.
         first: first day asked for; None for the season's first.
         last: last day asked for; None for the season's last.
+        as_of: the instant; None for now.
 
     Raises:
         InputError: there is no such field, it is in no region, or a day asked for is not closed.
@@ -80,7 +88,7 @@ def field_days(connection: Connection, external_id: str, first: date | None, las
     if home is None:
         raise InputError(f"field {external_id!r} is in no region; `satctl fields show` tells where it lies")
     region = registry.region(connection, home)
-    earliest, latest = closed_span(connection, region)
+    earliest, latest = closed_span(connection, region, as_of)
     planting, end = field.planting_date, _season_end(connection, field)
     in_season = max(planting, earliest), min(end or latest, latest)
     if in_season[1] < in_season[0] and not (first and last):
@@ -88,7 +96,9 @@ def field_days(connection: Connection, external_id: str, first: date | None, las
             f"field {external_id!r}: no day of its season {planting}..{end or ''} is closed in region {home!r}, "
             f"which is closed from {earliest} to {latest}; name other days with --from and --to"
         )
-    return FieldDays(field, region, *checked_span(connection, region, first or in_season[0], last or in_season[1]))
+    return FieldDays(
+        field, region, *checked_span(connection, region, first or in_season[0], last or in_season[1], as_of)
+    )
 
 
 def _season_end(connection: Connection, field: Field) -> date | None:
@@ -99,7 +109,12 @@ def _season_end(connection: Connection, field: Field) -> date | None:
 
 
 def season_of(
-    engine: Engine, store: ObjectStore, external_id: str, first: date | None = None, last: date | None = None
+    engine: Engine,
+    store: ObjectStore,
+    external_id: str,
+    first: date | None = None,
+    last: date | None = None,
+    as_of: datetime | None = None,
 ) -> FieldSeason:
     """What is published of a field's current season, or of the days asked for.
 
@@ -109,20 +124,22 @@ def season_of(
         external_id: the field's.
         first: first day asked for; None for the season's first.
         last: last day asked for; None for the season's last.
+        as_of: the instant; None for now.
 
     Raises:
         InputError: as `field_days`.
-        ObjectMissingError: an object was collected meanwhile; ask again.
+        ObjectMissingError: an object is lost, or was removed meanwhile; ask again.
     """
     with read_transaction(engine) as connection:
-        span = field_days(connection, external_id, first, last)
-        series = published(connection, span.region, span.first, span.last, span.field)
-        replayed = _replayed(connection, span)
+        span = field_days(connection, external_id, first, last, as_of)
+        series = published(connection, span.region, span.first, span.last, span.field, as_of)
+        replayed = _replayed(connection, span, as_of)
         expected = _expected(connection, span)
     days: list[date] = []
     rows: list[dict[str, Any]] = []
-    for day in series.keys:
-        for row in series.rows(store, day, _COLUMNS).to_pylist():
+    objects = ResultObjects(store)
+    for day in series.days.layers:
+        for row in series.rows(objects, day, _COLUMNS).to_pylist():
             days.append(day)
             rows.append(row)
     status = [Status(row["status"]) for row in rows]
@@ -150,7 +167,7 @@ def _expected(connection: Connection, span: FieldDays) -> list[date]:
     return [day for day in map(date.fromordinal, days) if line.at(day) is not None]
 
 
-def _replayed(connection: Connection, span: FieldDays) -> set[date]:
+def _replayed(connection: Connection, span: FieldDays, as_of: datetime | None) -> set[date]:
     """The days that a replay computed without an error; days whose attempts were removed are not among them."""
     statement = select(Attempt.day).where(
         Attempt.field_id == span.field.field_id,
@@ -159,5 +176,6 @@ def _replayed(connection: Connection, span: FieldDays) -> set[date]:
         Attempt.day <= span.last,
         Attempt.processing_type == ProcessingType.REPROCESSING,
         Attempt.error_code.is_(None),
+        *([] if as_of is None else [Attempt.created_at <= as_of]),
     )
     return set(connection.execute(statement).scalars())

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from satcommon.db import attempts
 from satcommon.db.engine import read_transaction, require_current, shown, write_transaction
-from satcommon.db.models import SCHEMA_REVISION, Base, RetiredObject
+from satcommon.db.models import SCHEMA_REVISION, Base, Run
 from satcommon.errors import DatabaseVersionError, SettingError
 from sqlalchemy import insert, text
 
@@ -79,8 +79,8 @@ def writes(system: System) -> Iterator[Finding]:
                 "GRANT SELECT, INSERT, UPDATE, DELETE on the tables and USAGE on the sequences, or name another user"
             )
     with suppress(_RollBack), write_transaction(engine) as connection:
-        probe = {"object_key": f"{PROBES}/{uuid4().hex}", "retired_at": clocks.now()}
-        connection.execute(insert(RetiredObject).values(probe))
+        probe = {"run_id": f"{PROBES}-{uuid4().hex}", "lane": PROBES, "started_at": clocks.now()}
+        connection.execute(insert(Run).values(probe | {"heartbeat_at": clocks.now()}))
         raise _RollBack
     yield Finding("writes", State.OK, "the database user may read and write")
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json: bool) -> None:
     """Check that no field-day is lost.
 
-    On each closed day, every field that the registry expects must have a row with current inputs in the published
-    object, or an open miss. Reads every published object. Exit code 1 if something is wrong.
+    On each closed day, every field that the registry expects must have a published row with current inputs, or an
+    open miss. Reads the rows of every day, and looks for every object of the publication log. Exit code 1
+    if something is wrong.
 
     \b
     Examples:
@@ -61,7 +62,7 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
                 with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
                     check_states(env.engine, store, region, reports[-1], advance)
             if repairs and not reports[-1].clean:
-                repair(env.engine, store, region.bbox_id, reports[-1], datetime.now(UTC))
+                repair(env.engine, region.bbox_id, reports[-1], datetime.now(UTC))
     clean = all(report.clean for report in reports)
     if as_json:
         print_json({"clean": clean, "regions": [report.summary() for report in reports]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,12 +16,12 @@ from satctl.completion import field_ids, region_names
 from satctl.opening import opened
 from satctl.output.sink import STDOUT, force_option
 from satctl.output.tables import progress
-from satctl.parameters import DAY, grouped
+from satctl.parameters import DAY, as_of_option, grouped
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from satcommon.publication.objects import ResultObjects
     from satcommon.publication.reader import Published
-    from satcommon.storage.object_store import ObjectStore
     from sqlalchemy import Connection, Engine
 
 SUFFIXES = {
@@ -41,6 +41,7 @@ class _Selection(NamedTuple):
     field: str | None
     first: date | None
     last: date | None
+    as_of: datetime | None
 
 
 _selection_options = grouped(
@@ -57,6 +58,7 @@ _selection_options = grouped(
         "--from", "first", type=DAY, help="First day.  [default: the first closed day; of a field, its planting day]"
     ),
     click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]"),
+    as_of_option,
 )
 
 
@@ -81,6 +83,9 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
 
     Columns that are empty in every row are left out, unless --all-columns is given; a file without rows has them all.
 
+    With --as-of, rows are those that were published at an instant, to the byte, and `final` is as it was then; rows
+    that were to be taken out, and were not yet, are among them.
+
     Formats with geometry have the polygon that the row was computed with, in WGS 84. Days are dates, also within lists.
     Lists are lists in Parquet and GeoJSON, and JSON text in CSV and GeoPackage, which have no lists. In CSV, text that
     a spreadsheet would run as a formula begins with an apostrophe.
@@ -90,8 +95,11 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
       satctl export A --from 2026-05-01 --to 2026-05-31 --output may.csv
       satctl export --field north-40 --output north-40.gpkg
       satctl export A --output A.parquet --format geoparquet
+      satctl export A --as-of 2026-06-01T08:00:00Z --output settled.csv
       satctl export A --format geojson --output - | jq .features[0]
     """
+    from satcommon.publication.objects import ResultObjects
+
     from satctl.output.spool import Spool
     from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer
 
@@ -100,20 +108,20 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
     chosen = kind or _by_suffix(output)
     check_output(chosen, output, force=force)
     with opened() as env:
-        store = env.store()
+        objects = ResultObjects(env.store())
         with read_transaction(env.engine) as connection:
             days = _published(connection, selection)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
         with Spool(_schema(geometry=polygons is not None)) as rows:
-            with progress(f"exporting {selection.region or selection.field}", total=len(days.keys)) as advance:
-                for day in days.keys:
-                    rows.add(_of_day(days, store, day, polygons))
+            with progress(f"exporting {selection.region or selection.field}", total=len(days.days.layers)) as advance:
+                for day in days.days.layers:
+                    rows.add(_of_day(days, objects, day, polygons))
                     advance()
             schema = rows.schema if all_columns else rows.filled_schema()
             with open_writer(chosen, output, schema, force=force) as write:
                 for table in rows.tables(schema):
                     write(table)
-    without = len(days.keys) - rows.tables_with_rows
+    without = len(days.days.layers) - rows.tables_with_rows
     more = (
         f" ({counted(without, 'closed day')} of the span {'has' if without == 1 else 'have'} none)" if without else ""
     )
@@ -140,10 +148,11 @@ def _published(connection: Connection, selection: _Selection) -> Published:
 
     if selection.region is not None:
         region = registry.region(connection, selection.region)
-        return published(connection, region, *checked_span(connection, region, selection.first, selection.last))
+        span = checked_span(connection, region, selection.first, selection.last, selection.as_of)
+        return published(connection, region, *span, as_of=selection.as_of)
     assert selection.field is not None
-    days = field_days(connection, selection.field, selection.first, selection.last)
-    return published(connection, days.region, days.first, days.last, days.field)
+    days = field_days(connection, selection.field, selection.first, selection.last, selection.as_of)
+    return published(connection, days.region, days.first, days.last, days.field, selection.as_of)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
@@ -177,11 +186,11 @@ def _schema(*, geometry: bool) -> pa.Schema:
     return readable_schema(pa.schema([*SCHEMA, *(pa.field(*each) for each in more)]))
 
 
-def _of_day(published_days: Published, store: ObjectStore, day: date, polygons: _Polygons | None) -> pa.Table:
+def _of_day(published_days: Published, objects: ResultObjects, day: date, polygons: _Polygons | None) -> pa.Table:
     """A day's rows, with the columns that are computed during the export."""
     from satctl.output.row_columns import completed, readable
 
-    table = readable(completed(published_days.rows(store, day), day, published_days))
+    table = readable(completed(published_days.rows(objects, day), day, published_days))
     if polygons is not None:
         table = table.append_column("geometry", polygons.of(table["geometry_digest"].to_pylist()))
     return table

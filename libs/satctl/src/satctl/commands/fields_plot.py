@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +12,7 @@ from satcommon.messages import counted
 from satctl.completion import field_ids
 from satctl.opening import opened
 from satctl.output.sink import force_option, sink
-from satctl.parameters import DAY
+from satctl.parameters import DAY, as_of_option
 
 if TYPE_CHECKING:
     from satcommon.views.season import FieldSeason
@@ -25,8 +25,16 @@ _LONGEST_NAME = 200  # bytes; file systems take 255
 @click.option("--from", "first", type=DAY, help="First day.  [default: the season's planting]")
 @click.option("--to", "last", type=DAY, help="Last day.  [default: the season's end, else the watermark]")
 @click.option("--output", metavar="FILE", help="Where to write; - is stdout.  [default: EXTERNAL_ID-season.png]")
+@as_of_option
 @force_option
-def plot(external_id: str, first: date | None, last: date | None, output: str | None, force: bool) -> None:
+def plot(
+    external_id: str,
+    first: date | None,
+    last: date | None,
+    output: str | None,
+    as_of: datetime | None,
+    force: bool,
+) -> None:
     """Draw a field's season to a PNG.
 
     A dot is the mean NDVI of a clear day; it is hollow where only a part of the field was clear. The line is not an
@@ -42,13 +50,14 @@ def plot(external_id: str, first: date | None, last: date | None, output: str | 
     Examples:
       satctl fields plot north-40
       satctl fields plot north-40 --from 2026-05-01 --output spring.png
+      satctl fields plot north-40 --as-of 2026-06-01 --output then.png
       satctl fields plot north-40 --output - > north-40.png
     """
     from satcommon.views.season import season_of
 
     target = output or file_name(external_id)
     with opened() as env:
-        season = season_of(env.engine, env.store(), external_id, first, last)
+        season = season_of(env.engine, env.store(), external_id, first, last, as_of)
     with sink(target, force=force) as file:
         file.write(drawn(season))
     click.echo(f"drew {counted(len(season.days), 'day')} of {external_id} to {target}", err=True)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
+from satcommon.db.engine import read_transaction
+from satcommon.db.publications import MOST_PATCHES
+from satcommon.db.registry import regions
+from satcommon.errors import DamagedObjectError, ObjectMissingError
 from satcommon.messages import counted
 
 from satctl.opening import opened
-from satctl.output.tables import print_json, progress, say
+from satctl.output.tables import print_json, progress, say, warn
 from satctl.parameters import json_option
+
+if TYPE_CHECKING:
+    from satcommon.storage.object_store import ObjectStore
+    from sqlalchemy import Engine
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @json_option
-def gc(dry_run: bool, as_json: bool) -> None:
-    """Remove unreferenced result and scene objects, a day after they were put or lost their reference.
+@click.option(
+    "--patches",
+    type=click.IntRange(min=0),
+    default=MOST_PATCHES,
+    show_default=True,
+    help="Rebase days that are read through more patches than this; 0 leaves each day one object.",
+)
+def gc(dry_run: bool, patches: int, as_json: bool) -> None:
+    """Rebase days with many patches, and remove unreferenced result and scene objects.
+
+    An object goes a day after it was put or left the publication log. Publications stay in the log for ever, unless
+    SATFIELDS_SUPERSEDED_DAYS is set: then those that newer ones have replaced for so long can no longer be read.
 
     Also removes attempts, the audit trail of processing, SATFIELDS_ATTEMPTS_DAYS after they were written; on
     PostgreSQL, it creates the partitions of the coming months.
@@ -26,23 +45,76 @@ def gc(dry_run: bool, as_json: bool) -> None:
       satctl gc --dry-run
       satctl gc
     """
-    from satcommon.audit.garbage import collect_garbage, old_attempts, remove_attempts, unreferenced_objects
+    from satcommon.audit.garbage import (
+        collect_garbage,
+        old_attempts,
+        remove_attempts,
+        remove_superseded,
+        unreferenced_objects,
+    )
 
     now = datetime.now(UTC)
     with opened() as env:
         store = env.store()
+        rebased, failed = _rebase(env.engine, store, patches, dry_run=dry_run)
+        superseded = 0
+        if env.settings.superseded_days is not None:
+            horizon = now - timedelta(days=env.settings.superseded_days)
+            superseded = remove_superseded(env.engine, horizon, now, dry_run=dry_run)
         with progress("looking for unreferenced objects"):
             keys = unreferenced_objects(env.engine, store, now)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
-                collect_garbage(env.engine, store, keys, advance)
+                collect_garbage(store, keys, advance)
         kept_from = now - timedelta(days=env.settings.attempts_days)
         with progress("attempts"):
             attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
     if as_json:
-        print_json({"removed": not dry_run, "keys": keys, "attempts": attempts})
-        return
+        print_json(
+            {
+                "removed": not dry_run,
+                "keys": keys,
+                "attempts": attempts,
+                "rebased": [{"region": region, "day": day} for region, day in rebased],
+                "superseded": superseded,
+                "failed": failed,
+            }
+        )
+        raise click.exceptions.Exit(1 if failed else 0)
     for key in keys:
         say(key)
     attempted = f"{counted(attempts, 'attempt')} from before {kept_from:%Y-%m-%d}"
     say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")
+    if rebased:
+        say(f"{counted(len(rebased), 'day')} {'would be rebased' if dry_run else 'rebased'}")
+    if superseded:
+        taken = "would leave" if dry_run else "left"
+        say(f"{counted(superseded, 'superseded publication')} {taken} the log; their objects go a day later")
+    for why in failed:
+        warn(why)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _rebase(
+    engine: Engine, store: ObjectStore, patches: int, *, dry_run: bool
+) -> tuple[list[tuple[str, date]], list[str]]:
+    """Rebase days with more patches; gives (region, day) of each, and what failed: other days go on."""
+    from satcommon.publication.objects import ResultObjects
+    from satcommon.publication.rebase import patched_days, rebase
+
+    with read_transaction(engine) as connection:
+        days = patched_days(connection, patches)
+        names = {region.bbox_id: region.name for region in regions(connection)}
+    if dry_run:
+        return [(names[bbox_id], day) for bbox_id, day in days], []
+    objects, done, failed = ResultObjects(store), [], []
+    with progress("rebasing days", total=len(days)) as advance:
+        for bbox_id, day in days:
+            try:
+                if rebase(engine, objects, bbox_id, day, lambda: datetime.now(UTC)):
+                    done.append((names[bbox_id], day))
+            except (ObjectMissingError, DamagedObjectError) as error:
+                failed.append(f"region {names[bbox_id]}: {error}")
+            advance()
+    return done, failed

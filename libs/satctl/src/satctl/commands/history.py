@@ -1,16 +1,17 @@
-"""`satctl history`: the provenance of one number, from the ledger and the published object."""
+"""`satctl history`: the provenance of one number, from the ledger and the publication log."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from satcommon.db import fields as field_registry
-from satcommon.db import ledger, registry
+from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Field
+from satcommon.db.publications import NEWEST, all_layers, position_at
 from satcommon.errors import InputError
 from satcommon.messages import command
 from satcommon.views.field_day import field_day
@@ -20,8 +21,14 @@ from sqlalchemy import Connection
 from satctl.completion import field_ids, region_names
 from satctl.opening import opened
 from satctl.output.tables import moment, print_facts, print_json, print_table, say
-from satctl.parameters import DAY, json_option
+from satctl.parameters import DAY, as_of_option, json_option
 
+if TYPE_CHECKING:
+    from satcommon.publication.objects import ResultObjects
+    from satcommon.publication.reader import Published
+    from satcommon.publication.row_history import PublishedRow
+
+_PUBLICATION = ("sequence", "committed at", "cause", "run", "status", "NDVI", "smoothed e4", "integral e4")
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -29,9 +36,13 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 @click.argument("external_id", metavar="FIELD", shell_complete=field_ids)
 @click.argument("day", type=DAY)
 @click.option("--region", help="Name of the region.  [default: the field's home]", shell_complete=region_names)
+@as_of_option
 @json_option
-def history(external_id: str, day: date, region: str | None, as_json: bool) -> None:
-    """Show how a field's row of a day came about: inputs, misses, attempts, scenes and revisions.
+def history(external_id: str, day: date, region: str | None, as_of: datetime | None, as_json: bool) -> None:
+    """Show how a field's row of a day came about: publications, inputs, misses, attempts, scenes and revisions.
+
+    The publications are those that gave, changed or took out the row, oldest first, each with its values, cause, run
+    and instant; --json has all columns of each. With --as-of, the row is the one that was published then.
 
     Where there is no row, it says why, and what happens next and when: the field is not planted yet, its season is
     over, it is deactivated or outside the region; the region is not monitored; the day waits for its scene, its
@@ -41,26 +52,44 @@ def history(external_id: str, day: date, region: str | None, as_json: bool) -> N
     Examples:
       satctl history north-forty 2026-05-12
       satctl history line-quarter 2026-05-12 --region A --json
+      satctl history north-forty 2026-05-12 --as-of 2026-06-01T08:00:00Z
     """
+    from satcommon.publication.objects import ResultObjects
+    from satcommon.publication.reader import published
+    from satcommon.publication.row_history import row_history
+
     now = datetime.now(UTC)
     with opened() as env:
-        store = env.store()
+        objects = ResultObjects(env.store())
         with read_transaction(env.engine) as connection:
             field = field_registry.field(connection, external_id)
             its_region = registry.region(connection, region or _home(connection, field, day))
             records = provenance(connection, field.field_id, its_region.bbox_id, day)
-            closed = ledger.region_day(connection, its_region.bbox_id, day)
-            row = _row(store, closed.object_key, external_id) if closed and closed.object_key else None
-            stands = field_day(connection, field, its_region, day, env.deadlines, now, has_row=row is not None)
+            position = NEWEST if as_of is None else position_at(connection, its_region.bbox_id, as_of)
+            layers = all_layers(connection, its_region.bbox_id, day, position)
+            days = published(connection, its_region, day, day, field, as_of)
+            row = _row(days, objects, day)
+            stands = None
+            if as_of is None:
+                stands = field_day(connection, field, its_region, day, env.deadlines, now, has_row=row is not None)
+        given = row_history(objects, layers, external_id)
+    told = {"field": external_id, "region": its_region.name, "day": day}
     if as_json:
-        print_json({"field": external_id, "region": its_region.name, "day": day, **vars(stands), "row": row, **records})
+        more = vars(stands) if stands else {"as_of": as_of}
+        print_json({**told, **more, "row": row, "publications": [_record(each) for each in given], **records})
         return
-    say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
-    say(f"  why: {stands.why}")
-    if stands.next_step:
-        say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
+    if stands:
+        say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
+        say(f"  why: {stands.why}")
+        if stands.next_step:
+            say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
+    else:
+        state = "no row" if row is None else "final" if row["final"] else "not final"
+        say(f"{external_id} in region {its_region.name} on {day}, as of {as_of:%Y-%m-%d %H:%M:%S} UTC: {state}")
     if row:
         print_facts((name, value) for name, value in row.items() if value is not None)
+    if given:
+        print_table(_PUBLICATION, [_cells(each) for each in given], "publications")
     for title in ("misses", "attempts", "scenes", "refused_scenes", "revisions", "seasons"):
         if records[title]:
             names = [name.replace("_", " ") for name in records[title][0]]
@@ -82,9 +111,24 @@ def _home(connection: Connection, field: Field, day: date) -> str:
     raise InputError(f"field {field.external_id!r} is in no region; {show} shows where it is")
 
 
-def _row(store: Any, key: str, external_id: str) -> dict[str, Any] | None:
-    from satcommon.stats import result_rows
+def _row(days: Published, objects: ResultObjects, day: date) -> dict[str, Any] | None:
+    """The row as users see it; None where there is none."""
+    from satctl.output.row_columns import completed, readable_row
 
+    rows = days.rows(objects, day)
+    return readable_row(completed(rows, day, days)) if rows.num_rows else None
+
+
+def _record(published_row: PublishedRow) -> dict[str, Any]:
     from satctl.output.row_columns import readable_row
 
-    return readable_row(result_rows.only(result_rows.read(store, key), [external_id]))
+    row = published_row.row
+    return vars(published_row) | {"row": None if row is None else readable_row(row)}
+
+
+def _cells(published_row: PublishedRow) -> tuple[Any, ...]:
+    row = published_row.row.to_pylist()[0] if published_row.row is not None else None
+    names = ("status", "ndvi_mean", "ndvi_smoothed_e4", "ndvi_integral_e4")
+    values = [row[name] for name in names] if row else [published_row.why_not or "taken out", *[None] * 3]
+    told = (published_row.sequence, f"{published_row.committed_at:%Y-%m-%d %H:%M:%S}")
+    return (*told, published_row.cause, published_row.run_id[:8], *values)

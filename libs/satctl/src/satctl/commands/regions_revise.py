@@ -44,14 +44,12 @@ def monitor(name: str, first: date | None, last: date | None, open_end: bool) ->
     if last is not None and open_end:
         raise click.UsageError("give either --until DAY or --open")
     now = datetime.now(UTC)
-    with opened() as env:
-        store = env.store()
-        with write_transaction(env.engine) as connection:
-            registry.lock(connection)  # an end that is not given is read under the lock, so that it stays unchanged
-            registered = registry.region(connection, name)
-            first = first or registered.monitored_from
-            until = None if open_end else last or registered.monitored_until
-            changed = monitor_region(connection, store, name, first, until, now)
+    with opened() as env, write_transaction(env.engine) as connection:
+        registry.lock(connection)  # an end that is not given is read under the lock, so that it stays unchanged
+        registered = registry.region(connection, name)
+        first = first or registered.monitored_from
+        until = None if open_end else last or registered.monitored_until
+        changed = monitor_region(connection, name, first, until, now)
     span = f"monitored from {first}" + (f" until {until}" if until else " on")
     say(f"region {name} is {span}" if changed else f"region {name} is {span} already; nothing was changed")
 

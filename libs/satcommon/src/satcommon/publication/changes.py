@@ -1,0 +1,211 @@
+"""Changes: each value that a publication changed, once and in order, with the value before and after.
+
+A rebase changes nothing. A day's first publication is listed only if asked for; a row that a replay adds to a published
+day is a change without a value before. A row that is taken out is one without values after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Engine
+
+from satcommon.db.engine import read_transaction
+from satcommon.db.models import Publication, PublicationKind, Region
+from satcommon.db.publications import Layer, days_of, publications
+from satcommon.errors import InputError
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
+from satcommon.publication.reader import PublishedDays, published_days, whole_since
+from satcommon.stats.result_rows import SCHEMA, only
+
+_IDENTITY = ("region", "day", "field")
+COLUMNS = tuple(name for name in SCHEMA.names if name not in _IDENTITY)
+"""The columns whose changes are listed."""
+
+SCHEMA_OF_CHANGES = pa.schema(
+    [
+        pa.field("region", pa.string()),
+        pa.field("field", pa.string()),
+        pa.field("day", pa.date32()),
+        pa.field("column", pa.string()),
+        pa.field("before", pa.string()),
+        pa.field("after", pa.string()),
+        pa.field("cause", pa.string()),
+        pa.field("run", pa.string()),
+        pa.field("committed_at", pa.timestamp("us", tz="UTC")),
+        pa.field("sequence", pa.int64()),
+    ]
+)
+"""A change: `before` and `after` are text (null without a value), numbers in full precision, lists as JSON; `sequence`
+is that of the publication within its region."""
+
+_FIELDS = 2000  # of a day are compared at a time
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which changes are listed.
+
+    Args:
+        field: of this field alone, by external id; None for all.
+        columns: of these columns.
+        new: also days' first publications.
+    """
+
+    field: str | None = None
+    columns: Sequence[str] = COLUMNS
+    new: bool = False
+
+
+def checked_columns(names: Sequence[str]) -> Sequence[str]:
+    """The columns asked for, all where none is named.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise InputError(f"--column {unknown[0]}: rows have no such column; expected one of {', '.join(COLUMNS)}")
+    return names or COLUMNS
+
+
+def changes(
+    engine: Engine, objects: ResultObjects, region: Region, since: int, until: int, selection: Selection
+) -> Iterator[pa.Table]:
+    """A region's changes, in the order of its publications, as tables of `SCHEMA_OF_CHANGES`.
+
+    Within a publication they are ordered by day, field and column. Memory is bounded by a publication's object and
+    2,000 fields of a day.
+
+    Args:
+        engine: of the ledger.
+        objects: of the store.
+        region: the region.
+        since: sequence of the last publication before.
+        until: sequence of the last publication.
+        selection: which are listed.
+
+    Raises:
+        InputError: a publication that is needed was removed; tells from which instant on none was.
+        ObjectMissingError: an object is lost.
+        DamagedObjectError: an object is not the one that was put.
+    """
+    with read_transaction(engine) as connection:
+        log = publications(connection, region.bbox_id, since, until)
+    for publication in log:
+        if publication.kind is PublicationKind.REBASE:
+            continue
+        with read_transaction(engine) as connection:
+            days = days_of(connection, publication)
+            if publication.removed_at is not None:
+                whole = whole_since(connection, region.bbox_id, days)
+                raise InputError(
+                    f"region {region.name!r}: publication {publication.sequence} was removed at "
+                    f"{publication.removed_at:%Y-%m-%dT%H:%M:%SZ}, so its changes can't be told; "
+                    f"begin with --since {whole:%Y-%m-%dT%H:%M:%S.%fZ}"
+                )
+            before, after = (
+                published_days(connection, region.bbox_id, days[0], days[-1], publication.sequence - earlier)
+                for earlier in (1, 0)
+            )
+        for day in days:
+            yield from _of_day(objects, publication, before, after, day, selection)
+
+
+def _of_day(
+    objects: ResultObjects,
+    publication: Publication,
+    before: PublishedDays,
+    after: PublishedDays,
+    day: date,
+    selection: Selection,
+) -> Iterator[pa.Table]:
+    if day not in before.layers and not selection.new:
+        return
+    layer = after.layers[day][-1]
+    assert layer.sequence == publication.sequence
+    rows, causes = _changed_rows(objects, layer, before, selection.field)
+    names = sorted(causes)
+    columns = ["region", "field", *selection.columns]
+    for start in range(0, len(names), _FIELDS):
+        some = names[start : start + _FIELDS]
+        was = before.rows(objects, day, columns, some)
+        yield _compared(publication, day, was, only(rows, some).select(columns), {n: causes[n] for n in some})
+
+
+def _changed_rows(
+    objects: ResultObjects, layer: Layer, before: PublishedDays, field: str | None
+) -> tuple[pa.Table, dict[str, str]]:
+    """The rows after a publication, and the cause of each field's change, also of fields without a row after it."""
+    chosen: Collection[str] | None = None if field is None else [field]
+    if layer.kind is PublicationKind.PATCH:
+        patch = objects.patch(layer)
+        patch = patch if chosen is None else only(patch, list(chosen))
+        causes = dict(zip(patch["field"].to_pylist(), patch[CAUSE].to_pylist(), strict=True))
+        return patch.filter(pc.invert(patch[WITHDRAWN])).select(SCHEMA.names), causes
+    rows = objects.day(layer, None, chosen)
+    gone = before.rows(objects, layer.day, ["field"], chosen)["field"].to_pylist()
+    return rows, dict.fromkeys([*rows["field"].to_pylist(), *gone], layer.cause)
+
+
+def _compared(
+    publication: Publication, day: date, before: pa.Table, after: pa.Table, causes: dict[str, str]
+) -> pa.Table:
+    """The changes of some fields of a day; both tables are of these fields alone."""
+    names = sorted(causes)
+    indices = [pc.index_in(pa.array(names), value_set=table["field"].combine_chunks()) for table in (before, after)]
+    region = next((name for table in (after, before) for name in table["region"].to_pylist()), "")
+    parts = []
+    for column in after.column_names[2:]:
+        was, now = (
+            _texts(table[column].combine_chunks()).take(index)
+            for table, index in zip((before, after), indices, strict=True)
+        )
+        same = pc.equal(was, now).fill_null(False)  # noqa: FBT003  # Arrow's signature
+        both_null = pc.and_(pc.is_null(was), pc.is_null(now))
+        [changed] = np.nonzero(~pc.or_(same, both_null).to_numpy(zero_copy_only=False))
+        at = pa.array(changed)
+        fields = pa.array(names).take(at)
+        parts.append(
+            {
+                "field": fields,
+                "column": pa.array([column] * len(at), pa.string()),
+                "before": was.take(at),
+                "after": now.take(at),
+                "cause": pa.array([causes[name] for name in fields.to_pylist()], pa.string()),
+            }
+        )
+    count = sum(len(part["field"]) for part in parts)
+    joined = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
+    joined |= {
+        "region": pa.array([region] * count, pa.string()),
+        "day": pa.array([day] * count, pa.date32()),
+        "run": pa.array([publication.run_id] * count, pa.string()),
+        "committed_at": pa.array([publication.committed_at] * count, pa.timestamp("us", tz="UTC")),
+        "sequence": pa.array([publication.sequence] * count, pa.int64()),
+    }
+    table = pa.table([joined[name] for name in SCHEMA_OF_CHANGES.names], schema=SCHEMA_OF_CHANGES)
+    return table.sort_by([("field", "ascending"), ("column", "ascending")])
+
+
+def _texts(column: pa.Array) -> pa.Array:
+    """Values as text: the same text for the same value only."""
+    if pa.types.is_list(column.type):
+        return pa.array([None if value is None else json.dumps(value) for value in column.to_pylist()], pa.string())
+    if pa.types.is_timestamp(column.type):
+        return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")
+    return column.cast(pa.string())
+
+
+def value_of(column: str, text: str | None) -> object:
+    """A change's `before` or `after` as a value: a number, a list, or the text."""
+    kind = SCHEMA.field(column).type
+    if text is None or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_list(kind)):
+        return text
+    return json.loads(text)

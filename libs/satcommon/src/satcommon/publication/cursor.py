@@ -1,0 +1,94 @@
+"""Cursors of changes: how far a reader has come in the publication log of each region, as one opaque string.
+
+Positions are sequences, never instants: two commits can have one instant, and a commit can come later than a reader
+that looked at the clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from satcommon.db.models import Publication, Region, Registry
+from satcommon.errors import InputError
+
+Positions = Mapping[int, int]
+"""The sequence of the last publication that was read, by region id; regions that are not named begin at 0."""
+
+_PREFIX = "c1."
+
+
+def newest(connection: Connection) -> Positions:
+    """The positions after all that is committed."""
+    statement = select(Publication.bbox_id, func.max(Publication.sequence).label("position"))
+    return {row.bbox_id: row.position for row in connection.execute(statement.group_by(Publication.bbox_id))}
+
+
+def at(connection: Connection, instant: datetime) -> Positions:
+    """The positions after all that was committed by an instant."""
+    statement = select(Publication.bbox_id, func.max(Publication.sequence).label("position"))
+    statement = statement.where(Publication.committed_at <= instant).group_by(Publication.bbox_id)
+    return {row.bbox_id: row.position for row in connection.execute(statement)}
+
+
+def encode(connection: Connection, positions: Positions) -> str:
+    """The cursor of some positions.
+
+    Each region is told by its id and the instant of its registration: a removed region's id may be given again.
+    """
+    regions = [
+        [bbox_id, created, positions[bbox_id]] for bbox_id, created in _regions(connection) if bbox_id in positions
+    ]
+    text = json.dumps([_installation(connection), regions], separators=(",", ":")).encode()
+    packed = zlib.compress(text, 9)
+    return _PREFIX + base64.urlsafe_b64encode(packed + zlib.crc32(packed).to_bytes(4)).decode().rstrip("=")
+
+
+def decode(connection: Connection, cursor: str) -> Positions:
+    """The positions of a cursor.
+
+    Raises:
+        InputError: it is damaged, of another installation, or ahead of what is published here.
+    """
+    try:
+        if not cursor.startswith(_PREFIX):
+            raise ValueError
+        text = cursor.removeprefix(_PREFIX)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        packed, check = data[:-4], data[-4:]
+        if zlib.crc32(packed).to_bytes(4) != check:
+            raise ValueError
+        installation, positions = json.loads(zlib.decompress(packed))
+    except (ValueError, binascii.Error, zlib.error) as error:
+        raise InputError(
+            f"cursor {cursor[:40]!r}: is damaged or cut off; give it whole, as `satctl changes` ended with it, "
+            "or begin at an instant"
+        ) from error
+    if installation != _installation(connection):
+        raise InputError(
+            f"cursor {cursor[:40]!r}: is of another installation; give one that `satctl changes` printed here, "
+            "or begin at an instant"
+        )
+    known, ends = set(_regions(connection)), newest(connection)
+    here = {bbox_id: position for bbox_id, created, position in positions if (bbox_id, created) in known}
+    if any(position > ends.get(bbox_id, 0) for bbox_id, position in here.items()):
+        raise InputError(
+            f"cursor {cursor[:40]!r}: is ahead of what is published here, as after the restore of an older backup; "
+            "begin at an instant"
+        )
+    return here
+
+
+def _installation(connection: Connection) -> str:
+    return connection.execute(select(Registry.installation)).scalar_one()
+
+
+def _regions(connection: Connection) -> list[tuple[int, int]]:
+    rows = connection.execute(select(Region.bbox_id, Region.created_at).order_by(Region.bbox_id))
+    return [(row.bbox_id, int(row.created_at.timestamp() * 1000)) for row in rows]
