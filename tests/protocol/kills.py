@@ -1,4 +1,4 @@
-"""A region's week in stages, told in a process that may be killed at any effect: a put, or a commit.
+"""A region's week in stages, told in a process that may be killed at any effect: a put, a commit, or a delete.
 
 `run` goes on at the stage that was killed, as a run that is asked for again does. Everything happens in processes that
 a server forks with everything imported and nothing used: threads of the object store's would not survive a fork.
@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from archive import Archive
 from satcommon.db import fields
-from satcommon.db.engine import open_engine, write_transaction
+from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import (
     Attempt,
     Field,
@@ -30,6 +31,8 @@ from satcommon.db.models import (
     Scene,
     Season,
 )
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.rebase import patched_days, rebase
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine, select
@@ -105,6 +108,18 @@ def _new_version(world: World) -> None:
     world.pin(EAST, CURRENT)
 
 
+def _rebase(world: World) -> None:
+    with read_transaction(world.engine) as connection:
+        patched = patched_days(connection, 0)
+    for bbox_id, on in patched:
+        assert rebase(world.engine, ResultObjects(world.store), bbox_id, on, lambda: world.now)
+
+
+def _collect(world: World) -> None:
+    """Of what was superseded nothing is kept."""
+    Archive(world).collect(world.now)
+
+
 STAGES: tuple[Callable[[World], None], ...] = (
     _days_on_time,
     _close,
@@ -113,6 +128,8 @@ STAGES: tuple[Callable[[World], None], ...] = (
     _late_scene,
     _corrections,
     _replay,
+    _rebase,
+    _collect,
     _new_version,
     _replay,
 )
@@ -157,7 +174,14 @@ def _watch(engine: Engine, reached: Callable[[str], None]) -> None:
         reached(f"after a put in {key.split('/')[0]}")
         return new
 
+    delete = ObjectStore.delete
+
+    def watched_delete(self: ObjectStore, key: str) -> None:
+        reached("before a delete")
+        delete(self, key)
+
     ObjectStore.put = watched  # type: ignore[method-assign]  # of this process, which ends
+    ObjectStore.delete = watched_delete  # type: ignore[method-assign]  # likewise
     commit = engine.dialect.do_commit
 
     def committed(connection: Any) -> None:

@@ -16,6 +16,8 @@ from satcommon.pipeline.close_day import Outcome
 from satcommon.pipeline.ingest_day import enter, fetch
 from satcommon.pipeline.inputs import read
 from satcommon.pipeline.ready_days import closable_days
+from satcommon.publication import rebase
+from satcommon.publication.objects import ResultObjects
 from satcommon.stats.observation import SceneInput
 from truth import DEADLINES
 from world import World
@@ -158,6 +160,44 @@ class Replay:
 
 
 @dataclass
+class Rebase:
+    """A rebase of a day: read, put, commit; it is given up where another publication of the day comes meanwhile."""
+
+    world: World
+    region: str
+    day: date
+    inputs: Any = None
+    stored: Any = None
+    ended: str = ""
+
+    @classmethod
+    def start(cls, world: World, region: str, on: date) -> Rebase | None:
+        """A run after its first step; None where the day is not published."""
+        run = cls(world, region, on)
+        if on not in world.closed(region):
+            return None
+        run.step()
+        return run
+
+    def step(self) -> None:
+        world = self.world
+        if self.inputs is None:
+            with read_transaction(world.engine) as connection:
+                self.inputs = rebase.read(connection, world.bbox_id(self.region), self.day)
+        elif self.stored is None:
+            self.stored = rebase.put(ResultObjects(world.store), self.inputs, world.now)
+        else:
+            done = rebase.commit(world.engine, self.inputs, *self.stored, world.now)
+            self.ended = "REBASED" if done else "OVERTAKEN"
+
+    @property
+    def next(self) -> str:
+        return "read" if self.inputs is None else "put" if self.stored is None else "commit"
+
+    until, finish = Replay.until, Replay.finish
+
+
+@dataclass
 class Ask:
     """A run of ingest that asks for one day: fetch, which stores the scene, and commit, and again."""
 
@@ -205,4 +245,4 @@ def _chunks_of(days: int) -> Iterator[None]:
         replay.CHUNK_DAYS = was
 
 
-Run = Realtime | Replay | Ask
+Run = Realtime | Replay | Rebase | Ask

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+from archive import Archive
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,11 +25,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from runs import Ask, Realtime, Replay, Run
+from runs import Ask, Realtime, Rebase, Replay, Run
 from satcommon.errors import RetryableError, SceneError
 from satcommon.sources.source import Due
 from satcommon.stats.algorithm import CURRENT
-from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, THE_END, day
+from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, START, THE_END, day
 from world import Laboratory, World, same_results
 
 EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "80"))
@@ -53,9 +54,10 @@ class Story(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world: World = self.laboratory.world()
+        self.archive = Archive(self.world)
         self.runs: list[Run] = []
         self.changed = False
-        self.compare = False
+        self.compare = self.fold = False
 
     # The beginning
 
@@ -69,6 +71,7 @@ class Story(RuleBasedStateMachine):
                 self.world.arrives(region, day(n + 1), "first")
             self.world.close(region)
         self.compare = on_time == 3
+        self.fold = on_time == 2
         self.changed = True
 
     # Events
@@ -165,6 +168,19 @@ class Story(RuleBasedStateMachine):
             self.runs.append(run)
 
     @precondition(lambda self: len(self.runs) < IN_FLIGHT)
+    @rule(region=regions, on=days)
+    def rebase_reads(self, region, on) -> None:
+        run = Rebase.start(self.world, region, on)
+        if run:
+            self.runs.append(run)
+
+    @precondition(lambda self: not self.runs)
+    @rule(hours=st.none() | st.sampled_from([0, 24, 72]))
+    def garbage_is_collected(self, hours) -> None:
+        """For ever means that nothing that was superseded goes."""
+        self.archive.collect(START if hours is None else self.world.now - timedelta(hours=hours))
+
+    @precondition(lambda self: len(self.runs) < IN_FLIGHT)
     @rule(region=regions, on=days, delivery=st.none() | delivered, due=st.sampled_from(Due))
     def ingest_asks(self, region, on, delivery, due) -> None:
         if delivery:
@@ -217,6 +233,7 @@ class Story(RuleBasedStateMachine):
     def nothing_is_lost_and_what_is_final_is_true(self) -> None:
         if self.changed:
             self.world.check()
+            self.archive.keep()
             if AUDIT_EACH_STEP:
                 self.world.audit()
         self.changed = False
@@ -230,11 +247,16 @@ class Story(RuleBasedStateMachine):
         if not self.compare:  # what waits for its scene is left out of a first drain
             world.drain()
             world.check()
+        self.archive.keep()  # what was done at the same instant as the last step
         world.now = THE_END
         world.drain()
         world.check()
         world.audit()
         world.all_is_true()
+        self.archive.keep()
+        self.archive.check(len(self.archive.moments) if AUDIT_EACH_STEP else 4)
+        if self.fold:
+            self.archive.check_changes()
         if self.compare:
             same_results(world, world.in_order())
 
