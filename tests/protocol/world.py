@@ -363,11 +363,17 @@ class World:
 
     def _published(self, connection: Connection, region: str) -> dict[date, dict[str, Row]]:
         """As the design says it, publication after publication, without the library's reader."""
-        days: dict[date, dict[str, Row | None]] = {}
+        keys: dict[date, list[str | None]] = {}
         for row in connection.execute(_PUBLICATIONS, {"region": self.bbox_id(region)}):
-            held = self.laboratory.oracle.held(row.object_key).get(row.day, {}) if row.object_key else {}
-            days[row.day] = {**days[row.day], **held} if row.kind is PublicationKind.PATCH else held
-        return {on: {name: row for name, row in rows.items() if row is not None} for on, rows in days.items()}
+            before = keys[row.day] if row.kind is PublicationKind.PATCH else []
+            keys[row.day] = [*before, row.object_key]
+        days: dict[date, dict[str, Row]] = {}
+        for on, of_day in keys.items():
+            rows: dict[str, Row | None] = {}
+            for key in of_day:
+                rows |= self.laboratory.oracle.held(key).get(on, {}) if key else {}
+            days[on] = {name: row for name, row in rows.items() if row is not None}
+        return days
 
     def canonical(self, region: str, on: date) -> bytes:
         """The canonical bytes of a day, by the library's reader."""
