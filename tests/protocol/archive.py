@@ -13,7 +13,8 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.publications import position_at
 from satcommon.errors import InputError
 from satcommon.publication.changes import COLUMNS, Selection, changes, value_of
-from satcommon.publication.cursor import newest
+from satcommon.publication.cursor import decode, newest
+from satcommon.publication.cursor import encode as encode_cursor
 from satcommon.publication.objects import ResultObjects, digest, encode
 from satcommon.publication.reader import first_misses, published_days
 from satcommon.stats.result_rows import SCHEMA
@@ -88,15 +89,10 @@ class Archive:
         """Folding all changes from the empty state gives what is published now."""
         if self.horizon is not None:
             return
-        with read_transaction(self.world.engine) as connection:
-            until = newest(connection)
+        reader = Reader(self.world)
+        reader.reads()
         for region in REGIONS:
-            row = self.world.region_row(region)
-            follower = Follower()
-            objects = ResultObjects(self.world.store)
-            for table in changes(self.world.engine, objects, row, 0, until.get(row.bbox_id, 0), Selection(new=True)):
-                follower.take(table.to_pylist())
-            follower.agrees(region, self.world.published(region))
+            reader.follower.agrees(region, self.world.published(region))
 
 
 @dataclass
@@ -125,6 +121,30 @@ class Follower:
             for name, row in rows.items()
         }
         assert folded == true, f"{region}: folded changes are not what is published"
+
+
+@dataclass
+class Reader:
+    """One who reads changes from cursor to cursor, while others commit."""
+
+    world: World
+    cursor: str = ""
+    times: int = 0
+    follower: Follower = field(default_factory=Follower)
+
+    def reads(self) -> None:
+        """Read what came since the last time."""
+        with read_transaction(self.world.engine) as connection:
+            since = decode(connection, self.cursor) if self.cursor else {}
+            until = newest(connection)
+            self.cursor = encode_cursor(connection, until)
+        for region in REGIONS:
+            row = self.world.region_row(region)
+            span = since.get(row.bbox_id, 0), until.get(row.bbox_id, 0)
+            objects = ResultObjects(self.world.store)
+            for table in changes(self.world.engine, objects, row, *span, Selection(new=True)):
+                self.follower.take(table.to_pylist())
+        self.times += 1
 
 
 def _plain(column: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from archive import Reader
 from crowd import SharedSatellite, retold, work
 from satcommon.audit.audit import audit
 from satcommon.audit.deep_audit import check_states
@@ -33,6 +34,9 @@ def crowded(
 
     for process in crowd:
         process.start()
+    reader = Reader(World.of(laboratory, THE_END))
+    while any(process.is_alive() for process in crowd):
+        reader.reads()
     for process in crowd:
         process.join(seconds + 120)
     told: list[Any] = [pickle.loads((folder / f"said {n}").read_bytes()) for n in range(processes)]
@@ -55,6 +59,10 @@ def crowded(
         check_states(known.engine, known.store, known.region_row(name), report, lambda: None)
         assert report.clean, report.problems
     known.all_is_true()
+    reader.reads()
+    for name in REGIONS:
+        reader.follower.agrees(name, known.published(name))
+    assert reader.times > 1
     return sum((Counter(done) for _, done in told), Counter())
 
 
