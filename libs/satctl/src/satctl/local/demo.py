@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import shapely
 from satcommon.errors import DatabaseUnavailableError, RetryableError
@@ -96,12 +96,15 @@ def _play(home: Path, port: int, today: date, late_day: date, satctl: Satctl) ->
     say("\nstart Dagster: three code locations, daemon, UI ...")
     with laptop.running(home, port, log, {}) as url:
         say(f"  UI: {url}   log: {log}")
-        _let_sensors_work(env, today, late_day, home, satctl)
+        then = _let_sensors_work(env, today, late_day, home, satctl)
     _show(satctl, "status")
     _show(satctl, "audit", "--deep")
+    say("\nwhat changed since the day was closed without its scene:")
+    _show(satctl, "changes", "--since", f"{then.instant:%Y-%m-%dT%H:%M:%S.%fZ}", "--column", "ndvi_mean")
+    _before_and_after(env, then)
     _pictures(env, home, today - timedelta(days=1))
     _summary(home)
-    _verify(env, today)
+    _verify(env, today, then)
     env.engine.dispose()
 
 
@@ -170,11 +173,46 @@ def _enter_late_field(env: Environment, today: date) -> None:
         register_fields(connection, [field], datetime.now(UTC))
 
 
-def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path, satctl: Satctl) -> None:
+class Then(NamedTuple):
+    """The late day as it was published before its scene came."""
+
+    instant: datetime
+    day: date
+    canonical: str  # digest of the day's canonical bytes
+
+
+def _canonical(env: Environment, day: date, as_of: datetime | None) -> tuple[str, list[dict[str, Any]]]:
+    """The digest of the canonical bytes of region A's day, now or as of an instant, and its rows."""
+    from satcommon.db.engine import read_transaction
+    from satcommon.db.registry import region
+    from satcommon.publication.objects import ResultObjects, digest, encode
+    from satcommon.publication.reader import published
+
+    with read_transaction(env.engine) as connection:
+        days = published(connection, region(connection, LATE_REGION), day, day, as_of=as_of).days
+    rows = days.rows(ResultObjects(env.store()), day)
+    return digest(encode(rows)), rows.to_pylist()
+
+
+def _before_and_after(env: Environment, then: Then) -> None:
+    """Fields of the late day as of then, beside now."""
+    was, now = ({r["field"]: r for r in _canonical(env, then.day, at)[1]} for at in (then.instant, None))
+    print_table(
+        ["field", "status then", "NDVI then", "status now", "NDVI now"],
+        [
+            [name, *(row.get(c) for row in (was.get(name, {}), now[name]) for c in ("status", "ndvi_mean"))]
+            for name in now
+        ],
+        title=f"region {LATE_REGION} on {then.day}, as of {then.instant:%H:%M:%S} UTC and now",
+    )
+
+
+def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path, satctl: Satctl) -> Then:
     """Wait until all days are closed and corrected; the late scene is released once its day is closed without it."""
     days = 2 * SENSOR_DAYS
     late = _late_scene(home, late_day)
     said: list[str] = []
+    then: list[Then] = []
 
     def tell(what: str) -> None:
         if what not in said:
@@ -194,6 +232,7 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
             if late_day_is_closed and late.exists():
                 tell(f"{late_day} of region {LATE_REGION} closed without its scene, which is held back until now")
                 _show(satctl, "plan")
+                then[:] = [Then(datetime.now(UTC), late_day, _canonical(env, late_day, None)[0])]
                 late.unlink()
             if scene_is_there:
                 tell(f"the scene of {late_day} of region {LATE_REGION} came late")
@@ -203,6 +242,7 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
             log = home / "dagster.log"
             raise RetryableError(f"the sensors did not finish within {LIMIT_SECONDS} s; Dagster's log is {log}")
     say(f"  {days} region-days closed, the late scene and the late field corrected")
+    return then[0]
 
 
 def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bool, int]:
@@ -255,7 +295,7 @@ def _summary(home: Path) -> None:
     )
 
 
-def _verify(env: Environment, today: date) -> None:
+def _verify(env: Environment, today: date, then: Then) -> None:
     """Check what the demo promises, and raise where it does not hold."""
     from satcommon.db.engine import read_transaction
     from satcommon.db.models import Cause, Miss
@@ -270,6 +310,8 @@ def _verify(env: Environment, today: date) -> None:
         "the scene came late": scene_is_there and Cause.LATE_SCENE in causes,
         "the field was entered late": Cause.LATE_FIELD in causes,
         "every miss was resolved": open_misses == 0 and all(miss.processed for miss in misses),
+        "the late day was corrected": _canonical(env, then.day, None)[0] != then.canonical,
+        "it is still read as it was": _canonical(env, then.day, then.instant)[0] == then.canonical,
     }
     print_table(["check", "holds"], checks.items())
     if not all(checks.values()):
