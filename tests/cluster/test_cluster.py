@@ -441,7 +441,12 @@ def test_a_wrong_release_says_why_and_the_one_before_it_goes_on(what: str, wrong
     wait_for("its pods are gone", lambda: pods("ingest") == before, 120)
 
 
-def test_all_locations_are_loaded_still_and_doctor_finds_nothing() -> None:
+def test_all_locations_are_loaded_still_and_doctor_finds_nothing_but_the_invented_region() -> None:
+    with pytest.raises(AssertionError, match="region C: its scenes are simulated"):
+        satctl("doctor")
+
+    satctl("regions", "deactivate", "C")
+
     wait_for("the doctor finds nothing", lambda: satctl("doctor"), 120, pause=5)
 
 
