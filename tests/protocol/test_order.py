@@ -254,7 +254,7 @@ class Story(RuleBasedStateMachine):
         world.audit()
         world.all_is_true()
         self.archive.keep()
-        self.archive.check(len(self.archive.moments) if AUDIT_EACH_STEP else 4)
+        self.archive.check(len(self.archive.moments) if AUDIT_EACH_STEP else 2)
         if self.fold:
             self.archive.check_changes()
         if self.compare:
