@@ -17,7 +17,8 @@ from pathlib import Path
 import world as worlds
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
-from satcommon.db.ledger import published_keys
+from satcommon.db.models import PublicationKind
+from satcommon.db.publications import publications
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
@@ -60,18 +61,25 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
             one.add(chunk.computed.work)
             changed += chunk.computed.changed_rows
         one_seconds = time.perf_counter() - started
-        with read_transaction(engine) as connection:
-            rewritten = len(published_keys(connection, 1, worlds.FIRST, last))
+        put, whole_put = (_bytes_put(world, kind) for kind in (PublicationKind.PATCH, PublicationKind.DAY))
 
-        print(f"\none late field x {days} days, in a region of {len(world.shapes):,} ({rewritten} objects rewritten)\n")
+        print(f"\none late field x {days} days, in a region of {len(world.shapes):,} ({put / changed:,.0f} bytes a day)\n")
         print("| | the region | the late field | ratio |\n|---|---|---|---|")
         for name, a, b in (
             ("seconds", whole_seconds, one_seconds),
             ("scene bytes read", whole.scene_bytes, one.scene_bytes),
             ("cells gathered", whole.cells, one.cells),
             ("changed rows", rows, changed),
+            ("bytes put", whole_put, put),
         ):
             print(f"| {name} | {a:,.1f} | {b:,.1f} | {a / b:,.0f} |", flush=True)
+
+
+def _bytes_put(world: worlds.World, kind: PublicationKind) -> int:
+    """The size of all objects of a kind of publication."""
+    with read_transaction(world.engine()) as connection:
+        keys = {p.object_key for p in publications(connection, 1) if p.kind is kind and p.object_key}
+    return sum((world.folder / "store" / key).stat().st_size for key in keys)
 
 
 if __name__ == "__main__":

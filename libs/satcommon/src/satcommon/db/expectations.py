@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy.orm import aliased
 
 from satcommon.db import ledger
 from satcommon.db.batches import rows_in
@@ -30,7 +31,7 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
     region = ledger.region(connection, bbox_id)
     # Binding thousands of ids costs more than reading all fields of the region and dropping the others here.
     asked = field_ids if field_ids is None or len(field_ids) <= _FEW else None
-    rows = rows_in(connection, _of_region(bbox_id), Field.field_id, asked)
+    rows = rows_in(connection, _of_region(bbox_id, one_by_one=asked is not None), Field.field_id, asked)
     lines = _timelines((region.monitored_from, region.monitored_until), rows)
     if asked is field_ids:
         return lines
@@ -67,12 +68,21 @@ _FEW = 1000
 
 
 @lru_cache(maxsize=1024)
-def _of_region(bbox_id: int) -> Select[Any]:
-    """The statement that selects a region's fields; cached, since building it takes longer than running it."""
+def _of_region(bbox_id: int, *, one_by_one: bool) -> Select[Any]:
+    """The statement that selects a region's fields; cached, since building it takes longer than running it.
+
+    Args:
+        bbox_id: the region.
+        one_by_one: look up each field's membership, for a few; else the region's members are listed first.
+    """
+    revision = aliased(FieldRevision)
     members = (
-        select(FieldRevision.field_id)
-        .join(Membership, Membership.revision_id == FieldRevision.revision_id)
+        select(revision.field_id)
+        .join(Membership, Membership.revision_id == revision.revision_id)
         .where(Membership.bbox_id == bbox_id)
+    )
+    is_member = (
+        members.where(revision.field_id == Field.field_id).exists() if one_by_one else Field.field_id.in_(members)
     )
     in_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
     return (
@@ -91,7 +101,7 @@ def _of_region(bbox_id: int) -> Select[Any]:
         .join(Season, Season.field_id == Field.field_id)
         .join(FieldRevision, FieldRevision.field_id == Field.field_id)
         .outerjoin(Membership, in_region)
-        .where(Field.field_id.in_(members))
+        .where(is_member)
     )
 
 

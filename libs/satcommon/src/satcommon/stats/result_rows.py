@@ -92,6 +92,8 @@ def empty() -> pa.Table:
 
 def only(table: pa.Table, fields: list[str]) -> pa.Table:
     """The rows of some fields."""
+    if not table.num_rows:
+        return table
     return table.filter(pc.is_in(table["field"], value_set=pa.array(fields, pa.string())))
 
 
@@ -110,7 +112,8 @@ def changed_fields(before: pa.Table, after: pa.Table) -> list[str]:
     if not before["field"].equals(after["field"]):
         names = set(before["field"].to_pylist()), set(after["field"].to_pylist())
         shared = sorted(names[0] & names[1])
-        return sorted(names[0] ^ names[1]) + changed_fields(only(before, shared), only(after, shared))
+        alone = sorted(names[0] ^ names[1])
+        return alone + changed_fields(only(before, shared), only(after, shared)) if shared else alone
     return _unequal_rows(before.combine_chunks(), after.combine_chunks())
 
 
