@@ -63,7 +63,9 @@ def _measure(world: worlds.World, spans: list[int]) -> None:
         one_seconds = time.perf_counter() - started
         put, whole_put = (_bytes_put(world, kind) for kind in (PublicationKind.PATCH, PublicationKind.DAY))
 
-        print(f"\none late field x {days} days, in a region of {len(world.shapes):,} ({put / changed:,.0f} bytes a day)\n")
+        print(
+            f"\none late field x {days} days, in a region of {len(world.shapes):,} ({put / changed:,.0f} bytes a day)\n"
+        )
         print("| | the region | the late field | ratio |\n|---|---|---|---|")
         for name, a, b in (
             ("seconds", whole_seconds, one_seconds),

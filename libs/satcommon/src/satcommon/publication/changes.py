@@ -20,7 +20,7 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.models import Publication, PublicationKind, Region
 from satcommon.db.publications import Layer, days_of, publications
 from satcommon.errors import InputError
-from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects, completed
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
 from satcommon.stats.result_rows import SCHEMA, only
 
@@ -148,7 +148,7 @@ def _changed_rows(
         patch = objects.patch(layer)
         patch = patch if chosen is None else only(patch, list(chosen))
         causes = dict(zip(patch["field"].to_pylist(), patch[CAUSE].to_pylist(), strict=True))
-        return patch.filter(pc.invert(patch[WITHDRAWN])).select(SCHEMA.names), causes
+        return completed(patch.filter(pc.invert(patch[WITHDRAWN])), SCHEMA.names), causes
     rows = objects.day(layer, None, chosen)
     gone = before.rows(objects, layer.day, ["field"], chosen)["field"].to_pylist()
     return rows, dict.fromkeys([*rows["field"].to_pylist(), *gone], layer.cause)

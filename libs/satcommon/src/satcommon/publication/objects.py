@@ -18,13 +18,15 @@ import struct
 import uuid
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from satcommon.db.publications import Layer, StoredObject
 from satcommon.errors import DamagedObjectError, ObjectMissingError
@@ -54,7 +56,8 @@ def encode(table: pa.Table) -> bytes:
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """The rows of a Parquet object's bytes. One thread reads them: a pool takes longer than a small object needs."""
-    return _read(pq.ParquetFile(pa.BufferReader(data)), columns)
+    rows = _read(pq.ParquetFile(pa.BufferReader(data)), columns)
+    return completed(rows, SCHEMA.names if columns is None else columns)
 
 
 def digest(data: bytes) -> str:
@@ -62,12 +65,20 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class _Patch(NamedTuple):
+    """A patch in memory."""
+
+    rows: pa.Table
+    days: NDArray[np.int32]  # of the rows, ascending, since 1970
+    size: int  # in bytes
+
+
 class ResultObjects:
     """The result objects of a store."""
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
-        self._patches: OrderedDict[str, pa.Table] = OrderedDict()
+        self._patches: OrderedDict[str, _Patch] = OrderedDict()  # the latest
 
     def put_day(self, bbox_id: int, day: date, rows: pa.Table, now: datetime) -> StoredObject:
         """Store all rows of a day.
@@ -113,7 +124,7 @@ class ResultObjects:
         return StoredObject(key, told, now)
 
     def day(self, layer: Layer, columns: list[str] | None = None, fields: Collection[str] | None = None) -> pa.Table:
-        """The rows of an object of all rows of a day, by field.
+        """The rows of an object of all rows of a day, by field, without optional columns that none has.
 
         Args:
             layer: the publication.
@@ -130,7 +141,7 @@ class ResultObjects:
         footer = _FOOTER_OF_KEY.search(layer.object_key)
         try:
             if fields is None or footer is None:
-                rows = decode(self._bytes(layer), columns)
+                rows = _read(pq.ParquetFile(pa.BufferReader(self._bytes(layer))), columns)
                 return rows if fields is None else only(rows, sorted(fields))
             return self._some(layer.object_key, footer[1], columns, fields)
         except ObjectMissingError as error:
@@ -139,17 +150,34 @@ class ResultObjects:
             raise self._damaged(layer) from error
 
     def patch(self, layer: Layer) -> pa.Table:
-        """All rows of a patch that are of a layer's day, with the columns of `PATCH`.
+        """The rows of a patch of a layer's day, with the columns of `PATCH`, without optional ones that none has.
 
         Raises:
             ObjectMissingError: it is lost, or was removed meanwhile.
             DamagedObjectError: it is not the one that was put.
         """
-        rows = self.whole_patch(layer)
-        days = rows["day"].combine_chunks().cast(pa.int32()).to_numpy()
+        assert layer.object_key is not None
+        known = self._patches.get(layer.object_key)
+        if known is None:
+            known = self._patches[layer.object_key] = self._read_patch(layer)
+            while len(self._patches) > 1 and sum(patch.size for patch in self._patches.values()) > _KEPT_PATCHES:
+                self._patches.popitem(last=False)
+        self._patches.move_to_end(layer.object_key)
         number = layer.day.toordinal() - _EPOCH
-        start, end = np.searchsorted(days, [number, number + 1])
-        return rows.slice(start, end - start)
+        start, end = np.searchsorted(known.days, [number, number + 1])
+        return known.rows.slice(start, end - start)
+
+    def _read_patch(self, layer: Layer) -> _Patch:
+        try:
+            with pa.CompressedInputStream(pa.BufferReader(self._bytes(layer)), "zstd") as stream:
+                data = stream.read()
+            rows = pa.ipc.open_stream(data).read_all().combine_chunks()
+        except ObjectMissingError as error:
+            raise self._missing(layer) from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._damaged(layer) from error
+        days = rows["day"].chunk(0).cast(pa.int32()).to_numpy()
+        return _Patch(rows, days, len(data))
 
     def check(self, layer: Layer) -> None:
         """Read a whole object.
@@ -163,24 +191,6 @@ class ResultObjects:
                 self._bytes(layer)
             except ObjectMissingError as error:
                 raise self._missing(layer) from error
-
-    def whole_patch(self, layer: Layer) -> pa.Table:
-        """As `patch`, of all its days."""
-        assert layer.object_key is not None
-        known = self._patches.get(layer.object_key)
-        if known is None:
-            try:
-                with pa.CompressedInputStream(pa.BufferReader(self._bytes(layer)), "zstd") as stream:
-                    known = _completed(pa.ipc.open_stream(stream.read()).read_all(), PATCH)
-            except ObjectMissingError as error:
-                raise self._missing(layer) from error
-            except (pa.ArrowInvalid, OSError) as error:
-                raise self._damaged(layer) from error
-            self._patches[layer.object_key] = known
-            while len(self._patches) > 1 and sum(table.nbytes for table in self._patches.values()) > _KEPT_PATCHES:
-                self._patches.popitem(last=False)
-        self._patches.move_to_end(layer.object_key)
-        return known
 
     def _bytes(self, layer: Layer) -> bytes:
         assert layer.object_key is not None
@@ -226,22 +236,24 @@ def _filled(table: pa.Table) -> pa.Table:
     return table.drop_columns([name for name in OPTIONAL if table[name].null_count == table.num_rows])
 
 
-def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema; optional ones that the table has not are null."""
-    for name in OPTIONAL:
-        if name in schema.names and name not in table.column_names:
-            column = schema.field(name)
-            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
-    return table.select(schema.names)
+def completed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Some columns of `PATCH`; optional ones that the table has not are null."""
+    there = set(table.column_names)
+    if there.issuperset(columns):
+        return table.select(columns)
+    schema = pa.schema([PATCH.field(name) for name in columns])
+    filled = [
+        table[field.name] if field.name in there or field.name not in OPTIONAL else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(filled, schema=schema)
 
 
 def _read(file: pq.ParquetFile, columns: list[str] | None, groups: list[int] | None = None) -> pa.Table:
+    """The columns that the file has."""
     if groups is None:
-        table = file.read(columns=columns, use_threads=False)
-    else:
-        table = file.read_row_groups(groups, columns=columns, use_threads=False)
-    names = SCHEMA.names if columns is None else columns
-    return _completed(table, pa.schema([SCHEMA.field(name) for name in names]))
+        return file.read(columns=columns, use_threads=False)
+    return file.read_row_groups(groups, columns=columns, use_threads=False)
 
 
 def _groups(file: pq.ParquetFile, fields: Collection[str]) -> list[int]:

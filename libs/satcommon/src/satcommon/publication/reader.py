@@ -19,8 +19,8 @@ from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, PublicationDay, Region
 from satcommon.db.publications import NEWEST, Layer, layers, position_at
 from satcommon.errors import InputError
-from satcommon.publication.objects import WITHDRAWN, ResultObjects
-from satcommon.stats.result_rows import SCHEMA, only, without
+from satcommon.publication.objects import WITHDRAWN, ResultObjects, completed
+from satcommon.stats.result_rows import OPTIONAL, SCHEMA, only, without
 
 _FEW_ROWS = 256  # of patches: laid into the rows of the base without copying these
 
@@ -58,9 +58,9 @@ class PublishedDays:
         keyed = names if "field" in names else ["field", *names]
         rows = objects.day(base, None if columns is None else keyed, fields)
         if patches:
-            over = [objects.patch(patch).select([*keyed, WITHDRAWN]) for patch in patches]
+            over = [objects.patch(patch) for patch in patches]
             rows = overlaid(rows, over if fields is None else [only(table, sorted(fields)) for table in over])
-        return rows.select(names)
+        return completed(rows, names)
 
 
 def published_days(
@@ -110,26 +110,36 @@ def overlaid(base: pa.Table, patches: Sequence[pa.Table]) -> pa.Table:
         return base
     if len(latest) > _FEW_ROWS:
         return _overlaid_by_copy(base, patches, latest)
-    names = base["field"].to_pylist()
+    names = base["field"].combine_chunks()
+    columns = _columns_of(base, patches)
+    base = completed(base, columns)
     pieces, done = [], 0
     for name in sorted(latest):
         number, i = latest[name]
-        at = bisect_left(names, name)
+        at = bisect_left(range(len(names)), name, key=lambda n: names[n].as_py())
         pieces.append(base.slice(done, at - done))
-        done = at + (at < len(names) and names[at] == name)
+        done = at + (at < len(names) and names[at].as_py() == name)
         row = patches[number].slice(i, 1)
         if not row[WITHDRAWN][0].as_py():
-            pieces.append(row.select(base.column_names))
-    return pa.concat_tables([*pieces, base.slice(done)]).combine_chunks()
+            pieces.append(completed(row, columns))
+    return pa.concat_tables([*pieces, base.slice(done)])
 
 
 def _overlaid_by_copy(base: pa.Table, patches: Sequence[pa.Table], latest: Mapping[str, tuple[int, int]]) -> pa.Table:
+    columns = _columns_of(base, patches)
     starts = [0]
     for table in patches:
         starts.append(starts[-1] + table.num_rows)
-    rows = pa.concat_tables(patches).take(pa.array([starts[number] + i for number, i in latest.values()]))
-    kept = rows.filter(pc.invert(rows[WITHDRAWN])).select(base.column_names)
-    return pa.concat_tables([without(base, list(latest)), kept]).sort_by("field").combine_chunks()
+    rows = pa.concat_tables([completed(table, [*columns, WITHDRAWN]) for table in patches])
+    rows = rows.take(pa.array([starts[number] + i for number, i in latest.values()]))
+    kept = rows.filter(pc.invert(rows[WITHDRAWN])).select(columns)
+    return pa.concat_tables([completed(without(base, list(latest)), columns), kept]).sort_by("field").combine_chunks()
+
+
+def _columns_of(base: pa.Table, patches: Sequence[pa.Table]) -> list[str]:
+    """The base's columns, and optional ones that only patches have."""
+    more = {name for table in patches for name in table.column_names}.difference(base.column_names)
+    return [*base.column_names, *(name for name in OPTIONAL if name in more)]
 
 
 @dataclass(frozen=True)

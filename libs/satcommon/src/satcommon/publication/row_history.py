@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from satcommon.db.models import PublicationKind
 from satcommon.db.publications import Layer
-from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects, completed
 from satcommon.stats.result_rows import SCHEMA, only
 
 
@@ -58,7 +58,7 @@ def row_history(objects: ResultObjects, layers: Sequence[Layer], field: str) -> 
         elif layer.kind is PublicationKind.PATCH:
             rows = only(objects.patch(layer), [field])
             if rows.num_rows:
-                row = None if rows[WITHDRAWN][0].as_py() else rows.select(SCHEMA.names)
+                row = None if rows[WITHDRAWN][0].as_py() else completed(rows, SCHEMA.names)
                 history.append(PublishedRow(*told, rows[CAUSE][0].as_py(), layer.run_id, row))
         else:
             rows = objects.day(layer, None, [field])
