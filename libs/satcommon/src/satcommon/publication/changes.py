@@ -149,7 +149,7 @@ def _changed_rows(
         patch = patch if chosen is None else only(patch, list(chosen))
         causes = dict(zip(patch["field"].to_pylist(), patch[CAUSE].to_pylist(), strict=True))
         return completed(patch.filter(pc.invert(patch[WITHDRAWN])), SCHEMA.names), causes
-    rows = objects.day(layer, None, chosen)
+    rows = completed(objects.day(layer, None, chosen), SCHEMA.names)
     gone = before.rows(objects, layer.day, ["field"], chosen)["field"].to_pylist()
     return rows, dict.fromkeys([*rows["field"].to_pylist(), *gone], layer.cause)
 

@@ -61,7 +61,7 @@ def row_history(objects: ResultObjects, layers: Sequence[Layer], field: str) -> 
                 row = None if rows[WITHDRAWN][0].as_py() else completed(rows, SCHEMA.names)
                 history.append(PublishedRow(*told, rows[CAUSE][0].as_py(), layer.run_id, row))
         else:
-            rows = objects.day(layer, None, [field])
+            rows = completed(objects.day(layer, None, [field]), SCHEMA.names)
             had_row = any(published.row is not None or published.why_not for published in history)
             if rows.num_rows or had_row:
                 history.append(PublishedRow(*told, layer.cause, layer.run_id, rows if rows.num_rows else None))
