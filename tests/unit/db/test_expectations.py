@@ -287,7 +287,7 @@ def register(connection: Connection, shape: str, planting: int, end: int | None 
 
 
 def drain(connection: Connection) -> None:
-    happen(connection, None, ("drain",), set())  # type: ignore[arg-type]
+    happen(connection, ("drain",), set())
 
 
 def causes(connection: Connection, region: str) -> dict[int, Cause]:
@@ -338,7 +338,7 @@ def test_a_gap_that_is_filled_carries_on_into_the_day_after_it(connection: Conne
 def test_an_open_miss_after_a_changed_span_stays_as_it_is(connection: Connection) -> None:
     register(connection, "west", 4)
     drain(connection)
-    happen(connection, None, ("scene", "west", 4), set())  # type: ignore[arg-type]
+    happen(connection, ("scene", "west", 4), set())
 
     fields.revise_season(connection, "f", day(2), None, NOW)
 
