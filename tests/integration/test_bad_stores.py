@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from satcommon.db import ledger
+from satcommon.db import ledger, publications
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment
@@ -54,7 +54,7 @@ def close_days(engine: Engine, store: ObjectStore) -> int:
 
 def published(engine: Engine) -> Any:
     with read_transaction(engine) as connection:
-        return ledger.watermark(connection, 1), ledger.published_keys(connection, 1, FIRST, LAST)
+        return ledger.watermark(connection, 1), publications.versions(connection, 1, FIRST, LAST)
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,16 @@ from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Transformer
 from rasterio.warp import transform_bounds
 from satcommon.audit.audit import audit
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.normal_form import DECIMALS
 from satcommon.pipeline.close_region import Closer
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.sources.folder import FolderSource
-from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 
@@ -132,8 +133,8 @@ def history(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     assert [one.inputs.day for one in closed] == days
     with read_transaction(engine) as connection:
-        keys = ledger.published_keys(connection, 1, days[0], days[-1])
-    yield History(engine, store, files, parcels, {day: result_rows.read(store, keys[day]) for day in days})
+        published, objects = published_days(connection, 1, days[0], days[-1]), ResultObjects(store)
+    yield History(engine, store, files, parcels, {day: published.rows(objects, day) for day in days})
     engine.dispose()
 
 

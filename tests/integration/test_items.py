@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from satcommon.audit.audit import audit
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
@@ -19,10 +19,11 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
-from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
@@ -94,8 +95,8 @@ class Farm:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         with read_transaction(self.engine) as connection:
-            key = ledger.published_keys(connection, 1, DAY, DAY)[DAY]
-        return {row["field"]: row for row in result_rows.read(self.store, key).to_pylist()}
+            days = published_days(connection, 1, DAY, DAY)
+        return {row["field"]: row for row in days.rows(ResultObjects(self.store), DAY).to_pylist()}
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_a_day_that_waits_says_for_what_and_until_when(world: World) -> None:
         f"{world.yesterday} closes at "
     )
     assert world.watermark("A") == world.day(2)
-    assert "object key" in world.materializations(FIELD_METRICS)[partition("A", world.day(2))].metadata
+    assert "version" in world.materializations(FIELD_METRICS)[partition("A", world.day(2))].metadata
 
 
 def test_a_region_that_is_paused_says_how_it_is_resumed(world: World) -> None:
@@ -116,7 +116,7 @@ def test_a_backfill_over_any_days_ends_well_with_what_can_be_done_done(
     assert _left(metrics_of[partitions[2]]).startswith(f"{late} is open: the scene of {world.yesterday} is due and not")
     for ago in (3, 2):
         assert scenes_of[partition("A", world.day(ago))].metadata["answer"].value == "scene"
-        assert "object key" in metrics_of[partition("A", world.day(ago))].metadata
+        assert "version" in metrics_of[partition("A", world.day(ago))].metadata
 
 
 def test_a_region_of_another_source_says_so_with_both_and_the_remedy(world: World) -> None:
@@ -149,7 +149,7 @@ def test_days_that_were_left_are_reported_as_soon_as_they_close(world: World) ->
     world.execute(world.tick("scene_materialized").runs[-1])
 
     told = world.materializations(FIELD_METRICS)
-    assert all("object key" in told[partition("A", world.day(ago))].metadata for ago in (2, 1))
+    assert all("version" in told[partition("A", world.day(ago))].metadata for ago in (2, 1))
 
 
 def _by_hand(world: World, asset: object, region: str, day: date) -> str | None:

@@ -83,9 +83,9 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
         closed = ledger.region_days(connection, world.region_id("A"), days[0], days[-1])
     for day, key in zip(days, partitions, strict=True):
         tags = after[key].tags or {}
-        assert tags[CONTENT_TAG] == closed[day].object_digest
+        assert tags[CONTENT_TAG] == closed[day].content
         assert tags[CONTENT_TAG] != (before[key].tags or {})[CONTENT_TAG]
-        assert after[key].metadata["object key"].value == closed[day].object_key
+        assert after[key].metadata["version"].value == closed[day].version
         assert after[key].metadata["missed"].value == 0
         assert after[key].metadata["corrected by run"].value == replay.run_id
         assert str(after[key].metadata["map"].value).startswith("![NDVI]")

@@ -31,7 +31,7 @@ def test_wiped_materializations_come_back_and_each_once(world: World) -> None:
             **(one.tags or {}),
             "dagster/data_version": (before[key].tags or {})["dagster/data_version"],
         }
-        assert one.metadata["object key"].value == before[key].metadata["object key"].value
+        assert one.metadata["version"].value == before[key].metadata["version"].value
         assert one.metadata["rows"].value == 2
     assert world.tick("unreported_days").status is TickStatus.SKIPPED
     for sensor in ("scene_materialized", "scenes_materialized", "field_metrics_materialized"):

@@ -41,7 +41,7 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
     world.execute(*world.tick("scene_materialized").runs)
     assert world.tick("older_days").runs == []
     with write_transaction(world.env.engine) as connection:
-        registry.monitor_region(connection, world.env.store(), "A", world.day(50), None, world.now)
+        registry.monitor_region(connection, "A", world.day(50), None, world.now)
     assert set(world.missed("A")) == {world.day(ago) for ago in range(1, 51)}  # of yesterday, the state is carried on
 
     world.execute(*world.tick("older_days").runs)

@@ -18,7 +18,8 @@ from satcommon.contract import (
     backfill_config,
     partition,
 )
-from satcommon.db.engine import write_transaction
+from satcommon.db import publications
+from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.region_source import set_source
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def test_a_fetched_scene_closes_its_day_and_a_backlog_is_drained(world: World) -
     assert metadata["rows"].value == 2
     assert metadata["missed"].value == 0
     assert metadata["due"].value == "due"
-    assert str(metadata["object key"].value).endswith(".parquet")
+    with read_transaction(world.env.engine) as connection:
+        versions = publications.versions(connection, world.region_id("A"), world.yesterday, world.yesterday)
+    assert metadata["version"].value == versions[world.yesterday]
     assert metadata["map"].value.startswith("![NDVI](data:image/png;base64,")  # type: ignore[union-attr]
     assert 0 <= float(metadata["mean clear fraction"].value) <= 1  # type: ignore[arg-type]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import dagster as dg
 import pytest
 from satcommon.contract import FIELD_METRICS, partition
-from satcommon.environment import Environment
+from satcommon.environment import Environment, environment
 from satcommon.resources import SatfieldsResource
 
 from tests.examples.recipes import blocks
@@ -17,15 +18,17 @@ from tests.integration.satctl_world import LAST
 
 
 @pytest.fixture
-def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The page's definitions, as a module."""
+def location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The page's definitions, as a module, in a process that knows no other test's system."""
+    environment.cache_clear()
     (tmp_path / "own_location.py").write_text(blocks("add-a-location.md", "python")[0])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "own_location", raising=False)
     import own_location  # type: ignore[import-not-found]  # written above
 
     assert isinstance(own_location, ModuleType)
-    return own_location
+    yield own_location
+    environment.cache_clear()
 
 
 def test_a_location_of_ones_own_depends_on_field_metrics_and_reads_their_rows(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
@@ -16,11 +16,12 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
-from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
@@ -99,8 +100,8 @@ def test_a_revised_scene_replays_the_field_that_it_changes_and_its_kernel_forget
 
 def _rows(engine: Engine, store: ObjectStore, n: int) -> dict[str, dict[str, Any]]:
     with read_transaction(engine) as connection:
-        key = ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
-    return {row["field"]: row for row in result_rows.read(store, key).to_pylist()}
+        days = published_days(connection, 1, day(n), day(n))
+    return {row["field"]: row for row in days.rows(ResultObjects(store), day(n)).to_pylist()}
 
 
 def _ids(engine: Engine) -> dict[str, int]:

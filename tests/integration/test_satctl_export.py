@@ -17,12 +17,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
 from satcommon.environment import Environment
 from satcommon.errors import StoreError
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.settings import settings
 from satcommon.stats import result_rows
 from satctl.output.writers import open_writer
@@ -54,8 +55,8 @@ def exported(closed: Environment, satctl: Satctl, tmp_path: Path) -> Iterator[Ex
 def published(env: Environment) -> Rows:
     """The rows of the objects, of the days on which the field is expected."""
     with read_transaction(env.engine) as connection:
-        keys = ledger.published_keys(connection, 1, FIRST, LAST - timedelta(days=1))
-    return [readable(row) for day in sorted(keys) for row in result_rows.read(env.store(), keys[day]).to_pylist()]
+        days, objects = published_days(connection, 1, FIRST, LAST - timedelta(days=1)), ResultObjects(env.store())
+    return [readable(row) for day in days.layers for row in days.rows(objects, day).to_pylist()]
 
 
 def readable(row: dict[str, Any]) -> dict[str, Any]:
@@ -180,8 +181,8 @@ def test_rows_with_quantiles_are_written_beside_those_of_objects_without_the_col
 
     rows = READERS[kind](file)
     with read_transaction(closed.engine) as connection:
-        keys = ledger.published_keys(connection, 1, FIRST, date.max)
-    tables = [result_rows.read(closed.store(), key) for _, key in sorted(keys.items())]
+        days, objects = published_days(connection, 1, FIRST, date.max), ResultObjects(closed.store())
+    tables = [days.rows(objects, day) for day in days.layers]
     expected = [readable(row) for table in tables for row in table.to_pylist()]
     assert [{name: row[name] for name in result_rows.SCHEMA.names if name != "field"} for row in rows] == [
         {name: value for name, value in row.items() if name != "field"} for row in expected
@@ -315,7 +316,10 @@ def test_an_export_that_fails_midway_leaves_nothing_and_keeps_what_was_there(
     closed.store().delete(last)
 
     for file in (new, old):
-        assert f"there is no object '{last}'" in satctl("export", "S", "--output", str(file), "--force", code=1).stderr
+        assert (
+            f"the object {last} of publication 4 (day, "
+            in satctl("export", "S", "--output", str(file), "--force", code=1).stderr
+        )
 
     assert [one.name for one in tmp_path.iterdir() if kind in one.name or one.name.startswith(".")] == [f"old.{kind}"]
     assert old.read_text() == "mine"

@@ -31,13 +31,15 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
         ledger.record_attempts(connection, 1, FIRST, {1: None}, run, long_ago)
     kept_from = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
 
+    nothing = {"keys": [], "attempts": 0, "rebased": [], "superseded": 0, "failed": []}
+
     would = satctl("gc", "--dry-run").stdout
     as_json = json.loads(satctl("gc", "--dry-run", "--json").stdout)
     did = satctl("gc").stdout
     again = json.loads(satctl("gc", "--json").stdout)
 
     assert would == f"{UNREFERENCED}\n1 object and 1 attempt from before {kept_from} would be removed\n"
-    assert as_json == {"removed": False, "keys": [UNREFERENCED], "attempts": 1}
+    assert as_json == nothing | {"removed": False, "keys": [UNREFERENCED], "attempts": 1}
     assert did == f"{UNREFERENCED}\n1 object and 1 attempt from before {kept_from} removed\n"
-    assert again == {"removed": True, "keys": [], "attempts": 0}
+    assert again == nothing | {"removed": True}
     satctl("audit", "--deep")

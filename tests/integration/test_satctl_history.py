@@ -12,8 +12,9 @@ from satcommon.db import ledger
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Miss
 from satcommon.environment import Environment
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.settings import settings
-from satcommon.stats import result_rows
 from sqlalchemy import Engine, update
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl
@@ -275,8 +276,8 @@ def test_json_has_one_style(command: list[str], closed: Environment, satctl: Sat
 
 def test_numbers_are_those_of_the_published_row(closed: Environment, satctl: Satctl) -> None:
     with read_transaction(closed.engine) as connection:
-        keys = ledger.published_keys(connection, 1, FIRST, LAST)
-    rows = [result_rows.read(closed.store(), key).to_pylist()[0] for key in keys.values()]
+        days, objects = published_days(connection, 1, FIRST, LAST), ResultObjects(closed.store())
+    rows = [days.rows(objects, day).to_pylist()[0] for day in days.layers]
     row = next(row for row in rows if row["ndvi_mean"] is not None)
 
     found = told(satctl, "=1+1", row["day"])["row"]

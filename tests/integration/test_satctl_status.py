@@ -91,11 +91,11 @@ def test_the_audit_counts_and_says_what_is_wrong(closed: Environment, satctl: Sa
     satctl("fields", "add", "late", "--planted", "2025-06-03", "--wkt", INSIDE)
 
     clean = json.loads(satctl("audit", "--json").stdout)["regions"][0]
-    for key in closed.store().list("results/")[-1:]:
-        closed.store().delete(key)
+    last = closed.store().list("results/")[-1]
+    closed.store().delete(last)
     broken = satctl("audit", "--region", "S", code=1).stdout
 
     assert (clean["expected"], clean["settled"], clean["missed"]) == (6, 4, 2)
-    assert "S 2025-06-04: the published object results/" in broken
+    assert f"S 2025-06-04..2025-06-04: the object {last} of publication 4 (day) is gone" in broken
     assert "NOT CLEAN" in broken
     assert json.loads(satctl("audit", "--json", code=1).stdout)["clean"] is False

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import rasterio
 from rasterio.warp import transform as warp
-from satcommon.audit.audit import audit
-from satcommon.db import fields, ledger, registry
+from satcommon.audit.audit import Report, audit
+from satcommon.audit.repair import repair
+from satcommon.db import fields, ledger, publications, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt, Cause, Region
@@ -93,14 +94,24 @@ class Farm:
         processor = Processor(self.engine, self.store)
         return sum(len(c.computed.steps) for c in replay(processor, self.engine, 1, DEADLINES, "run", NOW))
 
-    def key(self, n: int) -> str:
+    def keys(self, n: int) -> list[str]:
+        """The objects that give a day's rows."""
         with read_transaction(self.engine) as connection:
-            return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
+            layers = publications.layers(connection, 1, day(n), day(n))[day(n)]
+        return [str(layer.object_key) for layer in layers]
 
-    def problems(self) -> list[str]:
+    def key(self, n: int) -> str:
+        """The object of a day that has one."""
+        [key] = self.keys(n)
+        return key
+
+    def audit(self) -> Report:
         with read_transaction(self.engine) as connection:
             region = registry.region(connection, "A")
-        return audit(self.engine, self.store, region, lambda: None).problems
+        return audit(self.engine, self.store, region, lambda: None)
+
+    def problems(self) -> list[str]:
+        return self.audit().problems
 
     def missed(self) -> list[tuple[int, int]]:
         with read_transaction(self.engine) as connection:
@@ -235,7 +246,8 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
         fields.register_fields(
             connection, [fields.NewField("late", "late", box(14.03, 45.04, 14.04, 45.045), FIRST)], NOW
         )
-    bad = Path(farm.store.file_of(farm.key(1)))
+    key = farm.key(1)
+    bad = Path(farm.store.file_of(key))
     bad.unlink()
     if damage == "spoilt":
         bad.write_bytes(good[: len(good) // 2])
@@ -243,7 +255,13 @@ def test_a_bad_object_holds_up_no_other_day_and_is_redone(farm: Farm, damage: st
     farm.replay()
 
     assert farm.missed() == []
+    assert key not in farm.keys(1)
+    # What was published before can't be read as it was any more: the audit says so once.
+    lost = [f"A {day(1)}..{day(1)}: the object {key} of publication 2 (day) is gone"] if damage == "gone" else []
+    assert farm.problems() == lost
+    repair(farm.engine, 1, farm.audit(), NOW)
     assert farm.problems() == []
+    assert farm.missed() == []
 
 
 def test_a_store_out_of_reach_is_no_spoilt_scene(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,11 +26,12 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects, encode
+from satcommon.publication.reader import PublishedDays, published_days
 from satcommon.raster.layers import PixelClass
 from satcommon.settings import Scenario
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.sources.source import AreaOfInterest
-from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT, algorithm
 from satcommon.storage.object_store import ObjectStore
 from shapely import Polygon, box, transform
@@ -99,7 +100,7 @@ class Farm:
         """The whole history, at a time; long after by default."""
         closer = Closer(self.engine, self.store, 1, DEADLINES, "run", now or midnight(self.last) + LATER)
         list(closer.backfill(self.source, self.last, lambda *_: None))
-        assert list(self.published()) == [
+        assert list(self.published().layers) == [
             self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)
         ]
         return self
@@ -117,15 +118,18 @@ class Farm:
         assert report.missed == 0
         return self
 
-    def published(self) -> dict[date, str]:
+    def published(self) -> PublishedDays:
         with read_transaction(self.engine) as connection:
-            return ledger.published_keys(connection, 1, self.first, self.last)
+            return published_days(connection, 1, self.first, self.last)
 
     def rows(self, day: date) -> dict[str, dict[str, Any]]:
-        return {row["field"]: row for row in result_rows.read(self.store, self.published()[day]).to_pylist()}
+        rows = self.published().rows(ResultObjects(self.store), day)
+        return {row["field"]: row for row in rows.to_pylist()}
 
-    def objects(self) -> dict[date, bytes]:
-        return {day: self.store.get(key) for day, key in self.published().items()}
+    def canonical(self) -> dict[date, bytes]:
+        """The canonical bytes of each day."""
+        days, objects = self.published(), ResultObjects(self.store)
+        return {day: encode(days.rows(objects, day)) for day in days.layers}
 
     def causes(self) -> set[tuple[date, str]]:
         """Days and causes of the open misses."""
@@ -198,7 +202,7 @@ def test_a_late_tile_makes_rows_as_if_both_had_come_on_time(make: MakeFarm) -> N
     on_time = make(scenarioy(Scenario.TILES, days=f"A/{day}"), IOWA, first, last).add_parts(SHAPES).close()
     assert [before[name]["status"] for name in SHAPES] == ["clear", "swath_edge", "outside_swath"]
     assert causes == {(day, "revised_scene")}
-    assert farm.objects() == on_time.objects()
+    assert farm.canonical() == on_time.canonical()
     rows = farm.rows(day)
     assert [items(rows[name]) for name in SHAPES] == [["_W"], ["_E", "_W"], ["_E"]]
     assert {row["status"] for row in rows.values()} == {"clear"}
@@ -221,7 +225,7 @@ def test_a_newer_baseline_replaces_the_older_in_whatever_order_they_come(make: M
     assert not newer_first.ask(day)
     newer_first.drain()
 
-    assert older_first.objects() == newer_first.objects()
+    assert older_first.canonical() == newer_first.canonical()
     for name, row in older_first.rows(day).items():
         assert (items(by_older[name]), items(row)) == ([""], ["_N2"])
         assert numbers(row) == numbers(tidy.rows(day)[name])
@@ -318,7 +322,7 @@ def test_sensings_on_either_side_of_midnight_utc_make_the_row_of_one_solar_day(m
 
     farm = make(source, aoi, first, first + timedelta(days=2)).add_parts(SHAPES).close()
 
-    for day in farm.published():
+    for day in farm.published().layers:
         rows = farm.rows(day)
         assert rows["east"]["sensed_at"] == midnight(day) - timedelta(minutes=2)
         assert rows["west"]["sensed_at"] == midnight(day) + timedelta(minutes=2)
@@ -338,7 +342,7 @@ def test_two_platforms_are_never_mixed_within_a_field(make: MakeFarm, tmp_path: 
     # The first platform sees all of "west" and a part of "across"; the second sees more of the region.
     assert [rows[name]["status"] for name in SHAPES] == ["outside_swath", "swath_edge", "clear"]
     assert [items(rows[name]) for name in SHAPES] == [[], ["_S2"], ["_S2"]]
-    assert farm.objects() == alone.objects()
+    assert farm.canonical() == alone.canonical()
 
 
 def test_fields_of_less_than_two_cells_are_too_small_and_feed_no_state(make: MakeFarm) -> None:
@@ -399,4 +403,4 @@ def test_in_whatever_order_the_pieces_of_a_day_come_the_rows_end_the_same(
     farm.drain()
 
     assert len(order) == 8
-    assert farm.objects() == make(source, aoi, day, last).add_parts(SHAPES).close().objects()
+    assert farm.canonical() == make(source, aoi, day, last).add_parts(SHAPES).close().canonical()

@@ -8,6 +8,7 @@ import uuid
 
 import sqlalchemy as sa
 from alembic import op
+from satcommon.errors import InputError
 
 revision = "0008"
 down_revision = "0007"
@@ -88,7 +89,7 @@ def downgrade() -> None:
         sa.text(f"SELECT count(*) {current} AND (NOT d.is_base OR p.object_key IS NULL)")  # no input of a user
     )
     if days := patched.scalar_one():
-        raise RuntimeError(
+        raise InputError(
             f"{days:,} patches, or days without an object, are needed to read days, and revision 0007 knows one object "
             "a day alone; `satctl gc --patches 0` writes those objects: run it, and downgrade again"
         )

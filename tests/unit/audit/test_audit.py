@@ -12,17 +12,29 @@ import shapely
 from satcommon.audit.audit import Report, audit
 from satcommon.audit.deep_audit import check_states
 from satcommon.audit.repair import repair
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, publications, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, FieldRevision, Membership, Miss, RegionDay
+from satcommon.db.models import (
+    Cause,
+    FieldRevision,
+    Membership,
+    Miss,
+    Publication,
+    PublicationDay,
+    PublicationKind,
+    RegionDay,
+)
+from satcommon.db.publications import Layer, NewPublication
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
 from satcommon.publication import objects
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.stats import result_rows
 from satcommon.storage.object_store import ObjectStore
@@ -56,17 +68,39 @@ class World:
         with write_transaction(self.engine) as connection:
             ledger.set_day(connection, 1, day(n), **values)
 
-    def key(self, n: int) -> str:
+    def base(self, n: int) -> Layer:
+        """The publication that gives a day's rows; there is one."""
         with read_transaction(self.engine) as connection:
-            return ledger.published_keys(connection, 1, day(n), day(n))[day(n)]
+            [layer] = publications.layers(connection, 1, day(n), day(n))[day(n)]
+        return layer
+
+    def key(self, n: int) -> str:
+        return str(self.base(n).object_key)
+
+    def rows(self, n: int) -> pa.Table:
+        with read_transaction(self.engine) as connection:
+            return published_days(connection, 1, day(n), day(n)).rows(ResultObjects(self.store), day(n))
+
+    def canonical(self) -> list[bytes]:
+        return [objects.encode(self.rows(n)) for n in range(DAYS)]
+
+    def replay(self) -> None:
+        for _ in replay(Processor(self.engine, self.store), self.engine, 1, Deadlines(36.0, 30), "run", NOW):
+            pass
+
+    def spoil(self, n: int) -> None:
+        """Other bytes than were put."""
+        self.store.delete(self.key(n))
+        self.store.put(self.key(n), b"no Parquet")
 
     def republish(self, n: int, rows: Callable[[pa.Table], pa.Table]) -> None:
-        """Another object for a day, with digest and count as they should be."""
-        table = rows(result_rows.read(self.store, self.key(n)))
-        data = objects.encode(table)
-        key = result_rows.new_key(1, day(n), data)
-        self.store.put(key, data)
-        self.set_day(n, object_key=key, object_digest=objects.digest(data), row_count=table.num_rows)
+        """Another publication of a day, with digest and count as they should be."""
+        table = rows(self.rows(n))
+        put = ResultObjects(self.store).put_day(1, day(n), table, NOW)
+        count = table.num_rows
+        with write_transaction(self.engine) as connection:
+            new = NewPublication(PublicationKind.DAY, put, {day(n): count}, count, "", "tampered")
+            publications.publish(connection, 1, new, NOW)
 
 
 @pytest.fixture
@@ -144,19 +178,21 @@ def test_progress_is_told_once_a_day(world: World) -> None:
 def test_an_object_that_is_gone_is_found(world: World) -> None:
     world.store.delete(world.key(2))
 
-    expect(world.audit(), f"{day(2)}: the published object {world.key(2)} is gone")
+    expect(world.audit(), f"{day(2)}..{day(2)}: the object {world.key(2)} of publication 3 (day) is gone")
 
 
 def test_an_object_of_other_bytes_is_found(world: World) -> None:
-    world.set_day(2, object_digest="0" * 64)
+    world.spoil(2)
 
-    expect(world.audit(), "is not the one that was published")
+    expect(
+        world.audit(), f"{day(2)}: the object {world.key(2)} of {world.base(2).name} is not the one that was published"
+    )
 
 
 def test_a_count_that_is_not_the_objects_is_found(world: World) -> None:
     world.set_day(2, row_count=3)
 
-    expect(world.audit(), "holds 2 fields, 3 were published")
+    expect(world.audit(), "2 fields have rows, 3 were published")
 
 
 def test_a_row_that_is_gone_is_found(world: World) -> None:
@@ -168,7 +204,7 @@ def test_a_row_that_is_gone_is_found(world: World) -> None:
 def test_a_row_there_twice_is_found(world: World) -> None:
     world.republish(2, lambda table: pa.concat_tables([table, result_rows.only(table, ["f1"])]))
 
-    expect(world.audit(), "holds 2 fields, 3 were published")
+    expect(world.audit(), "2 fields have rows, 3 were published")
 
 
 @pytest.mark.parametrize("column", ["scene_digest", "geometry_digest", "algorithm_version"])
@@ -261,7 +297,7 @@ def test_a_row_of_a_day_that_was_never_asked_for_is_found_and_what_is_missed_the
     assert report.days_never_asked == 1
     assert report.problem_count == 2  # of two fields
     assert all("a row of other inputs" in problem for problem in report.problems)
-    repair(world.engine, world.store, 1, report, NOW)
+    repair(world.engine, 1, report, NOW)
     assert (world.audit().clean, world.audit().days_never_asked, world.audit().missed) == (True, 1, 2)
 
 
@@ -301,7 +337,7 @@ def _wrong_state(table: pa.Table) -> pa.Table:
     "damage",
     [
         lambda world: world.store.delete(world.key(2)),
-        lambda world: world.set_day(2, object_digest="0" * 64),
+        lambda world: world.spoil(2),
         lambda world: world.republish(2, lambda table: result_rows.without(table, ["f1"])),
         lambda world: world.republish(2, _wrong_state),
         _stray,
@@ -309,20 +345,19 @@ def _wrong_state(table: pa.Table) -> pa.Table:
     ids=["gone", "spoilt", "row gone", "wrong state", "stray row"],
 )
 def test_what_a_repair_lists_the_replay_puts_right(world: World, damage: Callable[[World], None]) -> None:
-    before = [world.store.get(world.key(n)) for n in range(DAYS)]
+    before = world.canonical()
     damage(world)
     found = _deep(world)
     assert not found.clean
 
-    repair(world.engine, world.store, 1, found, NOW)
+    repair(world.engine, 1, found, NOW)
     assert world.audit().clean
-    for _ in replay(Processor(world.engine, world.store), world.engine, 1, Deadlines(36.0, 30), "run", NOW):
-        pass
+    world.replay()
 
     again = _deep(world)
     assert (again.problems, again.missed, again.withdrawn) == ([], 0, 0)
     if damage is not _stray:
-        assert [world.store.get(world.key(n)) for n in range(DAYS)] == before
+        assert world.canonical() == before
 
 
 def _deep(world: World) -> Report:
@@ -331,3 +366,91 @@ def _deep(world: World) -> Report:
         region = registry.region(connection, "A")
     check_states(world.engine, world.store, region, report, lambda: None)
     return report
+
+
+@pytest.mark.parametrize("damage", ["gone", "spoilt"])
+def test_a_bad_patch_is_told_and_its_days_are_put_right(world: World, damage: str) -> None:
+    patch = _patch_of_a_late_field(world, 1, 3)
+    before = world.canonical()
+    key = str(patch.object_key)
+    world.store.delete(key)
+    if damage == "spoilt":
+        world.store.put(key, b"no patch")
+
+    found = _deep(world)
+
+    if damage == "gone":
+        expect(found, f"{day(1)}..{day(3)}: the object {key} of publication {patch.sequence} (patch) is gone")
+    else:
+        expect(found, f"{day(1)}: the object {key} of publication {patch.sequence} (patch, ")
+    assert (found.lost_publications, found.unreadable) == ([patch.sequence], [day(1), day(2), day(3)])
+    repair(world.engine, 1, found, NOW)
+    assert world.audit().clean
+    assert world.audit().missed == 9
+    world.replay()
+    assert (_deep(world).problems, world.audit().missed) == ([], 0)
+    assert world.canonical() == before
+
+
+def test_a_bad_patch_that_a_day_still_needs_stays_in_the_log(world: World) -> None:
+    """A replay that comes between an audit and its repair lays a patch over the bad one: the next audit finds it."""
+    patch = _patch_of_a_late_field(world, 1, 3)
+    world.store.delete(str(patch.object_key))
+    found = world.audit()
+    rows = result_rows.only(world.rows(0), ["f1"])
+    at = rows.schema.get_field_index("day")
+    rows = rows.set_column(at, rows.schema.field(at), pa.array([day(2)], pa.date32()))
+    rows = rows.append_column(CAUSE, pa.array(["carry"])).append_column(WITHDRAWN, pa.array([False]))
+    put = ResultObjects(world.store).put_patch(1, rows, NOW)
+    with write_transaction(world.engine) as connection:
+        over = NewPublication(PublicationKind.PATCH, put, {day(2): 3}, 1, "run", "replayed")
+        publications.publish(connection, 1, over, NOW)
+
+    repair(world.engine, 1, found, NOW)
+
+    with read_transaction(world.engine) as connection:
+        log = {one.sequence: one.removed_at for one in publications.publications(connection, 1)}
+        layers = published_days(connection, 1, day(0), day(DAYS)).layers
+    assert log[patch.sequence] is None
+    assert [len(layers[day(n)]) for n in range(DAYS)] == [1, 1, 3, 1, 1]
+    again = world.audit()
+    assert (again.lost_publications, again.unreadable) == ([patch.sequence], [day(2)])
+    repair(world.engine, 1, again, NOW)
+    world.replay()
+    assert (_deep(world).problems, world.audit().missed) == ([], 0)
+
+
+def test_an_older_object_that_is_gone_is_told_and_left_out_from_then_on(world: World) -> None:
+    key = world.key(2)
+    world.republish(2, lambda table: table)
+    before = world.canonical()
+    world.store.delete(key)
+
+    found = _deep(world)
+
+    expect(found, f"{day(2)}..{day(2)}: the object {key} of publication 3 (day) is gone")
+    assert (found.lost_publications, found.unreadable) == ([3], [])
+    repair(world.engine, 1, found, NOW)
+    assert _deep(world).clean
+    assert world.audit().missed == 0
+    assert world.canonical() == before
+
+
+def test_a_publication_that_is_missing_from_the_log_is_told(world: World) -> None:
+    world.republish(2, lambda table: table)
+    for table in (PublicationDay, Publication):
+        world.execute(delete(table).where(table.sequence == 3))
+
+    expect(world.audit(), "A: publication 3 is missing from the log")
+
+
+def _patch_of_a_late_field(world: World, first: int, last: int) -> Publication:
+    late = NewField("late", "late", box(14.01, 45.04, 14.02, 45.045), day(first), day(last))
+    with write_transaction(world.engine) as connection:
+        fields.register_fields(connection, [late], NOW)
+    world.replay()
+    with read_transaction(world.engine) as connection:
+        patch = publications.last_publication(connection, 1)
+    assert patch is not None
+    assert (patch.kind, patch.first_day, patch.last_day) == (PublicationKind.PATCH, day(first), day(last))
+    return patch

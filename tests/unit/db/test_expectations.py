@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +17,10 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Cause, FieldRevision, Membership, Region, RegionDay, RevisionKind, Season
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine, select
+
+from tests.unit.closed_days import close_days
 
 START, NOW = date(2026, 5, 1), datetime(2026, 7, 1, tzinfo=UTC)
 WEST, EAST = Bounds(14.0, 45.0, 14.1, 45.1), Bounds(14.1, 45.0, 14.2, 45.1)
@@ -160,8 +160,7 @@ def rolled_back(engine: Engine) -> Iterator[Connection]:
             first, last = CLOSED[name]
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), day(first), None, "1", NOW)
             bbox_id = registry.region(connection, name).bbox_id
-            for n in range(first, last + 1):
-                ledger.set_day(connection, bbox_id, day(n), closed_at=NOW, object_key=f"{name}/{n}")
+            close_days(connection, bbox_id, [day(n) for n in range(first, last + 1)], NOW)
         yield connection
         raise _RollbackError
 
@@ -186,7 +185,7 @@ events = st.one_of(
 
 
 def happen(  # noqa: C901 - one case an event
-    connection: Connection, store: ObjectStore, event: tuple[Any, ...], there: set[str]
+    connection: Connection, event: tuple[Any, ...], there: set[str]
 ) -> Cause | None:
     """Let an event happen; gives the cause of misses on newly expected days, None where it is none of the registry."""
     kind, *told = event
@@ -224,7 +223,7 @@ def happen(  # noqa: C901 - one case an event
             fields.register_fields(connection, new, NOW, how, skip_refused=True)
         case "monitor":
             until = None if told[2] is None else day(max(told[1], told[2]))
-            registry.monitor_region(connection, store, told[0], day(told[1]), until, NOW)
+            registry.monitor_region(connection, told[0], day(told[1]), until, NOW)
             return Cause.LATE_REGION
         case "drain":  # as a replay would
             for region in registry.regions(connection):
@@ -243,12 +242,12 @@ def happen(  # noqa: C901 - one case an event
     return Cause.REVISED_FIELD
 
 
-def check(engine: Engine, store: ObjectStore, sequence: list[tuple[Any, ...]]) -> None:
+def check(engine: Engine, sequence: list[tuple[Any, ...]]) -> None:
     with rolled_back(engine) as connection:
         there: set[str] = set()
         before = seen(connection)
         for event in sequence:
-            cause = happen(connection, store, event, there)
+            cause = happen(connection, event, there)
             after = seen(connection)
             if cause is not None:
                 assert_caused(before, after, cause)
@@ -262,15 +261,15 @@ settled = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, H
 @settings(settled, max_examples=60)
 @given(st.lists(events, min_size=1, max_size=6))
 def test_any_sequence_of_events_causes_what_the_design_says(
-    sqlite_engine: Engine, tmp_path: Path, sequence: list[tuple[Any, ...]]
+    sqlite_engine: Engine, sequence: list[tuple[Any, ...]]
 ) -> None:
-    check(sqlite_engine, ObjectStore(str(tmp_path / "store")), sequence)
+    check(sqlite_engine, sequence)
 
 
 @settings(settled, max_examples=8)
 @given(st.lists(events, min_size=3, max_size=6))
-def test_the_other_database_agrees(postgres_engine: Engine, tmp_path: Path, sequence: list[tuple[Any, ...]]) -> None:
-    check(postgres_engine, ObjectStore(str(tmp_path / "store")), sequence)
+def test_the_other_database_agrees(postgres_engine: Engine, sequence: list[tuple[Any, ...]]) -> None:
+    check(postgres_engine, sequence)
 
 
 # --- a few to picture, on both databases -----------------------------------------------------------------------------
@@ -288,7 +287,7 @@ def register(connection: Connection, shape: str, planting: int, end: int | None 
 
 
 def drain(connection: Connection) -> None:
-    happen(connection, None, ("drain",), set())  # type: ignore[arg-type]
+    happen(connection, ("drain",), set())
 
 
 def causes(connection: Connection, region: str) -> dict[int, Cause]:
@@ -339,7 +338,7 @@ def test_a_gap_that_is_filled_carries_on_into_the_day_after_it(connection: Conne
 def test_an_open_miss_after_a_changed_span_stays_as_it_is(connection: Connection) -> None:
     register(connection, "west", 4)
     drain(connection)
-    happen(connection, None, ("scene", "west", 4), set())  # type: ignore[arg-type]
+    happen(connection, ("scene", "west", 4), set())
 
     fields.revise_season(connection, "f", day(2), None, NOW)
 

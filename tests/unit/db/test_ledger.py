@@ -3,15 +3,17 @@ from typing import Any
 
 import pytest
 import shapely
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, publications, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Attempt, Cause, Miss, ProcessingType, RetiredObject
+from satcommon.db.models import Attempt, Cause, Miss, ProcessingType
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import Due
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import IntegrityError
+
+from tests.unit.closed_days import close_days
 
 BOUNDS = Bounds(14.0, 45.0, 14.1, 45.1)
 DAY, NOW = date(2026, 5, 1), datetime(2026, 6, 1, tzinfo=UTC)
@@ -49,23 +51,22 @@ def test_the_watermark_is_the_last_closed_day_and_the_next_one_follows(connectio
     assert ledger.watermark(connection, A) is None
     assert ledger.next_day(connection, region) == DAY
 
-    ledger.set_day(connection, A, day(0), closed_at=NOW, object_key="k0")
-    ledger.set_day(connection, A, day(1), closed_at=NOW, object_key="k1")
+    close_days(connection, A, [day(0), day(1)], NOW)
     ledger.set_day(connection, A, day(2), due=Due.DUE, answered_at=NOW)
 
     assert ledger.watermark(connection, A) == day(1)
     assert ledger.next_day(connection, region) == day(2)
-    assert ledger.published_keys(connection, A, day(0), day(9)) == {day(0): "k0", day(1): "k1"}
+    assert publications.versions(connection, A, day(0), day(9)) == {day(0): 1, day(1): 1}
 
 
 def test_a_days_columns_are_written_without_touching_its_others(connection: Connection) -> None:
     ledger.set_day(connection, A, DAY, due=Due.DUE, answered_at=NOW)
-    ledger.set_day(connection, A, DAY, object_key="k", closed_at=LATER)
+    ledger.set_day(connection, A, DAY, version=7, closed_at=LATER)
 
     found = ledger.region_day(connection, A, DAY)
 
     assert found is not None
-    assert (found.due, found.answered_at, found.object_key, found.closed_at) == (Due.DUE, NOW, "k", LATER)
+    assert (found.due, found.answered_at, found.version, found.closed_at) == (Due.DUE, NOW, 7, LATER)
     assert ledger.region_day(connection, A, day(1)) is None
     assert ledger.region_days(connection, A, day(1), day(5)) == {}
 
@@ -203,10 +204,3 @@ def test_every_attempt_is_on_record_with_its_run_and_its_error(connection: Conne
 
 def test_fields_are_named_by_their_external_ids(connection: Connection) -> None:
     assert ledger.external_ids(connection, {1, 2, 77}) == {1: "f1", 2: "f2"}
-
-
-def test_an_object_that_is_shared_is_kept_from_when_the_last_key_moves_away(connection: Connection) -> None:
-    ledger.retire(connection, ["empty"], NOW)
-    ledger.retire(connection, ["empty"], LATER)
-
-    assert connection.execute(select(RetiredObject.retired_at)).scalars().all() == [LATER]

@@ -1,17 +1,27 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from satcommon.db import attempts
+from satcommon.db import attempts, ledger, publications, registry
 from satcommon.db.engine import open_engine, read_transaction, revision, write_transaction
-from satcommon.db.models import SCHEMA_REVISION, Base, Registry
+from satcommon.db.models import SCHEMA_REVISION, Base, PublicationKind, Registry
+from satcommon.db.publications import NewPublication
 from satcommon.errors import DatabaseUnavailableError, DatabaseVersionError, InputError, SettingError
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.publication.objects import PATCH, ResultObjects, decode, digest
+from satcommon.publication.reader import published_days
+from satcommon.settings import settings
+from satcommon.stats.result_rows import SCHEMA
+from satcommon.storage.object_store import ObjectStore
 from satctl.local import migrations
+from satctl.main import main
 from sqlalchemy import Connection, Engine, inspect, select, text
 
 DATABASE_FOLDER = Path(__file__).parents[3] / "db"
@@ -160,6 +170,176 @@ def test_regions_of_an_older_ledger_get_the_source_that_their_acquisitions_make_
     with read_transaction(engine) as connection:
         found = connection.execute(text("SELECT scene_source FROM bounding_boxes ORDER BY bbox_id")).scalars().all()
     assert found == ["simulated", "folder", "folder", None]
+
+
+_OLD_DAYS = {  # of a ledger at revision 0007: what each region published, with the time of closing
+    1: {"2026-05-01": ("results/1/empty", 0, 9), "2026-05-02": ("results/1/empty", 0, 9),
+        "2026-05-03": ("results/1/c", 4, 4), "2026-05-04": ("results/1/d", 5, 5), "2026-05-05": (None, None, None)},
+    2: {"2026-05-04": ("results/2/a", 2, 8), "2026-05-05": ("results/2/b", 3, 6)},
+    3: {"2026-05-01": (None, None, None)},
+}  # fmt: skip
+
+
+def _older_ledger(engine: Engine) -> None:
+    """A ledger of revision 0007: days published out of order, days of one empty object, days not closed."""
+    migrations.downgrade(engine, "0007")
+    with write_transaction(engine) as connection:
+        for bbox_id, days in _OLD_DAYS.items():
+            connection.execute(
+                text(
+                    "INSERT INTO bounding_boxes (bbox_id, name, geometry, created_at, monitored_from, grid, "
+                    "algorithm_version) VALUES (:id, :name, :shape, :at, '2026-05-01', '{}', '1')"
+                ),
+                {"id": bbox_id, "name": f"R{bbox_id}", "shape": b"", "at": "2026-05-01 00:00:00+00:00"},
+            )
+            for day, (key, count, closed) in days.items():
+                connection.execute(
+                    text(
+                        "INSERT INTO region_days (bbox_id, day, due, object_key, object_digest, row_count, closed_at) "
+                        "VALUES (:id, :day, 'due', :key, :digest, :count, :closed)"
+                    ),
+                    {
+                        "id": bbox_id,
+                        "day": day,
+                        "key": key,
+                        "digest": None if key is None else f"digest of {key}",
+                        "count": count,
+                        "closed": None if closed is None else f"2026-05-{closed + 10} 00:00:00+00:00",
+                    },
+                )
+        refused = {"id": 1, "day": "2026-05-03", "item": "damaged", "at": "2026-05-04 00:00:00+00:00"}
+        connection.execute(
+            text("INSERT INTO refusals (bbox_id, day, item_id, reason, seen_at) VALUES (:id, :day, :item, 'why', :at)"),
+            refused,
+        )
+
+
+def _rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
+    with read_transaction(engine) as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+_DAYS = "SELECT bbox_id, day, object_key, object_digest, row_count, closed_at FROM region_days ORDER BY bbox_id, day"
+_REFUSED = "SELECT bbox_id, day, item_id, seen_at, reason FROM refusals"
+
+
+def test_published_days_of_an_older_ledger_become_publications_and_go_back_with_the_same_keys(engine: Engine) -> None:
+    _older_ledger(engine)
+    before, refused = _rows(engine, _DAYS), _rows(engine, _REFUSED)
+    assert len(before) == 8
+
+    migrations.upgrade(engine)
+
+    with read_transaction(engine) as connection:
+        log = {bbox_id: publications.publications(connection, bbox_id) for bbox_id in _OLD_DAYS}
+        layers = {bbox_id: publications.layers(connection, bbox_id, date.min, date.max) for bbox_id in _OLD_DAYS}
+        versions = {bbox_id: publications.versions(connection, bbox_id, date.min, date.max) for bbox_id in _OLD_DAYS}
+    in_order = [
+        [(one.sequence, str(one.first_day), one.object_key, one.committed_at.day) for one in log[bbox_id]]
+        for bbox_id in _OLD_DAYS
+    ]
+    assert in_order == [
+        [
+            (1, "2026-05-03", "results/1/c", 14),
+            (2, "2026-05-04", "results/1/d", 15),
+            (3, "2026-05-01", "results/1/empty", 19),
+            (4, "2026-05-02", "results/1/empty", 19),
+        ],
+        [(1, "2026-05-05", "results/2/b", 16), (2, "2026-05-04", "results/2/a", 18)],
+        [],
+    ]
+    for bbox_id, days in _OLD_DAYS.items():
+        for one in log[bbox_id]:
+            key, count, _ = days[str(one.first_day)]
+            assert (one.object_key, one.object_digest, one.row_count) == (key, f"digest of {key}", count)
+            assert (one.kind, one.last_day, one.removed_at) == (PublicationKind.DAY, one.first_day, None)
+            assert versions[bbox_id][one.first_day] == one.sequence
+            assert [layer.sequence for layer in layers[bbox_id][one.first_day]] == [one.sequence]
+        assert len(versions[bbox_id]) == len(layers[bbox_id]) == len(log[bbox_id])
+    assert _rows(engine, _REFUSED) == refused
+    assert _rows(engine, "SELECT resolved_at FROM refusals") == [(None,)]
+    [(installation,)] = _rows(engine, "SELECT installation FROM registry")
+    assert len(installation) == 32
+
+    migrations.downgrade(engine, "0007")
+
+    assert _rows(engine, _DAYS) == before
+    assert _rows(engine, _REFUSED) == refused
+
+
+def test_each_installation_is_told_from_others(engine: Engine) -> None:
+    statement = "SELECT installation FROM registry"
+    [(first,)] = _rows(engine, statement)
+
+    migrations.downgrade(engine, "0007")
+    migrations.upgrade(engine)
+
+    assert _rows(engine, statement) != [(first,)]
+
+
+def test_a_ledger_with_a_patch_goes_back_when_gc_has_left_each_day_one_object(
+    engine: Engine, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, days = datetime(2026, 6, 1, tzinfo=UTC), [date(2026, 5, n) for n in range(1, 4)]
+    objects = ResultObjects(ObjectStore(str(store_folder)))
+    bounds = Bounds(14.0, 45.0, 14.1, 45.1)
+    rows = {
+        on: pa.Table.from_pylist([{"region": "A", "day": on, "field": name} for name in ("f", "g")], SCHEMA)
+        for on in days
+    }
+    changed = pa.Table.from_pylist(
+        [
+            {"region": "A", "day": days[0], "field": "f", "ndvi_mean": 0.5, "cause": "carry", "withdrawn": False},
+            {"region": "A", "day": days[1], "field": "g", "cause": "carry", "withdrawn": True},
+        ],
+        PATCH,
+    )
+    with write_transaction(engine) as connection:
+        registry.add_region(connection, "A", bounds, Grid.utm(bounds, 500.0), days[0], None, "1", now)
+        for on in days:
+            ledger.set_day(connection, 1, on, closed_at=now)
+        for on in days[:2]:
+            put = objects.put_day(1, on, rows[on], now)
+            publications.publish(
+                connection, 1, NewPublication(PublicationKind.DAY, put, {on: 2}, 2, "r", "closed"), now
+            )
+        empty = NewPublication(PublicationKind.DAY, None, {days[2]: 0}, 0, "r", "closed")
+        publications.publish(connection, 1, empty, now)
+        patch = NewPublication(
+            PublicationKind.PATCH, objects.put_patch(1, changed, now), {days[0]: 2, days[1]: 1}, 2, "r", "replayed"
+        )
+        publications.publish(connection, 1, patch, now)
+        before = published_days(connection, 1, days[0], days[2])
+    remedy = (
+        r"^3 patches, or days without an object, .*; `satctl gc --patches 0` writes those objects: run it, and down"
+    )
+
+    with pytest.raises(InputError, match=remedy):
+        migrations.downgrade(engine, "0007")
+    assert revision(engine) == migrations.head()
+    assert published(engine) == (days, before.layers)
+
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("SATFIELDS_STORE", str(store_folder))
+    settings.cache_clear()
+    main(["gc", "--patches", "0"], standalone_mode=False)
+    migrations.downgrade(engine, "0007")
+
+    keys = {str(on): key for _, on, key, *_ in _rows(engine, _DAYS)}
+    assert list(keys) == [str(on) for on in days]
+    for on in days:
+        data = objects.store.get(keys[str(on)])
+        assert decode(data).equals(before.rows(objects, on))
+        assert _rows(engine, f"SELECT object_digest FROM region_days WHERE day = '{on}'") == [(digest(data),)]
+    assert [count for *_, count, _ in _rows(engine, _DAYS)] == [2, 1, 0]
+    assert migrations.upgrade(engine)[1] == migrations.head()
+    assert published(engine)[0] == days
+
+
+def published(engine: Engine) -> tuple[list[date], Any]:
+    with read_transaction(engine) as connection:
+        found = published_days(connection, 1, date.min, date.max).layers
+    return list(found), found
 
 
 def test_a_revision_that_does_not_exist_is_refused_with_those_that_do(engine: Engine) -> None:

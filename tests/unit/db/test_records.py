@@ -37,7 +37,7 @@ WRONG = {
     "registry.regions(connection)[0].day": '"Region" has no attribute "day"',
     "fields.field(connection, 'f').bbox_id": '"Field" has no attribute "bbox_id"',
     "ledger.region_days(connection, 1, day, day)[day].taken": '"Day" has no attribute "taken"',
-    "ledger.days_of_all(connection, day, day)[0].refused": '"RegionDay" has no attribute "refused"',
+    "ledger.days_of_all(connection, day, day)[0].object_key": '"Day" has no attribute "object_key"',
     "dict(ledger.open_days(connection))[1][day].closed_at": '"OpenDay" has no attribute "closed_at"',
     "ledger.misses(connection, 1, day, day)[0].day": '"Miss" has no attribute "day"',
     "[miss.digest for miss in ledger.misses_of_all(connection)]": '"SimilarMisses" has no attribute "digest"',

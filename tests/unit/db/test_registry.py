@@ -1,20 +1,19 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import shapely
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, publications, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
 from satcommon.db.models import Cause
 from satcommon.errors import AlgorithmError, InputError
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.stats import result_rows
-from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine
+
+from tests.unit.closed_days import close_days
 
 BOUNDS = Bounds(14.0, 45.0, 14.1, 45.1)
 GRID = Grid.utm(BOUNDS, 500.0)
@@ -36,14 +35,8 @@ def connection(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-@pytest.fixture
-def store(store_folder: Path) -> ObjectStore:
-    return ObjectStore(str(store_folder))
-
-
 def close(connection: Connection, first: int, last: int) -> None:
-    for n in range(first, last + 1):
-        ledger.set_day(connection, 1, day(n), closed_at=NOW, object_key=f"k{n}")
+    close_days(connection, 1, [day(n) for n in range(first, last + 1)], NOW)
 
 
 def causes(connection: Connection) -> dict[int, Cause]:
@@ -137,41 +130,40 @@ def test_the_revision_moves_with_every_write_and_the_lock_tells_it(connection: C
 # --- monitored days --------------------------------------------------------------------------------------------------
 
 
-def test_days_monitored_later_than_thought_are_withdrawn(connection: Connection, store: ObjectStore) -> None:
+def test_days_monitored_later_than_thought_are_withdrawn(connection: Connection) -> None:
     add(connection)
     close(connection, 0, 5)
     fields.register_fields(connection, [NewField("f", "f", SHAPE, day(-9))], NOW)
 
-    assert registry.monitor_region(connection, store, "A", day(2), day(4), NOW)
+    assert registry.monitor_region(connection, "A", day(2), day(4), NOW)
 
     assert sorted(causes(connection)) == [2, 3, 4]
     assert {(d - FIRST).days for _, d in ledger.withdrawals(connection, 1, date.min, date.max)} == {0, 1, 5}
 
 
-def test_days_monitored_earlier_are_closed_under_one_empty_object_and_missed(
-    connection: Connection, store: ObjectStore
-) -> None:
+def test_days_monitored_earlier_are_closed_in_one_publication_without_rows_and_missed(connection: Connection) -> None:
     add(connection)
     close(connection, 0, 2)
     fields.register_fields(connection, [NewField("f", "f", SHAPE, day(-9))], NOW)
     ledger.resolve_misses(connection, 1, [(1, day(n)) for n in range(3)], NOW)
 
-    assert registry.monitor_region(connection, store, "A", day(-3), None, NOW)
+    assert registry.monitor_region(connection, "A", day(-3), None, NOW)
 
     assert causes(connection) == {
         -3: Cause.LATE_REGION, -2: Cause.LATE_REGION, -1: Cause.LATE_REGION, 0: Cause.CARRY
     }  # fmt: skip
-    keys = ledger.published_keys(connection, 1, day(-3), day(-1))
-    assert len(keys) == 3
-    assert len(set(keys.values())) == 1
-    assert result_rows.read(store, keys[day(-1)]).num_rows == 0
+    layers = publications.layers(connection, 1, day(-3), day(-1))
+    assert list(layers) == [day(-3), day(-2), day(-1)]
+    assert {(layer.sequence, layer.object_key) for of_day in layers.values() for layer in of_day} == {(2, None)}
+    closed = ledger.region_days(connection, 1, day(-3), day(-1))
+    assert [(one.version, one.row_count, one.closed_at) for one in closed.values()] == [(2, 0, NOW)] * 3
 
 
-def test_the_days_that_it_has_already_change_nothing(connection: Connection, store: ObjectStore) -> None:
+def test_the_days_that_it_has_already_change_nothing(connection: Connection) -> None:
     add(connection)
     revision = registry.revision(connection)
 
-    assert not registry.monitor_region(connection, store, "A", FIRST, None, NOW)
+    assert not registry.monitor_region(connection, "A", FIRST, None, NOW)
     assert registry.revision(connection) == revision
 
 

@@ -14,6 +14,8 @@ from satcommon.sources.source import Due
 from shapely.geometry import box
 from sqlalchemy import Connection, Engine, insert
 
+from tests.unit.closed_days import close_days
+
 BOUNDS = Bounds(-0.05, 45.0, 0.05, 45.1)
 FIRST, NOW = date(2026, 5, 1), datetime(2026, 5, 11, 12, tzinfo=UTC)
 WAITS = Deadlines(36.0, 30)
@@ -30,8 +32,7 @@ def connection(engine: Engine) -> Iterator[Connection]:
     """A region with two fields and ten closed days, nothing missed."""
     with write_transaction(engine) as connection:
         registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 500.0), FIRST, None, "1", NOW)
-        for n in range(CLOSED):
-            ledger.set_day(connection, A, day(n), due=Due.NOT_DUE, answered_at=NOW, closed_at=NOW, object_key=f"k{n}")
+        close_days(connection, A, [day(n) for n in range(CLOSED)], NOW, due=Due.NOT_DUE, answered_at=NOW)
         shapes = [box(-0.04 + i / 50, 45.02, -0.03 + i / 50, 45.03) for i in range(2)]
         new = [NewField(f"f{i}", "f", s, day(0), day(7) if i == 2 else None) for i, s in enumerate(shapes, 1)]
         fields.register_fields(connection, new, NOW)

@@ -114,7 +114,7 @@ def test_a_paused_region_is_not_asked_for(world: World) -> None:
 def test_days_no_longer_monitored_are_not_asked_for(world: World) -> None:
     world.close()
     with write_transaction(world.engine) as connection:
-        registry.monitor_region(connection, world.store, "North", SCENE_DAY, SCENE_DAY, NOW)
+        registry.monitor_region(connection, "North", SCENE_DAY, SCENE_DAY, NOW)
 
     with read_transaction(world.engine) as connection:
         assert answers.never_asked(connection) == [("North", 1, 1, SCENE_DAY, SCENE_DAY)]

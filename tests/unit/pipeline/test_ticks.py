@@ -21,6 +21,8 @@ from satfields_realtime.work import days_to_close
 from satfields_reprocessing.work import backlogs_to_drain
 from sqlalchemy import Engine, event
 
+from tests.unit.closed_days import close_days
+
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=400)
 LOOKS = 1
@@ -75,8 +77,7 @@ def _regions(engine: Engine, first: int, last: int, span: int) -> set[str]:
             start = NOW.date() - timedelta(days=span + 40)
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), start, None, CURRENT, LONG_AGO)
             bbox_id = registry.region(connection, name).bbox_id
-            for d in range(span):
-                ledger.set_day(connection, bbox_id, start + timedelta(days=d), closed_at=LONG_AGO, object_key="k")
+            close_days(connection, bbox_id, [start + timedelta(days=d) for d in range(span)], LONG_AGO)
             answer = {"due": Due.NOT_DUE, "answered_at": LONG_AGO}
             ledger.set_day(connection, bbox_id, start + timedelta(days=span - 1), **answer)
             square = shapely.box(0.05 * n + 0.005, 45.005, 0.05 * n + 0.015, 45.015)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
@@ -15,6 +15,8 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
+from satcommon.publication.reader import published_days
 from satcommon.sources.simulated import SimulatedSource
 from satcommon.stats import result_rows
 from satcommon.stats.result_rows import Status
@@ -61,11 +63,11 @@ def drain(engine: Engine, store: ObjectStore, bbox_id: int = 1) -> None:
 def test_a_season_is_that_of_the_published_rows_in_the_home_region(
     read: Read, sqlite_engine: Engine, store: ObjectStore
 ) -> None:
-    found = read("wide")
+    found, objects = read("wide"), ResultObjects(store)
 
     with read_transaction(sqlite_engine) as connection:
-        keys = ledger.published_keys(connection, 1, FIRST, day(DAYS))
-    rows = [result_rows.only(result_rows.read(store, keys[one]), ["wide"]).to_pylist()[0] for one in sorted(keys)]
+        published = published_days(connection, 1, FIRST, day(DAYS))
+    rows = [result_rows.only(published.rows(objects, one), ["wide"]).to_pylist()[0] for one in published.layers]
     assert (found.region, found.first, found.last) == ("A", FIRST, day(DAYS - 1))
     assert found.days == [day(n) for n in range(DAYS)]
     assert found.status == [row["status"] for row in rows]

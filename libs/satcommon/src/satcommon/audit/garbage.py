@@ -53,7 +53,8 @@ def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> l
             if row.removed_at is None:
                 named.add(row.object_key)
             elif row.object_key is not None:
-                removed[row.object_key] = row.removed_at
+                # Days closed without rows by earlier releases share an object.
+                removed[row.object_key] = max(row.removed_at, removed.get(row.object_key, row.removed_at))
     return sorted(
         key
         for key, put_at in stored.items()

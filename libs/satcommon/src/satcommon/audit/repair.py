@@ -42,4 +42,6 @@ def repair(engine: Engine, bbox_id: int, report: Report, now: datetime) -> None:
         misses = [OpenMiss(f, day, Cause.PROCESSING_ERROR, f"audit {now.isoformat()}") for f, day in sorted(lost)]
         ledger.open_misses(connection, bbox_id, misses, now)
         ledger.withdraw(connection, bbox_id, [(f, day) for f, day in report.unlisted if day in same], now)
-        publications.remove(connection, bbox_id, report.lost_publications, now)
+        layers = publications.layers(connection, bbox_id, date.min, date.max)
+        needed = {layer.sequence for of_day in layers.values() for layer in of_day}  # of days changed meanwhile
+        publications.remove(connection, bbox_id, set(report.lost_publications) - needed, now)

@@ -150,9 +150,8 @@ class Registry(Base):
 
     registry_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(default=0)
-    installation: Mapped[str] = mapped_column(
-        String(32), server_default=""
-    )  # tells this database's cursors from others'
+    # Tells this database's cursors from others'.
+    installation: Mapped[str] = mapped_column(String(32), server_default=text("''"))
 
 
 class Region(Base):

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import obstore
+from obstore.exceptions import BaseError
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -55,7 +56,13 @@ class Ranges:
     def begin(self) -> None:
         """Fetch the first chunk, and with it the size."""
         with self._explained(self._key):
-            result = obstore.get(self._store, self._key, options={"range": (0, CHUNK)})
+            try:
+                result = obstore.get(self._store, self._key, options={"range": (0, CHUNK)})
+            except BaseError as error:
+                if "416" not in str(error) or obstore.head(self._store, self._key)["size"]:
+                    raise
+                self.size, self._chunks = 0, {0: b""}  # nothing in it satisfies a range
+                return
             self.size = result.meta["size"]
             self._chunks = {0: bytes(result.bytes())}
 

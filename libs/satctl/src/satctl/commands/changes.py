@@ -73,8 +73,8 @@ def changes(chosen: _Chosen, output: str | None, force: bool, as_json: bool) -> 
     Examples:
       satctl changes --since 2026-06-01
       satctl changes --since "$(cat cursor)" --json > new.json
-      satctl changes --since 2026-06-01T08:00:00Z --field north-40 --column ndvi_mean
-      satctl changes --since 2026-06-01 --output june.parquet
+      satctl changes --since 2026-06-01T08:00:00Z --field north-40
+      satctl changes --since 2026-06-01 --column ndvi_mean --output june.parquet
     """
     from satcommon.publication.changes import SCHEMA_OF_CHANGES, checked_columns
 

@@ -111,19 +111,20 @@ def _home(connection: Connection, field: Field, day: date) -> str:
     raise InputError(f"field {field.external_id!r} is in no region; {show} shows where it is")
 
 
-def _row(days: Published, objects: ResultObjects, day: date) -> dict[str, Any] | None:
-    """The row as users see it; None where there is none."""
+def _row(published: Published, objects: ResultObjects, day: date) -> dict[str, Any] | None:
+    """The row as users see it, also one that waits to be taken out; None where there is none."""
     from satctl.output.row_columns import completed, readable_row
 
-    rows = days.rows(objects, day)
-    return readable_row(completed(rows, day, days)) if rows.num_rows else None
+    rows = published.days.rows(objects, day, None, [str(published.field)])
+    return readable_row(completed(rows, day, published)) if rows.num_rows else None
 
 
 def _record(published_row: PublishedRow) -> dict[str, Any]:
     from satctl.output.row_columns import readable_row
 
     row = published_row.row
-    return vars(published_row) | {"row": None if row is None else readable_row(row)}
+    told = {"run_id": published_row.run_id or None, "why_not": published_row.why_not or None}
+    return vars(published_row) | told | {"row": None if row is None else readable_row(row)}
 
 
 def _cells(published_row: PublishedRow) -> tuple[Any, ...]:

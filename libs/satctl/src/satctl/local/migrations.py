@@ -47,7 +47,7 @@ def downgrade(engine: Engine, target: str) -> None:
     """Migrate down to an older revision, or to ``base``, which drops all tables and their rows.
 
     Raises:
-        InputError: there is no such revision, or it is newer than the database.
+        InputError: there is no such revision, it is newer than the database, or it can't hold what is published.
         DatabaseVersionError: the database is newer than this code; nothing was changed.
     """
     config = _config(engine)
