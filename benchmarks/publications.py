@@ -152,7 +152,7 @@ def _season(engine: Engine, objects: ResultObjects, names: Sequence[str], days: 
     closed = sum(_day(engine, objects, names, day) for day in span)
     restated = names[:: round(1 / RESTATED)]
     kept = sum(
-        _patch(engine, objects, dict.fromkeys(span[n:n + 30], restated), 7, len(names)) for n in range(0, days, 30)
+        _patch(engine, objects, dict.fromkeys(span[n : n + 30], restated), 7, len(names)) for n in range(0, days, 30)
     )
     print(f"\n{days} days, {RESTATED:.0%} of the rows restated\n\n| | MB | ratio |\n|---|---|---|")
     print(f"| nothing kept | {closed / 1e6:.1f} | 1 |")
