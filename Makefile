@@ -107,6 +107,7 @@ bench: install ## benchmarks, as ratios: a region's day, a late field, coverage,
 	$(bin)/python benchmarks/coverage.py
 	$(bin)/python benchmarks/import_fields.py
 	$(bin)/python benchmarks/stores.py
+	$(bin)/python benchmarks/publications.py
 	$(bin)/python benchmarks/sensors.py
 
 .PHONY: bench-quick
@@ -114,6 +115,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/region_day.py --quick --repeats 1
 	$(bin)/python benchmarks/late_field.py --fields 100 --days 5 10 --size 1098
 	$(bin)/python benchmarks/coverage.py --fields 500 --regions 20
+	$(bin)/python benchmarks/publications.py --fields 500 --days 5
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
 	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
 
