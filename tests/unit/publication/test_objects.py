@@ -142,13 +142,15 @@ def test_rows_are_read_as_they_were_written_sorted_by_field(store: ObjectStore) 
 
     layer = day_layer(stored.put_day(7, DAY, table.take(pa.array(range(11, -1, -1))), NOW))
 
-    assert whole(stored.day(layer)).equals(table)
-    assert whole(stored.day(layer)).schema.equals(SCHEMA)
-    assert stored.day(layer).schema.metadata is None
-    assert stored.day(layer, ["field", "state_days"]).equals(table.select(["field", "state_days"]))
-    assert whole(stored.day(layer, None, ["f007", "f001", "nobody"])).equals(result_rows.only(table, ["f001", "f007"]))
-    assert stored.day(layer, ["field", "ndvi_mean"], ["f001"]).column_names == ["field", "ndvi_mean"]
-    assert stored.day(layer, None, []).num_rows == 0
+    assert whole(stored.read_day(layer)).equals(table)
+    assert whole(stored.read_day(layer)).schema.equals(SCHEMA)
+    assert stored.read_day(layer).schema.metadata is None
+    assert stored.read_day(layer, ["field", "state_days"]).equals(table.select(["field", "state_days"]))
+    assert whole(stored.read_day(layer, None, ["f007", "f001", "nobody"])).equals(
+        result_rows.only(table, ["f001", "f007"])
+    )
+    assert stored.read_day(layer, ["field", "ndvi_mean"], ["f001"]).column_names == ["field", "ndvi_mean"]
+    assert stored.read_day(layer, None, []).num_rows == 0
 
 
 def test_a_day_without_rows_is_read_with_an_object_and_without(store: ObjectStore) -> None:
@@ -156,9 +158,9 @@ def test_a_day_without_rows_is_read_with_an_object_and_without(store: ObjectStor
     empty = stored.put_day(7, DAY, result_rows.empty(), NOW)
 
     for layer in (day_layer(empty), day_layer(empty)._replace(object_key=None, object_digest=None)):
-        assert whole(stored.day(layer)).schema.equals(SCHEMA)
-        assert stored.day(layer).num_rows == stored.day(layer, ["field"], ["f001"]).num_rows == 0
-        assert stored.day(layer, ["field", "status"]).column_names == ["field", "status"]
+        assert whole(stored.read_day(layer)).schema.equals(SCHEMA)
+        assert stored.read_day(layer).num_rows == stored.read_day(layer, ["field"], ["f001"]).num_rows == 0
+        assert stored.read_day(layer, ["field", "status"]).column_names == ["field", "status"]
         stored.check(layer)
 
 
@@ -194,9 +196,9 @@ def test_one_field_of_many_is_read_without_the_other_row_groups(
         pq.ParquetFile, "read_row_groups", lambda file, some, **how: groups.extend(some) or read(file, some, **how)
     )
 
-    found = stored.day(layer, None, [name])
+    found = stored.read_day(layer, None, [name])
 
-    assert found.equals(result_rows.only(stored.day(layer), [name]))
+    assert found.equals(result_rows.only(stored.read_day(layer), [name]))
     assert whole(found).equals(result_rows.only(many_rows(), [name]))
     here = name <= f"f{MANY - 1:05}" and name[0] == "f"
     assert groups == ([int(name[1:]) // 5000] if here else [])
@@ -226,7 +228,7 @@ def test_one_field_of_many_in_a_bucket_is_fetched_without_the_other_row_groups(
     monkeypatch.setattr(obstore, "get", got)
     monkeypatch.setattr(obstore, "get_ranges", got_ranges)
 
-    found = stored.day(layer, None, ["f11000"])
+    found = stored.read_day(layer, None, ["f11000"])
 
     assert whole(found).equals(result_rows.only(table, ["f11000"]))
     assert sum(fetched) < size / 2
@@ -246,7 +248,7 @@ def test_some_fields_of_many_are_those_of_the_whole(
     layer = day_layer(stored.put_day(7, DAY, many_rows(), NOW))
     names += [f"f{5000 + 7 * i:05}" for i in range(more)]
 
-    found = stored.day(layer, ["field", "ndvi_mean"], names)
+    found = stored.read_day(layer, ["field", "ndvi_mean"], names)
 
     assert found.equals(result_rows.only(many_rows().select(["field", "ndvi_mean"]), names))
 
@@ -258,12 +260,12 @@ def test_an_object_under_a_key_that_tells_no_footer_is_read(store: ObjectStore) 
         store.put(key, data)  # as they were
         layer = day_layer(StoredObject(key, objects.digest(data), NOW))
 
-        assert whole(stored.day(layer)).equals(some_rows(12))
-        assert whole(stored.day(layer, None, ["f003"])).equals(result_rows.only(some_rows(12), ["f003"]))
+        assert whole(stored.read_day(layer)).equals(some_rows(12))
+        assert whole(stored.read_day(layer, None, ["f003"])).equals(result_rows.only(some_rows(12), ["f003"]))
         replaced(store, key, flipped(data, len(data) // 2))
         for fields in (None, ["f003"]):
             with pytest.raises(DamagedObjectError):
-                stored.day(layer, None, fields)
+                stored.read_day(layer, None, fields)
 
 
 # --- what is not what was put ----------------------------------------------------------------------------------------
@@ -300,12 +302,12 @@ def test_a_day_s_object_that_is_not_what_was_put_is_never_read(
 ) -> None:
     stored = ResultObjects(store)
     layer = day_layer(stored.put_day(7, DAY, some_rows(3), NOW))
-    assert stored.day(layer).num_rows == 3
+    assert stored.read_day(layer).num_rows == 3
 
     replaced(store, str(layer.object_key), spoil(store.get(str(layer.object_key))))
 
-    assert_damaged(lambda: stored.day(layer), store, layer)
-    assert_damaged(lambda: stored.day(layer, ["field"], ["f001"]), store, layer)
+    assert_damaged(lambda: stored.read_day(layer), store, layer)
+    assert_damaged(lambda: stored.read_day(layer, ["field"], ["f001"]), store, layer)
     assert_damaged(lambda: stored.check(layer), store, layer)
 
 
@@ -321,9 +323,9 @@ def test_a_bit_flipped_anywhere_in_a_day_s_object_is_seen(
 
     replaced(stored.store, str(layer.object_key), flipped(data, position, bit))
 
-    assert_damaged(lambda: stored.day(layer), stored.store, layer)
+    assert_damaged(lambda: stored.read_day(layer), stored.store, layer)
     if position >= len("PAR1"):  # the first bytes belong to no row group
-        assert_damaged(lambda: stored.day(layer, None, ["f007"]), stored.store, layer)
+        assert_damaged(lambda: stored.read_day(layer, None, ["f007"]), stored.store, layer)
 
 
 def test_headers_of_pages_are_checked_like_pages(store_folder: Path) -> None:
@@ -336,7 +338,7 @@ def test_headers_of_pages_are_checked_like_pages(store_folder: Path) -> None:
     for position in range(column.data_page_offset, column.data_page_offset + 40):
         for bit in range(8):
             replaced(stored.store, str(layer.object_key), flipped(data, position, bit))
-            assert_damaged(lambda: stored.day(layer, None, ["f007"]), stored.store, layer)
+            assert_damaged(lambda: stored.read_day(layer, None, ["f007"]), stored.store, layer)
 
 
 def test_an_object_that_is_gone_names_its_publication(store: ObjectStore) -> None:
@@ -347,10 +349,10 @@ def test_an_object_that_is_gone_names_its_publication(store: ObjectStore) -> Non
         store.delete(str(layer.object_key))
 
     reads: list[tuple[Layer, Callable[[], object]]] = [
-        (day, lambda: stored.day(day)),
-        (day, lambda: stored.day(day, None, ["f001"])),
+        (day, lambda: stored.read_day(day)),
+        (day, lambda: stored.read_day(day, None, ["f001"])),
         (day, lambda: stored.check(day)),
-        (patch, lambda: stored.patch(patch)),
+        (patch, lambda: stored.read_patch(patch)),
         (patch, lambda: stored.check(patch)),
     ]
     for layer, read in reads:
@@ -373,7 +375,7 @@ def test_a_bucket_out_of_reach_is_no_damaged_object(s3_url: str, monkeypatch: py
     monkeypatch.setattr(obstore, "get_ranges", breaks)
 
     with pytest.raises(StoreError, match=r"SATFIELDS_STORE.*timed out"):
-        stored.day(layer, None, ["f06000"])
+        stored.read_day(layer, None, ["f06000"])
 
 
 # --- patches ---------------------------------------------------------------------------------------------------------
@@ -391,14 +393,14 @@ def test_a_patch_is_read_as_it_was_written_day_by_day(fields: int, store: Object
     for reader in (stored, ResultObjects(store)):  # of what is kept, and of the object
         for n in range(4):
             day = DAY + timedelta(days=n)
-            found = whole(reader.patch(patch_layer(put, day)))
+            found = whole(reader.read_patch(patch_layer(put, day)))
             assert found.schema.equals(PATCH)
             assert found.equals(ordered.filter(pc.equal(ordered["day"], pa.scalar(day))))
             assert found["field"].to_pylist() == [f"f{i:03}" for i in range(fields)]
             assert found[CAUSE].to_pylist() == [("late_field", "carry")[(i + n) % 2] for i in range(fields)]
             assert found[WITHDRAWN].to_pylist() == [(i + n) % 5 == 4 for i in range(fields)]
         for other in (DAY - timedelta(days=1), DAY + timedelta(days=4)):
-            assert reader.patch(patch_layer(put, other)).num_rows == 0
+            assert reader.read_patch(patch_layer(put, other)).num_rows == 0
 
 
 def test_a_patch_leaves_out_optional_columns_that_no_row_has_and_is_read_with_nulls_in_them(store: ObjectStore) -> None:
@@ -418,11 +420,11 @@ def test_a_patch_leaves_out_optional_columns_that_no_row_has_and_is_read_with_nu
     second = DAY + timedelta(days=1)
     for name in OPTIONAL:
         of_days = [
-            (whole(stored.patch(patch_layer(put, on)))[name]) for put in (without, having) for on in (DAY, second)
+            (whole(stored.read_patch(patch_layer(put, on)))[name]) for put in (without, having) for on in (DAY, second)
         ]
         found = [value for column in of_days for value in column.to_pylist() if value is not None]
         assert found == ([[0.1, 0.2]] if name == "ndvi_quantiles" else [])
-    assert not set(OPTIONAL) & set(stored.patch(patch_layer(without)).column_names)
+    assert not set(OPTIONAL) & set(stored.read_patch(patch_layer(without)).column_names)
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
@@ -432,7 +434,7 @@ def test_a_patch_that_is_not_what_was_put_is_never_read(spoil: Callable[[bytes],
 
     replaced(store, str(layer.object_key), spoil(store.get(str(layer.object_key))))
 
-    assert_damaged(lambda: stored.patch(layer), store, layer)
+    assert_damaged(lambda: stored.read_patch(layer), store, layer)
     assert_damaged(lambda: stored.check(layer), store, layer)
 
 
@@ -447,7 +449,7 @@ def test_a_bit_flipped_anywhere_in_a_patch_is_seen(
 
     replaced(stored.store, str(layer.object_key), flipped(data, int(at * len(data)), bit))
 
-    assert_damaged(lambda: stored.patch(layer), stored.store, layer)
+    assert_damaged(lambda: stored.read_patch(layer), stored.store, layer)
 
 
 def test_patches_are_kept_up_to_a_size_and_the_latest_always(
@@ -456,18 +458,18 @@ def test_patches_are_kept_up_to_a_size_and_the_latest_always(
     stored = ResultObjects(ObjectStore(str(store_folder)))
     layers = [patch_layer(stored.put_patch(7, a_patch(2, 3), NOW)) for _ in range(3)]
     for layer in layers:
-        stored.patch(layer)
+        stored.read_patch(layer)
         stored.store.delete(str(layer.object_key))
-    assert [stored.patch(layer).num_rows for layer in layers] == [3, 3, 3]
+    assert [stored.read_patch(layer).num_rows for layer in layers] == [3, 3, 3]
 
     monkeypatch.setattr(objects, "_KEPT_PATCHES", 1)
     last = patch_layer(stored.put_patch(7, a_patch(2, 3), NOW))
-    stored.patch(last)
+    stored.read_patch(last)
     stored.store.delete(str(last.object_key))
 
-    assert stored.patch(last).num_rows == 3
+    assert stored.read_patch(last).num_rows == 3
     with pytest.raises(ObjectMissingError):
-        stored.patch(layers[0])
+        stored.read_patch(layers[0])
 
 
 # --- quantiles, which only some versions have ------------------------------------------------------------------------

@@ -145,11 +145,11 @@ def _changed_rows(
     """The rows after a publication, and the cause of each field's change, also of fields without a row after it."""
     chosen: Collection[str] | None = None if field is None else [field]
     if layer.kind is PublicationKind.PATCH:
-        patch = objects.patch(layer)
+        patch = objects.read_patch(layer)
         patch = patch if chosen is None else only(patch, list(chosen))
         causes = dict(zip(patch["field"].to_pylist(), patch[CAUSE].to_pylist(), strict=True))
         return completed(patch.filter(pc.invert(patch[WITHDRAWN])), SCHEMA.names), causes
-    rows = completed(objects.day(layer, None, chosen), SCHEMA.names)
+    rows = completed(objects.read_day(layer, None, chosen), SCHEMA.names)
     gone = before.rows(objects, layer.day, ["field"], chosen)["field"].to_pylist()
     return rows, dict.fromkeys([*rows["field"].to_pylist(), *gone], layer.cause)
 

@@ -124,7 +124,9 @@ class ResultObjects:
         self.store.put(key, data)
         return StoredObject(key, told, now)
 
-    def day(self, layer: Layer, columns: list[str] | None = None, fields: Collection[str] | None = None) -> pa.Table:
+    def read_day(
+        self, layer: Layer, columns: list[str] | None = None, fields: Collection[str] | None = None
+    ) -> pa.Table:
         """The rows of an object of all rows of a day, by field, without optional columns that none has.
 
         Args:
@@ -150,7 +152,7 @@ class ResultObjects:
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
             raise self._damaged(layer) from error
 
-    def patch(self, layer: Layer) -> pa.Table:
+    def read_patch(self, layer: Layer) -> pa.Table:
         """The rows of a patch of a layer's day, with the columns of `PATCH`, without optional ones that none has.
 
         Raises:
@@ -160,7 +162,7 @@ class ResultObjects:
         assert layer.object_key is not None
         known = self._patches.get(layer.object_key)
         if known is None:
-            known = self._patches[layer.object_key] = self._read_patch(layer)
+            known = self._patches[layer.object_key] = self._decoded_patch(layer)
             while len(self._patches) > 1 and sum(patch.size for patch in self._patches.values()) > _KEPT_PATCHES:
                 self._patches.popitem(last=False)
         self._patches.move_to_end(layer.object_key)
@@ -168,7 +170,7 @@ class ResultObjects:
         start, end = np.searchsorted(known.days, [number, number + 1])
         return known.rows.slice(start, end - start)
 
-    def _read_patch(self, layer: Layer) -> _Patch:
+    def _decoded_patch(self, layer: Layer) -> _Patch:
         try:
             with pa.CompressedInputStream(pa.BufferReader(self._bytes(layer)), "zstd") as stream:
                 data = stream.read()

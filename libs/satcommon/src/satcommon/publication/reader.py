@@ -56,9 +56,9 @@ class PublishedDays:
             return SCHEMA.empty_table().select(names)
         base, patches = found[0], found[1:]
         keyed = names if "field" in names else ["field", *names]
-        rows = objects.day(base, None if columns is None else keyed, fields)
+        rows = objects.read_day(base, None if columns is None else keyed, fields)
         if patches:
-            over = [objects.patch(patch) for patch in patches]
+            over = [objects.read_patch(patch) for patch in patches]
             rows = overlaid(rows, over if fields is None else [only(table, sorted(fields)) for table in over])
         return completed(rows, names)
 

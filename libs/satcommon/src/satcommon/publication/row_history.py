@@ -56,12 +56,12 @@ def row_history(objects: ResultObjects, layers: Sequence[Layer], field: str) -> 
             why = f"removed at {layer.removed_at:%Y-%m-%d %H:%M:%S} UTC"
             history.append(PublishedRow(*told, layer.cause, layer.run_id, None, why))
         elif layer.kind is PublicationKind.PATCH:
-            rows = only(objects.patch(layer), [field])
+            rows = only(objects.read_patch(layer), [field])
             if rows.num_rows:
                 row = None if rows[WITHDRAWN][0].as_py() else completed(rows, SCHEMA.names)
                 history.append(PublishedRow(*told, rows[CAUSE][0].as_py(), layer.run_id, row))
         else:
-            rows = completed(objects.day(layer, None, [field]), SCHEMA.names)
+            rows = completed(objects.read_day(layer, None, [field]), SCHEMA.names)
             had_row = any(published.row is not None or published.why_not for published in history)
             if rows.num_rows or had_row:
                 history.append(PublishedRow(*told, layer.cause, layer.run_id, rows if rows.num_rows else None))
