@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -421,3 +422,29 @@ def test_without_a_checkout_the_variable_to_set_is_named(elsewhere: Path, monkey
 
     with pytest.raises(SettingError, match="set SATFIELDS_MIGRATIONS to the folder that holds"):
         migrations.head()
+
+
+_KILLED = """
+import os, signal, sys
+from satcommon.db.engine import open_engine
+from satctl.local import migrations
+
+engine = open_engine(sys.argv[1])
+engine.dialect.do_commit = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+migrations.upgrade(engine)
+"""
+
+
+def test_an_upgrade_that_is_killed_before_its_commit_changes_nothing_and_is_run_again(engine: Engine) -> None:
+    _older_ledger(engine)
+    before = _rows(engine, _DAYS)
+
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, engine.url.render_as_string(hide_password=False)], check=False
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert revision(engine) == "0007"
+    assert _rows(engine, _DAYS) == before
+    migrations.upgrade(engine)
+    assert _rows(engine, "SELECT count(*) FROM publications") == [(6,)]
