@@ -80,8 +80,8 @@ def changes(
 ) -> Iterator[pa.Table]:
     """A region's changes, in the order of its publications, as tables of `SCHEMA_OF_CHANGES`.
 
-    Within a publication they are ordered by day, field and column. Memory is bounded by a publication's object and
-    2,000 fields of a day.
+    Within a publication they are ordered by day, field and column. Memory is bounded by a publication's object, the
+    rows of a day, and the changes of 2,000 fields.
 
     Args:
         engine: of the ledger.
@@ -133,10 +133,10 @@ def _of_day(
     rows, causes = _changed_rows(objects, layer, before, selection.field)
     names = sorted(causes)
     columns = ["region", "field", *selection.columns]
+    was, rows = before.rows(objects, day, columns, names), rows.select(columns)
     for start in range(0, len(names), _FIELDS):
         some = names[start : start + _FIELDS]
-        was = before.rows(objects, day, columns, some)
-        yield _compared(publication, day, was, only(rows, some).select(columns), {n: causes[n] for n in some})
+        yield _compared(publication, day, only(was, some), only(rows, some), {name: causes[name] for name in some})
 
 
 def _changed_rows(
