@@ -41,8 +41,8 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
     world.execute(*world.tick("scene_materialized").runs)
     assert world.tick("older_days").runs == []
     with write_transaction(world.env.engine) as connection:
-        registry.monitor_region(connection, "A", world.day(50), None, world.now)
-    assert set(world.missed("A")) == {world.day(ago) for ago in range(1, 51)}  # of yesterday, the state is carried on
+        registry.monitor_region(connection, "A", world.day(35), None, world.now)
+    assert set(world.missed("A")) == {world.day(ago) for ago in range(1, 36)}  # of yesterday, the state is carried on
 
     world.execute(*world.tick("older_days").runs)
     for tick in ("due_scenes", "unfinished_backlogs"):
@@ -51,7 +51,7 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
     assert world.missed("A") == []
     with read_transaction(world.env.engine) as connection:
         scenes = ledger.current_scenes(connection, world.region_id("A"), date.min, date.max)
-    assert len(scenes) == 50
+    assert len(scenes) == 35
 
 
 def test_older_days_are_looked_at_anew_once_a_week(world: World) -> None:
