@@ -174,7 +174,7 @@ class ResultObjects:
         try:
             with pa.CompressedInputStream(pa.BufferReader(self._bytes(layer)), "zstd") as stream:
                 data = stream.read()
-            rows = pa.ipc.open_stream(data).read_all().combine_chunks()
+            rows = pa.ipc.open_stream(data).read_all()  # one batch
         except ObjectMissingError as error:
             raise self._missing(layer) from error
         except (pa.ArrowInvalid, OSError) as error:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Connection, func, or_, select
 
 from satcommon.db import answers, ledger
@@ -103,43 +102,26 @@ def overlaid(base: pa.Table, patches: Sequence[pa.Table]) -> pa.Table:
         base: rows by field.
         patches: in their order, with the column that marks rows taken out.
     """
-    latest: dict[str, tuple[int, int]] = {}
-    for number, table in enumerate(patches):
-        latest |= {name: (number, i) for i, name in enumerate(table["field"].to_pylist())}
-    if not latest:
-        return base
+    if all(table.schema.equals(patches[0].schema) for table in patches):  # nearly always, and much is done once
+        patches = [pa.concat_tables(patches)]
+    more = {name for table in patches for name in table.column_names}.difference(base.column_names)
+    columns = [*base.column_names, *(name for name in OPTIONAL if name in more)]
+    over = pa.concat_tables([completed(table, [*columns, WITHDRAWN]) for table in patches])
+    latest = {name: i for i, name in enumerate(over["field"].to_pylist())}
+    taken_out = over[WITHDRAWN].to_pylist()
+    over, base = over.select(columns), completed(base, columns)
     if len(latest) > _FEW_ROWS:
-        return _overlaid_by_copy(base, patches, latest)
+        kept = over.take(pa.array([i for i in latest.values() if not taken_out[i]], pa.int64()))
+        return pa.concat_tables([without(base, list(latest)), kept]).sort_by("field").combine_chunks()
     names = base["field"].combine_chunks()
-    columns = _columns_of(base, patches)
-    base = completed(base, columns)
     pieces, done = [], 0
-    for name in sorted(latest):
-        number, i = latest[name]
+    for name, i in sorted(latest.items()):
         at = bisect_left(range(len(names)), name, key=lambda n: names[n].as_py())
         pieces.append(base.slice(done, at - done))
         done = at + (at < len(names) and names[at].as_py() == name)
-        row = patches[number].slice(i, 1)
-        if not row[WITHDRAWN][0].as_py():
-            pieces.append(completed(row, columns))
+        if not taken_out[i]:
+            pieces.append(over.slice(i, 1))
     return pa.concat_tables([*pieces, base.slice(done)])
-
-
-def _overlaid_by_copy(base: pa.Table, patches: Sequence[pa.Table], latest: Mapping[str, tuple[int, int]]) -> pa.Table:
-    columns = _columns_of(base, patches)
-    starts = [0]
-    for table in patches:
-        starts.append(starts[-1] + table.num_rows)
-    rows = pa.concat_tables([completed(table, [*columns, WITHDRAWN]) for table in patches])
-    rows = rows.take(pa.array([starts[number] + i for number, i in latest.values()]))
-    kept = rows.filter(pc.invert(rows[WITHDRAWN])).select(columns)
-    return pa.concat_tables([completed(without(base, list(latest)), columns), kept]).sort_by("field").combine_chunks()
-
-
-def _columns_of(base: pa.Table, patches: Sequence[pa.Table]) -> list[str]:
-    """The base's columns, and optional ones that only patches have."""
-    more = {name for table in patches for name in table.column_names}.difference(base.column_names)
-    return [*base.column_names, *(name for name in OPTIONAL if name in more)]
 
 
 @dataclass(frozen=True)

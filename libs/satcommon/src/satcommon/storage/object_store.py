@@ -88,6 +88,8 @@ class ObjectStore:
             StoreError: the store could not be reached.
         """
         with self._explained(key):
+            if self._folder is not None:  # a third of the time that obstore takes, which for small objects counts
+                return (self._folder / key).read_bytes()
             return bytes(obstore.get(self._store, key).bytes())
 
     def exists(self, key: str) -> bool:
