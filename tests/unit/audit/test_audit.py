@@ -450,7 +450,7 @@ def _patch_of_a_late_field(world: World, first: int, last: int) -> Publication:
         fields.register_fields(connection, [late], NOW)
     world.replay()
     with read_transaction(world.engine) as connection:
-        patch = publications.last_publication(connection, 1)
+        patch = publications.publications(connection, 1)[-1]
     assert patch is not None
     assert (patch.kind, patch.first_day, patch.last_day) == (PublicationKind.PATCH, day(first), day(last))
     return patch

@@ -213,11 +213,6 @@ def publications(connection: Connection, bbox_id: int, after: int = 0, position:
     return all_of(connection, statement.order_by(Publication.sequence))
 
 
-def last_publication(connection: Connection, bbox_id: int) -> Publication | None:
-    """A region's last publication; None before the first."""
-    return first(connection, _LAST, {"region": bbox_id})
-
-
 def days_of(connection: Connection, publication: Publication) -> Sequence[date]:
     """The days of a publication, ascending."""
     statement = select(PublicationDay.day).where(
@@ -239,6 +234,21 @@ def all_layers(connection: Connection, bbox_id: int, day: date, position: int = 
     """
     given = {"region": bbox_id, "first": day, "last": day, "position": position}
     return [Layer(*row) for row in connection.execute(_ALL_LAYERS, given)]
+
+
+def span(connection: Connection, bbox_id: int, position: int) -> tuple[date | None, date | None]:
+    """The first and last day that is published up to a position; None before the first publication."""
+    statement = select(func.min(PublicationDay.day), func.max(PublicationDay.day)).where(
+        PublicationDay.bbox_id == bbox_id, PublicationDay.sequence <= position
+    )
+    first_day, last_day = connection.execute(statement).one()
+    return first_day, last_day
+
+
+def first_commit(connection: Connection, bbox_id: int) -> datetime | None:
+    """When a region's first publication was committed; None before it."""
+    statement = select(func.min(Publication.committed_at)).where(Publication.bbox_id == bbox_id)
+    return connection.execute(statement).scalar()
 
 
 def position_at(connection: Connection, bbox_id: int, instant: datetime) -> int:

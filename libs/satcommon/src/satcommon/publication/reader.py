@@ -15,8 +15,8 @@ import pyarrow as pa
 from sqlalchemy import Connection, func, or_, select
 
 from satcommon.db import answers, ledger
-from satcommon.db.models import Field, Miss, PublicationDay, Region
-from satcommon.db.publications import NEWEST, Layer, layers, position_at
+from satcommon.db.models import Field, Miss, Region
+from satcommon.db.publications import NEWEST, Layer, first_commit, layers, position_at, span
 from satcommon.errors import InputError
 from satcommon.publication.objects import WITHDRAWN, ResultObjects, completed
 from satcommon.stats.result_rows import OPTIONAL, SCHEMA, only, without
@@ -231,27 +231,15 @@ def closed_span(connection: Connection, region: Region, as_of: datetime | None =
     if as_of is None:
         first, last = ledger.first_closed_day(connection, region.bbox_id), ledger.watermark(connection, region.bbox_id)
     else:
-        position = position_at(connection, region.bbox_id, as_of)
-        statement = select(func.min(PublicationDay.day), func.max(PublicationDay.day)).where(
-            PublicationDay.bbox_id == region.bbox_id, PublicationDay.sequence <= position
-        )
-        first, last = connection.execute(statement).one()
+        first, last = span(connection, region.bbox_id, position_at(connection, region.bbox_id, as_of))
     if first is None or last is None:
-        if as_of is not None and (opening := layers_begin(connection, region.bbox_id)) is not None:
+        if as_of is not None and (opening := first_commit(connection, region.bbox_id)) is not None:
             raise InputError(
                 f"--as-of {as_of:%Y-%m-%dT%H:%M:%SZ} is before the first publication of region {region.name!r}, "
                 f"at {opening:%Y-%m-%dT%H:%M:%SZ}"
             )
         raise InputError(f"region {region.name!r} has no closed day yet; `satctl status` tells what it waits for")
     return first, last
-
-
-def layers_begin(connection: Connection, bbox_id: int) -> datetime | None:
-    """When a region's first publication was committed."""
-    from satcommon.db.models import Publication
-
-    statement = select(func.min(Publication.committed_at)).where(Publication.bbox_id == bbox_id)
-    return connection.execute(statement).scalar()
 
 
 def checked_span(
