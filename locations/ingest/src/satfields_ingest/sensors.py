@@ -38,7 +38,7 @@ def registry_changed(context: SensorEvaluationContext, satfields: SatfieldsResou
     wanted = work.registry_to_publish(env, context.instance)
     runs = list(run_requests(context.instance, wanted, now, env.engine))
     if not missing and not runs:
-        return SkipReason("the registry is published, or a run is at it")
+        return SkipReason("the registry is published, or a run is publishing it")
     return SensorResult(
         run_requests=runs,
         dynamic_partitions_requests=[AddDynamicPartitionsRequest(REGION, missing)] if missing else [],
@@ -77,7 +77,7 @@ def due_scenes(context: SensorEvaluationContext, satfields: SatfieldsResource) -
     default_status=DefaultSensorStatus.RUNNING,
 )
 def older_days(context: SensorEvaluationContext, satfields: SatfieldsResource) -> Iterator[RunRequest]:
-    """Ask for closed days that were never asked for, however old, and seldom for all others before the lateness."""
+    """Ask for closed days that were never asked for, however old; at times compare all days older than the lateness."""
     from satfields_ingest import work
 
     env, now = satfields.environment(), datetime.now(UTC)

@@ -35,7 +35,7 @@ REPORTED_A_TICK = 100  # days and regions, oldest first; the next tick goes on
 )
 def scene_materialized(
     context: SensorEvaluationContext,
-    event: EventLogEntry,  # noqa: ARG001  # it only wakes
+    event: EventLogEntry,  # noqa: ARG001  # it only wakes the sensor
     satfields: SatfieldsResource,
 ) -> Iterator[RunRequest]:
     """Close days when ingest has materialized scenes.

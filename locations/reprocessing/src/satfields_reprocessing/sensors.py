@@ -37,11 +37,11 @@ def _woken_by(key: AssetKey) -> SensorDefinition:
         job_name=REPLAY_JOB,
         minimum_interval_seconds=settings().sensor_seconds,
         default_status=DefaultSensorStatus.RUNNING,
-        description=f"Drain backlogs when {key.to_user_string()} was materialized. The event only wakes.",
+        description=f"Drain backlogs when {key.to_user_string()} was materialized. The event only wakes the sensor.",
     )
     def woken(
         context: SensorEvaluationContext,
-        event: EventLogEntry,  # noqa: ARG001  # it only wakes
+        event: EventLogEntry,  # noqa: ARG001  # it only wakes the sensor
         satfields: SatfieldsResource,
     ) -> Iterator[RunRequest]:
         yield from _requests(context.instance, satfields)
