@@ -36,6 +36,10 @@ class StoreError(RetryableError):
     """The object store could not be reached, or refused to write."""
 
 
+class CatalogueError(RetryableError):
+    """A catalogue of imagery could not be searched to the end. That is never the same as a day without imagery."""
+
+
 class ObjectMissingError(StoreError):
     """No object lies under the key: it is lost, or was removed since the log was read; read the log again."""
 

@@ -72,11 +72,14 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".satfields"), description="folder of everything that the laptop keeps")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
     store: str = Field("", description="folder or s3://bucket/prefix of the objects; default: in the home folder")
-    scene_source: Literal["simulated", "folder"] | None = Field(
+    scene_source: Literal["simulated", "folder", "stac"] | None = Field(
         None, description="where acquisitions come from; without it nothing that needs imagery works"
     )
     scene_folder: str | None = Field(
         None, description="folder or s3://bucket/prefix of GeoTIFFs, for the source `folder`"
+    )
+    stac: str | None = Field(
+        None, description="TOML file, or name of a profile (`satctl scenes profiles`), for the source `stac`"
     )
     resolution_m: float = Field(
         100.0, gt=0, description="cell size of a region's grid if the source has none of its own"
@@ -154,6 +157,12 @@ class Settings(BaseSettings):
     def _absolute_or_bucket(cls, value: str | None) -> str | None:
         return None if value is None else absolute_or_bucket(value)
 
+    @field_validator("stac")
+    @classmethod
+    def _absolute_or_profile(cls, value: str | None) -> str | None:
+        is_path = value is not None and ("/" in value or value.endswith(".toml"))
+        return str(Path(value).expanduser().absolute()) if value is not None and is_path else value
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -164,6 +173,11 @@ class Settings(BaseSettings):
     def _folder_is_named(self) -> Settings:
         if self.scene_source == "folder" and self.scene_folder is None:
             raise ValueError("SATFIELDS_SCENE_SOURCE=folder needs SATFIELDS_SCENE_FOLDER, the folder of the GeoTIFFs")
+        if self.scene_source == "stac" and self.stac is None:
+            raise ValueError(
+                "SATFIELDS_SCENE_SOURCE=stac needs SATFIELDS_STAC, a TOML file or the name of a profile "
+                "(`satctl scenes profiles`)"
+            )
         if self.stale_seconds <= 2 * self.heartbeat_seconds:
             raise ValueError("SATFIELDS_STALE_SECONDS must be more than twice SATFIELDS_HEARTBEAT_SECONDS")
         return self

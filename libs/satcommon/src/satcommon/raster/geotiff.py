@@ -29,19 +29,20 @@ ADVICE = "fetch it again or remove it"
 os.environ.setdefault("GDAL_CACHEMAX", "32")
 
 
-def open_geotiff(path: Path | str, opener: Callable[..., Any] | None = None) -> DatasetReader:
+def open_geotiff(path: Path | str, opener: Callable[..., Any] | None = None, driver: str = "GTiff") -> DatasetReader:
     """A file as a rasterio dataset; only as GeoTIFF, since GDAL's other formats may name files elsewhere.
 
     Args:
         path: as GDAL knows it.
         opener: opens the path instead of GDAL, for reading.
+        driver: GDAL's, of another format whose files are whole in themselves.
 
     Raises:
         one of `UNREADABLE`.
     """
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # refused with a message of our own
-        return rasterio.open(path, driver="GTiff", opener=opener)
+        return rasterio.open(path, driver=driver, opener=opener)
 
 
 @contextmanager

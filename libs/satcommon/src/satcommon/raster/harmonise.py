@@ -94,6 +94,12 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
     return layers
 
 
+def windows(header: Header, grid: Grid) -> list[Window]:
+    """The windows of a file that `read_layers` reads for a grid."""
+    found = [(_copy(turned, grid) or _warp(turned, grid)).window for turned in header.turned]
+    return [window for window in found if window.width > 0 and window.height > 0]
+
+
 def _piece(
     dataset: DatasetReader, header: Header, fit: _Copy | _Warp, kind: str, index: int, data_masks: list[int], name: str
 ) -> Layers:

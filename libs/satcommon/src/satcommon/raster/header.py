@@ -95,10 +95,7 @@ class Header:
         Two limitations: a pass at the limit of a slot becomes two (the later one then fills the gaps of the first), and
         two orbits 100 minutes apart, whose very wide swaths overlap away from the equator, become one.
         """
-        if self.datatake:
-            return self.datatake
-        solar = solar_time(self.sensed_at, self.bounds)
-        return f"{self.platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
+        return self.datatake or overpass_of(self.platform, self.sensed_at, self.bounds)
 
     @property
     def grid(self) -> Grid | None:
@@ -137,6 +134,12 @@ class Header:
             return False
         rectangle = _project(self.crs.to_wkt(), bounds)
         return rectangle is None or any(_overlap(header.extent, rectangle) for header in self.turned)
+
+
+def overpass_of(platform: str, sensed_at: datetime, bounds: Bounds | None) -> str:
+    """The name of a pass that no datatake names; see `Header.overpass`."""
+    solar = solar_time(sensed_at, bounds) if bounds else sensed_at
+    return f"{platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
 
 def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> Header:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from satcommon.raster.layers import Layers
 
 
-SIMULATED, FOLDER = "simulated", "folder"  # what sources' identities begin with
+SIMULATED, FOLDER, STAC = "simulated", "folder", "stac"  # what sources' identities begin with
 
 
 class Due(StrEnum):

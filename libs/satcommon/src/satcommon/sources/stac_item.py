@@ -1,13 +1,15 @@
-"""What a STAC item, a JSON file with the same stem beside a GeoTIFF, declares of it."""
+"""What a STAC item declares: one beside a GeoTIFF (same stem, ``.json``) of it, one of a catalogue of its assets."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -92,6 +94,22 @@ class _Item(_Model):
     assets: dict[str, _Asset] = {}
 
 
+class _CatalogueProperties(_Properties):
+    product_generated: _Time | None = Field(None, alias="landsat:product_generated")
+    updated: _Time | None = None
+    path: str | int | None = Field(None, alias="landsat:wrs_path")
+    row: str | int | None = Field(None, alias="landsat:wrs_row")
+
+
+class _CatalogueAsset(_Asset):
+    checksum: str | None = Field(None, alias="file:checksum")
+
+
+class _CatalogueItem(_Item):
+    properties: _CatalogueProperties
+    assets: dict[str, _CatalogueAsset] = {}  # type: ignore[assignment]  # of a catalogue's own kind
+
+
 def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
     """What an item declares of the GeoTIFF beside it: time, platform, baseline, pass, tile, publication, and bands.
 
@@ -109,36 +127,112 @@ def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
     try:
         item = _Item.model_validate_json(content)
     except ValidationError as error:
-        wrong = (
-            f"{ascii('.'.join(map(str, keys)))[1:-1] or 'the whole'}: {reason}" for keys, _, reason in rejected(error)
-        )
-        raise SceneError(f"{where}: is no STAC item ({'; '.join(wrong)}); correct or remove it") from error
+        raise _refused(where, error) from error
     stated = item.properties
     asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
+    declared = replace(
+        _declared(item),
+        bands=_bands(asset, stated.platform or product.read(file).platform) if asset else {},
+        every=replace(asset.declared_band(), name=None) if asset else DeclaredBand(),
+    )
+    return without_offset(declared)
+
+
+@dataclass(frozen=True)
+class ItemFile:
+    """What an item says of the file of one of its bands.
+
+    Args:
+        declared: of its first band.
+        href: where it is.
+        checksum: of its bytes; empty where that is not stated.
+    """
+
+    declared: DeclaredBand
+    href: str
+    checksum: str
+
+
+def parse_item(
+    content: Mapping[str, Any], where: str, keys: Iterable[str], alternate: str | None = None
+) -> tuple[DeclaredMetadata, dict[str, ItemFile]]:
+    """What an item of a catalogue declares, and of its assets those that it has among some keys.
+
+    Unlike `parse`, nothing is known of the files but the item: the tile of Landsat is path and row, and where no time
+    of processing is stated, that of the item's creation counts.
+
+    Args:
+        content: the item.
+        where: what it is called in messages.
+        keys: of assets.
+        alternate: name of the alternate link that counts in place of `href`.
+
+    Raises:
+        SceneError: naming each key that is wrong.
+    """
+    try:
+        assets = _some(content.get("assets"), keys, alternate)
+        item = _CatalogueItem.model_validate_json(json.dumps({**content, "assets": assets}))
+    except ValidationError as error:
+        raise _refused(where, error) from error
+    stated = item.properties
+    declared = _declared(item)
+    declared = replace(
+        declared,
+        tile=declared.tile or (f"{stated.path:0>3}{stated.row:0>3}" if stated.path and stated.row else ""),
+        processed_at=declared.processed_at or stated.product_generated or stated.created or stated.updated,
+        published_at=declared.published_at or stated.updated,
+    )
+    files = {}
+    for key, asset in item.assets.items():
+        first = _bands(asset, declared.platform).get(1, DeclaredBand())
+        files[key] = ItemFile(first.over(asset.declared_band()), asset.href, asset.checksum or "")
+    return declared, files
+
+
+def _some(assets: Any, keys: Iterable[str], alternate: str | None) -> Any:
+    """The assets with some keys, with the link that counts."""
+    if not isinstance(assets, dict):
+        return assets
+    chosen = {key: assets[key] for key in keys if key in assets}
+    if alternate is None:
+        return chosen
+    links = {key: asset.get("alternate") for key, asset in chosen.items() if isinstance(asset, dict)}
+    others = {key: link.get(alternate) for key, link in links.items() if isinstance(link, dict)}
+    hrefs = {key: other.get("href") for key, other in others.items() if isinstance(other, dict)}
+    return {key: {**asset, "href": hrefs[key]} if hrefs.get(key) else asset for key, asset in chosen.items()}
+
+
+def _refused(where: str, error: ValidationError) -> SceneError:
+    wrong = (f"{ascii('.'.join(map(str, keys)))[1:-1] or 'the whole'}: {reason}" for keys, _, reason in rejected(error))
+    return SceneError(f"{where}: is no STAC item ({'; '.join(wrong)}); correct or remove it")
+
+
+def _declared(item: _Item) -> DeclaredMetadata:
+    """What an item declares of all its bands."""
+    stated = item.properties
     tile = stated.grid or stated.tile or ""
     square = _SQUARE.search(tile)
     names = [product.read(name) for name in (stated.product_uri or "", item.id)]
-    platform = stated.platform or product.read(file).platform
-    declared = DeclaredMetadata(
+    return DeclaredMetadata(
         platform=stated.platform or "",
         baseline=stated.baseline or stated.version or "",
         overpass=_OF_BASELINE.sub("", stated.datatake or ""),
         tile=f"T{square[1]:0>5}" if square else tile,
         sensed_at=_sensed(stated),
         published_at=stated.published or stated.created,
-        bands=_bands(asset, platform) if asset else {},
-        every=replace(asset.declared_band(), name=None) if asset else DeclaredBand(),
         other_baselines=tuple(dict.fromkeys(baseline for name in names for baseline in name.baselines)),
         level=_level(stated),
         tier=product.tier_of(stated.tier or ""),
         processed_at=stated.processed or stated.generated,
         offset_applied=stated.offset_applied,
     )
-    return _without_offset(declared) if declared.offset_applied else declared
 
 
-def _without_offset(declared: DeclaredMetadata) -> DeclaredMetadata:
+def without_offset(declared: DeclaredMetadata) -> DeclaredMetadata:
     """Where the values already include the offset, an item that still states it is wrong: it is 0."""
+    if not declared.offset_applied:
+        return declared
     bands = {n: replace(band, offset=band.offset and 0.0) for n, band in declared.bands.items()}
     return replace(declared, bands=bands, every=replace(declared.every, offset=declared.every.offset and 0.0))
 

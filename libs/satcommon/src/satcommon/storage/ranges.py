@@ -75,8 +75,13 @@ class Ranges:
             starts = [n * CHUNK for n in missing]
             ends = [min(start + CHUNK, self.size) for start in starts]
             with self._explained(self._key):
-                chunks = obstore.get_ranges(self._store, self._key, starts=starts, ends=ends, coalesce=CHUNK)
-            self._chunks |= zip(missing, map(bytes, chunks), strict=True)
+                chunks = self._request(starts, ends)
+            self._chunks |= zip(missing, chunks, strict=True)
+
+    def _request(self, starts: list[int], ends: list[int]) -> list[bytes]:
+        """The bytes of some spans, in their order."""
+        chunks = obstore.get_ranges(self._store, self._key, starts=starts, ends=ends, coalesce=CHUNK)
+        return list(map(bytes, chunks))
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from start to end; fewer where fetching failed."""

@@ -1,0 +1,197 @@
+"""Acquisitions from a STAC catalogue, one for each item; their pixels stay where they are until a region needs them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, cast
+
+from satcommon.errors import SceneError
+from satcommon.geo.solar import solar_day, solar_offset
+from satcommon.raster.band_stack import BandStack
+from satcommon.raster.harmonise import read_layers, windows
+from satcommon.raster.header import read_header
+from satcommon.raster.plausible import check_pixels
+from satcommon.raster.threads import at_once
+from satcommon.sources import calendar, stac_config
+from satcommon.sources.open_catalogue import open_catalogue
+from satcommon.sources.polite_requests import PoliteRequests
+from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, calendar_by_day
+from satcommon.sources.stac_assets import Assets, Link, headers_for
+from satcommon.sources.stac_items import KnownItem, acquisition_of, digest_of, name_of, stated_day, understood
+from satcommon.sources.stac_signing import Signer
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from satcommon.geo.grid import Bounds, Grid
+    from satcommon.raster.header import Header
+    from satcommon.raster.layers import Layers
+    from satcommon.raster.scene import Acquisition
+    from satcommon.sources.stac_config import StacConfig
+    from satcommon.sources.stac_item import ItemFile
+    from satcommon.sources.stac_search import Catalogue, Item
+
+_SLACK = timedelta(hours=1)  # an item may be searched by another time than the one that it is told by
+_GRIDS = 5  # items that are tried for a grid
+
+
+class StacSource:
+    """The items of a catalogue's collections.
+
+    - Bands are assets, as the configuration names them. What an item states of their values counts before what the
+      configuration does, and that before the file itself, as in a folder.
+    - An item's digest covers what it declares, and of each file its checksum where the item states one, otherwise link,
+      ETag (or time of modification) and size, which a HEAD request tells when the item is listed.
+    - Pixels are read by ranges, those under the region only, and never of two versions of a file.
+
+    Args:
+        config: which catalogue, and how it is read.
+        catalogue: to be searched in place of the one that `config` names.
+    """
+
+    collection = "imagery"
+
+    def __init__(self, config: StacConfig, catalogue: Catalogue | None = None) -> None:
+        names = ",".join(collection.id for collection in config.collections)
+        self.identity = f"{STAC} {config.where} {names}"
+        self.config = config
+        asking = PoliteRequests(config.requests, lambda url: headers_for(url, config))
+        self._catalogue = catalogue or open_catalogue(config, asking)
+        local = config.endpoint is None and "://" not in config.where
+        self._assets = Assets(config, Signer(config.signing, asking), local=local)
+        self._collections = {collection.id: collection for collection in config.collections}
+        self._items: dict[str, Item] = {}
+
+    @staticmethod
+    def named(stated: str) -> StacSource:
+        """The source that SATFIELDS_STAC names.
+
+        Raises:
+            SettingError: there is no such file or profile, or it is wrong.
+        """
+        return StacSource(stac_config.load(stated))
+
+    def anchor_grid(self, bounds: Bounds) -> Grid | None:
+        """The raster of the first item, by id, over the rectangle that can be read.
+
+        Raises:
+            CatalogueError: the catalogue can't be searched.
+            StoreError: an asset can't be reached.
+        """
+        items = sorted(self._catalogue.sample(bounds), key=lambda item: str(item.get("id")))
+        for item in items[:_GRIDS]:
+            with suppress(SceneError):
+                known = understood(item, self._collections)
+                with self._opened(known) as (_, header, _):
+                    if header.overlaps(bounds) and (grid := header.grid_around(bounds)):
+                        return grid
+        return None
+
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:  # noqa: ARG002 - one calendar for all areas
+        """What the calendar of the configuration says; unknown without one."""
+        return calendar.in_cycle(self.config.calendar, day) if self.config.calendar else Due.UNKNOWN
+
+    def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
+        """As `due`, for each day from `first` to `last`."""
+        return calendar_by_day(self, aoi, first, last)
+
+    def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
+        """The items over the area with solar day in first..last; a day without one is left out.
+
+        An item that can't be understood, or whose files are gone, is refused under its name, on the day that it states.
+
+        Args:
+            aoi: the area.
+            first: first solar day.
+            last: last solar day.
+            now: no item is published later.
+
+        Raises:
+            CatalogueError: the catalogue could not be searched to the end.
+            StoreError: an asset can't be reached.
+        """
+        offset = solar_offset(aoi.bounds)
+        begin = datetime.combine(first, time(), UTC) - offset - _SLACK
+        end = datetime.combine(last + timedelta(days=1), time(), UTC) - offset + _SLACK
+        acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
+        refused: dict[str, str] = {}
+        refused_on: dict[date, dict[str, str]] = defaultdict(dict)
+        wanted: list[KnownItem] = []
+        items = self._catalogue.search(aoi.bounds, begin, end)
+
+        def refuse(item: Item, why: str) -> None:
+            name = name_of(item)
+            day = stated_day(item, aoi.bounds)
+            if day is None or first <= day <= last:
+                refused[name] = why
+            if day is not None and first <= day <= last:
+                refused_on[day][name] = why
+
+        for item in sorted(items, key=name_of):
+            try:
+                known = understood(item, self._collections)
+                assert known.declared.sensed_at is not None
+                if first <= solar_day(known.declared.sensed_at, aoi.bounds) <= last:
+                    wanted.append(known)
+            except (SceneError, OverflowError) as error:
+                refuse(item, str(error))
+        for known, digest in zip(wanted, at_once(self._listed_digest, wanted), strict=True):
+            if isinstance(digest, SceneError):
+                refuse(known.item, str(digest))
+                continue
+            acquisition = acquisition_of(known, digest, now)
+            self._items[known.name] = known.item
+            acquisitions[solar_day(acquisition.sensed_at, aoi.bounds)].append(acquisition)
+        return Listing(dict(acquisitions), refused, refused_on=dict(refused_on))
+
+    def read(self, aoi: AreaOfInterest, acquisition: Acquisition) -> Layers:
+        """The item's pixels on the area's grid; see `harmonise.read_layers`.
+
+        Raises:
+            SceneError: the item or a file of it is gone, is not what was listed, was changed while it was read, or its
+                pixels contradict what is declared of them.
+            CatalogueError, StoreError: the catalogue or a file can't be reached.
+        """
+        name = acquisition.item_id
+        collection, _, item_id = name.partition("/")
+        item = self._items.get(name) or self._catalogue.item(collection, item_id)
+        if item is None:
+            raise SceneError(f"{name}: can't be read: it is gone from the catalogue; list it again")
+        known = understood(item, self._collections)
+        with self._opened(known) as (stack, header, pins):
+            if digest_of(known, pins) != acquisition.digest:
+                raise SceneError(f"{name}: is not what was listed ({acquisition.digest[:12]}); list it again")
+            stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
+            layers = read_layers(cast("DatasetReader", stack), header, aoi.grid, name, self.config.most_bytes)
+        check_pixels(layers, name)
+        return layers
+
+    def _listed_digest(self, known: KnownItem) -> str | SceneError:
+        """The digest of an item whose files are there; the reason where they are not."""
+        try:
+            return digest_of(
+                known, [self._pin(link, file) for link, file in zip(known.links, known.files, strict=True)]
+            )
+        except SceneError as error:
+            return error
+
+    def _pin(self, link: Link, file: ItemFile) -> str:
+        return "" if file.checksum or self.config.pins == "item" else self._assets.version(link).pin
+
+    @contextmanager
+    def _opened(self, known: KnownItem) -> Iterator[tuple[BandStack, Header, Sequence[str]]]:
+        """The stack of an item's files, its header, and the files' pins."""
+        with ExitStack() as stack:
+            opened = at_once(lambda link: stack.enter_context(self._assets.open(link)), known.links)
+            labels = [link.name.removeprefix(f"{known.name}: ") for link in known.links]
+            bands = BandStack(dict(zip(labels, (dataset for dataset, _ in opened), strict=True)), known.name)
+            header = read_header(cast("DatasetReader", bands), known.item["id"], known.declared)
+            versions = [ranges.version for _, ranges in opened]
+            pins = [
+                "" if file.checksum or self.config.pins == "item" or version is None else version.pin
+                for file, version in zip(known.files, versions, strict=True)
+            ]
+            yield bands, header, pins

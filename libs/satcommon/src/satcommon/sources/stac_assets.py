@@ -1,0 +1,282 @@
+"""Assets: files of one band behind links, read in place by ranges, always of one version.
+
+obstore fetches them over HTTP(S), from S3, or from a folder, and retries what may pass. Every response says which
+version it is of (ETag, else time of modification, and size); where that changes, the file was replaced in between.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import HTTPStore, LocalStore, S3Store
+
+from satcommon.errors import SceneError, StoreError
+from satcommon.raster.geotiff import ADVICE, failing, open_geotiff
+from satcommon.sources.stac_signing import matches
+from satcommon.storage.ranges import CHUNK, Ranges
+from satcommon.storage.s3 import message_of
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import ObjectStore
+    from rasterio.io import DatasetReader
+
+    from satcommon.sources.stac_config import StacConfig
+    from satcommon.sources.stac_signing import Signer
+
+_NAME = "asset"  # that GDAL gives a file while it is read
+_MOST_STORES = 64  # each keeps connections
+_QUERY = re.compile(r"\?[^\s\"')>]*")
+_DENIED = (PermissionDeniedError, UnauthenticatedError)
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which version of a file a response is of."""
+
+    etag: str
+    modified: str
+    size: int
+
+    @staticmethod
+    def of(meta: ObjectMeta) -> Version:
+        """The version that a response's headers tell; a weak ETag says nothing of bytes."""
+        etag = meta["e_tag"] or ""
+        return Version("" if etag.startswith("W/") else etag, meta["last_modified"].isoformat(), meta["size"])
+
+    @property
+    def pin(self) -> str:
+        """What a digest covers of it."""
+        return f"{self.etag or self.modified} {self.size}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where an asset is, what it is called in messages, and GDAL's driver of its format."""
+
+    href: str
+    name: str
+    driver: str = "GTiff"
+
+
+class Assets:
+    """Opens assets, and tells their versions.
+
+    Args:
+        config: of the source.
+        signer: of links.
+        local: whether links may lead into this machine's folders: those of a catalogue that lies there itself.
+    """
+
+    def __init__(self, config: StacConfig, signer: Signer, *, local: bool) -> None:
+        self._config, self._signer, self._local = config, signer, local
+        self._stores: dict[tuple[str, ...], ObjectStore] = {}
+        self._lock = threading.Lock()
+
+    def version(self, link: Link) -> Version:
+        """The version of an asset that is there now.
+
+        Raises:
+            SceneError: it is gone, or its link can't be followed.
+            StoreError: it can't be reached.
+        """
+        with explained(link):
+            return Version.of(self.signed(link, obstore.head))
+
+    @contextmanager
+    def open(self, link: Link) -> Iterator[tuple[DatasetReader, PinnedRanges]]:
+        """An asset as a dataset, and what fetches it.
+
+        Raises:
+            SceneError: it is gone, was changed, is no GeoTIFF, or its link can't be followed.
+            StoreError: it can't be reached.
+        """
+        ranges = PinnedRanges(self, link)
+        try:
+            ranges.begin()
+            with failing(link.name, ADVICE), open_geotiff(_NAME, ranges.opener, link.driver) as dataset:
+                yield dataset, ranges
+        finally:
+            if ranges.failed is not None:  # GDAL reports a damaged file instead
+                raise ranges.failed
+
+    def signed(self, link: Link, ask: Any) -> Any:
+        """A request to where an asset is; where its signature is refused, once more with a new one."""
+        try:
+            return ask(*self._located(link, renew=False))
+        except _DENIED:
+            if not self._signer.signs(link.href):
+                raise
+        return ask(*self._located(link, renew=True))
+
+    def _located(self, link: Link, *, renew: bool) -> tuple[ObjectStore, str]:
+        parts = urlsplit(link.href)
+        if parts.scheme in ("http", "https") and parts.hostname:
+            query = self._signer.query(link.href, renew=renew) if self._signer.signs(link.href) else parts.query
+            return self._store(parts.scheme, parts.netloc, query), unquote(parts.path.lstrip("/"))
+        if parts.scheme == "s3" and parts.netloc:
+            return self._store("s3", parts.netloc, ""), parts.path.lstrip("/")
+        if parts.scheme in ("", "file") and parts.path.startswith("/") and self._local:
+            return self._store("file", "/", ""), (unquote(parts.path) if parts.scheme else link.href).lstrip("/")
+        raise SceneError(
+            f"{link.name}: its link {_safe(link.href)[:200]!r} can't be followed; expected https:// or s3://, or "
+            "choose another with `alternate`"
+        )
+
+    def _store(self, scheme: str, where: str, query: str) -> ObjectStore:
+        key = (scheme, where, query)
+        with self._lock:
+            store = self._stores.pop(key, None) or self._opened(scheme, where, query)
+            self._stores[key] = store  # the latest last
+            while len(self._stores) > _MOST_STORES:
+                self._stores.pop(next(iter(self._stores)))
+            return store
+
+    def _opened(self, scheme: str, where: str, query: str) -> ObjectStore:
+        limits = self._config.requests
+        timeout = timedelta(seconds=limits.timeout_seconds)
+        retries: Any = {
+            "max_retries": limits.tries - 1,
+            "retry_timeout": timeout * limits.tries,
+            "backoff": {
+                "init_backoff": timedelta(seconds=limits.pause_seconds),
+                "max_backoff": timedelta(seconds=limits.longest_pause_seconds),
+                "base": 2,
+            },
+        }
+        client: Any = {"connect_timeout": min(timeout, timedelta(seconds=10)), "timeout": timeout}
+        if scheme == "file":
+            return LocalStore("/")
+        if scheme == "s3":
+            return self._bucket(where, client, retries)
+        url = f"{scheme}://{where}/"
+        client |= {"allow_http": scheme == "http", "default_headers": headers_for(url, self._config)}
+        return HTTPStore.from_url(f"{url}?{query}" if query else url, client_options=client, retry_config=retries)
+
+    def _bucket(self, name: str, client: Any, retries: Any) -> S3Store:
+        storage = self._config.storage
+        region = storage.region or "us-west-2"
+        endpoint = storage.endpoint or f"https://s3.{region}.amazonaws.com"
+        keys: Any = {}
+        if not storage.anonymous and (key := os.environ.get(storage.key_variable)):
+            keys = {"access_key_id": key, "secret_access_key": os.environ.get(storage.secret_variable, "")}
+        return S3Store(
+            name,
+            region=region,
+            endpoint=endpoint,  # stated, or the variable of your own object store's endpoint would count
+            request_payer=storage.requester_pays,
+            skip_signature=storage.anonymous,
+            client_options=client | {"allow_http": endpoint.startswith("http:")},
+            retry_config=retries,
+            **keys,
+        )
+
+
+class PinnedRanges(Ranges):
+    """The ranges of one version of an asset.
+
+    Args:
+        assets: makes the requests.
+        link: of the asset.
+
+    Attributes:
+        version: of the bytes that were fetched so far; None before the first.
+    """
+
+    def __init__(self, assets: Assets, link: Link) -> None:
+        super().__init__(LocalStore("/"), link.href, lambda _: explained(link), link.name)
+        self.version: Version | None = None
+        self._assets, self._link = assets, link
+
+    def begin(self) -> None:
+        """Fetch the first chunk, and with it size and version."""
+        with explained(self._link):
+            self._chunks = {0: self._get(0, CHUNK)}
+        assert self.version is not None
+        self.size = self.version.size
+
+    def _request(self, starts: list[int], ends: list[int]) -> list[bytes]:
+        chunks: list[bytes] = []
+        while starts:
+            run = 1
+            while run < len(starts) and starts[run] == ends[run - 1]:
+                run += 1
+            content = self._get(starts[0], ends[run - 1])
+            chunks += [content[a - starts[0] : b - starts[0]] for a, b in zip(starts[:run], ends[:run], strict=True)]
+            starts, ends = starts[run:], ends[run:]
+        return chunks
+
+    def _get(self, start: int, end: int) -> bytes:
+        options: Any = {"range": (start, end)}
+        if self.version is not None and self.version.etag:
+            options["if_match"] = self.version.etag
+        result = self._assets.signed(self._link, lambda store, key: obstore.get(store, key, options=options))
+        version = Version.of(result.meta)
+        if self.version is None:
+            self.version = version
+        elif version != self.version:
+            raise changed(self._link)
+        content = bytes(result.bytes())
+        expected = min(end, version.size) - start
+        if len(content) != expected:
+            raise StoreError(
+                f"{self._link.name}: {len(content):,} bytes came of {expected:,} ({_safe(self._link.href)})"
+            )
+        return content
+
+
+def changed(link: Link) -> SceneError:
+    """The error for an asset that was replaced while it was read."""
+    return SceneError(f"{link.name}: was changed while it was read ({_safe(link.href)}); list it again")
+
+
+@contextmanager
+def explained(link: Link) -> Iterator[None]:
+    """Turn the errors of requests for an asset into ours, which name it, and never a signature.
+
+    Raises:
+        SceneError: it is gone or was changed.
+        StoreError: it can't be reached, or may not be read.
+    """
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise SceneError(f"{link.name}: is gone ({_safe(link.href)}); list it again") from None
+    except PreconditionError:
+        raise changed(link) from None
+    except _DENIED:
+        raise StoreError(
+            f"{link.name}: may not be read ({_safe(link.href)}); check the credentials that SATFIELDS_STAC names"
+        ) from None
+    except BaseError as error:
+        why = _safe(message_of(error))[:300]
+        raise StoreError(f"{link.name}: could not be read ({_safe(link.href)}): {why}") from None
+
+
+def headers_for(url: str, config: StacConfig) -> Mapping[str, str]:
+    """The headers of requests to an address, with the values that the environment variables have now."""
+    return {
+        header.name: header.prefix + value
+        for header in config.headers
+        if matches(url, header.hosts) and (value := os.environ.get(header.variable))
+    }
+
+
+def _safe(text: str) -> str:
+    return _QUERY.sub("?...", text)

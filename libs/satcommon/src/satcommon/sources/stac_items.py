@@ -1,0 +1,201 @@
+"""Items of catalogues, understood: which assets are the bands, what is declared of them, which acquisition it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from satcommon.errors import SceneError
+from satcommon.geo.solar import solar_day
+from satcommon.raster.band_names import NARROW_NIR
+from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
+from satcommon.raster.header import overpass_of
+from satcommon.raster.layers import REFLECTIVE
+from satcommon.raster.offsets import baseline_of
+from satcommon.raster.product import Level, Tier, comparable
+from satcommon.raster.product import read as read_product
+from satcommon.raster.scene import Acquisition, to_milliseconds
+from satcommon.sources.refused import told_day
+from satcommon.sources.stac_assets import Link
+from satcommon.sources.stac_item import ItemFile, parse_item, without_offset
+from satcommon.sources.stac_static import box_of
+
+if TYPE_CHECKING:
+    from satcommon.geo.grid import Bounds
+    from satcommon.sources.stac_config import BandAsset, Collection
+    from satcommon.sources.stac_search import Item
+
+_DRIVERS = {"geotiff": "GTiff", "jp2": "JP2OpenJPEG"}
+VERSION = "stac-1"  # part of every digest; raise it when the same item and files give other pixels
+
+
+@dataclass(frozen=True)
+class KnownItem:
+    """An item that is understood.
+
+    Args:
+        declared: of the stack of its bands.
+        links: of the bands' assets, in their order.
+        files: likewise, what the item says of them.
+        bounds: that it lies over, in WGS 84.
+    """
+
+    item: Item
+    name: str
+    collection: str
+    declared: DeclaredMetadata
+    links: tuple[Link, ...]
+    files: tuple[ItemFile, ...]
+    bounds: Bounds | None
+
+
+def understood(item: Item, collections: Mapping[str, Collection]) -> KnownItem:
+    """An item with what is declared of its bands.
+
+    Args:
+        item: as the catalogue has it.
+        collections: of the configuration, by id.
+
+    Raises:
+        SceneError: it can't be taken; the message says why.
+    """
+    name, item_id = name_of(item), item.get("id")
+    collection = collections.get(str(item.get("collection")))
+    if not isinstance(item_id, str) or not item_id.isprintable() or "/" in item_id or not item_id.strip():
+        raise SceneError(f"{name}: has no id that can be used; tell the provider")
+    if collection is None:
+        raise SceneError(f"{name}: is of none of the collections that were asked for; tell the provider")
+    keys = [*collection.assets, *([collection.mask.asset] if collection.mask else [])]
+    declared, files = parse_item(item, name, keys, collection.alternate)
+    if declared.sensed_at is None:
+        raise SceneError(f"{name}: states no time of sensing; tell the provider")
+    chosen = _chosen(collection, files, name)
+    baseline = baseline_of(declared, read_product(item_id), "", name)
+    bands, ruled = {}, {}
+    for number, (key, asset) in enumerate(chosen, start=1):
+        bands[number] = _band(collection, asset, files[key], baseline, name)
+        offset = bands[number].offset
+        if not collection.item_scaling and offset is not None:
+            ruled[number] = offset
+    declared = replace(declared, bands=bands, names_all=True, ruled_offsets=ruled)
+    return KnownItem(
+        item=item,
+        name=name,
+        collection=collection.id,
+        declared=without_offset(declared),
+        links=tuple(Link(files[key].href, f"{name}: asset {key}", _DRIVERS[collection.format]) for key, _ in chosen),
+        files=tuple(files[key] for key, _ in chosen),
+        bounds=box_of(item),
+    )
+
+
+def _chosen(collection: Collection, files: dict[str, ItemFile], name: str) -> list[tuple[str, BandAsset | None]]:
+    """The assets that are read, in the order of the configuration, with the mask (None) last.
+
+    Raises:
+        SceneError: red, near infrared or the mask is missing.
+    """
+    chosen: list[tuple[str, BandAsset | None]] = []
+    taken: set[str] = set()
+    for key, asset in collection.assets.items():
+        band = "nir" if asset.band == NARROW_NIR else asset.band
+        if key in files and band not in taken:
+            taken.add(band)
+            chosen.append((key, asset))
+    for band in ("red", "nir"):
+        if band not in taken:
+            names = [key for key, asset in collection.assets.items() if asset.band in (band, *_also(band))]
+            raise SceneError(
+                f"{name}: has no asset {' or '.join(names)}, for {band}; it is incomplete: tell the provider"
+            )
+    if collection.mask:
+        if collection.mask.asset not in files:
+            raise SceneError(
+                f"{name}: has no asset {collection.mask.asset}, its mask; it is incomplete: tell the provider"
+            )
+        chosen.append((collection.mask.asset, None))
+    return chosen
+
+
+def _also(band: str) -> tuple[str, ...]:
+    return (NARROW_NIR,) if band == "nir" else ()
+
+
+def _band(collection: Collection, asset: BandAsset | None, file: ItemFile, baseline: str, name: str) -> DeclaredBand:
+    """What is declared of a band: by the item, then by its asset's entry, then by the collection's.
+
+    Raises:
+        SceneError: its offset depends on the baseline, and the item states none.
+    """
+    if asset is None:
+        assert collection.mask is not None
+        return DeclaredBand(collection.mask.kind)
+    band = "nir" if asset.band == NARROW_NIR else asset.band
+    stated = DeclaredBand(asset.band, asset.scale, asset.offset, asset.nodata)
+    if band in REFLECTIVE:
+        offset = collection.offset
+        if offset is not None and collection.offset_since_baseline:
+            known, since = comparable(baseline) if baseline else None, comparable(collection.offset_since_baseline)
+            if known is None or since is None:
+                raise SceneError(f"{name}: states no processing baseline, which tells its offset; tell the provider")
+            offset = offset if known >= since else 0.0
+        stated = stated.over(DeclaredBand(None, collection.scale, offset))
+    of_item = replace(file.declared, name=None)
+    if not collection.item_scaling:
+        of_item = replace(of_item, scale=None, offset=None)
+    return of_item.over(stated)
+
+
+def digest_of(known: KnownItem, pins: Sequence[str]) -> str:
+    """The digest of an item: of what it declares, and of its files' checksums, or links and pins."""
+    declared = known.declared
+    files = [
+        [file.checksum] if file.checksum else [link.href.split("?", 1)[0], pin]
+        for link, file, pin in zip(known.links, known.files, pins, strict=True)
+    ]
+    order = [declared.level, declared.tier, str(declared.processed_at), declared.offset_applied]
+    content = [VERSION, known.name, declared.digest, order, files]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def acquisition_of(known: KnownItem, digest: str, now: datetime) -> Acquisition:
+    """What `header.read_header` would make of the item, without a file being opened.
+
+    The files are checked against it when they are read.
+    """
+    declared, product = known.declared, read_product(known.item["id"])
+    platform = declared.platform or product.platform or "unknown"
+    assert declared.sensed_at is not None
+    return Acquisition(
+        item_id=known.name,
+        digest=digest,
+        platform=platform,
+        overpass=declared.overpass or overpass_of(platform, declared.sensed_at, known.bounds),
+        tile=declared.tile or product.tile or f"bbox {json.dumps(known.item.get('bbox'))}"[:100],
+        baseline=baseline_of(declared, product, "", known.name),
+        sensed_at=to_milliseconds(declared.sensed_at),
+        published_at=min(declared.published_at or now, now),
+        level=declared.level if declared.level is not None else next(iter(product.levels), Level.SURFACE),
+        tier=product.tier if declared.tier is Tier.UNSTATED else declared.tier,
+        processed_at=declared.processed_at or product.processed_at,
+    )
+
+
+def name_of(item: Item) -> str:
+    """What an item is called: its collection and id, in letters that can be shown."""
+    return ascii(f"{item.get('collection')}/{item.get('id')}")[1:-1][:200]
+
+
+def stated_day(item: Item, bounds: Bounds) -> date | None:
+    """The solar day of an item that was refused, as far as it tells one."""
+    stated: Any = item.get("properties")
+    properties = stated if isinstance(stated, dict) else {}
+    for key in ("datetime", "start_datetime"):
+        with suppress(ValueError, OverflowError):
+            return solar_day(datetime.fromisoformat(str(properties.get(key))).astimezone(UTC), bounds)
+    return told_day(str(item.get("id")), None, "", bounds)
