@@ -185,13 +185,13 @@ class StacSource:
     def _opened(self, known: KnownItem) -> Iterator[tuple[BandStack, Header, Sequence[str]]]:
         """The stack of an item's files, its header, and the files' pins."""
         with ExitStack() as stack:
-            opened = at_once(lambda link: stack.enter_context(self._assets.open(link)), known.links)
+            ranges = at_once(self._assets.begin, known.links)
             labels = [link.name.removeprefix(f"{known.name}: ") for link in known.links]
-            bands = BandStack(dict(zip(labels, (dataset for dataset, _ in opened), strict=True)), known.name)
+            files = {label: stack.enter_context(each.opened()) for label, each in zip(labels, ranges, strict=True)}
+            bands = BandStack(files, known.name)
             header = read_header(cast("DatasetReader", bands), known.item["id"], known.declared)
-            versions = [ranges.version for _, ranges in opened]
             pins = [
-                "" if file.checksum or self.config.pins == "item" or version is None else version.pin
-                for file, version in zip(known.files, versions, strict=True)
+                "" if file.checksum or self.config.pins == "item" or each.version is None else each.version.pin
+                for file, each in zip(known.files, ranges, strict=True)
             ]
             yield bands, header, pins

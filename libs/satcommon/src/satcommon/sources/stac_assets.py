@@ -99,22 +99,16 @@ class Assets:
         with explained(link):
             return Version.of(self.signed(link, obstore.head))
 
-    @contextmanager
-    def open(self, link: Link) -> Iterator[tuple[DatasetReader, PinnedRanges]]:
-        """An asset as a dataset, and what fetches it.
+    def begin(self, link: Link) -> PinnedRanges:
+        """What fetches an asset; its first bytes are there, and with them its version.
 
         Raises:
-            SceneError: it is gone, was changed, is no GeoTIFF, or its link can't be followed.
+            SceneError: it is gone, or its link can't be followed.
             StoreError: it can't be reached.
         """
         ranges = PinnedRanges(self, link)
-        try:
-            ranges.begin()
-            with failing(link.name, ADVICE), open_geotiff(_NAME, ranges.opener, link.driver) as dataset:
-                yield dataset, ranges
-        finally:
-            if ranges.failed is not None:  # GDAL reports a damaged file instead
-                raise ranges.failed
+        ranges.begin()
+        return ranges
 
     def signed(self, link: Link, ask: Any) -> Any:
         """A request to where an asset is; where its signature is refused, once more with a new one."""
@@ -203,6 +197,21 @@ class PinnedRanges(Ranges):
         super().__init__(LocalStore("/"), link.href, lambda _: explained(link), link.name)
         self.version: Version | None = None
         self._assets, self._link = assets, link
+
+    @contextmanager
+    def opened(self) -> Iterator[DatasetReader]:
+        """The asset as a dataset. It must be closed by the thread that opened it.
+
+        Raises:
+            SceneError: it is gone, was changed, or can't be read in its format.
+            StoreError: it can't be reached.
+        """
+        try:
+            with failing(self._link.name, ADVICE), open_geotiff(_NAME, self.opener, self._link.driver) as dataset:
+                yield dataset
+        finally:
+            if self.failed is not None:  # GDAL reports a damaged file instead
+                raise self.failed
 
     def begin(self) -> None:
         """Fetch the first chunk, and with it size and version."""
