@@ -1,4 +1,4 @@
-"""A STAC catalogue on loopback: an API that is not ours (rustac), files behind ranges, and a proxy that breaks answers."""
+"""A STAC catalogue on loopback: an API that is not ours (rustac), files behind ranges, a proxy that breaks answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import parse_qs, unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -24,7 +24,6 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.warp import transform_bounds
-from satcommon.sources import stac_config
 from satcommon.sources.stac import StacSource
 from satcommon.sources.stac_config import StacConfig
 
@@ -43,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     """What the servers here have in common: HTTP/1.1, and silence."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # headers and content in one segment, or each answer waits for an acknowledgement
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
@@ -72,7 +72,7 @@ class Files:
     Attributes:
         requests: methods and paths, with their range.
         token: the signature that a link must have; None: none.
-        replaced: after how many ranges of one file it is replaced by itself with other bytes.
+        before: called before each request is answered, with its method and path.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +80,6 @@ class Files:
         self.requests: list[str] = []
         self.token: str | None = None
         self.before: Callable[[str], None] = lambda _: None
-        self.cut = False
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -119,22 +118,22 @@ class Files:
         return 206, tags, piece
 
 
-def band(path: Path, values: Raster, metres: int = 10, **profile: Any) -> Path:
-    """A COG of one band; a coarser one has fewer cells on the same corner."""
+def band(path: Path, values: Raster, metres: int = 10, driver: str = "GTiff", **profile: Any) -> Path:
+    """A file of one band; a coarser one has fewer cells on the same corner."""
     step = metres // 10
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path,
         "w",
-        driver=profile.pop("driver", "GTiff"),
+        driver=driver,
         count=1,
         height=values.shape[0],
         width=values.shape[1],
         dtype=values.dtype,
         nodata=0,
         crs=GRID.crs,
-        transform=TEN * Affine.scale(step),
-        **{"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"} | profile,
+        transform=TEN @ Affine.scale(step),
+        **profile or {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
     ) as dataset:
         dataset.write(values, 1)
     return path
@@ -161,9 +160,10 @@ def item(
     sensed: str = SENSED,
     collection: str = COLLECTION,
     baseline: str = "05.00",
+    checksum: bool = False,
     **properties: Any,
 ) -> dict[str, Any]:
-    """An item, whose files are written."""
+    """An item, whose files are written; it may state their checksums."""
     values = pixels() if values is None else values
     for key, cells in values.items():
         band(folder / item_id / f"{key}.tif", cells, 20 if cells.shape[0] < ROWS else 10)
@@ -189,9 +189,16 @@ def item(
         },
         "links": [],
         "assets": {
-            key: {"href": f"{base}/{item_id}/{key}.tif", **({} if key == "SCL" else scaling)} for key in values
+            key: {"href": f"{base}/{item_id}/{key}.tif"}
+            | ({} if key == "SCL" else scaling)
+            | ({"file:checksum": _checksum(folder / item_id / f"{key}.tif")} if checksum else {})
+            for key in values
         },
     }
+
+
+def _checksum(path: Path) -> str:
+    return "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def config(where: str, **keys: Any) -> StacConfig:
@@ -273,6 +280,8 @@ class Proxy:
 
     Attributes:
         faults: what the next answers are broken by; each gets the true answer. None: it is passed on.
+        always: what the answers after those are broken by.
+        matched: the number of matches that answers state.
         asked: how many requests came.
     """
 
@@ -280,6 +289,7 @@ class Proxy:
         self.upstream = ""
         self.faults: list[Callable[[Answer], Answer | None] | None] = []
         self.always: Callable[[Answer], Answer | None] | None = None
+        self.matched: int | None = None
         self.asked = 0
         self.port = free_port()
 
@@ -299,8 +309,8 @@ class Proxy:
                     time.sleep(1.5)
                     self.close_connection = True
                     return
+                self.close_connection = "Content-Length" in broken[1]  # and the rest of the body never comes
                 self.answer(*broken)
-                self.close_connection |= "Content-Length" in broken[1]
 
             do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
@@ -310,22 +320,25 @@ class Proxy:
     def passed_on(self, method: str, path: str, body: bytes | None) -> Answer:
         headers = {"Content-Type": "application/json"} if body else {}
         with urlopen(Request(self.upstream + path, data=body, method=method, headers=headers)) as response:
-            return response.status, {"Content-Type": "application/json"}, response.read()
+            content = response.read()
+        if self.matched is not None:
+            content = json.dumps(json.loads(content) | {"numberMatched": self.matched}).encode()
+        return 200, {"Content-Type": "application/json"}, content
 
 
 class Faults:
     """Seven ways in which requests to real catalogues fail."""
 
     @staticmethod
-    def status_500(answer: Answer) -> Answer:
+    def status_500(_: Answer) -> Answer:
         return 500, {}, b"oops"
 
     @staticmethod
-    def too_many(answer: Answer) -> Answer:
+    def too_many(_: Answer) -> Answer:
         return 429, {"Retry-After": "0"}, b""
 
     @staticmethod
-    def silence(answer: Answer) -> None:
+    def silence(_: Answer) -> None:
         return None
 
     @staticmethod
@@ -333,7 +346,7 @@ class Faults:
         return 200, {"Content-Length": str(len(answer[2]))}, answer[2][: len(answer[2]) // 2]
 
     @staticmethod
-    def no_json(answer: Answer) -> Answer:
+    def no_json(_: Answer) -> Answer:
         return 200, {}, b"<html>busy</html>"
 
     @staticmethod
@@ -344,14 +357,11 @@ class Faults:
 
     @staticmethod
     def looping_next(answer: Answer) -> Answer:
-        """A page that links itself as the next."""
+        """A page whose link to the next leads to itself."""
         page = json.loads(answer[2])
-        if "features" not in page:
+        links = [link for link in page["links"] if link["rel"] != "next"]
+        asked = next((link for link in page["links"] if link["rel"] == "next"), None)
+        if asked is None:
             return answer
-        again = [link for link in page.get("links", []) if link.get("rel") != "next"]
-        loop = {"rel": "next", "href": "http://127.0.0.1:{port}/search", "method": "GET"}
-        Faults.port = Faults.port or 0
-        loop["href"] = f"http://127.0.0.1:{Faults.port}/search?token=again"
-        return 200, {}, json.dumps(page | {"links": [*again, loop]}).encode()
-
-    port: ClassVar[int] = 0
+        body = {key: value for key, value in asked["body"].items() if key != "skip"}
+        return 200, {}, json.dumps(page | {"links": [*links, asked | {"body": body}]}).encode()
