@@ -164,6 +164,21 @@ def test_scenes_in_a_bucket_are_reached_where_objects_are_on_a_volume() -> None:
     }
 
 
+def test_a_catalogue_is_reached_by_what_reads_imagery_and_only_where_it_is_the_source() -> None:
+    stac = {"settings": {"SATFIELDS_SCENE_SOURCE": "stac", "SATFIELDS_STAC": "earth-search-c1"}}
+    there = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
+
+    policies, pods = cluster(stac)
+    reached = {name for name, pod in pods.items() if 443 in edges(policies, pod, None)}
+    others, _ = cluster({})
+    limited, _ = cluster({**stac, "networkPolicy": {"catalogueTo": there}})
+
+    assert reached == {*LOCATIONS, "run", "satctl", "migrate", "webserver", "daemon"}
+    assert "satfields-to-catalogue" not in {policy["metadata"]["name"] for policy in others}
+    (policy,) = (policy for policy in limited if policy["metadata"]["name"] == "satfields-to-catalogue")
+    assert policy["spec"]["egress"][0]["to"] == there
+
+
 def test_a_clouds_keys_are_reached_where_values_say_so_alone() -> None:
     given = {**BUCKET, "networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
     ports = {**BUCKET, "networkPolicy": {**given["networkPolicy"], "credentialsPorts": [80, 8080]}}

@@ -186,6 +186,7 @@ NO_VOLUME = {"volume": {"enabled": False}}
         ({"settings": {"SATFIELDS_SCENE_SOURCE": ""}}, ["settings.SATFIELDS_SCENE_SOURCE", "folder"]),
         ({"settings": {"SATFIELDS_SCENE_SOURCE": "simulate"}}, ['SATFIELDS_SCENE_SOURCE is "simulate"']),
         ({"settings": {"SATFIELDS_SCENE_SOURCE": "folder"}}, ["settings.SATFIELDS_SCENE_FOLDER", "s3://"]),
+        ({"settings": {"SATFIELDS_SCENE_SOURCE": "stac"}}, ["settings.SATFIELDS_STAC", "earth-search-c1"]),
         ({"postgresql": {"enabled": False}}, ["SATFIELDS_SCENE_SOURCE is simulated", "postgresql.enabled"]),
         ({"runs": {"maxConcurrentBackground": 4}}, ["runs.maxConcurrentBackground is 4", "runs.maxConcurrent, 3"]),
         ({"secrets": {"ledger": "one", "dagster": "one"}}, ["secrets.ledger", "secrets.dagster", "one"]),

@@ -181,6 +181,32 @@ def test_a_month_of_attempts_that_nobody_made(
 # --- scenes --------------------------------------------------------------------------------------------------------
 
 
+def test_a_catalogue_that_answers_or_does_not_and_credentials_that_are_not_set(
+    system: Engine, examine: Any, tmp_path: Path
+) -> None:
+    catalogue, config = tmp_path / "items.json", tmp_path / "stac.toml"
+    config.write_text(
+        'catalogue = "items.json"\n[[collections]]\nid = "s2"\nassets = { B04 = "red", B08 = "nir" }\n'
+        '[[headers]]\nname = "Authorization"\nvariable = "EARTHDATA_TOKEN"\nhosts = ["*"]\n'
+    )
+    stac = {"SATFIELDS_SCENE_SOURCE": "stac", "SATFIELDS_STAC": str(config)}
+
+    state, message = examine(**stac)["scenes"]
+    assert (state, message) == (
+        "failed",
+        f"{catalogue}: can't be read (No such file or directory); correct what links it",
+    )
+    catalogue.write_text('{"type": "FeatureCollection", "features": []}')
+    state, message = examine(**stac)["scenes"]
+    assert state == "warning"
+    assert "answers, and has no item of its collections; EARTHDATA_TOKEN not set" in message
+    state, message = examine(EARTHDATA_TOKEN="abc", **stac)["scenes"]
+    assert (state, message) == (
+        "ok",
+        f"{catalogue} (SATFIELDS_STAC={config}): answers, and has no item of its collections",
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

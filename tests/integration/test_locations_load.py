@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _ROOT = Path(__file__).parents[2]
-_HEAVY = ["numpy", "rasterio", "shapely", "pyarrow", "pyproj", "PIL", "sqlalchemy"]
+_HEAVY = ["numpy", "rasterio", "shapely", "pyarrow", "pyproj", "PIL", "pystac_client", "sqlalchemy"]
 _LOAD = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

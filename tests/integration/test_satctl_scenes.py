@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 from satcommon.db import ledger
 from satcommon.db.engine import read_transaction, write_transaction
@@ -36,3 +39,13 @@ def test_an_impossible_span_is_told(closed: Environment, satctl: Satctl, days: t
     said = satctl("scenes", "rescan", "S", "--from", days[0], "--to", days[1], "--here", code=2)
 
     assert told in said.stderr
+
+
+def test_the_profiles_of_catalogues_are_listed_with_what_each_needs(satctl: Satctl) -> None:
+    listed = {profile["name"]: profile for profile in json.loads(satctl("scenes", "profiles", "--json").stdout)}
+
+    assert listed["hls"]["needs"] == ["EARTHDATA_TOKEN"]
+    assert listed["earth-search-c1"]["endpoint"] == "https://earth-search.aws.element84.com/v1"
+    assert listed["planetary-computer-landsat"]["collections"] == ["landsat-c2-l2"]
+    assert all(Path(profile["file"]).is_file() for profile in listed.values())
+    assert "earth-search-c1" in satctl("scenes", "profiles").stdout

@@ -20,8 +20,8 @@ assets = { B04 = "red", B08 = "nir" }
 def test_every_profile_can_be_loaded_and_says_what_it_is_and_what_it_gets_wrong() -> None:
     assert list(profiles()) == [
         "cdse",
-        "earth-search-c1",
         "earth-search",
+        "earth-search-c1",
         "hls",
         "landsatlook",
         "planetary-computer-landsat",

@@ -12,7 +12,7 @@ from satcommon.db import ledger, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.models import Acquisition, Region
 from satcommon.errors import InputError, SettingError
-from satcommon.sources.source import FOLDER
+from satcommon.sources.source import FOLDER, STAC
 
 if TYPE_CHECKING:
     from satcommon.sources.source import SceneSource
@@ -25,7 +25,8 @@ def refusal(region: Region, identity: str) -> str | None:
     belongs_to = region.scene_source
     if belongs_to is None or belongs_to == identity or _is_any_folder(belongs_to, identity):
         return None
-    remedy = "set SATFIELDS_SCENE_SOURCE and SATFIELDS_SCENE_FOLDER to the region's own"
+    setting = "SATFIELDS_STAC" if _kind(belongs_to) == STAC else "SATFIELDS_SCENE_FOLDER"
+    remedy = f"set SATFIELDS_SCENE_SOURCE and {setting} to the region's own"
     if _kind(belongs_to) == _kind(identity):
         remedy += (
             f", or, where its files have moved, say `satctl regions source {shlex.quote(region.name)} --set current`"

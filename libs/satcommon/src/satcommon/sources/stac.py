@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, cast
 
 from satcommon.errors import SceneError
+from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.band_stack import BandStack
 from satcommon.raster.harmonise import read_layers, windows
@@ -26,7 +27,7 @@ from satcommon.sources.stac_signing import Signer
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from satcommon.geo.grid import Bounds, Grid
+    from satcommon.geo.grid import Grid
     from satcommon.raster.header import Header
     from satcommon.raster.layers import Layers
     from satcommon.raster.scene import Acquisition
@@ -89,6 +90,14 @@ class StacSource:
                     if header.overlaps(bounds) and (grid := header.grid_around(bounds)):
                         return grid
         return None
+
+    def check(self) -> str:
+        """What the catalogue has, in words.
+
+        Raises:
+            CatalogueError: it can't be searched.
+        """
+        return "has items" if self._catalogue.sample(Bounds(-180, -90, 180, 90)) else "has no item of its collections"
 
     def due(self, aoi: AreaOfInterest, day: date) -> Due:  # noqa: ARG002 - one calendar for all areas
         """What the calendar of the configuration says; unknown without one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -23,7 +22,7 @@ from satcommon.raster.masks import CLASS_NAMES
 from satcommon.sources.folder_config import Cycle
 
 VARIABLE = "SATFIELDS_STAC"
-_PROFILES = resources.files("satcommon.sources") / "profiles"
+_PROFILES = Path(__file__).parent / "profiles"
 _ENDING = ".toml"
 
 
@@ -224,8 +223,13 @@ class StacConfig(_Model):
 
 def profiles() -> dict[str, StacConfig]:
     """The profiles that ship, by name."""
-    names = sorted(file.name for file in _PROFILES.iterdir() if file.name.endswith(_ENDING))
-    return {name.removesuffix(_ENDING): parse((_PROFILES / name).read_bytes(), f"profile {name}") for name in names}
+    names = sorted(path.stem for path in _PROFILES.glob(f"*{_ENDING}"))
+    return {name: parse(profile_path(name).read_bytes(), f"profile {name}") for name in names}
+
+
+def profile_path(name: str) -> Path:
+    """The file of a profile that ships."""
+    return _PROFILES / f"{name}{_ENDING}"
 
 
 def load(stated: str) -> StacConfig:

@@ -54,7 +54,8 @@ def sources(system: System) -> Iterator[Finding]:
         elif (region.scene_source or configured) == SIMULATED and not sample:
             said = (
                 f"region {region.name}: its scenes are simulated, so its numbers are invented; for real ones set "
-                "SATFIELDS_SCENE_SOURCE=folder and SATFIELDS_SCENE_FOLDER, and register it again under another name"
+                "SATFIELDS_SCENE_SOURCE=folder and SATFIELDS_SCENE_FOLDER (or stac and SATFIELDS_STAC), and register "
+                "it again under another name"
             )
             yield Finding("sources", State.FAILED, said)
         elif (region.scene_source or configured) == SIMULATED and system.engine.dialect.name == "postgresql":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,7 +13,7 @@ from satcommon.errors import StoreError
 from satcommon.geo.grid import Bounds
 from satcommon.messages import counted
 from satcommon.sources.open_source import open_source
-from satcommon.sources.source import SIMULATED
+from satcommon.sources.source import SIMULATED, STAC
 
 from satctl.checks import clocks
 from satctl.checks.findings import LISTED, PROBES, Finding, State, System
@@ -46,10 +47,13 @@ def object_store(system: System) -> Iterator[Finding]:
 
 
 def scenes(system: System) -> Iterator[Finding]:
-    """The source of imagery is named, and the headers of a folder's files can be read."""
+    """The source of imagery is named; the headers of a folder's files can be read, or a catalogue answers."""
     folder = system.settings.scene_folder
     if system.settings.scene_source is None:
         open_source(system.settings)  # raises, and says what to set
+    if system.settings.scene_source == STAC:
+        yield _catalogue(system)
+        return
     if system.settings.scene_source == SIMULATED or folder is None:
         yield Finding("scenes", State.OK, "simulated (SATFIELDS_SCENE_SOURCE)")
         return
@@ -72,6 +76,20 @@ def scenes(system: System) -> Iterator[Finding]:
         yield Finding("scenes", State.WARNING, f"{said}; no day has a scene until files are added")
     else:
         yield Finding("scenes", State.OK, said)
+
+
+def _catalogue(system: System) -> Finding:
+    """The catalogue answers, and the credentials that its configuration names are set."""
+    from satcommon.sources.stac import StacSource
+
+    assert system.settings.stac is not None
+    source = StacSource.named(system.settings.stac)
+    unset = [name for name in source.config.variables if not os.environ.get(name)]
+    found = source.check()
+    said = f"{source.config.where} (SATFIELDS_STAC={system.settings.stac}): answers, and {found}"
+    if unset:
+        return Finding("scenes", State.WARNING, f"{said}; {', '.join(unset)} not set: files that need it can't be read")
+    return Finding("scenes", State.OK, said)
 
 
 def disks(system: System) -> Iterator[Finding]:

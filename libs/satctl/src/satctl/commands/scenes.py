@@ -1,4 +1,4 @@
-"""`satctl scenes`: asking the source of imagery again for past days."""
+"""`satctl scenes`: asking the source of imagery again for past days, and the catalogues that ship."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from satcommon.messages import counted
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
 from satctl.opening import opened
-from satctl.output.tables import progress, say, warn
-from satctl.parameters import DAY, url_option
+from satctl.output.tables import print_json, print_table, progress, say, warn
+from satctl.parameters import DAY, json_option, url_option
 
 
 @click.group()
 def scenes() -> None:
-    """Ask the source of imagery again."""
+    """Ask the source of imagery again; list the catalogues that ship."""
 
 
 @scenes.command()
@@ -59,6 +59,51 @@ def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
     tags = lane("rescan", region)
     run_id = graphql.launch(url, "ingest", RESCAN_JOB, tags, rescan_config(region, first, last))
     say(f"launched {RESCAN_JOB} for region {region}: {graphql.public(url)}/runs/{run_id}")
+
+
+@scenes.command()
+@json_option
+def profiles(as_json: bool) -> None:
+    """List the catalogues of imagery that ship, for SATFIELDS_STAC.
+
+    Each is a TOML file to copy and change: with --json its path is listed, too. "needs" are the environment variables
+    of credentials.
+
+    \b
+    Examples:
+      satctl scenes profiles
+      SATFIELDS_SCENE_SOURCE=stac SATFIELDS_STAC=earth-search-c1 satctl doctor
+    """
+    from satcommon.sources import stac_config
+
+    listed = [
+        {
+            "name": name,
+            "about": profile.about,
+            "endpoint": profile.where,
+            "collections": [collection.id for collection in profile.collections],
+            "needs": profile.variables,
+            "faults": profile.faults,
+            "file": str(stac_config.profile_path(name)),
+        }
+        for name, profile in stac_config.profiles().items()
+    ]
+    if as_json:
+        print_json(listed)
+        return
+    print_table(
+        ("profile", "endpoint", "collections", "needs", "known faults"),
+        [
+            (
+                str(profile["name"]),
+                str(profile["endpoint"]),
+                ", ".join(profile["collections"]),
+                ", ".join(profile["needs"]),
+                "; ".join(profile["faults"]),
+            )
+            for profile in listed
+        ],
+    )
 
 
 def _rescan_here(bbox_id: int, first: date, last: date) -> None:
