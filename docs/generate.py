@@ -3,13 +3,16 @@
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all else on a page is written by hand.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from satcommon.settings import PREFIX, Settings
+from satcommon.sources import stac_config
 from satctl.main import main as satctl
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -42,7 +45,26 @@ def commands(group: click.Group, path: str) -> Iterator[str]:
             yield f"| `{path} {name}` | {command.get_short_help_str(200)} |"
 
 
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """The table of a configuration's keys."""
+    yield "| key | default | what it is |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        default = field.default
+        shown = "" if field.is_required() or default in (None, "") or isinstance(default, BaseModel | list) else default
+        text = f"`{json.dumps(shown)}`" if shown != "" else "required" if field.is_required() else ""
+        yield f"| `{name}` | {text} | {field.description} |"
+
+
 PARTS = {
+    "stac": lambda: keys(stac_config.StacConfig),
+    "stac_collection": lambda: keys(stac_config.Collection),
+    "stac_asset": lambda: keys(stac_config.BandAsset),
+    "stac_mask": lambda: keys(stac_config.Mask),
+    "stac_header": lambda: keys(stac_config.Header),
+    "stac_signing": lambda: keys(stac_config.Signing),
+    "stac_storage": lambda: keys(stac_config.Storage),
+    "stac_requests": lambda: keys(stac_config.Requests),
     "settings": lambda: settings(simulated=False),
     "simulated": lambda: settings(simulated=True),
     "commands": lambda: ["| command | what it does |", "|---|---|", *commands(satctl, "satctl")],

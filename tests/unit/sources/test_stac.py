@@ -344,8 +344,9 @@ def test_an_offset_that_the_baseline_contradicts_is_refused(files: Files, base: 
         asset.get("raster:bands", [{}])[0]["offset"] = 0.0
     stac = static(tmp_path, stated)
 
-    with pytest.raises(SceneError, match=r"baseline 05\.00 has a reflectance offset of -0\.1"):
+    with pytest.raises(SceneError, match=r"baseline 05\.00 has a reflectance offset of -0\.1") as caught:
         stac.read(AOI, only(stac))
+    assert "state `offset = 0` in the file that SATFIELDS_STAC names" in str(caught.value)
 
 
 def test_an_offset_that_was_applied_already_is_not_applied_again(files: Files, base: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from satcommon.raster.harmonise import read_layers, windows
 from satcommon.raster.header import read_header
 from satcommon.raster.plausible import check_pixels
 from satcommon.raster.threads import at_once
-from satcommon.sources import calendar, stac_config
+from satcommon.sources import calendar, folder_config, stac_config
 from satcommon.sources.open_catalogue import open_catalogue
 from satcommon.sources.polite_requests import PoliteRequests
 from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, calendar_by_day
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _SLACK = timedelta(hours=1)  # an item may be searched by another time than the one that it is told by
 _GRIDS = 5  # items that are tried for a grid
+_KEPT_ITEMS = 2000  # of those listed last, so that they need not be asked for again when they are read
 
 
 class StacSource:
@@ -152,7 +153,7 @@ class StacSource:
                 refuse(known.item, str(digest))
                 continue
             acquisition = acquisition_of(known, digest, now)
-            self._items[known.name] = known.item
+            self._keep(known)
             acquisitions[solar_day(acquisition.sensed_at, aoi.bounds)].append(acquisition)
         return Listing(dict(acquisitions), refused, refused_on=dict(refused_on))
 
@@ -170,13 +171,19 @@ class StacSource:
         if item is None:
             raise SceneError(f"{name}: can't be read: it is gone from the catalogue; list it again")
         known = understood(item, self._collections)
-        with self._opened(known) as (stack, header, pins):
+        with _advising(), self._opened(known) as (stack, header, pins):
             if digest_of(known, pins) != acquisition.digest:
                 raise SceneError(f"{name}: is not what was listed ({acquisition.digest[:12]}); list it again")
             stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
             layers = read_layers(cast("DatasetReader", stack), header, aoi.grid, name, self.config.most_bytes)
-        check_pixels(layers, name)
+            check_pixels(layers, name)
         return layers
+
+    def _keep(self, known: KnownItem) -> None:
+        self._items.pop(known.name, None)
+        self._items[known.name] = known.item  # the latest last
+        while len(self._items) > _KEPT_ITEMS:
+            self._items.pop(next(iter(self._items)))
 
     def _listed_digest(self, known: KnownItem) -> str | SceneError:
         """The digest of an item whose files are there; the reason where they are not."""
@@ -204,3 +211,13 @@ class StacSource:
                 for file, each in zip(known.files, ranges, strict=True)
             ]
             yield bands, header, pins
+
+
+@contextmanager
+def _advising() -> Iterator[None]:
+    """The readers of files advise to state something in `satfields.toml`: here that is the file of SATFIELDS_STAC."""
+    try:
+        yield
+    except SceneError as error:
+        advice = str(error).replace(folder_config.NAME, f"the file that {stac_config.VARIABLE} names")
+        raise SceneError(advice) from error
