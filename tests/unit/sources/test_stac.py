@@ -156,6 +156,28 @@ def test_files_in_a_bucket_are_read_with_the_keys_that_the_configuration_names(
     np.testing.assert_array_equal(layers.bands["red"], values["B04"][:, :15])
 
 
+def test_requests_to_a_bucket_say_who_pays(
+    files: Files, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    values = pixels()
+    stated = item(files.folder / "imagery", "s3://imagery", values=values)
+    told: list[str | None] = []
+    ask = files.ask
+
+    def note(method: str, target: str, headers: dict[str, str]) -> Any:
+        told.append({name.lower(): value for name, value in headers.items()}.get("x-amz-request-payer"))
+        return ask(method, target, headers)
+
+    files.ask = note  # type: ignore[method-assign]
+    for pays in (True, False):
+        stac = static(tmp_path, stated, storage={"endpoint": base, "requester_pays": pays})
+        np.testing.assert_array_equal(stac.read(AOI, only(stac)).bands["red"], values["B04"][:, :15])
+
+    assert told == ["requester"] * 8 + [None] * 8
+
+
 def test_bands_of_jpeg_2000_are_read_where_the_configuration_says_so(tmp_path: Path, files: Files, base: str) -> None:
     values = pixels()
     stated = item(files.folder, base, values=values)

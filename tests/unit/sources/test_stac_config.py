@@ -60,6 +60,7 @@ def test_a_calendar_is_that_of_a_folder() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (LEAST + "[storage]\nrequester_pays = true\nanonymous = true\n", "storage: requester_pays and anonymous"),
         (LEAST + "[extra]\n", "stac.toml: extra: extra inputs are not permitted"),
         (
             LEAST.replace("red", "rot"),

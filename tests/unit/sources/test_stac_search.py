@@ -100,13 +100,16 @@ def test_a_catalogue_that_stays_broken_gives_no_answer(
     assert broken.due(AOI, DAYS[0]) is Due.UNKNOWN
 
 
-def test_of_searches_with_seven_in_ten_requests_failing_no_day_is_lost_and_none_doubled(asked: Proxy) -> None:
+@pytest.mark.parametrize("searches", [12, pytest.param(1000, marks=pytest.mark.nightly)])
+def test_of_searches_with_seven_in_ten_requests_failing_no_day_is_lost_and_none_doubled(
+    searches: int, asked: Proxy
+) -> None:
     chance = random.Random(5)
-    quick = [fault for fault in FAULTS if fault is not Faults.silence]
+    quick = [fault for fault in FAULTS if fault is not Faults.silence]  # each silence takes half a second
     asked.always = lambda answer: chance.choice(quick)(answer) if chance.random() < 0.7 else answer
     answered = failed = 0
 
-    for _ in range(12):
+    for _ in range(searches):
         try:
             found = through(asked, tries=8).list(AOI, FIRST, LAST, NOW)
         except CatalogueError:
@@ -118,7 +121,7 @@ def test_of_searches_with_seven_in_ten_requests_failing_no_day_is_lost_and_none_
         assert not found.refused
 
     assert answered
-    assert answered + failed == 12
+    assert answered + failed == searches
 
 
 def test_a_catalogue_that_is_down_is_not_asked_by_every_region(asked: Proxy) -> None:

@@ -135,6 +135,12 @@ class Storage(_Model):
     key_variable: _Variable = Field("AWS_ACCESS_KEY_ID", description="environment variable of the key's id")
     secret_variable: _Variable = Field("AWS_SECRET_ACCESS_KEY", description="environment variable of the key's secret")
 
+    @model_validator(mode="after")
+    def _somebody_pays(self) -> Storage:
+        if self.requester_pays and self.anonymous:
+            raise ValueError("requester_pays and anonymous contradict each other; who pays must sign requests")
+        return self
+
 
 class Requests(_Model):
     """How the catalogue is asked."""
