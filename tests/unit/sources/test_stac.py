@@ -313,6 +313,8 @@ def with_asset(**values: Any) -> Callable[[dict[str, Any]], None]:
             with_property(s2__product_uri="S2B_MSIL2A_20160107T101243_N0214_R122_T33TVL_20160107T101243.SAFE"),
             "says baseline",
         ),
+        (with_property(platform="x" * 70), "its platform is 'xxx.*; expected at most 64 letters of ASCII"),
+        (with_property(grid__code="a\u202eb"), "its tile is .* expected at most 64 letters of ASCII"),
         (with_asset(href=17), "is no STAC item .*href"),
         (with_asset(href="ftp://host/B04.tif"), r"asset B04: its link 'ftp://host/B04\.tif' can't be followed"),
         (with_asset(href="http://127.0.0.1/gone.tif", **{"file:checksum": 4}), "is no STAC item .*checksum"),

@@ -14,9 +14,10 @@ from satcommon.errors import CatalogueError
 from satcommon.sources import polite_requests
 from satcommon.sources.source import Due
 from satcommon.sources.stac import StacSource
+from satcommon.sources.stac_assets import headers_for
 
 from tests.unit.geotiffs import AOI, FIRST, LAST, NOW
-from tests.unit.stac_catalogue import Answer, Faults, Proxy, api, item, source
+from tests.unit.stac_catalogue import Answer, Faults, Handler, Proxy, api, config, item, serving, source
 
 DAYS = [date(2016, 1, day) for day in range(1, 11)]
 FAULTS = [
@@ -223,11 +224,29 @@ def test_a_search_asks_for_the_region_its_days_and_what_the_configuration_adds(a
     assert (bodies[1]["filter-lang"], bodies[1]["filter"]["op"]) == ("cql2-json", "=")
 
 
+def test_a_header_does_not_follow_a_redirect_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "secret")
+    seen: dict[str, str | None] = {}
+
+    class Redirecting(Handler):
+        def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
+            seen[self.path] = self.headers.get("X-Api-Key")
+            port = self.headers["Host"].rpartition(":")[2]
+            there = {"/own": "/other", "/other": f"http://localhost:{port}/away"}.get(self.path)
+            self.answer(307, {"Location": there}, b"") if there else self.answer(200, {}, b'{"features": []}')
+
+    header = {"name": "X-Api-Key", "variable": "KEY", "hosts": ["127.0.0.1"]}
+    with serving(Redirecting) as url:
+        own = config(url, headers=[header])
+        asking = polite_requests.PoliteRequests(own.requests, lambda address: headers_for(address, own))
+        assert asking.json(f"{url}/own") == {"features": []}
+
+    assert seen == {"/own": "secret", "/other": "secret", "/away": None}
+
+
 def test_requests_keep_to_a_rate() -> None:
     waits: list[float] = []
     clock = iter([0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.1, 5.0, 5.0, 5.0])
-    from tests.unit.stac_catalogue import config
-
     asking = polite_requests.PoliteRequests(
         config("http://127.0.0.1:9", requests={"a_second": 4}).requests, clock=lambda: next(clock), sleep=waits.append
     )

@@ -67,7 +67,7 @@ class PoliteRequests:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._limits, self._headers, self._clock, self._sleep = limits, headers, clock, sleep
-        self._session = requests.Session()
+        self._session = _Session(headers)
 
     def json(
         self, url: str, method: str = "GET", params: Mapping[str, Any] | None = None, body: Any = None
@@ -176,6 +176,21 @@ def forget_circuits() -> None:
     """Close all circuits of this process."""
     with _circuits_lock:
         _circuits.clear()
+
+
+class _Session(requests.Session):
+    """Sends an address' own headers to a redirect's target, and to no other host those of the first."""
+
+    def __init__(self, headers: Callable[[str], Mapping[str, str]]) -> None:
+        super().__init__()
+        self._of = headers
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Called by requests before it follows a redirect."""
+        super().rebuild_auth(prepared_request, response)
+        for name in self._of(response.request.url or ""):
+            prepared_request.headers.pop(name, None)
+        prepared_request.headers.update(self._of(prepared_request.url or ""))
 
 
 class _TryAgainError(Exception):

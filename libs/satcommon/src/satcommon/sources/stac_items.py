@@ -75,6 +75,7 @@ def understood(item: Item, collections: Mapping[str, Collection]) -> KnownItem:
     if declared.sensed_at is None:
         raise SceneError(f"{name}: states no time of sensing; tell the provider")
     chosen = _chosen(collection, files, name)
+    _check_texts(declared, item_id, name)
     baseline = baseline_of(declared, read_product(item_id), "", name)
     bands, ruled = {}, {}
     for number, (key, asset) in enumerate(chosen, start=1):
@@ -176,7 +177,7 @@ def acquisition_of(known: KnownItem, digest: str, now: datetime) -> Acquisition:
         digest=digest,
         platform=platform,
         overpass=declared.overpass or overpass_of(platform, declared.sensed_at, known.bounds),
-        tile=declared.tile or product.tile or f"bbox {json.dumps(known.item.get('bbox'))}"[:100],
+        tile=declared.tile or product.tile or _piece(known),
         baseline=baseline_of(declared, product, "", known.name),
         sensed_at=to_milliseconds(declared.sensed_at),
         published_at=min(declared.published_at or now, now),
@@ -184,6 +185,29 @@ def acquisition_of(known: KnownItem, digest: str, now: datetime) -> Acquisition:
         tier=product.tier if declared.tier is Tier.UNSTATED else declared.tier,
         processed_at=declared.processed_at or product.processed_at,
     )
+
+
+def _piece(known: KnownItem) -> str:
+    """The piece of a pass where no tile is known: the rectangle, as two versions of one piece have the same."""
+    box = json.dumps(known.item.get("bbox"))
+    return f"bbox-{hashlib.sha256(box.encode()).hexdigest()[:12]}"
+
+
+def _check_texts(declared: DeclaredMetadata, item_id: str, name: str) -> None:
+    """Refuse texts that the ledger has no room for, and that no message could show.
+
+    Raises:
+        SceneError: naming the text.
+    """
+    for what, text, most in (
+        ("id", item_id, 200),
+        ("platform", declared.platform, 64),
+        ("tile", declared.tile, 64),
+        ("baseline", declared.baseline, 32),
+        ("datatake", declared.overpass, 200),
+    ):
+        if len(text) > most or not text.isprintable() or not text.isascii():
+            raise SceneError(f"{name}: its {what} is {text[:80]!a}; expected at most {most} letters of ASCII")
 
 
 def name_of(item: Item) -> str:
