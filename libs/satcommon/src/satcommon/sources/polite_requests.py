@@ -187,7 +187,7 @@ class _Session(requests.Session):
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Called by requests before it follows a redirect."""
-        super().rebuild_auth(prepared_request, response)
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]  # its stub has no types
         for name in self._of(response.request.url or ""):
             prepared_request.headers.pop(name, None)
         prepared_request.headers.update(self._of(prepared_request.url or ""))
