@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -55,11 +56,15 @@ class PublishedDays:
             return SCHEMA.empty_table().select(names)
         base, patches = found[0], found[1:]
         keyed = names if "field" in names else ["field", *names]
-        rows = objects.read_day(base, None if columns is None else keyed, fields)
-        if patches:
+        chosen = None if columns is None else keyed
+        if not patches:
+            return completed(objects.read_day(base, chosen, fields), names)
+        with ThreadPoolExecutor(1) as pool:  # a base is decoded outside of Python, and takes as long as eight patches
+            rows = pool.submit(objects.read_day, base, chosen, fields)
             over = [objects.read_patch(patch) for patch in patches]
-            rows = overlaid(rows, over if fields is None else [only(table, sorted(fields)) for table in over])
-        return completed(rows, names)
+        if fields is not None:
+            over = [only(table, sorted(fields)) for table in over]
+        return completed(overlaid(rows.result(), over), names)
 
 
 def published_days(
