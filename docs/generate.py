@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from satcommon.raster.plausible import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
 from satctl.main import main as satctl
@@ -56,7 +57,16 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
         yield f"| `{name}` | {text} | {field.description} |"
 
 
+def checks() -> Iterator[str]:
+    """A row for each radiometric check."""
+    yield "| check | found within the region | means | limit |"
+    yield "|---|---|---|---|"
+    for check in CHECKS:
+        yield f"| `{check.name}` | {check.found} | {check.means} | {check.limit} |"
+
+
 PARTS = {
+    "checks": checks,
     "stac": lambda: keys(stac_config.StacConfig),
     "stac_collection": lambda: keys(stac_config.Collection),
     "stac_asset": lambda: keys(stac_config.BandAsset),

@@ -52,6 +52,14 @@ class SceneError(PermanentError):
     """An acquisition or a scene is not what it is declared to be, or can't be read."""
 
 
+class RadiometricError(SceneError):
+    """An acquisition can be read, but its pixels contradict what is declared of it; `check` names the rule."""
+
+    def __init__(self, message: str, check: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
 class AlgorithmError(PermanentError):
     """The region is pinned to an algorithm version that this image does not support."""
 

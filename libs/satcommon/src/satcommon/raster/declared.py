@@ -7,9 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from satcommon.raster.band_names import NARROW_NIR
 from satcommon.raster.product import Level, Tier
+from satcommon.raster.seen import StatedCloud
+
+if TYPE_CHECKING:
+    from satcommon.geo.grid import Bounds
 
 _OF_CONTENT = ("platform", "baseline", "overpass", "tile", "sensed_at", "every", "names_all")  # and `bands`
 
@@ -37,6 +42,22 @@ class DeclaredBand:
         return DeclaredBand(**asdict(other) | {key: value for key, value in asdict(self).items() if value is not None})
 
 
+class DeclaredCloud(NamedTuple):
+    """The cloud of an item: its share of the item's area, 0 to 1, and the item's bounding box in WGS 84."""
+
+    share: float
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def as_seen_from(self, bounds: Bounds) -> StatedCloud:
+        """What the item states, for a region within it."""
+        width, height = (self.east - self.west) % 360, self.north - self.south
+        area = (bounds.east - bounds.west) * (bounds.north - bounds.south)
+        return StatedCloud(self.share, width * height / area)
+
+
 @dataclass(frozen=True)
 class DeclaredMetadata:
     """What is declared of a file; empty where nothing is.
@@ -52,6 +73,7 @@ class DeclaredMetadata:
         tier: of Landsat.
         processed_at: UTC.
         offset_applied: whether the values already include Sentinel-2's offset (`boa_offset_applied`).
+        cloud: what a STAC item states of the cloud in the whole of it.
         ruled_offsets: offsets in `satfields.toml`, by number of the band, 0 for all: its owner has the last word.
     """
 
@@ -70,6 +92,7 @@ class DeclaredMetadata:
     processed_at: datetime | None = None
     offset_applied: bool | None = None
     ruled_offsets: Mapping[int, float] = field(default_factory=dict)
+    cloud: DeclaredCloud | None = None
 
     def over(self, other: DeclaredMetadata) -> DeclaredMetadata:
         """What is declared here, and where nothing is, what the other declares."""

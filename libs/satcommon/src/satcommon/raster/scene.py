@@ -33,6 +33,7 @@ class Acquisition:
         level: what its reflectance is of.
         tier: of Landsat.
         processed_at: when it was produced, UTC; None where that is unknown.
+        accepted: whether it is taken although a radiometric check fails, as somebody decided.
     """
 
     item_id: str
@@ -47,6 +48,7 @@ class Acquisition:
     level: Level = Level.SURFACE
     tier: Tier = Tier.UNSTATED
     processed_at: datetime | None = None
+    accepted: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sensed_at", to_milliseconds(self.sensed_at))

@@ -224,8 +224,8 @@ class FolderSource:
         """The file's pixels on the area's grid; see `harmonise.read_layers`.
 
         Raises:
-            SceneError: the file is gone, is not the one that was listed, or can't be read, or its pixels contradict
-                what is declared of them.
+            SceneError: the file is gone, is not the one that was listed, or can't be read.
+            RadiometricError: its pixels contradict what is declared of them, and it was not accepted all the same.
             StoreError: the bucket can't be reached.
         """
         name, config = acquisition.item_id, self._reader.config()
@@ -236,7 +236,9 @@ class FolderSource:
             raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
         with failing(name, ADVICE), self._reader.files.pixels(name, file, config.most_bytes) as dataset:
             layers = read_layers(dataset, header, aoi.grid, name, config.most_bytes)
-        check_pixels(layers, name)
+        if not acquisition.accepted:
+            said = declared.cloud.as_seen_from(aoi.bounds) if declared.cloud else None
+            check_pixels(layers, name, header.classes[0] if header.classes else "", said)
         return layers
 
     def _acquisition(

@@ -18,7 +18,7 @@ from satcommon.errors import SceneError
 from satcommon.messages import rejected
 from satcommon.raster import product
 from satcommon.raster.band_names import known_name
-from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredBand, DeclaredMetadata
+from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredBand, DeclaredCloud, DeclaredMetadata
 from satcommon.raster.masks import looks_like_classes
 
 _SQUARE = re.compile(r"(?:^|[-_T])(\d{1,2}[C-X][A-Z]{2})(?=_|$)")  # of MGRS: 33TVL, in MGRS-33TVL or ..._T33TVL_N05.00
@@ -61,6 +61,7 @@ class _Properties(_Model):
     offset_applied: bool | None = Field(
         None, validation_alias=AliasChoices("earthsearch:boa_offset_applied", "boa_offset_applied")
     )
+    cloud_cover: object = Field(None, alias="eo:cloud_cover")  # of any form: it only serves a check
 
 
 class _Raster(_Model):
@@ -92,6 +93,7 @@ class _Item(_Model):
     id: str = ""
     properties: _Properties
     assets: dict[str, _Asset] = {}
+    bbox: object = None
 
 
 class _CatalogueProperties(_Properties):
@@ -226,6 +228,7 @@ def _declared(item: _Item) -> DeclaredMetadata:
         tier=product.tier_of(stated.tier or ""),
         processed_at=stated.processed or stated.generated,
         offset_applied=stated.offset_applied,
+        cloud=_cloud(stated.cloud_cover, item.bbox),
     )
 
 
@@ -235,6 +238,18 @@ def without_offset(declared: DeclaredMetadata) -> DeclaredMetadata:
         return declared
     bands = {n: replace(band, offset=band.offset and 0.0) for n, band in declared.bands.items()}
     return replace(declared, bands=bands, every=replace(declared.every, offset=declared.every.offset and 0.0))
+
+
+def _cloud(percent: object, bbox: object) -> DeclaredCloud | None:
+    """The cloud that an item states, where it states that and its bounding box in numbers that can be right."""
+    if not isinstance(percent, int | float) or isinstance(percent, bool) or not 0 <= percent <= 100:
+        return None
+    if not isinstance(bbox, list) or len(bbox) not in (4, 6):
+        return None
+    corners = [bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]]
+    if not all(isinstance(each, int | float) and -180 <= each <= 180 for each in corners) or corners[1] >= corners[3]:
+        return None
+    return DeclaredCloud(percent / 100, *map(float, corners))
 
 
 def _level(stated: _Properties) -> product.Level | None:
