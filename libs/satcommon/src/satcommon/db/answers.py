@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select, update
@@ -16,6 +17,7 @@ from satcommon.db.batches import insert_rows
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.ledger import Day
 from satcommon.db.models import Refusal, Region, RegionDay
+from satcommon.db.quarantine import Doubt
 from satcommon.db.records import all_of, select_all
 from satcommon.geo.grid import Bounds
 from satcommon.sources.source import Due
@@ -74,7 +76,14 @@ def refusals(
     return reasons
 
 
-def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str, str], now: datetime) -> bool:
+def refuse(
+    connection: Connection,
+    bbox_id: int,
+    day: date,
+    refused: Mapping[str, str],
+    now: datetime,
+    doubts: Mapping[str, Doubt] = MappingProxyType({}),
+) -> bool:
     """Replace a day's refused acquisitions.
 
     Args:
@@ -83,27 +92,32 @@ def refuse(connection: Connection, bbox_id: int, day: date, refused: Mapping[str
         day: the day.
         refused: what was not taken and why, by item.
         now: when it was refused.
+        doubts: what is known of some of them besides.
 
     Returns:
         False if they are the same as before.
     """
-    before = refusals(connection, bbox_id, day, day).get(day, {})
-    if before == refused:
-        return False
-    gone = [item for item in before if before[item] != refused.get(item)]
     of_day = (Refusal.bbox_id == bbox_id, Refusal.day == day, Refusal.resolved_at.is_(None))
+    stored = select(Refusal.item_id, Refusal.reason, Refusal.check_name, Refusal.digest).where(*of_day)
+    before = {row.item_id: (row.reason, Doubt(row.check_name, row.digest)) for row in connection.execute(stored)}
+    after = {item: (why, doubts.get(item, Doubt())) for item, why in refused.items()}
+    if before == after:
+        return False
+    gone = [item for item in before if before[item] != after.get(item)]
     connection.execute(update(Refusal).where(*of_day, Refusal.item_id.in_(gone)).values(resolved_at=now))
     new = [
-        {"item_id": item, "reason": why, "resolved_at": None}
-        for item, why in refused.items()
-        if before.get(item) != why
+        {"item_id": item, "reason": why, "resolved_at": None, "check_name": doubt.check, "digest": doubt.digest}
+        for item, (why, doubt) in after.items()
+        if before.get(item) != (why, doubt)
     ]
     key = ["bbox_id", "day", "item_id", "seen_at"]
+    rest = ("reason", "resolved_at", "check_name", "digest")
 
     def again(statement: Any) -> Any:
         """Refused, taken and refused in one instant: it stands."""
         return statement.on_conflict_do_update(
-            index_elements=key, set_={name: statement.excluded[name] for name in ("reason", "resolved_at")}
+            index_elements=key,
+            set_={name: statement.excluded[name] for name in rest},
         )
 
     insert_rows(connection, Refusal, new, {"bbox_id": bbox_id, "day": day, "seen_at": now}, again)

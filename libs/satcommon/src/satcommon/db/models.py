@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0008"  # the Alembic revision that this code was written for; a test compares it with the newest one
+SCHEMA_REVISION = "0009"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -54,6 +54,13 @@ class ProcessingType(StrEnum):
 
     REALTIME = "realtime"
     REPROCESSING = "reprocessing"
+
+
+class Verdict(StrEnum):
+    """What somebody decided of a refused acquisition."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
 
 
 class RevisionKind(StrEnum):
@@ -129,6 +136,7 @@ class Base(DeclarativeBase):
         ProcessingType: _words(ProcessingType),
         PublicationKind: _words(PublicationKind),
         RevisionKind: _words(RevisionKind),
+        Verdict: _words(Verdict),
     }
 
 
@@ -279,6 +287,25 @@ class Refusal(Base):
     seen_at: Mapped[datetime] = mapped_column(primary_key=True)  # when it was first refused for this reason
     reason: Mapped[str] = mapped_column(Text)
     resolved_at: Mapped[datetime | None]  # when it was taken, had gone, or was refused for another reason
+    check_name: Mapped[str | None] = mapped_column(String(64))  # the radiometric check that refused it, if one did
+    digest: Mapped[str | None] = mapped_column(String(64))  # of its content; none where it could not be listed
+
+
+class Decision(Base):
+    """What somebody decided of one version of a refused acquisition. Append-only; the latest counts."""
+
+    __tablename__ = "decisions"
+
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    item_id: Mapped[str] = mapped_column(String(300), primary_key=True)
+    decided_at: Mapped[datetime] = mapped_column(primary_key=True)
+    verdict: Mapped[Verdict]
+    version: Mapped[str] = mapped_column(String(64))  # the item's digest, or that of the reason where it has none
+    check_name: Mapped[str | None] = mapped_column(String(64))
+    refused_because: Mapped[str] = mapped_column(Text)
+    decided_by: Mapped[str] = mapped_column(String(100))
+    why: Mapped[str] = mapped_column(Text)
 
 
 class RegionDay(Base):

@@ -24,6 +24,7 @@ from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
+from satcommon.db.quarantine import Decisions, Doubt, decisions, judged, still_refused
 from satcommon.db.registry import aoi_of
 from satcommon.errors import RetryableError
 from satcommon.raster import cog
@@ -35,7 +36,7 @@ from satcommon.sources.source import AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
 
-_Known = tuple[str | None, Due | None, datetime | None, dict[str, str]]
+_Known = tuple[str | None, Due | None, datetime | None, dict[str, str], Decisions]
 _TRIES = 3  # at an answer, while other runs register others
 
 
@@ -73,7 +74,8 @@ class Answer:
 class Asked:
     """What a source said of a region's day. Its scene is stored, but nothing is registered.
 
-    `before` is what the ledger knew of the day: listing, due answer, time of the answer, and refused acquisitions.
+    `before` is what the ledger knew of the day: listing, due answer, time of the answer, refused acquisitions, and what
+    somebody decided of such. `doubts` are what is known of the refused besides the reason.
     """
 
     bbox_id: int
@@ -88,6 +90,7 @@ class Asked:
     scene: UnitedScene | None
     key: str
     unreadable: UnreadableDayError | None
+    doubts: dict[str, Doubt]
 
 
 def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
@@ -139,29 +142,34 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     region_source.require(engine, region, source)
     where = aoi_of(region)
     listing = source.list(where, day, day, now)
-    acquisitions = listing.acquisitions.get(day, [])
+    decided = before[-1]
+    acquisitions = judged(listing.acquisitions.get(day, []), decided)
     if listing.unsettled and not acquisitions:
         names = ", ".join(listing.unsettled[:3])
         raise RetryableError(f"{where.name} {day}: {names} was being written a moment ago; ask again in a minute")
-    refused = dict(listing.refused_on.get(day, {}))
+    refused = still_refused(listing.refused_on.get(day, {}), decided)
     placed = {name for names in listing.refused_on.values() for name in names}
     unplaced = {name: why for name, why in listing.refused.items() if name not in placed}
     scene: UnitedScene | None = None
     unreadable: UnreadableDayError | None = None
     key = ""
+    checks: dict[str, str] = {}
     if acquisitions and _name(acquisitions) != before[0]:
         try:
             scene = mosaic_scene(source, where, acquisitions)
         except UnreadableDayError as error:
             unreadable = error
             refused |= error.refused
+            checks = error.checks
     if scene is not None:
         refused |= scene.refused
+        checks = scene.checks
         # A new key for each put, as for results: garbage collection must never find a live scene under an old key.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
     due = source.due(where, day)
-    outcome = (refused, unplaced, scene, key, unreadable)
+    doubts = {a.item_id: Doubt(checks.get(a.item_id), a.digest) for a in acquisitions if a.item_id in refused}
+    outcome = (refused, unplaced, scene, key, unreadable, doubts)
     return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *outcome)
 
 
@@ -178,7 +186,8 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
             listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
             _record(connection, asked, scene)
         digest = scene.digest if scene else None
-        new = register(connection, bbox_id, day, asked.due, digest, asked.now, Basis(listing, asked.refused))
+        basis = Basis(listing, asked.refused, asked.doubts)
+        new = register(connection, bbox_id, day, asked.due, digest, asked.now, basis)
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
         due=asked.due,
@@ -195,7 +204,8 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
 def _known(connection: Connection, bbox_id: int, day: date) -> _Known:
     row = ledger.region_day(connection, bbox_id, day)
     refused = answers.refusals(connection, bbox_id, day, day).get(day, {})
-    return (row.listing, row.due, row.answered_at, refused) if row else (None, None, None, refused)
+    decided = decisions(connection, bbox_id, day, day).get(day, {})
+    return (row.listing, row.due, row.answered_at, refused, decided) if row else (None, None, None, refused, decided)
 
 
 def news(
@@ -219,9 +229,12 @@ def news(
     with read_transaction(engine) as connection:
         days = ledger.region_days(connection, bbox_id, first, last)
         refused = answers.refusals(connection, bbox_id, first, last)
+        decided = decisions(connection, bbox_id, first, last)
     different: dict[date, str] = {}
     for day, due in calendar.items():
-        known, items = days.get(day), listing.acquisitions.get(day, [])
+        known, of_day = days.get(day), decided.get(day, {})
+        items = judged(listing.acquisitions.get(day, []), of_day)
+        now_refused = still_refused(listing.refused_on.get(day, {}), of_day)
         name = _name(items) if items else None
         if known is None or known.answered_at is None:
             different[day] = name[:12] if name else "answer"
@@ -230,14 +243,20 @@ def news(
         elif known.due is not due:
             different[day] = due.value
         # All of an answered listing was taken: it leaves out what could not be read.
-        elif refused.get(day, {}) != (now_refused := listing.refused_on.get(day, {})):
-            different[day] = hashlib.sha256(json.dumps(now_refused, sort_keys=True).encode()).hexdigest()[:12]
+        elif refused.get(day, {}) != now_refused:
+            content: Any = now_refused  # alone where nothing is decided, as ever
+            if of_day:
+                content = [now_refused, *sorted([*key, verdict] for key, verdict in of_day.items())]
+            different[day] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     return different
 
 
 def _name(acquisitions: Sequence[Acquisition]) -> str:
-    """Identifies a day's listing: the set of its items with their content, and newer rules by which they are read."""
-    items: list[Any] = sorted((a.item_id, a.digest, *([a.reading] if a.reading else [])) for a in acquisitions)
+    """Identifies a day's listing: its items with their content, newer rules to read them by, which were accepted."""
+    items: list[Any] = sorted(
+        (a.item_id, a.digest, *([a.reading] if a.reading else []), *(["accepted"] if a.accepted else []))
+        for a in acquisitions
+    )
     if piecewise(acquisitions):
         items.append("mosaic")  # earlier, one item of a pass and tile was taken, and the others ignored
     return hashlib.sha256(json.dumps(items).encode()).hexdigest()
@@ -298,10 +317,12 @@ class Basis(NamedTuple):
     Args:
         listing: a name of the acquisitions, so that the same ones are no news; None keeps the name that is known.
         refused: what was not taken of the day, and why, by item.
+        doubts: what is known of some of these besides.
     """
 
     listing: str | None = None
     refused: Mapping[str, str] = MappingProxyType({})
+    doubts: Mapping[str, Doubt] = MappingProxyType({})
 
 
 def register(
@@ -334,7 +355,7 @@ def register(
     was = before.scene_digest if before else None
     scene_digest = scene_digest or was
     listing = basis.listing or (before.listing if before else None)
-    others = answers.refuse(connection, bbox_id, day, basis.refused, now)
+    others = answers.refuse(connection, bbox_id, day, basis.refused, now, basis.doubts)
     same = before is not None and (before.due, was) == (due, scene_digest) and not others
     if before is not None and before.answered_at is not None and same:
         ledger.set_day(connection, bbox_id, day, listing=listing)

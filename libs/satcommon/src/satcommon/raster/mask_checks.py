@@ -72,7 +72,7 @@ def _contrary(seen: Seen, cloud: Reflectance, clear: Reflectance) -> bool:
     if cells is None:
         return False
     blue, red, short = (float(np.median(band)) for band in cells)
-    return blue > _HUE * red and short > _DRY
+    return bool(blue > _HUE * red and short > _DRY)
 
 
 def _all_dark(seen: Seen, cloud: Reflectance) -> bool:
@@ -97,7 +97,7 @@ def _all_cloud(seen: Seen, clear: Reflectance) -> bool:
 
 
 def _prevail(seen: Seen, cells: Reflectance, least: int, part: float) -> bool:
-    return len(cells) >= least and len(cells) > part * np.count_nonzero(seen.classes != PixelClass.NODATA)
+    return bool(len(cells) >= least and len(cells) > part * np.count_nonzero(seen.classes != PixelClass.NODATA))
 
 
 def _known(values: Reflectance) -> Reflectance:

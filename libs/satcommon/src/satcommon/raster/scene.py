@@ -68,6 +68,7 @@ class Scene:
         items: the acquisitions that provide a cell, in the order of `sources.mosaic`; where none does, the first.
         digest: of grid, items and pixels, 64 hexadecimal digits; not of any file that holds them.
         refused: why items could not be read, by item id.
+        checks: the radiometric check that refused an item, by item id, where it was one.
         providers: the number in `items`, from 1, of the item that provides a cell, 0 where none does, uint16 of shape
             (rows, columns); None where there is one item.
     """
@@ -77,3 +78,4 @@ class Scene:
     digest: str
     refused: dict[str, str] = field(default_factory=dict)
     providers: NDArray[np.uint16] | None = None
+    checks: dict[str, str] = field(default_factory=dict)

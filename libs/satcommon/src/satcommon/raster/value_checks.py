@@ -93,9 +93,8 @@ def too_dark(seen: Seen) -> str | None:
     if cells is None:
         return None
     red, nir = cells
-    others = [band for name in ("green", "swir16") if (band := seen.landscape(name))]
-    brightest = max(float(np.percentile(band, 99)) for band in (red, nir, *(each[0] for each in others)))
-    short = seen.landscape("swir16")
+    green, short = seen.landscape("green"), seen.landscape("swir16")
+    brightest = max(float(np.percentile(band, 99)) for band in (red, nir, *(green or []), *(short or [])))
     if brightest > (_DARKEST_ALONE if short is None else _DARKEST_LAND):
         return None
     if np.median(nir) < max(_LAND_COLOUR * float(np.median(red)), _WATER_SWIR):
@@ -118,13 +117,13 @@ def offset_missing(seen: Seen) -> str | None:
     canopy = nir - red > _CONTRAST
     if np.count_nonzero(canopy) < max(FEW, _LEAST_CANOPY * len(red)):
         return None
-    blue, red, short = (float(np.percentile(band[canopy], 10)) for band in (cells[0], cells[1], cells[3]))
-    if min(blue, red) < _DARK_OF_CANOPY or short < max(_DARK_OF_CANOPY, blue):
+    dark = [float(np.percentile(band[canopy], 10)) for band in (cells[0], cells[1], cells[3])]
+    if min(dark[:2]) < _DARK_OF_CANOPY or dark[2] < max(_DARK_OF_CANOPY, dark[0]):
         return None
     return (
-        f"the darkest tenth of dense vegetation is {blue:.2f} in blue, {red:.2f} in red and {short:.2f} in short-wave "
-        f"infrared; expected below {_DARK_OF_CANOPY:g}; an offset of reflectance is not applied: state it, as "
-        "`offset = -0.1`, in satfields.toml or in the STAC item"
+        f"the darkest tenth of dense vegetation is {dark[0]:.2f} in blue, {dark[1]:.2f} in red and {dark[2]:.2f} in "
+        f"short-wave infrared; expected below {_DARK_OF_CANOPY:g}; an offset of reflectance is not applied: state it, "
+        "as `offset = -0.1`, in satfields.toml or in the STAC item"
     )
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satcommon.errors import SceneError
+from satcommon.errors import RadiometricError, SceneError
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
 from satcommon.raster.product import Tier
 from satcommon.raster.scene import Acquisition, Scene
@@ -56,6 +56,7 @@ def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterabl
     """
     candidates = set(acquisitions)
     refused: dict[str, str] = {}
+    checks: dict[str, str] = {}
     while candidates:
         try:
             layout = _best_platform(source, aoi, candidates)
@@ -63,22 +64,24 @@ def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterabl
             # Rare enough to start again: the rest then gives exactly what it would give alone.
             candidates.remove(error.acquisition)
             refused[error.acquisition.item_id] = str(error)
+            if isinstance(error.__cause__, RadiometricError):
+                checks[error.acquisition.item_id] = error.__cause__.check
             continue
         layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
         items = tuple(layout.items)
         digest = _digest(aoi.grid, items, layers, layout.providers)
-        return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers)
+        return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers, checks)
     if refused:
-        raise UnreadableDayError(dict(sorted(refused.items())))
+        raise UnreadableDayError(dict(sorted(refused.items())), checks)
     return None
 
 
 class UnreadableDayError(SceneError):
-    """None of a day's acquisitions can be read; `refused` says why, by item id."""
+    """None of a day's acquisitions can be read; `refused` says why, and `checks` by which check, by item id."""
 
-    def __init__(self, refused: dict[str, str]) -> None:
+    def __init__(self, refused: dict[str, str], checks: dict[str, str]) -> None:
         super().__init__("; ".join(refused.values()))
-        self.refused = refused
+        self.refused, self.checks = refused, checks
 
 
 class _UnreadableError(SceneError):

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from satcommon.db.models import Attempt, FieldRevision, Miss, Refusal, Scene, Season
+from satcommon.db.models import Attempt, Decision, FieldRevision, Miss, Refusal, Scene, Season
 
 Records = dict[str, list[dict[str, Any]]]  # by kind, each kind oldest first
 
 
 def provenance(connection: Connection, field_id: int, bbox_id: int, day: date) -> Records:
-    """The misses, attempts, scenes and refused scenes of a field-day; the revisions and seasons of its field.
+    """The misses, attempts, scenes, refused scenes and decisions of a field-day; revisions and seasons of its field.
 
     Args:
         connection: to the ledger.
@@ -66,9 +66,22 @@ def _of_field_day(connection: Connection, field_id: int, bbox_id: int, day: date
             Refusal.seen_at.label("seen"),
             Refusal.item_id.label("item"),
             Refusal.reason,
+            Refusal.check_name.label("check"),
             Refusal.resolved_at.label("resolved"),
             where=[Refusal.bbox_id == bbox_id, Refusal.day == day],
             order=Refusal.seen_at,
+        ),
+        "decisions": _records(
+            connection,
+            Decision.decided_at.label("decided"),
+            Decision.item_id.label("item"),
+            Decision.verdict,
+            Decision.decided_by.label("by"),
+            Decision.why,
+            Decision.check_name.label("check"),
+            Decision.version,
+            where=[Decision.bbox_id == bbox_id, Decision.day == day],
+            order=Decision.decided_at,
         ),
     }
 

@@ -39,7 +39,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 @as_of_option
 @json_option
 def history(external_id: str, day: date, region: str | None, as_of: datetime | None, as_json: bool) -> None:
-    """Show how a field's row of a day came about: publications, inputs, misses, attempts, scenes and revisions.
+    """Show how a field's row of a day came about: publications, inputs, misses, attempts, scenes, decisions.
 
     The publications are those that gave, changed or took out the row, oldest first, each with its values, cause, run
     and instant; --json has all columns of each. With --as-of, the row is the one that was published then.
@@ -90,7 +90,7 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
         print_facts((name, value) for name, value in row.items() if value is not None)
     if given:
         print_table(_PUBLICATION, [_cells(each) for each in given], "publications")
-    for title in ("misses", "attempts", "scenes", "refused_scenes", "revisions", "seasons"):
+    for title in ("misses", "attempts", "scenes", "refused_scenes", "decisions", "revisions", "seasons"):
         if records[title]:
             names = [name.replace("_", " ") for name in records[title][0]]
             print_table(names, [[_short(value) for value in record.values()] for record in records[title]], title)

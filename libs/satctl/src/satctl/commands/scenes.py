@@ -1,13 +1,19 @@
-"""`satctl scenes`: asking the source of imagery again for past days, and the catalogues that ship."""
+"""`satctl scenes`: asking the source of imagery again, deciding on what was refused, the catalogues that ship."""
 
 from __future__ import annotations
 
+import getpass
+import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import click
+from satcommon.db import quarantine as held
 from satcommon.db import registry
-from satcommon.db.engine import read_transaction
+from satcommon.db.engine import read_transaction, write_transaction
+from satcommon.db.models import Verdict
 from satcommon.errors import InputError, PermanentError, SatfieldsError
+from satcommon.messages import command as shown_command
 from satcommon.messages import counted
 
 from satctl.completion import region_names
@@ -19,7 +25,7 @@ from satctl.parameters import DAY, json_option, url_option
 
 @click.group()
 def scenes() -> None:
-    """Ask the source of imagery again; list the catalogues that ship."""
+    """Ask the source of imagery again; decide on refused scenes; list the catalogues that ship."""
 
 
 @scenes.command()
@@ -104,6 +110,117 @@ def profiles(as_json: bool) -> None:
             for profile in listed
         ],
     )
+
+
+@scenes.command()
+@click.option("--region", help="Only this region's.", shell_complete=region_names)
+@json_option
+def quarantine(region: str | None, as_json: bool) -> None:
+    """List the scenes that are refused now, with what was found and expected.
+
+    "check" is the radiometric check that failed; without one the scene can't be read, and can be rejected only.
+    "decision" is what was decided and waits for ingest to ask for the day again. A corrected scene releases itself.
+
+    \b
+    Examples:
+      satctl scenes quarantine
+      satctl scenes quarantine --region A --json
+    """
+    with opened() as env, read_transaction(env.engine) as connection:
+        only = registry.region(connection, region) if region else None
+        refused = held.quarantined(connection, only)
+    if as_json:
+        print_json([vars(each) for each in refused])
+        return
+    if not refused:
+        say("no scene is in quarantine")
+        return
+    columns = ("region", "day", "item", "check", "found", "expected", "since", "decision")
+    print_table(columns, [[_shown(getattr(each, name)) for name in columns] for each in refused], "quarantine")
+
+
+def _shown(value: object) -> object:
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
+
+
+def _decision(command: Callable[..., None]) -> Callable[..., None]:
+    """The parameters of a decision."""
+    for parameter in reversed(
+        (
+            click.argument("region", shell_complete=region_names),
+            click.argument("day", type=DAY),
+            click.argument("item"),
+            click.option("--reason", required=True, help="Why; it is kept."),
+            click.option("--by", help="Who decides.  [default: the login name]"),
+            click.option("--here", is_flag=True, help="Ask for the day in this process, without waiting for ingest."),
+            click.option("--dry-run", is_flag=True, help="Show what would happen; change nothing."),
+        )
+    ):
+        command = parameter(command)
+    return command
+
+
+@scenes.command()
+@_decision
+def accept(region: str, day: date, item: str, reason: str, by: str | None, here: bool, dry_run: bool) -> None:
+    """Take a scene that failed a radiometric check all the same.
+
+    The decision holds for this version of ITEM: another one is checked anew. Ingest's next run asks for the day again,
+    or this command with --here; days that are closed are missed and replayed. Who decided, when and why is kept, and
+    shown by `satctl history`. What can't be read can't be accepted.
+
+    \b
+    Examples:
+      satctl scenes accept A 2025-06-12 2025-06-12_T15TVG.tif --reason "salt pan, seen on the ground"
+      satctl scenes accept A 2025-06-12 2025-06-12_T15TVG.tif --reason "salt pan" --here
+    """
+    _decide(region, day, item, _judgement(Verdict.ACCEPTED, reason, by), here=here, dry_run=dry_run)
+
+
+@scenes.command()
+@_decision
+def reject(region: str, day: date, item: str, reason: str, by: str | None, here: bool, dry_run: bool) -> None:
+    """Leave a refused scene out for good: its day no longer waits for it.
+
+    The decision holds until the content of ITEM changes. The day settles from its other scenes, or as one without
+    imagery. Ingest's next run does that, or this command with --here. Who decided, when and why is kept, and shown by
+    `satctl history`. `satctl scenes accept` takes it back, if the scene can be read.
+
+    \b
+    Examples:
+      satctl scenes reject A 2025-06-12 2025-06-12_T15TVG.tif --reason "destriping failed, never redone" --dry-run
+      satctl scenes reject A 2025-06-12 2025-06-12_T15TVG.tif --reason "destriping failed, never redone"
+    """
+    _decide(region, day, item, _judgement(Verdict.REJECTED, reason, by), here=here, dry_run=dry_run)
+
+
+def _judgement(verdict: Verdict, reason: str, by: str | None) -> held.Judgement:
+    return held.Judgement(verdict, _login() if by is None else by, reason, datetime.now(UTC))
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
+
+
+def _decide(region: str, day: date, item: str, judgement: held.Judgement, *, here: bool, dry_run: bool) -> None:
+    with opened() as env, write_transaction(env.engine) as connection:
+        registered = registry.region(connection, region)
+        new = held.decide(connection, registered, day, item, judgement, dry_run=dry_run)
+    verdict = judgement.verdict.value
+    if not new:
+        say(f"{item} of {day} was {verdict} before; nothing changed")
+    elif dry_run:
+        say(f"{item} of {day} would be {verdict} in region {region}, and the day asked for again; nothing changed")
+    else:
+        say(f"{item} of {day} is {verdict} in region {region}")
+    if here and not dry_run:
+        _rescan_here(registered.bbox_id, day, day)
+    elif new and not dry_run:
+        again = shown_command("scenes", "rescan", region, "--from", str(day), "--to", str(day))
+        say(f"ingest's next run asks for the day again; if it is older than the allowed lateness, {again} does")
 
 
 def _rescan_here(bbox_id: int, first: date, last: date) -> None:
