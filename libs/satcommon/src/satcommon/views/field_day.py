@@ -193,7 +193,8 @@ def _missed(
         return FieldDay(state, Reason.NEVER_ASKED, f"{why}; the source was never asked for {day}", step)
     if stands == NOT_TAKEN:
         refused = "; ".join(answers.refusals(connection, region.bbox_id, day, day)[day].values())
-        step = "a replay redoes it once what is refused is repaired or removed"
+        quarantine = command("scenes", "quarantine", "--region", region.name)
+        step = f"a replay redoes it once what is refused is repaired or removed, or somebody decides: see {quarantine}"
         return FieldDay(state, Reason.SCENE_NOT_TAKEN, f"{why}; a scene is there and was not taken: {refused}", step)
     if answers.waits(stands, day, bounds, deadlines, now):
         gives_up = deadlines.gives_up_at(day, bounds)

@@ -9,7 +9,7 @@ from satcommon.db import answers, registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.region_source import refusal
 from satcommon.errors import SatfieldsError
-from satcommon.messages import counted
+from satcommon.messages import command, counted
 from satcommon.sources.open_source import open_source
 from satcommon.sources.source import SIMULATED
 from satcommon.vector.regions import read_regions
@@ -82,7 +82,10 @@ def refused_scenes(system: System) -> Iterator[Finding]:
                 well = False
                 more = f"; and {len(reasons) - LISTED:,} more" if len(reasons) > LISTED else ""
                 said = f"region {region.name}: {counted(len(reasons), 'scene')} refused: "
-                step = "; repair or remove what is refused, and its days are recomputed automatically"
+                step = (
+                    "; repair or remove what is refused, and its days are recomputed automatically; or decide on it: "
+                    + command("scenes", "quarantine", "--region", region.name)
+                )
                 yield Finding("not taken", State.WARNING, said + "; ".join(reasons[:LISTED]) + more + step)
     if well:
         yield Finding("not taken", State.OK, "no monitored day has a refused scene")

@@ -182,7 +182,7 @@ def _warn_of(status: RegionStatus) -> None:
         warn(
             f"region {status.region}: {counted(len(status.refused), 'scene')} refused, of {days}; the first: "
             f"{status.refused[0].reason}. Repair or remove what is refused, and its days are recomputed automatically; "
-            "until then no day from the first of them on is final. `satctl status --json` lists all."
+            "until then no day from the first of them on is final. `satctl scenes quarantine` lists all."
         )
     for failed in status.failed_days:
         warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
