@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import obstore
 import pytest
-from satcommon.errors import SceneError, SettingError, StoreError
+from satcommon.errors import RadiometricError, SceneError, SettingError, StoreError
 from satcommon.geo.grid import Grid
 from satcommon.raster.scene import Acquisition
 from satcommon.settings import settings
@@ -371,6 +371,36 @@ def test_an_offset_that_the_baseline_contradicts_is_refused(files: Files, base: 
     with pytest.raises(SceneError, match=r"baseline 05\.00 has a reflectance offset of -0\.1") as caught:
         stac.read(AOI, only(stac))
     assert "state `offset = 0` in the file that SATFIELDS_STAC names" in str(caught.value)
+
+
+def test_pixels_that_contradict_their_item_are_refused_by_name_of_the_check_unless_they_were_accepted(
+    files: Files, base: str, tmp_path: Path
+) -> None:
+    values = pixels() | {"B04": np.full_like(pixels()["B04"], 500)}
+    stac = static(tmp_path, item(files.folder, base, values=values))
+    acquisition = only(stac)
+    with pytest.raises(RadiometricError, match=r"have red below 0 .* in the file that SATFIELDS_STAC names") as refused:
+        stac.read(AOI, acquisition)
+    assert refused.value.check == "offset_applied_twice"
+    assert str(refused.value).startswith(f"s2/{ID}: ")
+    assert (stac.read(AOI, replace(acquisition, accepted=True)).bands["red"] == 500).any()
+
+
+def test_the_cloud_that_an_item_states_is_held_against_its_mask(files: Files, base: str, tmp_path: Path) -> None:
+    values = pixels() | {"SCL": np.full_like(pixels()["SCL"], 9), "B04": np.full_like(pixels()["B04"], 7000)}
+    values["B08"] = values["B04"] + 200
+    stated = item(files.folder, base, values=values, **{"eo:cloud_cover": 0.0})
+    for box, refused in ((AOI.bounds, True), ((10.0, 40.0, 20.0, 50.0), True), (None, False)):
+        stated |= {"bbox": list(box)} if box else {}
+        stated["properties"]["eo:cloud_cover"] = 0.0 if box else 100.0
+        stac = static(tmp_path, stated)
+        fine = replace(AOI, grid=replace(GRID, xres=GRID.xres / 4, yres=GRID.yres / 4, width=60, height=48))
+        ((acquisition,),) = stac.list(fine, FIRST, LAST, NOW).acquisitions.values()
+        if refused:
+            with pytest.raises(RadiometricError, match="the item states eo:cloud_cover 0 for"):
+                stac.read(fine, acquisition)
+        else:
+            stac.read(fine, acquisition)
 
 
 def test_an_offset_that_was_applied_already_is_not_applied_again(files: Files, base: str, tmp_path: Path) -> None:

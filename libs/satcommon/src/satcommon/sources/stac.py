@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, cast
 
-from satcommon.errors import SceneError
+from satcommon.errors import RadiometricError, SceneError
 from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.band_stack import BandStack
@@ -161,8 +161,8 @@ class StacSource:
         """The item's pixels on the area's grid; see `harmonise.read_layers`.
 
         Raises:
-            SceneError: the item or a file of it is gone, is not what was listed, was changed while it was read, or its
-                pixels contradict what is declared of them.
+            SceneError: the item or a file of it is gone, is not what was listed, or was changed while it was read.
+            RadiometricError: its pixels contradict what is declared of them, and it was not accepted all the same.
             CatalogueError, StoreError: the catalogue or a file can't be reached.
         """
         name = acquisition.item_id
@@ -176,7 +176,9 @@ class StacSource:
                 raise SceneError(f"{name}: is not what was listed ({acquisition.digest[:12]}); list it again")
             stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
             layers = read_layers(cast("DatasetReader", stack), header, aoi.grid, name, self.config.most_bytes)
-            check_pixels(layers, name)
+            if not acquisition.accepted:
+                said = known.declared.cloud.as_seen_from(aoi.bounds) if known.declared.cloud else None
+                check_pixels(layers, name, header.classes[0] if header.classes else "", said)
         return layers
 
     def _keep(self, known: KnownItem) -> None:
@@ -220,4 +222,6 @@ def _advising() -> Iterator[None]:
         yield
     except SceneError as error:
         advice = str(error).replace(folder_config.NAME, f"the file that {stac_config.VARIABLE} names")
+        if isinstance(error, RadiometricError):
+            raise RadiometricError(advice, error.check) from error
         raise SceneError(advice) from error
