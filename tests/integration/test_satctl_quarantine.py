@@ -314,7 +314,7 @@ def test_a_decision_stands_where_the_process_ends_before_its_day_is_asked_for(
         "import os; from satcommon.pipeline import rescan; from satctl.main import main; "
         f"rescan.ask_anew = lambda *_, **__: os.kill(os.getpid(), 9); main({arguments})"
     )
-    doubtful.env.engine.dispose()
+    doubtful.env.engine.dispose()  # `satctl` in this process read the file's head, which gave up SQLite's locks on it
     done = subprocess.run([sys.executable, "-c", killed], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert [each["decision"] for each in doubtful.quarantine()] == ["accepted"]
