@@ -171,8 +171,8 @@ def accept(region: str, day: date, item: str, reason: str, by: str | None, here:
 
     \b
     Examples:
-      satctl scenes accept A 2025-06-12 2025-06-12_T15TVG.tif --reason "salt pan, seen on the ground"
-      satctl scenes accept A 2025-06-12 2025-06-12_T15TVG.tif --reason "salt pan" --here
+      satctl scenes accept A 2025-06-12 T15TVG.tif --reason "salt pan"
+      satctl scenes accept A 2025-06-12 T15TVG.tif --reason "salt pan" --here
     """
     _decide(region, day, item, _judgement(Verdict.ACCEPTED, reason, by), here=here, dry_run=dry_run)
 
@@ -188,8 +188,8 @@ def reject(region: str, day: date, item: str, reason: str, by: str | None, here:
 
     \b
     Examples:
-      satctl scenes reject A 2025-06-12 2025-06-12_T15TVG.tif --reason "destriping failed, never redone" --dry-run
-      satctl scenes reject A 2025-06-12 2025-06-12_T15TVG.tif --reason "destriping failed, never redone"
+      satctl scenes reject A 2025-06-12 T15TVG.tif --reason "stripes" --dry-run
+      satctl scenes reject A 2025-06-12 T15TVG.tif --reason "stripes"
     """
     _decide(region, day, item, _judgement(Verdict.REJECTED, reason, by), here=here, dry_run=dry_run)
 
