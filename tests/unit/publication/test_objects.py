@@ -381,6 +381,18 @@ def test_a_bucket_out_of_reach_is_no_damaged_object(s3_url: str, monkeypatch: py
 # --- patches ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("fields", [None, ["f001"]])
+def test_a_file_that_the_system_can_t_open_is_no_damaged_object(store_folder: Path, fields: list[str] | None) -> None:
+    stored = ResultObjects(ObjectStore(str(store_folder)))
+    layer = day_layer(stored.put_day(7, DAY, some_rows(3), NOW))
+    file = store_folder / str(layer.object_key)
+    file.unlink()
+    file.symlink_to(file)  # a loop, which no user may open
+
+    with pytest.raises(StoreError, match="could not be"):
+        stored.read_day(layer, None, fields)
+
+
 @pytest.mark.parametrize("fields", [1, 12])
 def test_a_patch_is_read_as_it_was_written_day_by_day(fields: int, store: ObjectStore) -> None:
     stored, table = ResultObjects(store), a_patch(4, fields)

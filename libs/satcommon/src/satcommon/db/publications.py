@@ -223,6 +223,11 @@ def days_of(connection: Connection, publication: Publication) -> Sequence[date]:
     return connection.execute(statement.order_by(PublicationDay.day)).scalars().all()
 
 
+def layer_of(publication: Publication, day: date) -> Layer:
+    """A publication as a layer of one of its days."""
+    return Layer(publication.bbox_id, day, *(getattr(publication, name) for name in Layer._fields[2:]))
+
+
 def all_layers(connection: Connection, bbox_id: int, day: date, position: int = NEWEST) -> Sequence[Layer]:
     """Every publication of a day, in order, also those that no longer give its rows.
 

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Publication, PublicationKind, Region
-from satcommon.db.publications import Layer, days_of, publications
+from satcommon.db.publications import Layer, days_of, layer_of, publications
 from satcommon.errors import InputError
 from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects, completed
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
@@ -110,27 +110,21 @@ def changes(
                     f"{publication.removed_at:%Y-%m-%dT%H:%M:%SZ}, so its changes can't be told; "
                     f"begin with --since {whole:%Y-%m-%dT%H:%M:%S.%fZ}"
                 )
-            before, after = (
-                published_days(connection, region.bbox_id, days[0], days[-1], publication.sequence - earlier)
-                for earlier in (1, 0)
-            )
+            before = published_days(connection, region.bbox_id, days[0], days[-1], publication.sequence - 1)
         for day in days:
-            yield from _of_day(objects, publication, before, after, day, selection)
+            yield from _of_day(objects, publication, before, day, selection)
 
 
 def _of_day(
     objects: ResultObjects,
     publication: Publication,
     before: PublishedDays,
-    after: PublishedDays,
     day: date,
     selection: Selection,
 ) -> Iterator[pa.Table]:
     if day not in before.layers and not selection.new:
         return
-    layer = after.layers[day][-1]
-    assert layer.sequence == publication.sequence
-    rows, causes = _changed_rows(objects, layer, before, selection.field)
+    rows, causes = _changed_rows(objects, layer_of(publication, day), before, selection.field)
     names = sorted(causes)
     columns = ["region", "field", *selection.columns]
     was, rows = before.rows(objects, day, columns, names), rows.select(columns)

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from satcommon.db.publications import Layer, StoredObject
-from satcommon.errors import DamagedObjectError, ObjectMissingError
+from satcommon.errors import DamagedObjectError, ObjectMissingError, StoreError
 from satcommon.stats.result_rows import OPTIONAL, SCHEMA, only
 from satcommon.storage.object_store import ObjectStore
 
@@ -137,6 +137,7 @@ class ResultObjects:
         Raises:
             ObjectMissingError: it is lost, or was removed meanwhile.
             DamagedObjectError: it is not the one that was put.
+            StoreError: the store could not be read, whatever the object is.
         """
         if layer.object_key is None:
             rows = SCHEMA.empty_table()
@@ -150,6 +151,10 @@ class ResultObjects:
         except ObjectMissingError as error:
             raise self._missing(layer) from error
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the system's own, which say nothing of content
+                raise StoreError(
+                    f"the store {self.store.url} (SATFIELDS_STORE) could not be read for {layer.object_key!r}: {error}"
+                ) from error
             raise self._damaged(layer) from error
 
     def read_patch(self, layer: Layer) -> pa.Table:
@@ -301,7 +306,7 @@ def _opened(store: ObjectStore, key: str) -> Iterator[pa.NativeFile]:
     file = store.file_of(key)
     if isinstance(file, str):
         try:
-            source = pa.memory_map(file)
+            source = pa.OSFile(file)  # a memory map would end the process where the disk fails
         except FileNotFoundError:
             raise ObjectMissingError(key) from None
         with source:

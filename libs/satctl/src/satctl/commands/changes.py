@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,12 +17,11 @@ from satcommon.messages import counted
 from satctl.completion import field_ids
 from satctl.opening import opened
 from satctl.output.sink import STDOUT, force_option
-from satctl.output.tables import print_table, say, warn
+from satctl.output.tables import print_table, say
 from satctl.parameters import INSTANT, grouped, json_option, region_option, regions_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from satcommon.db.models import Region
     from satcommon.environment import Environment
     from satcommon.publication.cursor import Positions
     from sqlalchemy import Connection
@@ -92,9 +91,8 @@ def changes(chosen: _Chosen, output: str | None, force: bool, as_json: bool) -> 
                 for table in listing.tables():
                     write(table)
                     count += table.num_rows
-            say_cursor = warn if output == STDOUT else say
-            warn(f"wrote {counted(count, 'change')} to {output}")
-            say_cursor(f"cursor: {listing.cursor}")
+            click.echo(f"wrote {counted(count, 'change')} to {output}", err=True)
+            click.echo(f"cursor: {listing.cursor}", err=output == STDOUT)
         elif as_json:
             _print_json(listing)
         else:
@@ -104,7 +102,7 @@ def changes(chosen: _Chosen, output: str | None, force: bool, as_json: bool) -> 
 class _Listing:
     """The changes between the positions that were given and those of one snapshot."""
 
-    def __init__(self, env: Environment, chosen: _Chosen, columns: Any) -> None:
+    def __init__(self, env: Environment, chosen: _Chosen, columns: Sequence[str]) -> None:
         from satcommon.publication import cursor
         from satcommon.publication.changes import Selection
 
@@ -129,13 +127,9 @@ class _Listing:
 
         objects = ResultObjects(self._env.store())
         for region in self._regions:
-            yield from self._of(objects, region, changes_of)
-
-    def _of(self, objects: Any, region: Region, changes_of: Any) -> Iterator[pa.Table]:
-        since, until = self._since.get(region.bbox_id, 0), self._until[region.bbox_id]
-        for table in changes_of(self._env.engine, objects, region, since, until, self._selection):
-            if table.num_rows:
-                yield table
+            since, until = self._since.get(region.bbox_id, 0), self._until[region.bbox_id]
+            tables = changes_of(self._env.engine, objects, region, since, until, self._selection)
+            yield from (table for table in tables if table.num_rows)
 
 
 def _positions(connection: Connection, since: str) -> Positions:
