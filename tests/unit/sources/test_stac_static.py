@@ -123,7 +123,7 @@ def test_a_file_that_is_no_parquet_gives_no_answer(content: bytes | None, tmp_pa
 
 
 def test_an_item_that_crosses_the_antimeridian_lies_over_both_sides() -> None:
-    from satcommon.sources.stac_static import lies_over
+    from satcommon.sources.stac_listed import lies_over
 
     across = {"bbox": [179.0, 10.0, -179.0, 11.0]}
 

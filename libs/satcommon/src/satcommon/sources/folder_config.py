@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from satcommon.errors import SettingError
-from satcommon.messages import rejected
 from satcommon.raster.band_names import NARROW_NIR, known_name
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.layers import BANDS
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK
+from satcommon.sources import toml_file
 
 NAME = "satfields.toml"
 
@@ -158,19 +155,4 @@ def parse(content: bytes, where: str) -> FolderConfig:
     Raises:
         SettingError: naming the file and each key that is wrong, its value and what was expected.
     """
-    try:
-        return FolderConfig.model_validate(tomllib.loads(content.decode()))
-    except ValidationError as error:
-        raise SettingError("; ".join(_message(where, *each) for each in rejected(error))) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested without end
-        raise SettingError(f"{where}: is no TOML ({error}); correct it") from error
-
-
-def _message(where: str, keys: Sequence[int | str], value: Any, reason: str) -> str:
-    key = ""
-    for part in keys:
-        key += f"[{part}]" if isinstance(part, int) and key == "files" else f".{part}" if key else str(part)
-    if not key:
-        return f"{where}: {reason}"
-    shown = "" if isinstance(value, dict | list) else f" = {value!r:.100}"
-    return f"{where}: {key}{shown}: {reason}"
+    return toml_file.parse(FolderConfig, content, where)

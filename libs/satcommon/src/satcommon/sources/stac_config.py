@@ -7,18 +7,17 @@ needed, it names the environment variable.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from satcommon.errors import SettingError
-from satcommon.messages import rejected
 from satcommon.raster.band_names import NARROW_NIR
 from satcommon.raster.layers import BANDS
 from satcommon.raster.masks import CLASS_NAMES
+from satcommon.sources import toml_file
 from satcommon.sources.folder_config import Cycle
 
 VARIABLE = "SATFIELDS_STAC"
@@ -276,17 +275,4 @@ def parse(content: bytes, where: str) -> StacConfig:
     Raises:
         SettingError: naming the file and each key that is wrong, its value and what was expected.
     """
-    try:
-        return StacConfig.model_validate(tomllib.loads(content.decode()))
-    except ValidationError as error:
-        raise SettingError("; ".join(_message(where, *each) for each in rejected(error))) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, no TOML, or nested without end
-        raise SettingError(f"{where}: is no TOML ({error}); correct it") from error
-
-
-def _message(where: str, keys: tuple[int | str, ...], value: Any, reason: str) -> str:
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys).lstrip(".")
-    if not key:
-        return f"{where}: {reason}"
-    shown = "" if isinstance(value, dict | list) else f" = {value!r:.100}"
-    return f"{where}: {key}{shown}: {reason}"
+    return toml_file.parse(StacConfig, content, where)

@@ -23,7 +23,7 @@ from satcommon.raster.scene import Acquisition, to_milliseconds
 from satcommon.sources.refused import told_day
 from satcommon.sources.stac_assets import Link
 from satcommon.sources.stac_item import ItemFile, parse_item, without_offset
-from satcommon.sources.stac_static import box_of
+from satcommon.sources.stac_listed import box_of
 
 if TYPE_CHECKING:
     from satcommon.geo.grid import Bounds

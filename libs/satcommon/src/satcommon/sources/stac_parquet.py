@@ -12,17 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from satcommon.errors import CatalogueError
-from satcommon.sources.stac_static import is_within, joined, lies_over
+from satcommon.sources.stac_listed import ListedCatalogue, joined
 
 if TYPE_CHECKING:
-    from satcommon.geo.grid import Bounds
     from satcommon.sources.stac_config import StacConfig
     from satcommon.sources.stac_search import Item
 
 _OF_ITEM = {"type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets", "collection"}
 
 
-class ParquetCatalogue:
+class ParquetCatalogue(ListedCatalogue):
     """The items of a file. Only rows of the configured collections are made into items.
 
     Args:
@@ -33,19 +32,6 @@ class ParquetCatalogue:
     def __init__(self, path: str, config: StacConfig) -> None:
         self._path = path
         self._collections = [collection.id for collection in config.collections]
-
-    def search(self, bounds: Bounds, first: datetime, last: datetime) -> list[Item]:
-        """See `stac_search.Catalogue`."""
-        return [item for item in self._items() if lies_over(item, bounds) and is_within(item, first, last)]
-
-    def sample(self, bounds: Bounds) -> list[Item]:
-        """See `stac_search.Catalogue`."""
-        return [item for item in self._items() if lies_over(item, bounds)]
-
-    def item(self, collection: str, item_id: str) -> Item | None:
-        """See `stac_search.Catalogue`."""
-        own = (item for item in self._items() if item.get("collection") == collection)
-        return next((item for item in own if item.get("id") == item_id), None)
 
     def _items(self) -> list[Item]:
         try:

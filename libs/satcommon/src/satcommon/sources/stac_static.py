@@ -7,14 +7,12 @@ long, write it as stac-geoparquet (see the module `stac_parquet`), or put an API
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 from satcommon.errors import CatalogueError
-from satcommon.geo.grid import Bounds
+from satcommon.sources.stac_listed import ListedCatalogue, joined
 
 if TYPE_CHECKING:
     from satcommon.sources.polite_requests import PoliteRequests
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 _BELOW = ("child", "item", "items")
 
 
-class StaticCatalogue:
+class StaticCatalogue(ListedCatalogue):
     """A catalog, a collection or an item collection, and what it links.
 
     Args:
@@ -36,19 +34,6 @@ class StaticCatalogue:
     def __init__(self, root: str, config: StacConfig, asking: PoliteRequests) -> None:
         self._root, self._asking = root, asking
         self._collections = {collection.id for collection in config.collections}
-
-    def search(self, bounds: Bounds, first: datetime, last: datetime) -> list[Item]:
-        """See `stac_search.Catalogue`."""
-        return [item for item in self._items() if lies_over(item, bounds) and is_within(item, first, last)]
-
-    def sample(self, bounds: Bounds) -> list[Item]:
-        """See `stac_search.Catalogue`."""
-        return [item for item in self._items() if lies_over(item, bounds)]
-
-    def item(self, collection: str, item_id: str) -> Item | None:
-        """See `stac_search.Catalogue`."""
-        own = (item for item in self._items() if item.get("collection") == collection)
-        return next((item for item in own if item.get("id") == item_id), None)
 
     def _items(self) -> Iterator[Item]:
         pending, seen = [self._root], {self._root}
@@ -88,49 +73,6 @@ class StaticCatalogue:
         if not isinstance(content, dict):
             raise CatalogueError(f"{where}: is no JSON object; write it anew")
         return content
-
-
-def joined(where: str, href: str) -> str:
-    """A link's target, as seen from the file that holds it."""
-    if "://" in href or href.startswith("/"):
-        return href
-    if "://" in where:
-        return urljoin(where, href)
-    return str((Path(where).parent / href).resolve())
-
-
-def lies_over(item: Item, bounds: Bounds) -> bool:
-    """Whether an item may lie over a rectangle; one that does not say where it lies may."""
-    box = box_of(item)
-    return box is None or box.overlaps(bounds)
-
-
-def box_of(item: Item) -> Bounds | None:
-    """The rectangle that an item states, in WGS 84."""
-    box = item.get("bbox")
-    if not isinstance(box, list) or len(box) not in (4, 6) or not all(isinstance(x, int | float) for x in box):
-        return None
-    half = len(box) // 2
-    return Bounds(box[0], box[1], box[half], box[half + 1])
-
-
-def is_within(item: Item, first: datetime, last: datetime) -> bool:
-    """Whether an item may be of a span of time; one that does not say when it was sensed may."""
-    stated = item.get("properties")
-    properties: Mapping[str, Any] = stated if isinstance(stated, dict) else {}
-    times = (
-        [properties.get("datetime")] * 2
-        if properties.get("datetime")
-        else [
-            properties.get("start_datetime"),
-            properties.get("end_datetime"),
-        ]
-    )
-    try:
-        start, end = (datetime.fromisoformat(str(time)).astimezone(UTC) for time in times)
-    except (ValueError, OverflowError):
-        return True
-    return start <= last and end >= first
 
 
 def _absolute(item: Item, where: str) -> Item:
