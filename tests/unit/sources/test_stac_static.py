@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from satcommon.errors import CatalogueError
 from satcommon.geo.grid import Bounds
 from satcommon.sources.source import Listing
 from satcommon.sources.stac import StacSource
+from satcommon.sources.stac_listed import is_within, lies_over
 
 from tests.unit.geotiffs import AOI, FIRST, LAST, NOW
 from tests.unit.stac_catalogue import Files, collection, item, source
@@ -123,10 +125,15 @@ def test_a_file_that_is_no_parquet_gives_no_answer(content: bytes | None, tmp_pa
 
 
 def test_an_item_that_crosses_the_antimeridian_lies_over_both_sides() -> None:
-    from satcommon.sources.stac_listed import lies_over
-
     across = {"bbox": [179.0, 10.0, -179.0, 11.0]}
 
     assert lies_over(across, Bounds(-179.5, 10.2, -179.2, 10.4))
     assert lies_over(across, Bounds(179.2, 10.2, 179.5, 10.4))
     assert not lies_over(across, Bounds(0.0, 10.2, 1.0, 10.4))
+
+
+def test_an_item_whose_time_has_no_zone_may_be_of_any_span_wherever_the_clock_stands() -> None:
+    first, last = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
+
+    assert is_within({"properties": {"datetime": "2026-05-03T01:00:00"}}, first, last)
+    assert not is_within({"properties": {"datetime": "2026-05-03T01:00:00Z"}}, first, last)
