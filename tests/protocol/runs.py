@@ -222,7 +222,7 @@ class Ask:
             self.asked = fetch(
                 world.engine, world.store, world.satellite, world.bbox_id(self.region), self.day, world.now
             )
-        elif enter(world.engine, self.asked):
+        elif enter(world.engine, self.asked, world.now):
             world.heard(self.region, self.day, self.asked.due, self.scene, refused=bool(self.asked.refused))
             self.ended = "ANSWERED"
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from archive import Archive, Follower
 from farm import WEST, replay, settle
-from runs import Rebase
+from runs import Ask, Rebase
 from satcommon.audit.audit import audit
 from satcommon.audit.repair import repair
 from satcommon.db import publications
@@ -128,6 +128,23 @@ def test_each_moment_is_read_as_it_was_also_after_rebases(farm: World) -> None:
     archive.collect(farm.now - timedelta(days=30))
 
     archive.check(len(archive.moments))
+
+
+def test_what_ingest_finds_out_slowly_was_not_known_when_it_asked(farm: World) -> None:
+    archive = Archive(farm)
+    farm.deliver(WEST, day(2), "a damaged tile")
+    asked = Ask.start(farm, WEST, day(2)).until("commit")
+    archive.keep()
+    farm.now += HOUR
+
+    assert asked.finish() == "ANSWERED"
+
+    archive.keep()
+    assert farm.regions[WEST].refused == {day(2)}
+    assert farm.misses(WEST)
+    archive.check(len(archive.moments))
+    farm.mend()
+    settle(farm)
 
 
 def test_a_clock_that_goes_back_does_not_change_the_order_of_instants(farm: World) -> None:

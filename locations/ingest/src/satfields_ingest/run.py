@@ -6,7 +6,7 @@ Only runs import this module: it loads NumPy and GDAL.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 from dagster import (
@@ -65,7 +65,7 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
     lane_name = lane("ingest", region.name)[LANE_TAG]
     try:
         with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-            answer = ask(env.engine, env.store(), source, region.bbox_id, day, datetime.now(UTC))
+            answer = ask(env.engine, env.store(), source, region.bbox_id, day, utc_now(), utc_now)
     except SceneError as error:
         if not by_hand:
             raise

@@ -86,7 +86,7 @@ class Closer:
         while day <= until:
             try:
                 asked_at = self.clock() if self.clock else self.now
-                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, asked_at))
+                on_answer(day, ask(self.engine, self.store, source, self.bbox_id, day, asked_at, self.clock))
             except SceneError as error:
                 on_trouble(day, error)  # the day closes without its scene at its deadline
             yield from self.through(day, processor)

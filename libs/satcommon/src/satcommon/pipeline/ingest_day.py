@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -93,7 +93,15 @@ class Asked:
     doubts: dict[str, Doubt]
 
 
-def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Answer:
+def ask(
+    engine: Engine,
+    store: ObjectStore,
+    source: SceneSource,
+    bbox_id: int,
+    day: date,
+    now: datetime,
+    clock: Callable[[], datetime] | None = None,
+) -> Answer:
     """Ask a source for a region's day, and register the answer. Asking again changes nothing unless the answer differs.
 
     Args:
@@ -102,7 +110,8 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
         source: to be asked.
         bbox_id: the region.
         day: the day.
-        now: the present.
+        now: the present, by which the source lists.
+        clock: gives the time of effects; without one it is `now`.
 
     Raises:
         UnreadableDayError: the day has acquisitions, and none can be read. That is registered too: the day closes at
@@ -112,7 +121,7 @@ def ask(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, d
     """
     for _ in range(_TRIES):
         asked = fetch(engine, store, source, bbox_id, day, now)
-        answer = enter(engine, asked)
+        answer = enter(engine, asked, clock() if clock else now)
         if answer is None:
             continue
         if asked.unreadable:
@@ -173,8 +182,12 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *outcome)
 
 
-def enter(engine: Engine, asked: Asked) -> Answer | None:
-    """Register an answer; None if another run has registered another answer since the source was asked."""
+def enter(engine: Engine, asked: Asked, now: datetime) -> Answer | None:
+    """Register an answer; None if another run has registered another answer since the source was asked.
+
+    What is refused and missed by it is so from now on, not since the source was asked: reading can take minutes, and
+    whoever reads as of an instant between sees what held then.
+    """
     bbox_id, day, scene = asked.bbox_id, asked.day, asked.scene
     with write_transaction(engine) as connection:
         ledger.lock_region(connection, bbox_id)
@@ -187,7 +200,7 @@ def enter(engine: Engine, asked: Asked) -> Answer | None:
             _record(connection, asked, scene)
         digest = scene.digest if scene else None
         basis = Basis(listing, asked.refused, asked.doubts)
-        new = register(connection, bbox_id, day, asked.due, digest, asked.now, basis)
+        new = register(connection, bbox_id, day, asked.due, digest, now, basis)
         current = ledger.current_scene(connection, bbox_id, day)
     return Answer(
         due=asked.due,

@@ -70,7 +70,7 @@ def ask_anew(
                 row = ledger.region_day(connection, bbox_id, day)
             if only_never_asked and row is not None and row.answered_at is not None:
                 continue
-            answer = _answer(engine, store, source, bbox_id, day, clock())
+            answer = _answer(engine, store, source, bbox_id, day, clock)
             complete = complete and not isinstance(answer, RetryableError)
             yield day, answer
         start = end + ONE_DAY
@@ -80,11 +80,11 @@ def ask_anew(
 
 
 def _answer(
-    engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime
+    engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, clock: Callable[[], datetime]
 ) -> Answer | SceneError | RetryableError:
     """The outcome of asking for a day; only an unreachable store ends the run."""
     try:
-        return ask(engine, store, source, bbox_id, day, now)
+        return ask(engine, store, source, bbox_id, day, clock(), clock)
     except StoreError:
         raise
     except (SceneError, RetryableError) as error:
