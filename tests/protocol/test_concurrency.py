@@ -75,13 +75,13 @@ def _finish(world: World, folder: Any) -> None:
 
 def test_eight_processes_on_postgresql(cluster_laboratory: Laboratory, s3_endpoint: str, tmp_path: Path) -> None:
     with bucket_variables(s3_endpoint) as variables:
-        done = crowded(cluster_laboratory, tmp_path, processes=8, seconds=4, variables=variables)
+        done = crowded(cluster_laboratory, tmp_path, processes=8, seconds=2, variables=variables)
 
     assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 
 
 def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory, tmp_path: Path) -> None:
-    done = crowded(laboratory, tmp_path, processes=4, seconds=4)
+    done = crowded(laboratory, tmp_path, processes=4, seconds=2)
 
     assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 

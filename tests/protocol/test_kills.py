@@ -24,12 +24,12 @@ from satcommon.errors import RetryableError
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Engine
 from truth import POLYGONS, REGIONS, THE_END, day
-from world import Laboratory, World, fast_folder, same_results
+from world import Laboratory, World, same_results
 
 from tests.conftest import bucket_variables, new_bucket, postgres_database
 
 WEST = REGIONS[0]
-SAMPLE = 29  # every so many effects are tried by `make test`; `make test-slow` tries all
+SAMPLE = 47  # every so many effects are tried by `make test`; `make test-slow` tries all
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["kills", "geopandas", "exactextract", "rasterio", "pyarrow.parquet"])
 
@@ -77,7 +77,7 @@ def nursery(sqlite_template: Path) -> Iterator[Nursery]:
     def stores(folder: Path) -> Stores:
         return Stores(f"sqlite:///{folder / 'world.db'}", str(folder / "store"), folder)
 
-    with tempfile.TemporaryDirectory(dir=fast_folder()) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         start = Path(scratch) / "start"
         start.mkdir()
         shutil.copyfile(sqlite_template, start / "world.db")

@@ -85,7 +85,7 @@ class Laboratory:
     def on_sqlite(cls, template: Path) -> Iterator[Laboratory]:
         with ExitStack() as stack:
             engines = []
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=fast_folder())))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             for name in ("world", "reference"):
                 shutil.copyfile(template, scratch / f"{name}.db")
                 engine = open_engine(f"sqlite:///{scratch / name}.db")
@@ -164,12 +164,6 @@ class FailingProcessor(Processor):
         if scene.digest in self.unreadable:
             raise SceneError(f"{aoi.name}: scene {scene.digest[:8]} can't be read")
         return super().observe(aoi, scene, *args)
-
-
-def fast_folder() -> str | None:
-    """A folder in memory, where there is one."""
-    memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() else None
 
 
 # --- the world -----------------------------------------------------------------------------------------------------
