@@ -123,6 +123,10 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 docs: install ## rewrite the tables of docs/reference that follow from code
 	$(bin)/python docs/generate.py
 
+.PHONY: indices
+indices: install ## rewrite the table of spectral indices from the installed spyndex
+	$(bin)/python libs/satcommon/make_indices.py
+
 .PHONY: validate
 validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml

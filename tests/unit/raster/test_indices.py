@@ -1,9 +1,14 @@
+import importlib.util
+from pathlib import Path
+
+import hypothesis
 import numpy as np
 import pytest
 import spyndex
 from hypothesis import given
 from hypothesis import strategies as st
-from satcommon.raster.indices import ALWAYS, INDICES, layers, reflectance
+from satcommon.raster.indices import ALWAYS, CATALOGUE, INDICES, LETTERS, further_bands, layers, reflectance
+from satcommon.raster.layers import FURTHER
 
 NAMES = ("red", "nir", "swir16")
 
@@ -116,3 +121,54 @@ def test_every_valid_index_lies_within_its_bounds_and_is_the_cells_own(
         assert (np.abs(index[valid]) <= 1).all()
         assert index[valid].dtype == np.float64
         assert mixed[name][0][mixed[name][1]].tobytes() == index[shuffled][valid[shuffled]].tobytes()
+
+
+FURTHER_INDICES = [name for name in INDICES if name not in ALWAYS]
+CELLS = st.lists(st.tuples(*[st.integers(1, 65_535)] * len(LETTERS)), min_size=1, max_size=20)
+
+
+def test_the_table_of_indices_is_the_installed_catalogues() -> None:
+    path = Path(__file__).parents[3] / "libs/satcommon/make_indices.py"
+    spec = importlib.util.spec_from_file_location("make_indices", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    assert module.table() == CATALOGUE.read_text(encoding="utf-8"), "run `make indices`"
+    assert {"evi", "evi2", "savi", "msavi", "ndwi", "mndwi", "gndvi", "nbr", "cire", "ndrei", "bi"} <= INDICES.keys()
+
+
+@hypothesis.settings(max_examples=25)
+@given(CELLS)
+def test_every_index_is_spyndexs(values: list[tuple[int, ...]]) -> None:
+    given_cells = dict(zip(LETTERS.values(), np.array(values, np.uint16).T, strict=True))
+    surface = {letter: reflectance(given_cells[band]) for letter, band in LETTERS.items()}
+    constants = {name: value for index in INDICES.values() for name, value in index.constants.items()}
+
+    with np.errstate(all="ignore"):
+        found = layers(given_cells, FURTHER_INDICES)
+        theirs = spyndex.computeIndex([INDICES[column].name for column in FURTHER_INDICES], surface | constants)
+
+    for column, expected in zip(FURTHER_INDICES, theirs, strict=True):
+        ours, valid = found[column]
+        assert (np.isfinite(expected) | ~valid).all()
+        assert ours[valid] == pytest.approx(expected[valid], rel=1e-12, abs=1e-12), column
+
+
+@hypothesis.settings(max_examples=25)
+@given(CELLS)
+def test_a_cells_index_is_the_same_to_the_bit_alone_and_among_others(values: list[tuple[int, ...]]) -> None:
+    given_cells = dict(zip(LETTERS.values(), np.array(values, np.uint16).T, strict=True))
+
+    together = layers(given_cells, FURTHER_INDICES)
+    alone = layers({band: cells[-1:] for band, cells in given_cells.items()}, FURTHER_INDICES)
+
+    for column in FURTHER_INDICES:
+        assert together[column][0][-1:].tobytes() == alone[column][0].tobytes(), column
+
+
+def test_only_what_indices_need_is_wanted_of_further_bands() -> None:
+    assert further_bands(["evi", "mndwi"]) == ()
+    assert further_bands(["seli", "rendvi", "evi"]) == ("rededge071", "rededge075", "nir08")
+    assert {band for index in INDICES.values() for band in further_bands([index.name.lower()])} == set(FURTHER)

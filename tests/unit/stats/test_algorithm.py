@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from satcommon.errors import AlgorithmError
+from satcommon.raster.indices import INDICES
 from satcommon.raster.layers import PixelClass
 from satcommon.settings import settings
 from satcommon.stats.algorithm import CURRENT, algorithm, algorithms, read_algorithms, resolved
@@ -252,3 +254,34 @@ def test_every_wrong_rule_of_a_table_is_named_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named_with_its_variable(tmp_path: Path) -> None:
     with pytest.raises(AlgorithmError, match=r"^SATFIELDS_ALGORITHMS=.*gone\.toml: can't be read"):
         read_algorithms(tmp_path / "gone.toml")
+
+
+def test_a_version_may_ask_for_indices_whose_formulas_are_part_of_its_name(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('[red]\nbased_on = "2"\nindices = ["evi", "ndrei"]\n')
+    before = algorithm(resolved("red"))
+    changed = replace(INDICES["evi"], formula="2.5*(N-R)/(N+6*R-7.5*B+1)")
+
+    assert before.further_bands == ("rededge071",)
+    assert algorithm("2").further_bands == ()
+    monkeypatch.setitem(INDICES, "evi", changed)
+    assert resolved("red") != before.version
+    with pytest.raises(AlgorithmError, match="has other rules by that name"):
+        algorithm(before.version)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("EVI", "did you mean 'evi'"),
+        ("ndre", "did you mean .*'ndrei'"),
+        ("kndvi", "`satctl regions indices` lists all"),
+        ("ndvi", "every row has ndvi anyway"),
+    ],
+)
+def test_an_index_that_is_not_known_is_refused_with_those_like_it(file: Path, name: str, told: str) -> None:
+    file.write_text(f'[red]\nbased_on = "2"\nindices = ["{name}"]\n')
+
+    with pytest.raises(AlgorithmError, match=rf"algorithms.toml: \[red\] indices: .*{told}"):
+        algorithms()

@@ -19,7 +19,7 @@ from satcommon.publication.reader import published_days
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.carry_state import States, carry
-from satcommon.stats.observation import OBSERVED
+from satcommon.stats.observation import observed_schema
 from satcommon.storage.object_store import ObjectStore
 
 
@@ -61,7 +61,8 @@ def check_states(
         fresh = np.array([i for i, n in enumerate(final) if lines[n].carried_from(day) == day], dtype=np.int64)
         before.put(fresh, States.of(result_rows.empty(), rules).gather([""] * len(fresh), rules))
         plantings = [span.planting for n in final if (span := lines[n].at(day))]
-        recomputed, states = carry(region.name, day, rows.select(OBSERVED.names), plantings, before, rules)
+        observed = rows.select(observed_schema(rows.column_names).names)
+        recomputed, states = carry(region.name, day, observed, plantings, before, rules)
         report.states += len(final)
         if result_rows.changed_fields(rows, recomputed):
             for stored, anew in zip(rows.to_pylist(), recomputed.to_pylist(), strict=True):

@@ -37,13 +37,13 @@ from satcommon.errors import (
 from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, expected_fields
-from satcommon.publication.objects import CAUSE, PATCH, WITHDRAWN
+from satcommon.publication.objects import CAUSE, WITHDRAWN, patch_schema
 from satcommon.publication.reader import PublishedDays, published_days
 from satcommon.sources.source import AreaOfInterest, days_between
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
-from satcommon.stats.observation import OBSERVED, ObservationCost, Subject
+from satcommon.stats.observation import ObservationCost, Subject, observed_schema
 
 CHUNK_DAYS = 30  # a chunk at most
 CHUNK_FIELD_DAYS = 50_000  # a chunk at most, so that a commit holds the region's lock for seconds
@@ -324,7 +324,7 @@ class _Chunk:
         kept = kept.append_column(WITHDRAWN, pa.array([False] * len(names), pa.bool_()))
         same = {"region": self.inputs.aoi.name, "day": day, CAUSE: WITHDRAWN, WITHDRAWN: True}
         marks = [{"field": name, **same} for name in sorted(set(changed) - set(names))]
-        return pa.concat_tables([kept, pa.Table.from_pylist(marks, PATCH)])
+        return pa.concat_tables([kept, pa.Table.from_pylist(marks, patch_schema(kept.column_names))])
 
     def observations(self, day: date, own: Sequence[int], published: pa.Table) -> tuple[pa.Table, dict[int, str]]:
         """The fields' observations, by external id: published ones where their digests are current, else new ones."""
@@ -334,7 +334,9 @@ class _Chunk:
             span = self.inputs.fields[f].at(day)
             assert span is not None
             subjects[f] = Subject(self.inputs.fields[f].external_id, span.geometry_digest, span.inside_fraction)
-        current = result_rows.only(published, [s.external_id for s in subjects.values()]).select(OBSERVED.names)
+        further = result_rows.further_columns(self.rules.indices, self.rules.further_bands)
+        current = result_rows.only(published, [s.external_id for s in subjects.values()])
+        current = result_rows.completed(current, observed_schema(further).names)
         digests = {
             row["field"]: (row["scene_digest"], row["geometry_digest"], row["algorithm_version"])
             for row in current.select(["field", "scene_digest", "geometry_digest", "algorithm_version"]).to_pylist()

@@ -20,13 +20,12 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.models import Publication, PublicationKind, Region
 from satcommon.db.publications import Layer, days_of, layer_of, publications
 from satcommon.errors import InputError
-from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects, completed
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
-from satcommon.stats.result_rows import SCHEMA, only
+from satcommon.stats import result_rows
+from satcommon.stats.result_rows import SCHEMA, completed, only, schema_of
 
 _IDENTITY = ("region", "day", "field")
-COLUMNS = tuple(name for name in SCHEMA.names if name not in _IDENTITY)
-"""The columns whose changes are listed."""
 
 SCHEMA_OF_CHANGES = pa.schema(
     [
@@ -54,25 +53,29 @@ class Selection:
 
     Args:
         field: of this field alone, by external id; None for all.
-        columns: of these columns.
+        columns: of these columns; none for all.
         new: also days' first publications.
     """
 
     field: str | None = None
-    columns: Sequence[str] = COLUMNS
+    columns: Sequence[str] = ()
     new: bool = False
 
 
 def checked_columns(names: Sequence[str]) -> Sequence[str]:
-    """The columns asked for, all where none is named.
+    """The columns asked for, if they are columns.
 
     Raises:
         InputError: there is no such column.
     """
-    unknown = [name for name in names if name not in COLUMNS]
+    unknown = [name for name in names if name in _IDENTITY or result_rows.column(name) is None]
     if unknown:
-        raise InputError(f"--column {unknown[0]}: rows have no such column; expected one of {', '.join(COLUMNS)}")
-    return names or COLUMNS
+        known = ", ".join(name for name in SCHEMA.names if name not in _IDENTITY)
+        raise InputError(
+            f"--column {unknown[0]}: rows have no such column; expected one of {known}, "
+            "or of further indices, as evi_mean"
+        )
+    return names
 
 
 def changes(
@@ -126,8 +129,12 @@ def _of_day(
         return
     rows, causes = _changed_rows(objects, layer_of(publication, day), before, selection.field)
     names = sorted(causes)
-    columns = ["region", "field", *selection.columns]
-    was, rows = before.rows(objects, day, columns, names), rows.select(columns)
+    columns = ["region", "field", *selection.columns] if selection.columns else None
+    was = before.rows(objects, day, columns, names)
+    if columns is None:
+        all_names = schema_of([*was.column_names, *rows.column_names]).names
+        columns = ["region", "field", *(name for name in all_names if name not in _IDENTITY)]
+    was, rows = completed(was, columns), completed(rows, columns)
     for start in range(0, len(names), _FIELDS):
         some = names[start : start + _FIELDS]
         yield _compared(publication, day, only(was, some), only(rows, some), {name: causes[name] for name in some})
@@ -142,8 +149,8 @@ def _changed_rows(
         patch = objects.read_patch(layer)
         patch = patch if chosen is None else only(patch, list(chosen))
         causes = dict(zip(patch["field"].to_pylist(), patch[CAUSE].to_pylist(), strict=True))
-        return completed(patch.filter(pc.invert(patch[WITHDRAWN])), SCHEMA.names), causes
-    rows = completed(objects.read_day(layer, None, chosen), SCHEMA.names)
+        return completed(patch.filter(pc.invert(patch[WITHDRAWN]))), causes
+    rows = completed(objects.read_day(layer, None, chosen))
     gone = before.rows(objects, layer.day, ["field"], chosen)["field"].to_pylist()
     return rows, dict.fromkeys([*rows["field"].to_pylist(), *gone], layer.cause)
 
@@ -199,7 +206,9 @@ def _texts(column: pa.Array) -> pa.Array:
 
 def value_of(column: str, text: str | None) -> object:
     """A change's `before` or `after` as a value: a number, a list, or the text."""
-    kind = SCHEMA.field(column).type
+    known = result_rows.column(column)
+    assert known is not None
+    kind = known.type
     if text is None or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_list(kind)):
         return text
     return json.loads(text)

@@ -19,7 +19,7 @@ import struct
 import uuid
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import NamedTuple
@@ -31,12 +31,23 @@ from numpy.typing import NDArray
 
 from satcommon.db.publications import Layer, StoredObject
 from satcommon.errors import DamagedObjectError, ObjectMissingError, StoreError
-from satcommon.stats.result_rows import OPTIONAL, SCHEMA, only
+from satcommon.stats.result_rows import OPTIONAL, SCHEMA, completed, only, schema_of
 from satcommon.storage.object_store import ObjectStore
 
 CAUSE, WITHDRAWN = "cause", "withdrawn"
-PATCH = SCHEMA.append(pa.field(CAUSE, pa.string())).append(pa.field(WITHDRAWN, pa.bool_()))
-"""The columns of a patch: a row's, why it was recomputed, and whether the row is taken out instead."""
+
+
+def patch_schema(names: Iterable[str] = ()) -> pa.Schema:
+    """The columns of a patch: a row's, why it was recomputed, and whether the row is taken out instead.
+
+    Args:
+        names: of columns, among them those of further indices that its rows have.
+    """
+    return schema_of(names).append(pa.field(CAUSE, pa.string())).append(pa.field(WITHDRAWN, pa.bool_()))
+
+
+PATCH = patch_schema()
+"""The columns of every patch."""
 
 _GROUP_ROWS = 5000
 _FEW_FIELDS = 64  # looked up in a group before its rows are read
@@ -52,14 +63,14 @@ def encode(table: pa.Table) -> bytes:
     A column of `OPTIONAL` that no row has is left out: without them an object is what it was before they came.
     """
     sink = io.BytesIO()
-    pq.write_table(_filled(table.cast(SCHEMA).sort_by("field").combine_chunks()), sink, compression="zstd")
+    rows = _cast(table, schema_of(table.column_names)).sort_by("field").combine_chunks()
+    pq.write_table(_filled(rows), sink, compression="zstd")
     return sink.getvalue()
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """The rows of a Parquet object's bytes. One thread reads them: a pool takes longer than a small object needs."""
-    rows = _read(pq.ParquetFile(pa.BufferReader(data)), columns)
-    return completed(rows, SCHEMA.names if columns is None else columns)
+    return completed(_read(pq.ParquetFile(pa.BufferReader(data)), columns), columns)
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -92,7 +103,7 @@ class ResultObjects:
             now: the present.
         """
         sink = io.BytesIO()
-        rows = _filled(rows.cast(SCHEMA).sort_by("field").combine_chunks())
+        rows = _filled(_cast(rows, schema_of(rows.column_names)).sort_by("field").combine_chunks())
         with pq.ParquetWriter(sink, rows.schema, compression="zstd", write_statistics=["field"]) as writer:
             groups = []
             for first in range(0, rows.num_rows, _GROUP_ROWS):
@@ -112,7 +123,8 @@ class ResultObjects:
             rows: with the columns of `PATCH`; not none.
             now: the present.
         """
-        rows = _filled(rows.cast(PATCH).sort_by([("day", "ascending"), ("field", "ascending")]).combine_chunks())
+        rows = _cast(rows, patch_schema(rows.column_names))
+        rows = _filled(rows.sort_by([("day", "ascending"), ("field", "ascending")]).combine_chunks())
         sink = pa.BufferOutputStream()
         with pa.CompressedOutputStream(sink, "zstd") as stream, pa.ipc.new_stream(stream, rows.schema) as writer:
             writer.write_table(rows)
@@ -246,20 +258,15 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 def _filled(table: pa.Table) -> pa.Table:
     """The table without the optional columns that no row has."""
-    return table.drop_columns([name for name in OPTIONAL if table[name].null_count == table.num_rows])
+    optional = _OPTIONAL.intersection(table.column_names)
+    return table.drop_columns([name for name in optional if table[name].null_count == table.num_rows])
 
 
-def completed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Some columns of `PATCH`; optional ones that the table has not are null."""
-    there = set(table.column_names)
-    if there.issuperset(columns):
-        return table.select(columns)
-    schema = pa.schema([PATCH.field(name) for name in columns])
-    filled = [
-        table[field.name] if field.name in there or field.name not in OPTIONAL else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.table(filled, schema=schema)
+_OPTIONAL = frozenset(OPTIONAL)
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return completed(table, schema.names).cast(schema)
 
 
 def _read(file: pq.ParquetFile, columns: list[str] | None, groups: list[int] | None = None) -> pa.Table:

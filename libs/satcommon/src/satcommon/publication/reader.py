@@ -19,8 +19,8 @@ from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
 from satcommon.db.publications import NEWEST, Layer, first_commit, layers, position_at, span
 from satcommon.errors import InputError
-from satcommon.publication.objects import WITHDRAWN, ResultObjects, completed
-from satcommon.stats.result_rows import OPTIONAL, SCHEMA, only, without
+from satcommon.publication.objects import WITHDRAWN, ResultObjects
+from satcommon.stats.result_rows import OPTIONAL, SCHEMA, completed, only, without
 
 _FEW_ROWS = 256  # of patches: laid into the rows of the base without copying these
 
@@ -43,28 +43,26 @@ class PublishedDays:
         Args:
             objects: of the store.
             day: the day.
-            columns: to read; None for all.
+            columns: to read; None for all of `SCHEMA`, and the further ones that the day's objects have.
             fields: whose rows to read; None for all.
 
         Raises:
             ObjectMissingError: an object is lost, or was removed meanwhile.
             DamagedObjectError: an object is not the one that was put.
         """
-        names = SCHEMA.names if columns is None else columns
         found = self.layers.get(day)
         if not found:
-            return SCHEMA.empty_table().select(names)
+            return completed(SCHEMA.empty_table(), columns)
         base, patches = found[0], found[1:]
-        keyed = names if "field" in names else ["field", *names]
-        chosen = None if columns is None else keyed
+        chosen = columns if columns is None or "field" in columns else ["field", *columns]
         if not patches:
-            return completed(objects.read_day(base, chosen, fields), names)
+            return completed(objects.read_day(base, chosen, fields), columns)
         with ThreadPoolExecutor(1) as pool:  # a base is decoded outside of Python, and takes as long as eight patches
             rows = pool.submit(objects.read_day, base, chosen, fields)
             over = [objects.read_patch(patch) for patch in patches]
         if fields is not None:
             over = [only(table, sorted(fields)) for table in over]
-        return completed(overlaid(rows.result(), over), names)
+        return completed(overlaid(rows.result(), over), columns)
 
 
 def published_days(

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from satcommon.db.models import PublicationKind
 from satcommon.db.publications import Layer
-from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects, completed
-from satcommon.stats.result_rows import SCHEMA, only
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
+from satcommon.stats.result_rows import completed, only
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def row_history(objects: ResultObjects, layers: Sequence[Layer], field: str) -> 
         elif layer.kind is PublicationKind.PATCH:
             rows = only(objects.read_patch(layer), [field])
             if rows.num_rows:
-                row = None if rows[WITHDRAWN][0].as_py() else completed(rows, SCHEMA.names)
+                row = None if rows[WITHDRAWN][0].as_py() else completed(rows)
                 history.append(PublishedRow(*told, rows[CAUSE][0].as_py(), layer.run_id, row))
         else:
-            rows = completed(objects.read_day(layer, None, [field]), SCHEMA.names)
+            rows = completed(objects.read_day(layer, None, [field]))
             had_row = any(published.row is not None or published.why_not for published in history)
             if rows.num_rows or had_row:
                 history.append(PublishedRow(*told, layer.cause, layer.run_id, rows if rows.num_rows else None))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REFLECTIVE = ("blue", "green", "red", "nir", "swir16", "swir22")
 THERMAL = "lwir11"
 BANDS = (*REFLECTIVE, THERMAL)
+# Read where the algorithm version of the region needs them, and only there; scenes without them stay what they are.
+FURTHER = ("coastal", "rededge071", "rededge075", "rededge078", "nir08")
+ALL_BANDS = (*BANDS, *FURTHER)  # the order of bands in scenes
 CLASSES = "classes"  # the name of the class band in a scene's file; always its last band
 ITEM = "item"  # the band before it, where a scene has several items: the number of the one that provides a cell, from 1
 
@@ -43,7 +46,7 @@ class Layers:
     """Harmonised rasters on one grid.
 
     Args:
-        bands: by name of `BANDS`, in that order, uint16 of shape (rows, columns); 0 is nodata.
+        bands: by name of `ALL_BANDS`, in that order, uint16 of shape (rows, columns); 0 is nodata.
         classes: `PixelClass` values, uint8 of shape (rows, columns).
     """
 

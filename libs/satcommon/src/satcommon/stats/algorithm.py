@@ -8,6 +8,7 @@ reason of each rule.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -73,7 +74,8 @@ class Algorithm:
         kernel_size: K, the clear observations that smoothed NDVI remembers.
         kernel_tau_days: tau of the kernel's weights exp(-age / tau).
         quantiles: which quantiles of each layer rows have, as fractions; empty: none.
-        indices: which indices of `raster.indices` rows bear beside NDVI and NDMI; empty: none.
+        indices: which indices of `raster.indices` rows bear beside NDVI and NDMI; empty: none. Bands that only they
+            need are read for the regions of this version alone.
     """
 
     version: str
@@ -119,6 +121,15 @@ class Algorithm:
             name: sorted({one.name.lower() for one in rules[name]}) for name in ("clear_classes", "dilate_classes")
         }
         return rules | classes | {"quantiles": list(self.quantiles), "indices": sorted(set(self.indices))}
+
+    @property
+    def further_bands(self) -> tuple[str, ...]:
+        """The bands of `layers.FURTHER` that its indices need."""
+        if not self.indices:
+            return ()
+        from satcommon.raster.indices import further_bands  # here: a code location loads without numpy
+
+        return further_bands(self.indices)
 
     @property
     def coverage_rule(self) -> str:
@@ -256,26 +267,35 @@ def _version(file: Path, name: str, table: object) -> Algorithm:
         made = _RULES.validate_python(asdict(basis) | rules | {"version": name})
     except ValidationError as error:
         raise AlgorithmError("; ".join(_message(where, table, *each) for each in rejected(error))) from error
-    _check_indices(where, made.indices)
     # Only of what differs: a rule that a later image adds with its base's default must not change the name.
     differing = {key: value for key, value in made.rules.items() if value != basis.rules[key]}
-    digest = hashlib.sha256(json.dumps([base, differing], sort_keys=True).encode()).hexdigest()[:8]
+    content = [base, differing, *_formulas(where, made.indices)]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     return replace(made, version=f"{name}@{digest}")
 
 
-def _check_indices(where: str, names: tuple[str, ...]) -> None:
+def _formulas(where: str, names: tuple[str, ...]) -> list[Any]:
+    """The formulas of indices, which are rules, too: an image whose catalogue has others has another version.
+
+    Raises:
+        AlgorithmError: there is no such index.
+    """
     if not names:
-        return
+        return []
     from satcommon.raster.indices import ALWAYS, INDICES  # here: a code location loads without numpy
 
     known = [name for name in INDICES if name not in ALWAYS]
     for name in names:
+        if name in ALWAYS:
+            raise AlgorithmError(f"{where} indices: every row has {name} anyway; leave it out")
         if name not in known:
-            expected = f"some of {', '.join(known)}" if known else "none: there are no others yet"
+            near = difflib.get_close_matches(name.lower(), known, n=3)
+            meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
             raise AlgorithmError(
-                f"{where} indices: {name!r} is no index beside {' and '.join(ALWAYS)}, which every row has; "
-                f"expected {expected}"
+                f"{where} indices: {name!r} is no index that can be computed here; {meant}"
+                "`satctl regions indices` lists all of them"
             )
+    return [{name: [INDICES[name].formula, dict(INDICES[name].constants)] for name in names}]
 
 
 def _message(where: str, table: Mapping[str, Any], keys: Sequence[int | str], _value: Any, reason: str) -> str:

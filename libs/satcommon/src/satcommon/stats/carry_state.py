@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from satcommon.stats.algorithm import Algorithm
 from satcommon.stats.field_state import NO_NDVI, State, advance
-from satcommon.stats.result_rows import SCHEMA, SEEN
+from satcommon.stats.result_rows import SEEN, schema_of
 
 STATE_INPUTS = ["field", "planting_date", "state_days", "state_ndvi_e4", "ndvi_integral_e4", "algorithm_version"]
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -122,7 +122,8 @@ def carry(
         "state_days": _lists(state.days),
         "state_ndvi_e4": _lists(state.ndvi),
     }
-    table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    schema = schema_of(columns)
+    table = pa.table([columns[name] for name in schema.names], schema=schema)
     return table, States({name: i for i, name in enumerate(observed["field"].to_pylist())}, state)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from satcommon.raster.scene_reader import SceneReader
 from satcommon.stats.algorithm import Algorithm
 from satcommon.stats.coverage import Coverage
 from satcommon.stats.coverage_cache import CoverageCache
-from satcommon.stats.result_rows import SCHEMA, STATISTICS, Status
+from satcommon.stats.result_rows import STATISTICS, Status, further_columns, schema_of
 from satcommon.stats.statistics import quantiles, weighted, weighted_mean
 from satcommon.stats.status import Parts, any_of, clouded_weight, ratio, status_by_cause, status_by_clear_part
 from satcommon.storage.ranges import Ranges
@@ -40,8 +41,24 @@ STATE_COLUMNS = (
     "state_ndvi_e4",
     "planting_date",
 )
-OBSERVED = pa.schema([column for column in SCHEMA if column.name not in (*STATE_COLUMNS, "region", "day")])
-"""The columns of a row that make up the observation; `field` is their key."""
+
+
+def observed_schema(names: Iterable[str] = ()) -> pa.Schema:
+    """The columns of a row that make up the observation; `field` is their key.
+
+    Args:
+        names: of columns, among them those of further indices.
+    """
+    return _without_state(schema_of(names))
+
+
+@lru_cache(maxsize=64)  # a process sees few versions
+def _without_state(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([column for column in schema if column.name not in (*STATE_COLUMNS, "region", "day")])
+
+
+OBSERVED = observed_schema()
+"""The columns of an observation by a version without further indices."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +155,9 @@ def observe(
         inside = np.array([s.inside_fraction for s in subjects], np.float64)
         columns |= _columns(cells, near, items, coverage, inside, rules)
         del cells, near  # most of a day's memory
-    arrays = [_array(columns.get(column.name), column, len(subjects)) for column in OBSERVED]
-    return Observed(pa.Table.from_arrays(arrays, schema=OBSERVED))
+    schema = observed_schema(further_columns(rules.indices, rules.further_bands))
+    arrays = [_array(columns.get(column.name), column, len(subjects)) for column in schema]
+    return Observed(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _gathered(
@@ -215,7 +233,7 @@ def _seen(
         ),
     }
     weights = coverage.weights.where(clear_cells)
-    own = {name: values[clear_cells] for name, values in cells.items() if name in BANDS}
+    own = {name: values[clear_cells] for name, values in cells.items() if name in (*BANDS, *rules.further_bands)}
     for name, (values, valid) in layers(own, rules.indices).items():
         values, own_weights = (values, weights) if valid.all() else (values[valid], weights.where(valid))
         found = weighted(values, own_weights)

@@ -6,20 +6,20 @@ no counters, clocks, run ids or sequence numbers, so that every order of arrival
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from satcommon.raster.indices import ALWAYS, INDICES
-from satcommon.raster.layers import BANDS
+from satcommon.raster.layers import BANDS, FURTHER
 
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
-_FURTHER = tuple(name for name in INDICES if name not in ALWAYS)
-QUANTILES = tuple(f"{layer}_quantiles" for layer in (*LAYERS, *_FURTHER))
-OPTIONAL = (*QUANTILES, *(f"{index}_{statistic}" for index in _FURTHER for statistic in STATISTICS))
-"""Columns that only some versions fill: an object in which no row has one is without it."""
+QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)
+_INDICES = tuple(name for name in INDICES if name not in ALWAYS)
 
 
 class Status(StrEnum):
@@ -40,7 +40,8 @@ class Status(StrEnum):
 SEEN = (Status.CLEAR, Status.PARTIAL, Status.SWATH_EDGE)  # their NDVI feeds the state
 
 
-def _schema() -> pa.Schema:
+def _columns() -> list[pa.Field]:
+    """All columns that rows can have, in their order."""
     one = [pa.field("region", pa.string()), pa.field("day", pa.date32()), pa.field("field", pa.string())]
     status = [pa.field("status", pa.string())]
     parts = [
@@ -48,10 +49,10 @@ def _schema() -> pa.Schema:
         for name in ("observed_fraction", "clear_fraction", "cloud_fraction", "shadow_fraction")
     ]
     size = [pa.field("cell_count", pa.int32()), pa.field("inside_fraction", pa.float64())]
-    layers = (*LAYERS, *_FURTHER)
+    layers = (*LAYERS, *_INDICES)
     numbers = [pa.field(f"{layer}_{statistic}", pa.float64()) for layer in layers for statistic in STATISTICS]
-    quantiles = [pa.field(name, pa.list_(pa.float64())) for name in QUANTILES]
-    means = [pa.field(f"{band}_mean", pa.float64()) for band in BANDS]
+    quantiles = [pa.field(name, pa.list_(pa.float64())) for name in (f"{layer}_quantiles" for layer in layers)]
+    means = [pa.field(f"{band}_mean", pa.float64()) for band in (*BANDS, *FURTHER)]
     state = [
         pa.field("planting_date", pa.date32()),
         pa.field("days_since_planting", pa.int32()),
@@ -68,11 +69,18 @@ def _schema() -> pa.Schema:
         pa.field("geometry_digest", pa.string()),
         pa.field("algorithm_version", pa.string()),
     ]
-    return pa.schema([*one, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs])
+    return [*one, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs]
 
 
-SCHEMA = _schema()
-"""The columns of a row.
+_ALL = {column.name: column for column in _columns()}
+_OF_INDICES = {f"{index}_{what}" for index in _INDICES for what in (*STATISTICS, "quantiles")}
+_OF_FURTHER = frozenset(_OF_INDICES | {f"{band}_mean" for band in FURTHER})
+OPTIONAL = (*QUANTILES, *(name for name in _ALL if name in _OF_FURTHER))
+"""Columns that only some versions fill: an object in which no row has one is without it."""
+_OPTIONAL = frozenset(OPTIONAL)
+
+SCHEMA = pa.schema([column for name, column in _ALL.items() if name not in _OF_FURTHER])
+"""The columns of every row. Those of further indices and bands are in tables where a version asks for them.
 
 Fractions are of the field's covered cells (`observed`) or of those observed (the others), by weight; `cell_count`
 counts the cells that the version's coverage rule takes; statistics are over clear cells, NDVI and NDMI without unit,
@@ -83,6 +91,44 @@ the layer has no valid clear cell.
 were laid; `sensed_at` is the time of the item that provides most of its observed cells, by weight, the first where
 several do; both are null where no cell is observed.
 """
+
+
+def further_columns(indices: Iterable[str], bands: Iterable[str]) -> list[str]:
+    """The columns of further indices, and of the means of bands."""
+    of_indices = [f"{index}_{what}" for index in indices for what in (*STATISTICS, "quantiles")]
+    return of_indices + [f"{band}_mean" for band in bands]
+
+
+def column(name: str) -> pa.Field | None:
+    """The column of a name, which some rows may have; None where there is no such column."""
+    return _ALL.get(name)
+
+
+def schema_of(names: Iterable[str]) -> pa.Schema:
+    """The columns of every row, and the further ones that are among some names, all in their order."""
+    return _schema_of(_OF_FURTHER.intersection(names))
+
+
+@lru_cache(maxsize=64)  # a process sees few versions
+def _schema_of(further: frozenset[str]) -> pa.Schema:
+    if not further:
+        return SCHEMA
+    return pa.schema([column for name, column in _ALL.items() if name not in _OF_FURTHER or name in further])
+
+
+def completed(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Some columns of a table, null where it lacks an optional one; by default those of `schema_of` its columns."""
+    columns = schema_of(table.column_names).names if columns is None else columns
+    if columns == table.column_names:
+        return table
+    there = set(table.column_names)
+    if there.issuperset(columns):
+        return table.select(columns)
+    filled = {
+        name: pa.nulls(table.num_rows, _ALL[name].type) if name not in there and name in _OPTIONAL else table[name]
+        for name in columns
+    }
+    return pa.table(filled)
 
 
 def empty() -> pa.Table:
@@ -108,6 +154,9 @@ def changed_fields(before: pa.Table, after: pa.Table) -> list[str]:
     Most are the same: tables are compared whole, then by halves, so that one changed row of ten thousand is found
     without comparing the others in Python.
     """
+    if before.column_names != after.column_names:
+        names = schema_of([*before.column_names, *after.column_names]).names
+        before, after = completed(before, names), completed(after, names)
     before, after = before.sort_by("field"), after.sort_by("field")
     if not before["field"].equals(after["field"]):
         names = set(before["field"].to_pylist()), set(after["field"].to_pylist())

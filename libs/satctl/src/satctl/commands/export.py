@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,6 +84,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
     before the season's first observation.
 
     Columns that are empty in every row are left out, unless --all-columns is given; a file without rows has them all.
+    Those of further indices are written where a row's algorithm version asked for them.
 
     With --as-of, rows are those that were published at an instant, to the byte, and `final` is as it was then; rows
     that were to be taken out, and were not yet, are among them.
@@ -112,7 +115,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
         with read_transaction(env.engine) as connection:
             days = _published(connection, selection)
         polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
-        with Spool(_schema(geometry=polygons is not None)) as rows:
+        with Spool(partial(_schema, geometry=polygons is not None)) as rows:
             with progress(f"exporting {selection.region or selection.field}", total=len(days.days.layers)) as advance:
                 for day in days.days.layers:
                     rows.add(_of_day(days, objects, day, polygons))
@@ -176,14 +179,14 @@ class _Polygons:
         return pa.array([self._known.get(digest) for digest in digests], pa.binary())
 
 
-def _schema(*, geometry: bool) -> pa.Schema:
+def _schema(names: Iterable[str], *, geometry: bool) -> pa.Schema:
     import pyarrow as pa
-    from satcommon.stats.result_rows import SCHEMA
+    from satcommon.stats.result_rows import schema_of
 
     from satctl.output.row_columns import readable_schema
 
     more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
-    return readable_schema(pa.schema([*SCHEMA, *(pa.field(*each) for each in more)]))
+    return readable_schema(pa.schema([*schema_of(names), *(pa.field(*each) for each in more)]))
 
 
 def _of_day(published_days: Published, objects: ResultObjects, day: date, polygons: _Polygons | None) -> pa.Table:

@@ -1,6 +1,6 @@
 """Writes tables of rows, one a day, to one file in one of five formats, without holding them all in memory.
 
-Tables have the columns of `result_rows.SCHEMA`, some more, and `geometry` in formats that have it: WKB in WGS 84.
+Tables have the columns of `result_rows.schema_of`, some more, and `geometry` in formats that have it: WKB in WGS 84.
 """
 
 from __future__ import annotations
