@@ -16,8 +16,8 @@ from satcommon.db import answers, ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.region_source import refusal
-from satcommon.db.registry import aoi_of, regions, revision
-from satcommon.errors import SatfieldsError, SettingError
+from satcommon.db.registry import area_to_read, regions, revision
+from satcommon.errors import AlgorithmError, SatfieldsError, SettingError
 from satcommon.pipeline.ingest_day import news
 from satcommon.pipeline.rescan import last_older_day
 from satcommon.run_requests import WantedRun, in_turn
@@ -72,7 +72,7 @@ def scenes_to_ask_for(
     with read_transaction(env.engine) as connection:
         active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
         answered = ledger.answered_days(connection, earliest, last)
-    refused = _of_another_source(env, active)
+    refused = _of_another_source(env, active) | _of_unknown_version(active)
     active = [r for r in active if r.name not in refused]
     spans = {r.name: (max(r.monitored_from, earliest), min(last, r.monitored_until or last)) for r in active}
     turn = sorted(active, key=lambda r: (r.name <= (after or ""), r.name))[:looks]
@@ -103,6 +103,17 @@ def _of_another_source(env: Environment, active: Sequence[Region]) -> dict[str, 
     return refused
 
 
+def _of_unknown_version(active: Sequence[Region]) -> dict[str, Exception]:
+    """The regions whose version, which tells the bands of their scenes, is not supported here, and why."""
+    unknown: dict[str, Exception] = {}
+    for region in active:
+        try:
+            area_to_read(region)
+        except AlgorithmError as error:
+            unknown[region.name] = error
+    return unknown
+
+
 def _news(
     env: Environment, turn: Sequence[Region], spans: Mapping[str, tuple[date, date]], now: datetime
 ) -> tuple[dict[str, dict[date, str]], dict[str, Exception]]:
@@ -116,7 +127,7 @@ def _news(
     for region in turn:
         first, last = spans[region.name]
         try:
-            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, aoi_of(region), first, last, now)
+            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, area_to_read(region), first, last, now)
         except SatfieldsError as error:
             troubles[region.name] = error
     if troubles and not fresh:

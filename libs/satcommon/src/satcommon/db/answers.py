@@ -7,7 +7,7 @@ a day may have acquisitions that were refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -185,6 +185,14 @@ def rescans_due(connection: Connection, since: datetime, last: date) -> Sequence
         .order_by(looked_at, Region.name)
     )
     return all_of(connection, statement)
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def want_rescan(connection: Connection, bbox_id: int) -> None:
+    """Let a region's source be asked anew for all days before the allowed lateness, as soon as a sensor looks."""
+    connection.execute(update(Region).where(Region.bbox_id == bbox_id).values(rescanned_at=_LONG_AGO))
 
 
 def note_rescan(connection: Connection, bbox_id: int, at: datetime) -> None:

@@ -6,18 +6,19 @@ Every write takes the registry's lock first, then the rows of its regions in the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import shapely
 from sqlalchemy import Connection, func, insert, select, update
 
-from satcommon.db import ledger, membership
+from satcommon.db import answers, ledger, membership
 from satcommon.db.expectations import expectations_change, miss_closed_days
 from satcommon.db.models import Cause, Field, FieldRevision, PublicationKind, Region, Registry, Season
 from satcommon.db.publications import NewPublication, publish
 from satcommon.db.records import all_of, first, select_all
-from satcommon.errors import InputError
+from satcommon.errors import AlgorithmError, InputError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import AreaOfInterest
 from satcommon.stats.algorithm import algorithm
@@ -28,6 +29,15 @@ MIN_DAY, MAX_DAY = date(1972, 7, 23), date(2200, 1, 1)  # Landsat 1 was launched
 def aoi_of(region: Region) -> AreaOfInterest:
     """A region's row as sources and processing see it."""
     return _aoi(region.name, region.geometry, region.grid)
+
+
+def area_to_read(region: Region) -> AreaOfInterest:
+    """A region's row as its source is asked for imagery: with the bands that its algorithm version needs.
+
+    Raises:
+        AlgorithmError: the version is not supported here.
+    """
+    return replace(aoi_of(region), further=algorithm(region.algorithm_version).further_bands)
 
 
 @lru_cache(maxsize=1024)  # every step of every day needs it
@@ -220,6 +230,8 @@ def monitor_region(
 def pin_algorithm(connection: Connection, name: str, version: str, now: datetime) -> bool:
     """Pin a region to another algorithm version: all closed days are to be recomputed by it.
 
+    Where it needs other bands, the source is asked anew for all days: scenes are read again with these.
+
     Args:
         connection: of a write transaction.
         name: the region's.
@@ -233,16 +245,26 @@ def pin_algorithm(connection: Connection, name: str, version: str, now: datetime
         InputError: there is no such region.
         AlgorithmError: the version is not supported here.
     """
-    algorithm(version)
+    rules = algorithm(version)
     lock(connection)
     named = region(connection, name)
     ledger.lock_region(connection, named.bbox_id)
     if named.algorithm_version == version:
         return False
     connection.execute(update(Region).where(Region.bbox_id == named.bbox_id).values(algorithm_version=version))
+    if rules.further_bands != further_bands(named.algorithm_version):
+        answers.want_rescan(connection, named.bbox_id)
     miss_closed_days(connection, named.bbox_id, Cause.REVISED_ALGORITHM, f"algorithm {version}", now)
     moved(connection)
     return True
+
+
+def further_bands(version: str) -> tuple[str, ...] | None:
+    """The bands that scenes were read with; None where the version is not known any more."""
+    try:
+        return algorithm(version).further_bands
+    except AlgorithmError:
+        return None
 
 
 def activate_region(connection: Connection, name: str, *, active: bool) -> None:

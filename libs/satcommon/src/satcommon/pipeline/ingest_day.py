@@ -25,7 +25,7 @@ from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
 from satcommon.db.quarantine import Decisions, Doubt, decisions, judged, still_refused
-from satcommon.db.registry import aoi_of
+from satcommon.db.registry import area_to_read
 from satcommon.errors import RetryableError
 from satcommon.raster import cog
 from satcommon.raster.layers import PixelClass
@@ -75,7 +75,8 @@ class Asked:
     """What a source said of a region's day. Its scene is stored, but nothing is registered.
 
     `before` is what the ledger knew of the day: listing, due answer, time of the answer, refused acquisitions, and what
-    somebody decided of such. `doubts` are what is known of the refused besides the reason.
+    somebody decided of such. `further` are the bands that were wanted besides `layers.BANDS`, `doubts` what is known of
+    the refused besides the reason.
     """
 
     bbox_id: int
@@ -85,6 +86,7 @@ class Asked:
     before: _Known
     due: Due
     acquisitions: Sequence[Acquisition]
+    further: tuple[str, ...]
     refused: dict[str, str]
     unplaced: dict[str, str]
     scene: UnitedScene | None
@@ -144,12 +146,13 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     Raises:
         RetryableError: the source has nothing, but a file that may be of the day is being written.
         SettingError: the region belongs to another source.
+        AlgorithmError: the region's version, which tells the bands, is not supported here.
     """
     with read_transaction(engine) as connection:
         region = ledger.region(connection, bbox_id)
         before = _known(connection, bbox_id, day)
     region_source.require(engine, region, source)
-    where = aoi_of(region)
+    where = area_to_read(region)
     listing = source.list(where, day, day, now)
     decided = before[-1]
     acquisitions = judged(listing.acquisitions.get(day, []), decided)
@@ -163,7 +166,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     unreadable: UnreadableDayError | None = None
     key = ""
     checks: dict[str, str] = {}
-    if acquisitions and _name(acquisitions) != before[0]:
+    if acquisitions and _name(acquisitions, where.further) != before[0]:
         try:
             scene = mosaic_scene(source, where, acquisitions)
         except UnreadableDayError as error:
@@ -179,7 +182,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     due = source.due(where, day)
     doubts = {a.item_id: Doubt(checks.get(a.item_id), a.digest) for a in acquisitions if a.item_id in refused}
     outcome = (refused, unplaced, scene, key, unreadable, doubts)
-    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, *outcome)
+    return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, where.further, *outcome)
 
 
 def enter(engine: Engine, asked: Asked, now: datetime) -> Answer | None:
@@ -196,7 +199,7 @@ def enter(engine: Engine, asked: Asked, now: datetime) -> Answer | None:
         listing = asked.before[0]
         if scene is not None:
             # The answered listing leaves out what could not be read, so that it stays new and is read again.
-            listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused])
+            listing = _name([a for a in asked.acquisitions if a.item_id not in scene.refused], asked.further)
             _record(connection, asked, scene)
         digest = scene.digest if scene else None
         basis = Basis(listing, asked.refused, asked.doubts)
@@ -232,7 +235,7 @@ def news(
         engine: of the ledger.
         source: to be asked.
         bbox_id: the region.
-        where: the region's area and grid.
+        where: the region as its source is asked, of `registry.area_to_read`.
         first: first day of the span.
         last: last day of the span.
         now: the present.
@@ -248,7 +251,7 @@ def news(
         known, of_day = days.get(day), decided.get(day, {})
         items = judged(listing.acquisitions.get(day, []), of_day)
         now_refused = still_refused(listing.refused_on.get(day, {}), of_day)
-        name = _name(items) if items else None
+        name = _name(items, where.further) if items else None
         if known is None or known.answered_at is None:
             different[day] = name[:12] if name else "answer"
         elif name is not None and known.listing != name:
@@ -264,14 +267,19 @@ def news(
     return different
 
 
-def _name(acquisitions: Sequence[Acquisition]) -> str:
-    """Identifies a day's listing: its items with their content, newer rules to read them by, which were accepted."""
+def _name(acquisitions: Sequence[Acquisition], further: Sequence[str]) -> str:
+    """Identifies a day's listing: its items with their content, newer rules to read them by, which were accepted.
+
+    Further bands that are wanted are part of it, so that a day is read again when a version needs others.
+    """
     items: list[Any] = sorted(
         (a.item_id, a.digest, *([a.reading] if a.reading else []), *(["accepted"] if a.accepted else []))
         for a in acquisitions
     )
     if piecewise(acquisitions):
         items.append("mosaic")  # earlier, one item of a pass and tile was taken, and the others ignored
+    if further:
+        items.append({"further": list(further)})
     return hashlib.sha256(json.dumps(items).encode()).hexdigest()
 
 

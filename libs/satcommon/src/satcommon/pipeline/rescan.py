@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from satcommon.db import answers, ledger, region_source
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expected import ONE_DAY
-from satcommon.db.registry import aoi_of
+from satcommon.db.registry import area_to_read
 from satcommon.errors import RetryableError, SceneError, StoreError
 from satcommon.pipeline.ingest_day import Answer, ask, news
 from satcommon.sources.source import SceneSource
@@ -58,7 +58,7 @@ def ask_anew(
     with read_transaction(engine) as connection:
         region = ledger.region(connection, bbox_id)
     region_source.require(engine, region, source)
-    where = aoi_of(region)
+    where = area_to_read(region)
     start = max(first, region.monitored_from)
     last = min(last, region.monitored_until or last, began.date() - ONE_DAY)
     of_all = region.monitored_from, min(last_older_day(began, lateness_days), region.monitored_until or date.max)
@@ -76,7 +76,9 @@ def ask_anew(
         start = end + ONE_DAY
     if complete:
         with write_transaction(engine) as connection:
-            answers.note_rescan(connection, bbox_id, began)
+            ledger.lock_region(connection, bbox_id)
+            if area_to_read(ledger.region(connection, bbox_id)) == where:  # else other bands are wanted of these days
+                answers.note_rescan(connection, bbox_id, began)
 
 
 def _answer(

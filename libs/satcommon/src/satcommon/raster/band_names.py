@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 
-from satcommon.raster.layers import BANDS
+from satcommon.raster.layers import ALL_BANDS
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK, MASK_ALIASES
 
-#: What counts as `nir` where a file has no band of that name: Landsat's near infrared, Sentinel-2's narrow one.
+#: What counts as `nir` where a file has no band of that name: Landsat's near infrared, Sentinel-2's narrow one. Beside
+#: a `nir`, it is a further band.
 NARROW_NIR = "nir08"
 
-_ANY = {name: name for name in BANDS} | {
-    "nir08": NARROW_NIR,
+_ANY = {name: name for name in ALL_BANDS} | {
+    "rededge1": "rededge071",
+    "rededge2": "rededge075",
+    "rededge3": "rededge078",
     "nir_narrow": NARROW_NIR,
     "b8a": NARROW_NIR,
     "swir1": "swir16",
@@ -30,8 +33,19 @@ _ANY = {name: name for name in BANDS} | {
     "sur_refl_b06": "swir16",
     "sur_refl_b07": "swir22",
 }
-_SENTINEL_2 = {"2": "blue", "3": "green", "4": "red", "8": "nir", "11": "swir16", "12": "swir22"}
-_OLI = {"2": "blue", "3": "green", "4": "red", "5": "nir", "6": "swir16", "7": "swir22", "10": "lwir11"}
+_SENTINEL_2 = {
+    "1": "coastal",
+    "2": "blue",
+    "3": "green",
+    "4": "red",
+    "5": "rededge071",
+    "6": "rededge075",
+    "7": "rededge078",
+    "8": "nir",
+    "11": "swir16",
+    "12": "swir22",
+}
+_OLI = {"1": "coastal", "2": "blue", "3": "green", "4": "red", "5": "nir", "6": "swir16", "7": "swir22", "10": "lwir11"}
 _TM = {"1": "blue", "2": "green", "3": "red", "4": "nir", "5": "swir16", "7": "swir22", "6": "lwir11"}
 _SENSORS = {
     r"landsat-?[89]|hls-?l30": _OLI,
@@ -43,7 +57,7 @@ _PADDED = re.compile(r"b(\d\d)(?:_\d\dm)?")  # Sentinel-2's and HLS's way of wri
 
 
 def known_name(text: str | None, platform: str = "") -> str | None:
-    """The name of `BANDS` or `CLASS_NAMES`, `DATA_MASK` or `NARROW_NIR`, that a text stands for, if any.
+    """The name of `ALL_BANDS` or `CLASS_NAMES`, or `DATA_MASK`, that a text stands for, if any.
 
     Args:
         text: a description, or a name that an item gives.

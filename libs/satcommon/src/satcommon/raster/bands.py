@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from rasterio.enums import MaskFlags
 from satcommon.errors import SceneError
 from satcommon.raster.band_names import NARROW_NIR, known_name
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
-from satcommon.raster.layers import BANDS, REFLECTIVE
+from satcommon.raster.layers import ALL_BANDS, BANDS, FURTHER, THERMAL
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK, looks_like_classes
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Band:
 
 
 def read_bands(
-    dataset: DatasetReader, name: str, declared: DeclaredMetadata, platform: str
+    dataset: DatasetReader, name: str, declared: DeclaredMetadata, platform: str, further: Collection[str] = ()
 ) -> tuple[dict[str, Band], tuple[str, int] | None, int | None]:
     """The bands of an open file by name, the kind and number of the class band, and the number of the data mask.
 
@@ -51,6 +52,7 @@ def read_bands(
         name: its path, for messages.
         declared: what is declared beside it.
         platform: of the file; a band's number means different bands to different sensors.
+        further: bands of `FURTHER` that are wanted; others are passed over, as bands without a name are.
 
     Raises:
         SceneError: red or near infrared is missing, a band comes twice, or its values can't be reflectance.
@@ -65,7 +67,8 @@ def read_bands(
         band if known_name(band) else None if declared.names_all else known_name(text, platform)
         for band, text in zip(stated, found, strict=True)
     ]
-    named = [("nir" if "nir" not in named else None) if band == NARROW_NIR else band for band in named]
+    named = ["nir" if band == NARROW_NIR and "nir" not in named else band for band in named]
+    named = [None if band in FURTHER and band not in further else band for band in named]
     for index, (band, dtype, scale, offset) in enumerate(
         zip(named, dataset.dtypes, dataset.scales, dataset.offsets, strict=True), start=1
     ):
@@ -80,7 +83,7 @@ def read_bands(
                     f"{name}: bands {bands[band].index} and {index} are both {band}; describe one otherwise"
                 )
             usual = DeclaredBand(None, scale, offset)
-            every = declared.every if band in REFLECTIVE else DeclaredBand(nodata=declared.every.nodata)
+            every = declared.every if band != THERMAL else DeclaredBand(nodata=declared.every.nodata)
             declared_band = declared_band.over(every)
             declared_band = declared_band.over(usual)
             bands[band] = _band(dataset, index, declared_band)
@@ -99,7 +102,7 @@ def read_bands(
             f"of {', '.join((*CLASS_NAMES, DATA_MASK))}, or name the bands in satfields.toml, without this one where "
             "it tells neither"
         )
-    named_bands = {band: bands[band] for band in BANDS if band in bands}
+    named_bands = {band: bands[band] for band in ALL_BANDS if band in bands}
     return named_bands, (kind, classes[kind]) if kind else None, classes.get(DATA_MASK)
 
 
@@ -123,7 +126,7 @@ def _check_values(band: Band, which: str, dtype: str, name: str) -> None:
     has = f"{name}: band {which} is {dtype} with scale {band.scale:g} and offset {band.offset:g}"
     if not math.isfinite(band.scale * band.offset) or band.scale <= 0 or "complex" in dtype:
         raise SceneError(f"{has}; expected numbers, the scale above 0")
-    reflective, whole = which in REFLECTIVE, "float" not in dtype
+    reflective, whole = which != THERMAL, "float" not in dtype
     means = f"value * scale + offset = {'reflectance' if reflective else 'kelvin'}"
     if whole and band.scale == 1:
         raise SceneError(f"{has}; set its scale and offset, so that {means}")

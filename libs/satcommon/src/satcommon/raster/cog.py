@@ -41,7 +41,7 @@ _WIDE = 4096  # columns from which tiles are 512 cells wide: a quarter of the ti
 
 
 def encode(scene: Scene, grid: Grid, day: date) -> bytes:
-    """The scene as a file: bands in the order of `BANDS`, then `CLASSES`, all uint16; 0 is nodata in each.
+    """The scene as a file: bands in the order of `ALL_BANDS`, then `CLASSES`, all uint16; 0 is nodata in each.
 
     Where the scene has several items, the band `ITEM` before the classes says which of them provides a cell.
 

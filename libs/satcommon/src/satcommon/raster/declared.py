@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from satcommon.raster.band_names import NARROW_NIR
+from satcommon.raster.layers import FURTHER
 from satcommon.raster.product import Level, Tier
 from satcommon.raster.seen import StatedCloud
 
@@ -26,7 +26,7 @@ class DeclaredBand:
     """What is declared of a band; None where nothing is.
 
     Args:
-        name: of `BANDS` or `CLASS_NAMES`, `DATA_MASK` or `NARROW_NIR`.
+        name: of `ALL_BANDS` or `CLASS_NAMES`, or `DATA_MASK`.
         scale: value * scale + offset = reflectance or kelvin.
         offset: see `scale`.
         nodata: finite; replaces the nodata value of the file, not its mask.
@@ -112,15 +112,26 @@ class DeclaredMetadata:
         """What is declared of the band with a number."""
         return self.bands.get(number, DeclaredBand())
 
-    def upon(self, content: str) -> str:
-        """The digest of a content together with what is declared of it; the content's own where nothing is declared."""
-        return hashlib.sha256(f"{content} {self.digest}".encode()).hexdigest() if self.digest else content
+    def upon(self, content: str, further: Collection[str] = ()) -> str:
+        """The digest of a content together with what is declared of it; the content's own where nothing is declared.
+
+        Args:
+            content: its digest.
+            further: bands of `FURTHER` that are wanted.
+        """
+        declared = self.digest_with(further)
+        return hashlib.sha256(f"{content} {declared}".encode()).hexdigest() if declared else content
 
     @property
     def digest(self) -> str:
         """Identifies what is declared of the content; empty where nothing is."""
-        # A narrow near infrared is ignored where there is another, as in most items: it must not change their digests.
-        bands = {n: replace(band, name=None) if band.name == NARROW_NIR else band for n, band in self.bands.items()}
+        return self.digest_with(())
+
+    def digest_with(self, further: Collection[str]) -> str:
+        """Identifies what is declared of the content where further bands are wanted."""
+        # Names of bands that are passed over must not change digests: they came later than the items that have them.
+        passed = [band for band in FURTHER if band not in further]
+        bands = {n: replace(band, name=None) if band.name in passed else band for n, band in self.bands.items()}
         content = replace(DeclaredMetadata(bands=bands), **{key: getattr(self, key) for key in _OF_CONTENT})
         if content == DeclaredMetadata():
             return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -46,7 +47,7 @@ class Header:
     """What a file says of its acquisition, without pixels.
 
     Args:
-        bands: by name of `BANDS`.
+        bands: by name of `ALL_BANDS`.
         classes: name (of `CLASS_NAMES`) and number of the class band, if there is one.
         data_mask: number of the band that is 0 where there is no data, if there is one.
         extent: (left, bottom, right, top) in units of the CRS.
@@ -142,13 +143,14 @@ def overpass_of(platform: str, sensed_at: datetime, bounds: Bounds | None) -> st
     return f"{platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
 
-def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -> Header:
+def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata, further: Collection[str] = ()) -> Header:
     """The header of an open file.
 
     Args:
         dataset: the file.
         name: its path in the folder, which says something of the product; also for messages.
         declared: what is declared beside it.
+        further: bands of `layers.FURTHER` that are wanted.
 
     Raises:
         SceneError: the file can't be read, or does not say what is needed; the message says what.
@@ -159,7 +161,7 @@ def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata) -
         _compare(declared, product, tags["PLATFORM"], name)
         platform = declared.platform or tags["PLATFORM"] or product.platform or "unknown"
         baseline = baseline_of(declared, product, tags["PROCESSING_BASELINE"], name)
-        bands, classes, data_mask = read_bands(dataset, name, declared, platform)
+        bands, classes, data_mask = read_bands(dataset, name, declared, platform, further)
         check_offsets(bands, dataset.dtypes, declared, product, (platform, baseline), name)
         _check_georeference(dataset, name)
         extent, bounds = _extent(dataset, name)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from satcommon.errors import SceneError
-from satcommon.raster.layers import REFLECTIVE
+from satcommon.raster.layers import THERMAL
 from satcommon.raster.product import comparable
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def check_offsets(
     types = list(dtypes)
     for band, where in bands.items():
         counts = "float" not in types[where.index - 1] or where.scale < _COARSE
-        if band not in REFLECTIVE or not counts or declared.ruled(where.index, where.offset):
+        if band == THERMAL or not counts or declared.ruled(where.index, where.offset):
             continue
         why = _contradiction(where, declared, product, origin)
         if why:

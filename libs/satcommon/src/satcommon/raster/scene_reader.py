@@ -24,7 +24,7 @@ from rasterio.windows import Window
 from satcommon.errors import ObjectMissingError, SceneError
 from satcommon.geo.grid import Grid
 from satcommon.raster.geotiff import crs_text, failing, open_geotiff
-from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers
+from satcommon.raster.layers import ALL_BANDS, CLASSES, ITEM, Layers
 from satcommon.raster.scene import to_milliseconds
 from satcommon.raster.threads import MOST_THREADS, threads
 from satcommon.raster.tile_layout import Layout, Run
@@ -78,7 +78,7 @@ class SceneReader:
             dataset = self._open()
             names = dataset.descriptions
             bands = names[:-2] if names[-2:-1] == (ITEM,) else names[:-1]
-            ours = names[-1:] == (CLASSES,) and set(bands) <= set(BANDS) and set(dataset.dtypes) == {"uint16"}
+            ours = names[-1:] == (CLASSES,) and set(bands) <= set(ALL_BANDS) and set(dataset.dtypes) == {"uint16"}
             if not ours or not dataset.crs:
                 dataset.close()
                 raise SceneError(f"{self.path}: is no scene, but bands {names} of {dataset.dtypes}; {_ADVICE}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from satcommon.raster.layers import (
+    ALL_BANDS,
     BANDS,
     REFLECTANCE_OFFSET,
     REFLECTANCE_SCALE,
@@ -62,8 +63,14 @@ _SPECTRA = {
     "nir": (0.20, 0.480, 0.63),
     "swir16": (0.32, 0.190, 0.45),
     "swir22": (0.27, 0.090, 0.36),
+    "coastal": (0.07, 0.020, 0.62),
+    "rededge071": (0.17, 0.110, 0.61),
+    "rededge075": (0.18, 0.330, 0.62),
+    "rededge078": (0.19, 0.430, 0.63),
+    "nir08": (0.21, 0.480, 0.63),
 }
 _SNOW = {"blue": 0.86, "green": 0.84, "red": 0.82, "nir": 0.72, "swir16": 0.12, "swir22": 0.09}
+_SNOW |= {"coastal": 0.87, "rededge071": 0.80, "rededge075": 0.77, "rededge078": 0.74, "nir08": 0.70}
 _CLOUD_K, _SNOW_K = 258, 271  # temperatures
 _SNOW_M, _SNOW_DAYS = 4_000, 8  # size of a patch of snow, and how long it lies as it fell
 
@@ -84,8 +91,13 @@ class Farmland:
     latitude: float
     snow: bool = False
 
-    def layers(self, grid: Grid) -> Layers:
-        """All bands and the classes, shape (grid.height, grid.width); units of the grid's CRS count as metres."""
+    def layers(self, grid: Grid, further: tuple[str, ...] = ()) -> Layers:
+        """Bands and the classes, shape (grid.height, grid.width); units of the grid's CRS count as metres.
+
+        Args:
+            grid: where.
+            further: bands of `layers.FURTHER` that are wanted beside those of `layers.BANDS`, in their order.
+        """
         y, x = _centres(grid.top, -grid.yres, 0, grid.height), _centres(grid.left, grid.xres, 0, grid.width)
         canopy, soil, moisture = self._land(y, x)
         opacity, shade = self._sky(grid)
@@ -100,7 +112,7 @@ class Farmland:
         light = clear * (np.float32(1) - np.float32(0.6) * shade)
         grain = _hash(f"{self.seed}/{self.day}/grain", y, x)
         bands = {}
-        for number, name in enumerate(BANDS):
+        for name in (*BANDS, *further):
             if name == THERMAL:
                 value = self._kelvin(canopy)
                 value[snow] = _SNOW_K
@@ -118,7 +130,7 @@ class Farmland:
                 value += of_cloud * opacity
                 value /= np.float32(REFLECTANCE_SCALE)
                 value -= np.float32(REFLECTANCE_OFFSET / REFLECTANCE_SCALE)
-            value += _grain(grain, number)
+            value += _grain(grain, ALL_BANDS.index(name))
             np.clip(value, 1, 65535, out=value)
             bands[name] = value.astype(np.uint16)
         return Layers(bands, classes)
@@ -224,9 +236,11 @@ class Farmland:
 
 def hide_cloud(layers: Layers, where: NDArray[np.bool_]) -> None:
     """Put an opaque cloud where `where` is true, which the classes don't show."""
-    for name, (_, _, of_cloud) in _SPECTRA.items():
-        layers.bands[name][where] = round((of_cloud - REFLECTANCE_OFFSET) / REFLECTANCE_SCALE)
-    layers.bands[THERMAL][where] = round(_CLOUD_K / TEMPERATURE_SCALE)
+    for name, values in layers.bands.items():
+        cloud = _CLOUD_K / TEMPERATURE_SCALE
+        if name != THERMAL:
+            cloud = (_SPECTRA[name][2] - REFLECTANCE_OFFSET) / REFLECTANCE_SCALE
+        values[where] = round(cloud)
     layers.classes[where] = PixelClass.CLEAR
 
 
@@ -287,7 +301,7 @@ def _uniform(h: NDArray[np.uint32]) -> FloatArray:
 
 
 def _grain(h: NDArray[np.uint32], number: int) -> FloatArray:
-    """Noise of band `number` of `BANDS`, -6 to 6 of its units, plus the half that turns truncation into rounding."""
+    """Noise of a band of `ALL_BANDS`, -6 to 6 of its units, plus the half that turns truncation into rounding."""
     noise: FloatArray = ((h * np.uint32(2 * number + 0x9E3779B1)) >> np.uint32(24)).astype(np.float32)
     noise *= np.float32(12 / 255)
     noise -= np.float32(5.5)

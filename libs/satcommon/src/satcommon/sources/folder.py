@@ -185,14 +185,14 @@ class FolderSource:
                     unsettled.append(name)
                 continue
             try:
-                declared, header = self._reader.header(name, scan, config)
+                declared, header = self._reader.header(name, scan, config, aoi.further)
                 if not header.overlaps(aoi.bounds):
                     elsewhere[name] = _lies_elsewhere(name, header, aoi)
                     continue
                 any_over = True
                 day = solar_day(header.sensed_at, aoi.bounds)
                 if first <= day <= last:
-                    acquisitions[day].append(self._acquisition(name, file_of(scan, name), header, declared, now))
+                    acquisitions[day].append(self._acquisition(aoi, name, scan, header, declared, now))
             except SceneError as error:
                 refused[name] = str(error)
         refused_on: dict[date, dict[str, str]] = defaultdict(dict)
@@ -230,9 +230,9 @@ class FolderSource:
         """
         name, config = acquisition.item_id, self._reader.config()
         scan = self._reader.find(name)
-        declared, header = self._reader.header(name, scan, config)
+        declared, header = self._reader.header(name, scan, config, aoi.further)
         file = file_of(scan, name)
-        if self._reader.digest(name, file, declared) != acquisition.digest:
+        if self._reader.digest(name, file, declared, aoi.further) != acquisition.digest:
             raise SceneError(f"{name}: is not the file that was listed ({acquisition.digest[:12]}); list it again")
         with failing(name, ADVICE), self._reader.files.pixels(name, file, config.most_bytes) as dataset:
             layers = read_layers(dataset, header, aoi.grid, name, config.most_bytes)
@@ -242,11 +242,12 @@ class FolderSource:
         return layers
 
     def _acquisition(
-        self, name: str, file: File, header: Header, declared: DeclaredMetadata, now: datetime
+        self, aoi: AreaOfInterest, name: str, scan: Scan, header: Header, declared: DeclaredMetadata, now: datetime
     ) -> Acquisition:
+        file = file_of(scan, name)
         return Acquisition(
             item_id=name,
-            digest=self._reader.digest(name, file, declared),
+            digest=self._reader.digest(name, file, declared, aoi.further),
             platform=header.platform,
             overpass=header.overpass,
             tile=header.tile,

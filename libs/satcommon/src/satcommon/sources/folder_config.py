@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from satcommon.raster.band_names import NARROW_NIR, known_name
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
-from satcommon.raster.layers import BANDS
+from satcommon.raster.layers import ALL_BANDS
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK
 from satcommon.sources import toml_file
 
@@ -21,8 +21,8 @@ NAME = "satfields.toml"
 def _name(text: str) -> str:
     name = known_name(text)
     if name is None:
-        raise ValueError(f"is no band; expected one of {', '.join((*BANDS, *CLASS_NAMES, DATA_MASK))}")
-    return "nir" if name == NARROW_NIR else name
+        raise ValueError(f"is no band; expected one of {', '.join((*ALL_BANDS, *CLASS_NAMES, DATA_MASK))}")
+    return name
 
 
 def _plain(text: str) -> str:
@@ -74,6 +74,16 @@ class FileRule(_Model):
     offset: _Number | None = None
     nodata: _Number | None = None
     bands: dict[Annotated[int, Field(strict=False, ge=1, le=65535)], Annotated[Band, BeforeValidator(_as_band)]] = {}
+
+    @field_validator("bands")
+    @classmethod
+    def _one_near_infrared(cls, bands: dict[int, Band]) -> dict[int, Band]:
+        """A narrow near infrared is the near infrared where no other band is."""
+        if any(band.name == "nir" for band in bands.values()):
+            return bands
+        return {
+            n: band.model_copy(update={"name": "nir"}) if band.name == NARROW_NIR else band for n, band in bands.items()
+        }
 
     @model_validator(mode="after")
     def _each_band_once(self) -> FileRule:

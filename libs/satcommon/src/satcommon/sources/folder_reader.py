@@ -61,13 +61,16 @@ class FolderReader:
             raise SceneError(f"{name}: can't be read: it is gone; list it again")
         return scan
 
-    def header(self, name: str, scan: Scan, config: FolderConfig) -> tuple[DeclaredMetadata, Header]:
+    def header(
+        self, name: str, scan: Scan, config: FolderConfig, further: tuple[str, ...] = ()
+    ) -> tuple[DeclaredMetadata, Header]:
         """What is declared of a file beside it, and its header.
 
         Args:
             name: of the file.
             scan: the files that are there.
             config: `satfields.toml`.
+            further: bands of `layers.FURTHER` that are wanted.
 
         Raises:
             SceneError: the file can't be taken.
@@ -79,16 +82,17 @@ class FolderReader:
                 "read: write it with `gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES`, or remove the mask's file"
             )
         declared, digest = self._declared(name, scan, config)
+        digest = declared.digest_with(further) if further else digest
         file = file_of(scan, name)
 
         def read() -> Header | str:
             try:
                 with failing(name, ADVICE), self.files.header(name, file) as dataset:
-                    return read_header(dataset, name, declared)
+                    return read_header(dataset, name, declared, further)
             except SceneError as error:
                 return _lasting(error)
 
-        header = self._keep("header", name, (file.version, digest), read)
+        header = self._keep(" ".join(("header", *further)), name, (file.version, digest), read)
         if isinstance(header, str):
             raise SceneError(header)
         return declared, header
@@ -120,8 +124,14 @@ class FolderReader:
 
         return self._keep("glance", name, file.version, look)
 
-    def digest(self, name: str, file: File, declared: DeclaredMetadata) -> str:
+    def digest(self, name: str, file: File, declared: DeclaredMetadata, further: tuple[str, ...] = ()) -> str:
         """The digest of a file's bytes and of what is declared beside it.
+
+        Args:
+            name: of the file.
+            file: its version.
+            declared: beside it.
+            further: bands of `layers.FURTHER` that are wanted.
 
         Raises:
             SceneError: the file is gone or changed.
@@ -129,7 +139,7 @@ class FolderReader:
         """
         with failing(name, ADVICE):
             content = self._keep("digest", name, file.version, lambda: self.files.digest(name, file))
-        return declared.upon(content)
+        return declared.upon(content, further)
 
     def config(self) -> FolderConfig:
         """`satfields.toml`, as it is now.

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satcommon.errors import RadiometricError, SceneError
-from satcommon.raster.layers import BANDS, CLASSES, ITEM, Layers, PixelClass
+from satcommon.raster.layers import ALL_BANDS, CLASSES, ITEM, Layers, PixelClass
 from satcommon.raster.product import Tier
 from satcommon.raster.scene import Acquisition, Scene
 from satcommon.sources.source import AreaOfInterest, SceneSource
@@ -67,7 +67,7 @@ def mosaic_scene(source: SceneSource, aoi: AreaOfInterest, acquisitions: Iterabl
             if isinstance(error.__cause__, RadiometricError):
                 checks[error.acquisition.item_id] = error.__cause__.check
             continue
-        layers = Layers({band: layout.bands[band] for band in BANDS if band in layout.bands}, layout.classes)
+        layers = Layers({band: layout.bands[band] for band in ALL_BANDS if band in layout.bands}, layout.classes)
         items = tuple(layout.items)
         digest = _digest(aoi.grid, items, layers, layout.providers)
         return Scene(layers, items, digest, dict(sorted(refused.items())), layout.providers, checks)

@@ -19,6 +19,7 @@ from satcommon.raster.harmonise import read_layers
 from satcommon.raster.header import read_header
 from satcommon.raster.layers import (
     CLASSES,
+    FURTHER,
     NODATA,
     REFLECTANCE_OFFSET,
     REFLECTANCE_SCALE,
@@ -49,6 +50,7 @@ def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: da
     """
     shift = round((REFLECTANCE_OFFSET - offset) / REFLECTANCE_SCALE)
     names = (*layers.bands, CLASSES)
+    further = [band for band in layers.bands if band in FURTHER]
     scales, offsets = {THERMAL: TEMPERATURE_SCALE, CLASSES: 1.0}, {THERMAL: 0.0, CLASSES: 0.0}
     raw = [
         band if band_name == THERMAL else np.where(band == NODATA, NODATA, np.maximum(band.astype(np.int32) + shift, 1))
@@ -71,4 +73,5 @@ def through_file(layers: Layers, own: Grid, onto: Grid, name: str, sensed_at: da
             dataset.offsets = tuple(offsets.get(band, offset) for band in names)
             dataset.update_tags(TIFFTAG_DATETIME=f"{sensed_at:%Y:%m:%d %H:%M:%S}")
         with open_geotiff(memory.name) as dataset:
-            return read_layers(dataset, read_header(dataset, name, DeclaredMetadata()), onto, name, _NO_LIMIT)
+            header = read_header(dataset, name, DeclaredMetadata(), further)
+            return read_layers(dataset, header, onto, name, _NO_LIMIT)

@@ -146,7 +146,7 @@ class SimulatedSource:
             height=own.height + 2 * margin,
         )
         latitude = (aoi.bounds.south + aoi.bounds.north) / 2
-        layers = Farmland(f"{self.seed}/{own.crs}", day, latitude, delivery.snow).layers(grid)
+        layers = Farmland(f"{self.seed}/{own.crs}", day, latitude, delivery.snow).layers(grid, aoi.further)
         # From 0 in the west and north of the area to 1 in its east and south.
         x = (np.arange(grid.width) - margin + 0.5) / own.width
         y = ((np.arange(grid.height) - margin + 0.5) / own.height)[:, None]
@@ -154,7 +154,7 @@ class SimulatedSource:
             width, height = own.width * own.xres, own.height * own.yres
             reach = _CLOUD * min(width, height)
             hide_cloud(layers, ((x - 0.5) * width) ** 2 + ((y - 0.5) * height) ** 2 <= reach**2)
-        for name in REFLECTIVE:
+        for name in (*REFLECTIVE, *aoi.further):
             layers.bands[name] += np.uint16(delivery.brighter)
         outside = ~(_between(x + _SLANT * (0.5 - y), delivery.swath) & _between(x, TILES[delivery.tile]))
         for band in layers.bands.values():

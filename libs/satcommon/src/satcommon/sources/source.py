@@ -33,11 +33,13 @@ class AreaOfInterest:
         name: of the region.
         bounds: in WGS 84.
         grid: the raster that pixels are wanted on.
+        further: bands of `layers.FURTHER` that are wanted beside those of `layers.BANDS`, in their order.
     """
 
     name: str
     bounds: Bounds
     grid: Grid
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class StacSource:
 
         for item in sorted(items, key=name_of):
             try:
-                known = understood(item, self._collections)
+                known = understood(item, self._collections, aoi.further)
                 assert known.declared.sensed_at is not None
                 if first <= solar_day(known.declared.sensed_at, aoi.bounds) <= last:
                     wanted.append(known)
@@ -170,7 +170,7 @@ class StacSource:
         item = self._items.get(name) or self._catalogue.item(collection, item_id)
         if item is None:
             raise SceneError(f"{name}: can't be read: it is gone from the catalogue; list it again")
-        known = understood(item, self._collections)
+        known = understood(item, self._collections, aoi.further)
         with _advising(), self._opened(known) as (stack, header, pins):
             if digest_of(known, pins) != acquisition.digest:
                 raise SceneError(f"{name}: is not what was listed ({acquisition.digest[:12]}); list it again")
@@ -207,7 +207,7 @@ class StacSource:
             labels = [link.name.removeprefix(f"{known.name}: ") for link in known.links]
             files = {label: stack.enter_context(each.opened()) for label, each in zip(labels, ranges, strict=True)}
             bands = BandStack(files, known.name)
-            header = read_header(cast("DatasetReader", bands), known.item["id"], known.declared)
+            header = read_header(cast("DatasetReader", bands), known.item["id"], known.declared, known.further)
             pins = [
                 "" if file.checksum or self.config.pins == "item" or each.version is None else each.version.pin
                 for file, each in zip(known.files, ranges, strict=True)

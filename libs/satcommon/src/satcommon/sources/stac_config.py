@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from satcommon.errors import SettingError
 from satcommon.raster.band_names import NARROW_NIR
-from satcommon.raster.layers import BANDS
+from satcommon.raster.layers import ALL_BANDS
 from satcommon.raster.masks import CLASS_NAMES
 from satcommon.sources import toml_file
 from satcommon.sources.folder_config import Cycle
@@ -26,8 +26,8 @@ _ENDING = ".toml"
 
 
 def _band_name(text: str) -> str:
-    if text not in (*BANDS, NARROW_NIR):
-        raise ValueError(f"is no band; expected one of {', '.join((*BANDS, NARROW_NIR))}")
+    if text not in ALL_BANDS:
+        raise ValueError(f"is no band; expected one of {', '.join(ALL_BANDS)}")
     return text
 
 

@@ -15,7 +15,7 @@ from satcommon.geo.solar import solar_day
 from satcommon.raster.band_names import NARROW_NIR
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.header import overpass_of
-from satcommon.raster.layers import REFLECTIVE
+from satcommon.raster.layers import FURTHER, THERMAL
 from satcommon.raster.offsets import baseline_of
 from satcommon.raster.product import Level, Tier, comparable
 from satcommon.raster.product import read as read_product
@@ -43,6 +43,7 @@ class KnownItem:
         links: of the bands' assets, in their order.
         files: likewise, what the item says of them.
         bounds: that it lies over, in WGS 84.
+        further: bands of `layers.FURTHER` that are wanted of it.
     """
 
     item: Item
@@ -52,14 +53,16 @@ class KnownItem:
     links: tuple[Link, ...]
     files: tuple[ItemFile, ...]
     bounds: Bounds | None
+    further: tuple[str, ...] = ()
 
 
-def understood(item: Item, collections: Mapping[str, Collection]) -> KnownItem:
+def understood(item: Item, collections: Mapping[str, Collection], further: Sequence[str] = ()) -> KnownItem:
     """An item with what is declared of its bands.
 
     Args:
         item: as the catalogue has it.
         collections: of the configuration, by id.
+        further: bands of `layers.FURTHER` that are wanted.
 
     Raises:
         SceneError: it can't be taken; the message says why.
@@ -70,11 +73,12 @@ def understood(item: Item, collections: Mapping[str, Collection]) -> KnownItem:
         raise SceneError(f"{name}: has no id that can be used; tell the provider")
     if collection is None:
         raise SceneError(f"{name}: is of none of the collections that were asked for; tell the provider")
-    keys = [*collection.assets, *([collection.mask.asset] if collection.mask else [])]
+    wanted = _wanted(collection, further)
+    keys = [*wanted, *([collection.mask.asset] if collection.mask else [])]
     declared, files = parse_item(item, name, keys, collection.alternate)
     if declared.sensed_at is None:
         raise SceneError(f"{name}: states no time of sensing; tell the provider")
-    chosen = _chosen(collection, files, name)
+    chosen = _chosen(collection, wanted, files, name)
     _check_texts(declared, item_id, name)
     baseline = baseline_of(declared, read_product(item_id), "", name)
     bands, ruled = {}, {}
@@ -92,25 +96,36 @@ def understood(item: Item, collections: Mapping[str, Collection]) -> KnownItem:
         links=tuple(Link(files[key].href, f"{name}: asset {key}", _DRIVERS[collection.format]) for key, _ in chosen),
         files=tuple(files[key] for key, _ in chosen),
         bounds=box_of(item),
+        further=tuple(further),
     )
 
 
-def _chosen(collection: Collection, files: dict[str, ItemFile], name: str) -> list[tuple[str, BandAsset | None]]:
-    """The assets that are read, in the order of the configuration, with the mask (None) last.
+def _wanted(collection: Collection, further: Sequence[str]) -> dict[str, str]:
+    """The band of each asset that is wanted, by key: those of `layers.BANDS`, then further ones."""
+    bands = {key: asset.band for key, asset in collection.assets.items()}
+    if "nir" not in bands.values():
+        bands = {key: "nir" if band == NARROW_NIR else band for key, band in bands.items()}
+    ordinary = {key: band for key, band in bands.items() if band not in FURTHER}
+    return ordinary | {key: band for key, band in bands.items() if band in further}
+
+
+def _chosen(
+    collection: Collection, wanted: Mapping[str, str], files: dict[str, ItemFile], name: str
+) -> list[tuple[str, BandAsset | None]]:
+    """The assets that are read, in the order of those wanted, with the mask (None) last.
 
     Raises:
         SceneError: red, near infrared or the mask is missing.
     """
     chosen: list[tuple[str, BandAsset | None]] = []
     taken: set[str] = set()
-    for key, asset in collection.assets.items():
-        band = "nir" if asset.band == NARROW_NIR else asset.band
+    for key, band in wanted.items():
         if key in files and band not in taken:
             taken.add(band)
-            chosen.append((key, asset))
+            chosen.append((key, collection.assets[key]))
     for band in ("red", "nir"):
         if band not in taken:
-            names = [key for key, asset in collection.assets.items() if asset.band in (band, *_also(band))]
+            names = [key for key, its_band in wanted.items() if its_band == band]
             raise SceneError(
                 f"{name}: has no asset {' or '.join(names)}, for {band}; it is incomplete: tell the provider"
             )
@@ -123,10 +138,6 @@ def _chosen(collection: Collection, files: dict[str, ItemFile], name: str) -> li
     return chosen
 
 
-def _also(band: str) -> tuple[str, ...]:
-    return (NARROW_NIR,) if band == "nir" else ()
-
-
 def _band(collection: Collection, asset: BandAsset | None, file: ItemFile, baseline: str, name: str) -> DeclaredBand:
     """What is declared of a band: by the item, then by its asset's entry, then by the collection's.
 
@@ -136,9 +147,8 @@ def _band(collection: Collection, asset: BandAsset | None, file: ItemFile, basel
     if asset is None:
         assert collection.mask is not None
         return DeclaredBand(collection.mask.kind)
-    band = "nir" if asset.band == NARROW_NIR else asset.band
     stated = DeclaredBand(asset.band, asset.scale, asset.offset, asset.nodata)
-    if band in REFLECTIVE:
+    if asset.band != THERMAL:
         offset = collection.offset
         if offset is not None and collection.offset_since_baseline:
             known, since = comparable(baseline) if baseline else None, comparable(collection.offset_since_baseline)
@@ -160,7 +170,7 @@ def digest_of(known: KnownItem, pins: Sequence[str]) -> str:
         for link, file, pin in zip(known.links, known.files, pins, strict=True)
     ]
     order = [declared.level, declared.tier, str(declared.processed_at), declared.offset_applied]
-    content = [VERSION, known.name, declared.digest, order, files]
+    content = [VERSION, known.name, declared.digest_with(known.further), order, files]
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 

@@ -46,7 +46,8 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
 
     Where there is no row, it says why, and what happens next and when: the field is not planted yet, its season is
     over, it is deactivated or outside the region; the region is not monitored; the day waits for its scene, its
-    deadline or a replay. Numbers are shown as stored, instants in UTC.
+    deadline or a replay. Numbers are shown as stored, instants in UTC. An index that is null for want of a band is
+    named with the band.
 
     \b
     Examples:
@@ -57,6 +58,7 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
     from satcommon.publication.objects import ResultObjects
     from satcommon.publication.reader import published
     from satcommon.publication.row_history import row_history
+    from satcommon.views.lacking_bands import lacking_bands
 
     now = datetime.now(UTC)
     with opened() as env:
@@ -72,11 +74,21 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
             stands = None
             if as_of is None:
                 stands = field_day(connection, field, its_region, day, env.deadlines, now, has_row=row is not None)
+            lacking = lacking_bands(connection, env.store(), its_region.bbox_id, day, row) if row else {}
         given = row_history(objects, layers, external_id)
     told = {"field": external_id, "region": its_region.name, "day": day}
     if as_json:
         more = vars(stands) if stands else {"as_of": as_of}
-        print_json({**told, **more, "row": row, "publications": [_record(each) for each in given], **records})
+        print_json(
+            {
+                **told,
+                **more,
+                "row": row,
+                "lacking_bands": lacking,
+                "publications": [_record(each) for each in given],
+                **records,
+            }
+        )
         return
     if stands:
         say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
@@ -88,6 +100,8 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
         say(f"{external_id} in region {its_region.name} on {day}, as of {as_of:%Y-%m-%d %H:%M:%S} UTC: {state}")
     if row:
         print_facts((name, value) for name, value in row.items() if value is not None)
+        for index, bands in lacking.items():
+            say(f"  {index} is null: the day's scene has no band {' and no '.join(bands)}")
     if given:
         print_table(_PUBLICATION, [_cells(each) for each in given], "publications")
     for title in ("misses", "attempts", "scenes", "refused_scenes", "decisions", "revisions", "seasons"):

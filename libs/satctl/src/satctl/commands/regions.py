@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from satctl.commands.regions_maintain import remove, rename, source
 from satctl.commands.regions_register import add, seed
-from satctl.commands.regions_revise import algorithms, monitor, pin
+from satctl.commands.regions_revise import algorithms, indices, monitor, pin
 from satctl.completion import region_names
 from satctl.grids import described, edges
 from satctl.opening import opened
@@ -28,7 +28,7 @@ def regions() -> None:
     """Register and show regions."""
 
 
-for _command in (seed, add, monitor, pin, algorithms, source, rename, remove):
+for _command in (seed, add, monitor, pin, algorithms, indices, source, rename, remove):
     regions.add_command(_command)
 
 
