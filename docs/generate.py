@@ -11,6 +11,9 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from satcommon.raster.band_names import known_name
+from satcommon.raster.indices import INDICES, LETTERS
+from satcommon.raster.layers import ALL_BANDS, FURTHER
 from satcommon.raster.plausible import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
@@ -65,7 +68,37 @@ def checks() -> Iterator[str]:
         yield f"| `{check.name}` | {check.found} | {check.means} | {check.limit} |"
 
 
+def bands() -> Iterator[str]:
+    """A row for each band, with what archives call it."""
+    yield "| band | letter | Sentinel-2 | Landsat 8, 9 | Landsat 4 to 7 | read |"
+    yield "|---|---|---|---|---|---|"
+    letters = {band: letter for letter, band in LETTERS.items()}
+    for band in ALL_BANDS:
+        names = []
+        for platform, candidates in (
+            ("sentinel-2", [*(f"B{n:02}" for n in range(1, 13)), "B8A"]),
+            ("landsat-8", [f"B{n}" for n in range(1, 12)]),
+            ("landsat-5", [f"B{n}" for n in range(1, 8)]),
+        ):
+            names.append(", ".join(f"`{name}`" for name in candidates if known_name(name, platform) == band))
+        read = "on request" if band in FURTHER else "always"
+        yield f"| `{band}` | {letters.get(band, '')} | {' | '.join(names)} | {read} |"
+
+
+def indices() -> Iterator[str]:
+    """A row for each index."""
+    yield "| index | in words | domain | formula | constants | source |"
+    yield "|---|---|---|---|---|---|"
+    for column, index in INDICES.items():
+        constants = ", ".join(f"{name} = {value:g}" for name, value in index.constants.items())
+        told = f"{index.long_name} | {index.domain} | `{index.formula}` | {constants}"
+        source = index.reference.replace("(", "%28").replace(")", "%29")
+        yield f"| `{column}` | {told} | [{index.name}]({source}) |"
+
+
 PARTS = {
+    "bands": bands,
+    "indices": indices,
     "checks": checks,
     "stac": lambda: keys(stac_config.StacConfig),
     "stac_collection": lambda: keys(stac_config.Collection),
