@@ -225,3 +225,33 @@ def test_days_are_read_again_for_a_band_even_where_their_items_stay_the_same(
     assert world.rescan(simulated) == 0
     world.drain()
     assert all("rededge071_mean" in rows.column_names for rows in world.days())
+
+
+def test_pinning_tells_the_bands_that_scenes_are_read_again_with(
+    sqlite_engine: Engine, versions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    World(sqlite_engine, tmp_path / "store", "2")
+    monkeypatch.setenv("SATFIELDS_DATABASE_URL", sqlite_engine.url.render_as_string(hide_password=False))
+    settings.cache_clear()
+
+    def pin(*arguments: str) -> str:
+        return CliRunner().invoke(main, ["regions", "pin", "North", *arguments]).output
+
+    assert "its scenes would be read again, with rededge071" in pin("edge", "--dry-run")
+    assert "its scenes are read again, with rededge071" in pin("edge")
+    assert "scenes" not in pin("edge")
+    assert "its scenes are read again, without further bands" in pin("2")
+    assert "scenes" not in pin("1")
+
+
+def test_the_indices_to_choose_from_are_listed() -> None:
+    def indices(*arguments: str) -> str:
+        return CliRunner().invoke(main, ["regions", "indices", *arguments]).output
+
+    listed = json.loads(indices("--domain", "water", "--json"))
+    assert {index["domain"] for index in listed} == {"water"}
+    assert "mndwi" in {index["index"] for index in listed}
+    assert "g*(N-R)/(N+C1*R-C2*B+L)" in indices("evi")
+    assert not {"ndvi", "ndmi"} & {index["index"] for index in json.loads(indices("--json"))}, "every row has them"
+    assert "'ndre' is no index" in indices("ndre")
+    assert "expected one of burn, snow" in indices("--domain", "sea")
