@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -531,3 +534,102 @@ def destroy(engine: Engine) -> None:
     with write_transaction(engine) as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
+
+
+# --- killed by the system ------------------------------------------------------------------------------------------
+
+DYING = """
+import importlib, os, signal, sys, threading
+module, owner, name, calls, seconds, *arguments = sys.argv[1:]
+owner = getattr(importlib.import_module(module), owner) if owner else importlib.import_module(module)
+function, left = getattr(owner, name), [int(calls)]
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+def dying(*given, **named):
+    if left[0] == 0:
+        if float(seconds):
+            threading.Timer(float(seconds), kill).start()
+        else:
+            kill()
+    left[0] -= 1
+    return function(*given, **named)
+setattr(owner, name, dying)
+from satctl.main import main
+main(arguments)
+"""
+
+
+def killed(point: tuple[str, str, str, int, float], *arguments: str) -> bool:
+    """Run a command that is killed at a call of a function; whether it was, or had ended before."""
+    known = [sys.executable, "-c", DYING, *map(str, point), *arguments]
+    done = subprocess.run(known, env=os.environ, capture_output=True, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode != 0
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_leaves_a_whole_backup_or_none_and_a_whole_ledger(
+    farm: Environment, satctl: Satctl
+) -> None:
+    name = backup(satctl)["backup"]["name"]
+    at_backup = rows(farm.engine)
+    add_late_field(satctl)
+    before = rows(farm.engine)
+    farm.engine.dispose()
+
+    store, restoring = "satcommon.storage.object_store", "satctl.backup.restore"
+    for put in range(3):
+        assert killed((store, "ObjectStore", "put", put, 0.0), "backup", "create")
+    points = [("satctl.backup.folder", "Backups", "_content", calls, 0.0) for calls in (0, 1, 5, 12)]
+    points += [("satctl.local.migrations", "", "upgrade_within", calls, 0.0) for calls in (0, 1)]
+    points += [(restoring, "", "write_transaction", 0, 0.0), (restoring, "", "compared", 0, 0.0)]
+    ended = set()
+    for point in points:
+        killed(point, "backup", "restore", name, "--replace", "--yes")
+        found = rows(farm.engine)
+        assert found in (before, at_backup), f"killed at {point}: half is there"
+        ended.add(found == at_backup)
+        farm.engine.dispose()
+        if found == at_backup:
+            add_late_field(satctl)
+            before = rows(farm.engine)
+            farm.engine.dispose()
+    assert ended == {True, False}
+    for listed in json.loads(satctl("backup", "list", "--json").stdout):
+        satctl("backup", "verify", listed["name"], code=0 if listed["complete"] else 2)
+
+
+@pytest.mark.slow
+def test_sqlite_is_whole_wherever_its_copy_is_killed(laptop: Environment, satctl: Satctl) -> None:
+    many = """
+        INSERT INTO processing_attempts
+            (field_id, bbox_id, processing_time, processing_type, created_at, day, run_id, duration_seconds)
+        WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300000)
+        SELECT 1, 1, '2025-06-01', 'realtime', '2025-06-01', '2025-06-01', hex(randomblob(16)), n FROM numbers
+    """
+
+    def state() -> tuple[int, int]:
+        with read_transaction(laptop.engine) as connection:
+            assert connection.execute(text("PRAGMA integrity_check")).scalars().all() == ["ok"]
+            tables = ("processing_attempts", "withdrawals")
+            counts = [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables]
+        laptop.engine.dispose()
+        return counts[0], counts[1]
+
+    with write_transaction(laptop.engine) as connection:
+        connection.execute(text(many))
+    at_backup = state()
+    name = backup(satctl)["backup"]["name"]
+    with write_transaction(laptop.engine) as connection:
+        connection.execute(text("DELETE FROM processing_attempts"))
+        connection.execute(text("INSERT INTO withdrawals VALUES (1, 1, '2025-06-01', '2025-06-01')"))
+    before = state()
+    copying = ("satctl.backup.restore", "", "closing", 1)  # of the database's connection: then SQLite copies
+    for seconds in (0.001, 0.02, 0.05, 0.1, 0.2):
+        if not killed((*copying, seconds), "backup", "restore", name, "--replace", "--yes"):
+            break
+        assert state() in (before, at_backup), f"killed after {seconds} s: half is there"
+        if state() != before:
+            break
+    satctl("backup", "restore", name, "--replace", "--yes")
+    assert state() == at_backup
