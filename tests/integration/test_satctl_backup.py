@@ -44,6 +44,9 @@ OLD_REFUSAL = """
 INSERT INTO refusals (bbox_id, day, item_id, seen_at, reason)
 VALUES (1, '2025-06-01', 'item', '2025-06-02 00:00:00', 'torn')
 """
+also_slowly_on_postgresql = pytest.mark.parametrize(
+    "engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
@@ -175,6 +178,7 @@ def test_a_restored_sqlite_file_is_written_ahead_and_a_blank_target_is_made(
     other.dispose()
 
 
+@also_slowly_on_postgresql
 def test_what_is_there_is_replaced_only_when_told_and_after_a_backup_of_it(farm: Environment, satctl: Satctl) -> None:
     first = backup(satctl)["backup"]["name"]
     at_first = rows(farm.engine)
@@ -194,6 +198,7 @@ def test_what_is_there_is_replaced_only_when_told_and_after_a_backup_of_it(farm:
     assert rows(farm.engine) == later
 
 
+@also_slowly_on_postgresql
 def test_a_database_with_runs_at_work_is_not_replaced(farm: Environment, satctl: Satctl) -> None:
     backup(satctl)
     with beating(farm.engine, "alive", "lane", 1000.0):
@@ -214,6 +219,7 @@ def test_a_backup_of_a_newer_schema_or_format_is_refused(laptop: Environment, sa
     assert rows(laptop.engine) == before
 
 
+@also_slowly_on_postgresql
 @pytest.mark.parametrize("migrated", [False, True])
 def test_a_backup_of_an_older_schema_is_migrated(
     migrated: bool, ledger: Engine, elsewhere: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
@@ -276,6 +282,7 @@ def dies_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: in
     monkeypatch.setattr(owner, name, dying)
 
 
+@also_slowly_on_postgresql
 def test_a_backup_that_was_killed_at_any_put_is_incomplete_and_goes_after_a_day(
     farm: Environment, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +329,7 @@ def test_a_restore_that_was_killed_anywhere_leaves_the_database_as_it_was(
         assert rows(farm.engine) == before, f"killed at call {calls} of {function}"
 
 
+@also_slowly_on_postgresql
 @pytest.mark.parametrize("what", ["part", "list", "count", "gone"])
 def test_a_damaged_backup_is_found_and_never_restored(
     what: str, farm: Environment, satctl: Satctl, elsewhere: Engine, monkeypatch: pytest.MonkeyPatch
@@ -455,6 +463,7 @@ def changes(satctl: Satctl, since: str, code: int = 0) -> Any:
     return json.loads(result.stdout) if code == 0 else result.output
 
 
+@also_slowly_on_postgresql
 def test_a_cursor_goes_on_after_a_restore_and_one_of_what_was_taken_back_is_refused(
     farm: Environment, satctl: Satctl
 ) -> None:
