@@ -216,6 +216,8 @@ def test_a_backup_of_a_newer_schema_or_format_is_refused(laptop: Environment, sa
     assert "newer than this code's" in satctl("backup", "restore", name, "--replace", "--yes", code=1).output
     file.write_text(json.dumps(manifest | {"format": 99}))
     assert "its format is 99" in satctl("backup", "restore", name, "--replace", "--yes", code=2).output
+    [listed] = json.loads(satctl("backup", "list", "--json").stdout)
+    assert (listed["state"], backup(satctl, "--keep", "1")["removed"]) == ("unreadable", [])
     assert rows(laptop.engine) == before
 
 
@@ -295,8 +297,8 @@ def test_a_backup_that_was_killed_at_any_put_is_incomplete_and_goes_after_a_day(
                 backup(satctl)
 
     listed = json.loads(satctl("backup", "list", "--json").stdout)
-    complete = [found["name"] for found in listed if found["complete"]]
-    incomplete = [found["name"] for found in listed if not found["complete"]]
+    complete = [found["name"] for found in listed if found["state"] == "complete"]
+    incomplete = [found["name"] for found in listed if found["state"] == "incomplete"]
     assert (complete, len(incomplete)) == ([whole], puts - 1)  # one died before it had put anything
     assert "is incomplete" in satctl("backup", "restore", incomplete[0], code=2).output
     assert "incomplete" in satctl("backup", "list").stdout
@@ -374,6 +376,23 @@ def test_a_backup_tells_the_objects_that_are_lost_or_changed(laptop: Environment
     assert sorted(shallow["lost"]) == sorted([other, scene])
     assert sorted(deep["lost"]) == sorted([result, other, scene])
     assert "1 object of them were lost before" in satctl("backup", "create").stderr
+
+
+def test_a_bucket_holds_backups_and_one_that_is_missing_is_named(
+    laptop: Environment, s3_url: str, tmp_path: Path, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows(laptop.engine)
+    name = backup(satctl, "--to", s3_url, "--keep", "1")["backup"]["name"]
+    other = use(open_engine(f"sqlite:///{tmp_path / 'new.db'}"), monkeypatch)
+
+    satctl("backup", "verify", name, "--from", s3_url, "--deep")
+    satctl("backup", "restore", name, "--from", s3_url, "--yes")
+    refused = satctl("backup", "list", "--from", "s3://nobody-made-it/x", code=1).output
+
+    assert rows(other) == before
+    assert json.loads(satctl("backup", "list", "--json").stdout) == []
+    assert "(--from) could not be used" in refused
+    other.dispose()
 
 
 # --- retention -----------------------------------------------------------------------------------------------------
@@ -605,7 +624,7 @@ def test_a_process_that_is_killed_leaves_a_whole_backup_or_none_and_a_whole_ledg
             farm.engine.dispose()
     assert ended == {True, False}
     for listed in json.loads(satctl("backup", "list", "--json").stdout):
-        satctl("backup", "verify", listed["name"], code=0 if listed["complete"] else 2)
+        satctl("backup", "verify", listed["name"], code=0 if listed["state"] == "complete" else 2)
 
 
 @pytest.mark.slow

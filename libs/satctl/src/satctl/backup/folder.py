@@ -25,10 +25,11 @@ _CODEC = "zstd"
 
 @dataclass(frozen=True)
 class Listed:
-    """A backup as it lies there; without a manifest it is incomplete."""
+    """A backup as it lies there: complete, incomplete (without a manifest), or unreadable (with one that is no use)."""
 
     name: str
     manifest: Manifest | None
+    state: str
 
     @property
     def begun_at(self) -> datetime:
@@ -83,18 +84,11 @@ class Backups:
         self.place.put(f"{manifest.name}/{_MANIFEST}", data)
 
     def listed(self) -> list[Listed]:
-        """All backups, the newest first.
-
-        Raises:
-            DamagedObjectError: a manifest can't be read.
-        """
+        """All backups, the newest first."""
         keys = self.place.list("")
         names = {key.partition("/")[0] for key in keys}
         complete = {key.partition("/")[0] for key in keys if key.endswith(f"/{_MANIFEST}")}
-        return [
-            Listed(name, self._manifest(name) if name in complete else None)
-            for name in sorted(filter(_NAME.fullmatch, names), reverse=True)
-        ]
+        return [self._listed(name, name in complete) for name in sorted(filter(_NAME.fullmatch, names), reverse=True)]
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of a complete backup.
@@ -122,7 +116,7 @@ class Backups:
     def expired(self, now: datetime, keep: int | None, keep_days: int | None) -> list[str]:
         """The backups to remove: all but some, and incomplete ones a day after they were begun.
 
-        The newest complete one is always kept.
+        The newest complete one is always kept, and so are unreadable ones: a newer satctl may have taken them.
 
         Args:
             now: the present.
@@ -131,7 +125,7 @@ class Backups:
         """
         listed = self.listed()
         complete = [backup for backup in listed if backup.manifest]
-        gone = [b for b in listed if b.manifest is None and now - b.begun_at > INCOMPLETE_FOR]
+        gone = [b for b in listed if b.state == "incomplete" and now - b.begun_at > INCOMPLETE_FOR]
         if keep is not None:
             gone += complete[max(keep, 1) :]
         if keep_days is not None:
@@ -143,6 +137,14 @@ class Backups:
         self.place.delete(f"{name}/{_MANIFEST}")
         for key in self.place.list(f"{name}/"):
             self.place.delete(key)
+
+    def _listed(self, name: str, complete: bool) -> Listed:
+        if not complete:
+            return Listed(name, None, "incomplete")
+        try:
+            return Listed(name, self._manifest(name), "complete")
+        except (DamagedObjectError, InputError):
+            return Listed(name, None, "unreadable")
 
     def _manifest(self, name: str) -> Manifest:
         data = self.place.get(f"{name}/{_MANIFEST}")

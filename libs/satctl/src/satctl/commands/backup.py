@@ -98,10 +98,10 @@ def list_backups(place: str | None, wide: bool, as_json: bool) -> None:
     columns = ("backup", "state", "database", "revision", "regions", "rows", "MB", "objects", "objects kept until")
     held = timedelta(days=settings().backup_days)
     rows = [
-        (found.name, "complete", m.database, m.revision, len(m.regions), m.rows, m.size / 1e6, m.objects.count,
+        (found.name, found.state, m.database, m.revision, len(m.regions), m.rows, m.size / 1e6, m.objects.count,
          (m.taken_at + held).date())
         if (m := found.manifest)
-        else (found.name, "incomplete", *[None] * 7)
+        else (found.name, found.state, *[None] * 7)
         for found in listed
     ]  # fmt: skip
     print_table(columns, rows, spare=("revision", "database", "MB", "regions"), wide=wide)
@@ -151,5 +151,5 @@ def _as_json(manifest: Manifest) -> dict[str, object]:
 
 def _listed_as_json(found: Listed) -> dict[str, object]:
     if found.manifest is None:
-        return {"name": found.name, "complete": False}
-    return {"complete": True, **_as_json(found.manifest)}
+        return {"name": found.name, "state": found.state}
+    return {"state": found.state, **_as_json(found.manifest)}
