@@ -101,7 +101,7 @@ nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) bench
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks
+bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks, recovery
 	$(bin)/python benchmarks/region_day.py
 	$(bin)/python benchmarks/late_field.py
 	$(bin)/python benchmarks/coverage.py
@@ -109,6 +109,7 @@ bench: install ## benchmarks, as ratios: a region's day, a late field, coverage,
 	$(bin)/python benchmarks/stores.py
 	$(bin)/python benchmarks/publications.py
 	$(bin)/python benchmarks/sensors.py
+	$(bin)/python benchmarks/recovery.py
 
 .PHONY: bench-quick
 bench-quick: install ## that the benchmarks run, in a minute; its figures tell nothing
@@ -118,6 +119,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/publications.py --fields 500 --days 5
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
 	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
+	$(bin)/python benchmarks/recovery.py --quick
 
 .PHONY: docs
 docs: install ## rewrite the tables of docs/reference that follow from code

@@ -1,5 +1,6 @@
 """How Alembic reaches the database: one transaction for the whole way, under a lock, on SQLite and PostgreSQL alike.
 
+A caller that puts a connection into ``config.attributes["connection"]`` has the transaction and the lock itself.
 The database is, in this order: the engine that a caller put into ``config.attributes["engine"]``, the option
 ``sqlalchemy.url``, SATFIELDS_DATABASE_URL. Of two upgrades at a time the second waits and finds nothing to do.
 """
@@ -40,19 +41,27 @@ def _lock(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = 0"))  # an index on a large table takes its time
 
 
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_name=lambda name, kind, _: kind != "table" or name not in partitions(connection),
+        compare_type=True,
+        render_item=_render_item,
+        render_as_batch=connection.dialect.name == "sqlite",  # SQLite alters a table by copying it
+    )
+    context.run_migrations()
+
+
 def _migrate() -> None:
+    within = context.config.attributes.get("connection")
+    if within is not None:
+        _run(within)
+        return
     engine = _engine()
     with write_transaction(engine) as connection:
         _lock(connection)
-        context.configure(
-            connection=connection,
-            target_metadata=Base.metadata,
-            include_name=lambda name, kind, _: kind != "table" or name not in partitions(connection),
-            compare_type=True,
-            render_item=_render_item,
-            render_as_batch=engine.dialect.name == "sqlite",  # SQLite alters a table by copying it
-        )
-        context.run_migrations()
+        _run(connection)
     if engine.dialect.name == "sqlite":
         _write_ahead(engine)
 

@@ -21,10 +21,10 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
     store = closed.store()
     for key in (UNREFERENCED, "results/1/2025/06/01-of-a-run-under-way.parquet"):
         store.put(key, b"")
-    two_days_ago = time.time() - 2 * 86_400
+    long_ago_put = time.time() - 15 * 86_400
     for key in store.list("results/"):  # the published ones are as old
         if "under-way" not in key:
-            os.utime(f"{store.url}/{key}", (two_days_ago, two_days_ago))
+            os.utime(f"{store.url}/{key}", (long_ago_put, long_ago_put))
     long_ago = datetime.now(UTC) - timedelta(days=500)
     with write_transaction(closed.engine) as connection:
         run = ledger.ProcessingRun(ProcessingType.REALTIME, "old", long_ago)

@@ -141,6 +141,12 @@ class Settings(BaseSettings):
     superseded_days: int | None = Field(
         None, ge=1, description="days to keep publications that newer ones have replaced; unset: for ever"
     )
+    backups: str = Field(
+        "", description="folder or s3://bucket/prefix of the ledger's backups; default: in the home folder"
+    )
+    backup_days: int = Field(
+        14, ge=0, description="days for which `satctl gc` keeps objects that a backup of the ledger may still name"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_ticks_days: int = Field(
@@ -157,6 +163,11 @@ class Settings(BaseSettings):
     def _absolute_or_bucket(cls, value: str | None) -> str | None:
         return None if value is None else absolute_or_bucket(value)
 
+    @field_validator("backups")
+    @classmethod
+    def _backups_absolute_or_bucket(cls, value: str) -> str:
+        return absolute_or_bucket(value)
+
     @field_validator("stac")
     @classmethod
     def _absolute_or_profile(cls, value: str | None) -> str | None:
@@ -167,7 +178,8 @@ class Settings(BaseSettings):
     @classmethod
     def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
         home = Path(values.get("home") or ".satfields").expanduser().absolute()
-        return {"database_url": f"sqlite:///{home / 'satfields.db'}", "store": str(home / "store")} | values
+        places = {"store": str(home / "store"), "backups": str(home / "backups")}
+        return {"database_url": f"sqlite:///{home / 'satfields.db'}", **places} | values
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> Settings:

@@ -21,6 +21,7 @@ COMMANDS = {
     "history": ("satctl.commands.history", "Show the provenance of one number."),
     "changes": ("satctl.commands.changes", "List what corrections changed, with the values before and after."),
     "doctor": ("satctl.commands.doctor", "Check the settings and what they name."),
+    "backup": ("satctl.commands.backup", "Back up the ledger, check backups, and restore one."),
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),

@@ -151,3 +151,13 @@ url_option = click.option(
     callback=_checked_url,
     help="Address of Dagster's webserver.  [default: SATFIELDS_DAGSTER_URL, else that of `satctl up`]",
 )
+
+
+def place_option(name: str, about: str) -> Callable[[Command], Command]:
+    """The place of backups."""
+    return click.option(
+        name, "place", metavar="FOLDER|s3://BUCKET/PREFIX", help=f"{about}  [default: SATFIELDS_BACKUPS]"
+    )
+
+
+from_option = place_option("--from", "Where the backups are.")

@@ -7,7 +7,7 @@ objects, missed from the open misses. The audit trusts no counter that a run wro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -20,7 +20,7 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
 from satcommon.db.membership import found_in, rectangles
-from satcommon.db.models import FieldRevision, Membership, Publication, Region
+from satcommon.db.models import FieldRevision, Membership, Publication, Region, Scene
 from satcommon.db.publications import publications
 from satcommon.errors import DamagedObjectError, ObjectMissingError
 from satcommon.publication.objects import ResultObjects
@@ -37,8 +37,8 @@ class Report:
     """What the audit of a region found, in field-days.
 
     `problems` names what breaks the promise: a field-day that is neither settled nor missed; a row that is neither
-    expected nor listed to be withdrawn, or both; an object that is gone or differs; a gap between days; membership that
-    contradicts geometry.
+    expected nor listed to be withdrawn, or both; an object, or a day's scene, that is gone or differs; a gap between
+    days; membership that contradicts geometry.
     """
 
     region: str
@@ -61,6 +61,7 @@ class Report:
     versions: dict[date, int] = field(default_factory=dict)  # of the days that were audited
     unreadable: list[date] = field(default_factory=list)  # days that a repair publishes without rows
     lost_publications: list[int] = field(default_factory=list)  # whose object is gone or differs
+    lost_scenes: list[date] = field(default_factory=list)  # days whose scene is gone: a repair has it fetched again
 
     @property
     def clean(self) -> bool:
@@ -69,7 +70,7 @@ class Report:
 
     def summary(self) -> dict[str, object]:
         """The counts and the problems, without what only a repair needs."""
-        inner = ("versions", "lost", "lost_publications", "unlisted", "unreadable")
+        inner = ("versions", "lost", "lost_publications", "lost_scenes", "unlisted", "unreadable")
         return {name: value for name, value in vars(self).items() if name not in inner} | {"clean": self.clean}
 
     def problem(self, text: str) -> None:
@@ -111,6 +112,7 @@ def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable
         report.refused = {str(day): items for day, items in list(refused.items())[:_SHOWN]}
         objects = ResultObjects(store)
         _log(store, region, publications_of_region, report)
+        _scenes(store, region, ledger.current_scenes(connection, region.bbox_id, date.min, date.max), report)
         for day in closed:
             rows = _rows(objects, published, days[day], f"{region.name} {day}", report)
             _day(region, days[day], rows, lines, misses.pop(day, set()), withdrawn, report)
@@ -136,6 +138,15 @@ def _log(store: ObjectStore, region: Region, log: Sequence[Publication], report:
                 f"{region.name} {publication.first_day}..{publication.last_day}: the object {key} of publication "
                 f"{publication.sequence} ({publication.kind.value}) is gone"
             )
+
+
+def _scenes(store: ObjectStore, region: Region, scenes: Mapping[date, Scene], report: Report) -> None:
+    """The scene of every day is there: what is late on the day needs it."""
+    stored = store.sizes(f"scenes/{region.bbox_id}/")
+    for day, scene in scenes.items():
+        if scene.object_key not in stored:
+            report.lost_scenes.append(day)
+            report.problem(f"{region.name} {day}: the object {scene.object_key} of the day's scene is gone")
 
 
 def _day(

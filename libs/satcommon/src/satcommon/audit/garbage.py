@@ -39,12 +39,22 @@ def remove_superseded(engine: Engine, before: datetime, now: datetime, *, dry_ru
     return sum(map(len, found.values()))
 
 
-def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> list[str]:
-    """The keys of results and scenes that nothing has named for `KEPT_FOR`.
+def unreferenced_objects(
+    engine: Engine, store: ObjectStore, now: datetime, kept_for: timedelta = KEPT_FOR
+) -> list[str]:
+    """The keys of results and scenes that nothing has named for some time, at least `KEPT_FOR`.
 
     A run under way has put its object within that time, and a reader can open an object for as long after it was
-    removed from the log.
+    removed from the log. What a backup of the ledger names was put before it, and removed from the log after it, if at
+    all; so backups younger than `kept_for` lose no object, even where an older one of them was restored.
+
+    Args:
+        engine: of the ledger.
+        store: of results and scenes.
+        now: the present.
+        kept_for: how long an object without a name is kept; never less than `KEPT_FOR`.
     """
+    kept_for = max(kept_for, KEPT_FOR)
     stored = {**store.put_times("results/"), **store.put_times("scenes/")}
     with read_transaction(engine) as connection:
         named = set(connection.execute(select(Scene.object_key)).scalars())
@@ -58,7 +68,7 @@ def unreferenced_objects(engine: Engine, store: ObjectStore, now: datetime) -> l
     return sorted(
         key
         for key, put_at in stored.items()
-        if key not in named and now - max(put_at, removed.get(key, put_at)) >= KEPT_FOR
+        if key not in named and now - max(put_at, removed.get(key, put_at)) >= kept_for
     )
 
 

@@ -18,8 +18,9 @@ def repair(engine: Engine, bbox_id: int, report: Report, now: datetime) -> None:
     """Open lost field-days as missed and list stray rows to be withdrawn, in one transaction.
 
     A day of which an object is gone or damaged is published without rows, for a replay to fill; the log says of lost
-    publications that they are not to be read. Other findings of an audit (gaps between closed days, membership) do not
-    concern field-days and stay.
+    publications that they are not to be read. A day whose scene is gone forgets what its source listed, so that the
+    source is asked again, by the sensors or `satctl scenes rescan`, and the scene is stored anew. Other findings of an
+    audit (gaps between closed days, membership) do not concern field-days and stay.
 
     Args:
         engine: of the ledger.
@@ -42,6 +43,8 @@ def repair(engine: Engine, bbox_id: int, report: Report, now: datetime) -> None:
         misses = [OpenMiss(f, day, Cause.PROCESSING_ERROR, f"audit {now.isoformat()}") for f, day in sorted(lost)]
         ledger.open_misses(connection, bbox_id, misses, now)
         ledger.withdraw(connection, bbox_id, [(f, day) for f, day in report.unlisted if day in same], now)
+        for day in report.lost_scenes:
+            ledger.set_day(connection, bbox_id, day, listing=None)
         layers = publications.layers(connection, bbox_id, date.min, date.max)
         needed = {layer.sequence for of_day in layers.values() for layer in of_day}  # of days changed meanwhile
         publications.remove(connection, bbox_id, set(report.lost_publications) - needed, now)

@@ -18,7 +18,7 @@ from satcommon.db.engine import write_transaction
 from satcommon.db.models import Run
 
 CLAIM_SECONDS = 120.0  # a tick is cut off after 60 s; submitting its runs takes at most as long again
-_LANE = "claim"  # of these rows, in place of a run's lane
+LANE = "claim"  # of these rows, in place of a run's lane
 
 
 def claim(engine: Engine, names: Collection[str], now: datetime) -> set[str]:
@@ -26,10 +26,10 @@ def claim(engine: Engine, names: Collection[str], now: datetime) -> set[str]:
     if not names:
         return set()
     named = {hashlib.sha256(name.encode()).hexdigest(): name for name in names}
-    same = {"lane": _LANE, "started_at": now, "heartbeat_at": now}
+    same = {"lane": LANE, "started_at": now, "heartbeat_at": now}
     with write_transaction(engine) as connection:
         expired = now - timedelta(seconds=CLAIM_SECONDS)
-        connection.execute(delete(Run).where(Run.lane == _LANE, Run.heartbeat_at < expired))
+        connection.execute(delete(Run).where(Run.lane == LANE, Run.heartbeat_at < expired))
         rows = [{"run_id": key, **same} for key in sorted(named)]  # sorted, so that two claimants can't deadlock
         new = upsert(connection)(Run).values(rows).on_conflict_do_nothing().returning(Run.run_id)
         return {named[key] for key in connection.execute(new).scalars()}

@@ -217,10 +217,15 @@ def _not_migrated(database: str, said: str) -> DatabaseVersionError:
 def revision(engine: Engine) -> str | None:
     """The schema revision of the database; None if it was never migrated."""
     with read_transaction(engine) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        return None if version is None else str(version)
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The schema revision that a transaction sees; None if the database was never migrated."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if version is None else str(version)
 
 
 def require_current(engine: Engine) -> None:

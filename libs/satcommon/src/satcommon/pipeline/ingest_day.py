@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from satcommon.db import answers, ledger, region_source
 from satcommon.db.answers import stands_for
@@ -93,6 +93,7 @@ class Asked:
     key: str
     unreadable: UnreadableDayError | None
     doubts: dict[str, Doubt]
+    lost: frozenset[str]  # keys of scenes of this day that are not in the store
 
 
 def ask(
@@ -165,6 +166,7 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
     scene: UnitedScene | None = None
     unreadable: UnreadableDayError | None = None
     key = ""
+    lost: frozenset[str] = frozenset()
     checks: dict[str, str] = {}
     if acquisitions and _name(acquisitions, where.further) != before[0]:
         try:
@@ -179,9 +181,10 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         # A new key for each put, as for results: garbage collection must never find a live scene under an old key.
         key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
         store.put(key, cog.encode(scene, where.grid, day))
+        lost = _lost_scenes(engine, store, bbox_id, day)
     due = source.due(where, day)
     doubts = {a.item_id: Doubt(checks.get(a.item_id), a.digest) for a in acquisitions if a.item_id in refused}
-    outcome = (refused, unplaced, scene, key, unreadable, doubts)
+    outcome = (refused, unplaced, scene, key, unreadable, doubts, lost)
     return Asked(bbox_id, source.collection, day, now, before, due, acquisitions, where.further, *outcome)
 
 
@@ -290,8 +293,15 @@ def _registered(connection: Connection, bbox_id: int, day: date) -> set[tuple[st
     return {(row.item_id, row.digest) for row in connection.execute(statement)}
 
 
+def _lost_scenes(engine: Engine, store: ObjectStore, bbox_id: int, day: date) -> frozenset[str]:
+    statement = select(Scene.object_key).where(Scene.bbox_id == bbox_id, Scene.day == day)
+    with read_transaction(engine) as connection:
+        keys = connection.execute(statement).scalars().all()
+    return frozenset(key for key in keys if not store.exists(key))
+
+
 def _record(connection: Connection, asked: Asked, scene: UnitedScene) -> None:
-    """Write the acquisitions that are new, and the scene if it is."""
+    """Write the acquisitions that are new, and the scene if it is, or was lost."""
     bbox_id, day = asked.bbox_id, asked.day
     known = _registered(connection, bbox_id, day)
     rows = [
@@ -314,8 +324,11 @@ def _record(connection: Connection, asked: Asked, scene: UnitedScene) -> None:
     ]
     if rows:
         connection.execute(insert(AcquisitionRow), rows)
-    same = select(Scene.digest).where(Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
-    if connection.execute(same).first() is None:
+    same = (Scene.bbox_id == bbox_id, Scene.day == day, Scene.digest == scene.digest)
+    known_key = connection.execute(select(Scene.object_key).where(*same)).scalar()
+    if known_key in asked.lost:
+        connection.execute(update(Scene).where(*same).values(object_key=asked.key))
+    elif known_key is None:
         classes = scene.layers.classes
         connection.execute(
             insert(Scene).values(

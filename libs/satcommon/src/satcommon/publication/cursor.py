@@ -1,7 +1,8 @@
 """Cursors of changes: how far a reader has come in the publication log of each region, as one opaque string.
 
 Positions are sequences, never instants: two commits can have one instant, and a commit can come later than a reader
-that looked at the clock.
+that looked at the clock. With each sequence goes a mark of its publication: after the restore of an older backup,
+sequences are given again to other publications, which a reader of the former ones must not skip.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import zlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, tuple_
 
+from satcommon.db.batches import batches
 from satcommon.db.models import Publication, Region, Registry
 from satcommon.errors import InputError
 
@@ -42,8 +44,11 @@ def encode(connection: Connection, positions: Positions) -> str:
 
     Each region is told by its id and the instant of its registration: a removed region's id may be given again.
     """
+    marks = _marks(connection, positions)
     regions = [
-        [bbox_id, created, positions[bbox_id]] for bbox_id, created in _regions(connection) if bbox_id in positions
+        [bbox_id, created, positions[bbox_id], marks.get(bbox_id, 0)]
+        for bbox_id, created in _regions(connection)
+        if bbox_id in positions
     ]
     text = json.dumps([_installation(connection), regions], separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
@@ -54,7 +59,7 @@ def decode(connection: Connection, cursor: str) -> Positions:
     """The positions of a cursor.
 
     Raises:
-        InputError: it is damaged, of another installation, or ahead of what is published here.
+        InputError: it is damaged, of another installation, or names publications that are not (or no longer) here.
     """
     try:
         if not cursor.startswith(_PREFIX):
@@ -64,7 +69,8 @@ def decode(connection: Connection, cursor: str) -> Positions:
         packed, check = data[:-4], data[-4:]
         if zlib.crc32(packed).to_bytes(4) != check:
             raise ValueError
-        installation, positions = json.loads(zlib.decompress(packed))
+        installation, named = json.loads(zlib.decompress(packed))
+        marked = {(bbox_id, created): (position, mark) for bbox_id, created, position, mark in named}
     except (ValueError, binascii.Error, zlib.error) as error:
         raise InputError(
             f"cursor {cursor[:40]!r}: is damaged or cut off; give it whole, as `satctl changes` ended with it, "
@@ -75,14 +81,27 @@ def decode(connection: Connection, cursor: str) -> Positions:
             f"cursor {cursor[:40]!r}: is of another installation; give one that `satctl changes` printed here, "
             "or begin at an instant"
         )
-    known, ends = set(_regions(connection)), newest(connection)
-    here = {bbox_id: position for bbox_id, created, position in positions if (bbox_id, created) in known}
-    if any(position > ends.get(bbox_id, 0) for bbox_id, position in here.items()):
+    here = {region[0]: marked[region] for region in _regions(connection) if region in marked}
+    positions = {bbox_id: position for bbox_id, (position, _) in here.items()}
+    marks = _marks(connection, positions)
+    if any(mark != marks.get(bbox_id, 0) for bbox_id, (_, mark) in here.items()):
         raise InputError(
-            f"cursor {cursor[:40]!r}: is ahead of what is published here, as after the restore of an older backup; "
-            "begin at an instant"
+            f"cursor {cursor[:40]!r}: is ahead of what is published here: the database was restored from a backup that "
+            "is older than the cursor, and what the cursor's reader has had since was taken back; read all rows anew "
+            "(`satctl export`), then begin at the instant before that"
         )
-    return here
+    return positions
+
+
+def _marks(connection: Connection, positions: Positions) -> dict[int, int]:
+    """What tells a region's publication from any other of its sequence; none where there is no such publication."""
+    key = tuple_(Publication.bbox_id, Publication.sequence)
+    columns = (Publication.bbox_id, Publication.object_key, Publication.run_id, Publication.committed_at)
+    return {
+        row.bbox_id: zlib.crc32(f"{row.object_key} {row.run_id} {row.committed_at.isoformat()}".encode())
+        for batch in batches(list(positions.items()))
+        for row in connection.execute(select(*columns).where(key.in_(batch)))
+    }
 
 
 def _installation(connection: Connection) -> str:

@@ -31,26 +31,28 @@ class ObjectStore:
     Args:
         url: a folder, or ``s3://bucket/prefix`` (credentials and endpoint from the usual AWS variables).
         timeout_seconds: the time-out of a request to a bucket.
+        setting: what names the URL, for messages.
 
     Raises:
         SettingError: the URL is of another kind, or an AWS variable can't be right.
         StoreError: the folder can't be created.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = s3.TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, timeout_seconds: float = s3.TIMEOUT_SECONDS, setting: str = "SATFIELDS_STORE") -> None:
         self.url = url
+        self._setting = setting
         self._folder: Path | None = None
         self._store: LocalStore | S3Store
         if url.startswith("s3://"):
-            self._store = s3.open_bucket(url, "SATFIELDS_STORE", timeout_seconds)
+            self._store = s3.open_bucket(url, setting, timeout_seconds)
         elif "://" in url:
-            raise SettingError(f"SATFIELDS_STORE={url!r}: expected a folder or s3://bucket/prefix")
+            raise SettingError(f"{setting}={url!r}: expected a folder or s3://bucket/prefix")
         else:
             self._folder = Path(url).absolute()
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"SATFIELDS_STORE={url!r} can't be made: {error.strerror}; name a folder") from error
+                raise StoreError(f"{setting}={url!r} can't be made: {error.strerror}; name a folder") from error
             self._store = LocalStore(self._folder)
 
     def put(self, key: str, data: bytes) -> bool:
@@ -124,6 +126,15 @@ class ObjectStore:
         with self._explained(prefix):
             return {e["path"]: e["last_modified"] for batch in obstore.list(self._store, prefix) for e in batch}
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """How many bytes each object under a prefix has.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        with self._explained(prefix):
+            return {e["path"]: e["size"] for batch in obstore.list(self._store, prefix) for e in batch}
+
     def delete(self, key: str) -> None:
         """Remove an object; as with S3, a missing object is no error.
 
@@ -147,6 +158,6 @@ class ObjectStore:
             if isinstance(error, _MISSING) and not s3.bucket_is_missing(error):
                 raise ObjectMissingError(f"there is no object {key!r} in {self.url}") from None
             raise StoreError(
-                f"the store {self.url} (SATFIELDS_STORE) could not be used for {key!r}: "
-                f"{s3.message_of(error)}{s3.advice(error, 'SATFIELDS_STORE')}"
+                f"the store {self.url} ({self._setting}) could not be used for {key!r}: "
+                f"{s3.message_of(error)}{s3.advice(error, self._setting)}"
             ) from None  # a request's details may hold a session token

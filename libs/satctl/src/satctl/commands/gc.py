@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 def gc(dry_run: bool, patches: int, as_json: bool) -> None:
     """Rebase days with many patches, and remove unreferenced result and scene objects.
 
-    An object goes a day after it was put or left the publication log. Publications stay in the log for ever, unless
-    SATFIELDS_SUPERSEDED_DAYS is set: then those that newer ones have replaced for so long can no longer be read.
+    An object goes SATFIELDS_BACKUP_DAYS, at least a day, after it was put or left the publication log: until then a
+    backup of the ledger may name it. Publications stay in the log for ever, unless SATFIELDS_SUPERSEDED_DAYS is set:
+    then those that newer ones have replaced for so long can no longer be read.
 
     Also removes attempts, the audit trail of processing, SATFIELDS_ATTEMPTS_DAYS after they were written; on
     PostgreSQL, it creates the partitions of the coming months.
@@ -62,7 +63,8 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
             horizon = now - timedelta(days=env.settings.superseded_days)
             superseded = remove_superseded(env.engine, horizon, now, dry_run=dry_run)
         with progress("looking for unreferenced objects"):
-            keys = unreferenced_objects(env.engine, store, now)
+            kept_for = timedelta(days=env.settings.backup_days)
+            keys = unreferenced_objects(env.engine, store, now, kept_for)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
                 collect_garbage(store, keys, advance)
@@ -89,7 +91,7 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
         say(f"{counted(len(rebased), 'day')} {'would be rebased' if dry_run else 'rebased'}")
     if superseded:
         taken = "would leave" if dry_run else "left"
-        say(f"{counted(superseded, 'superseded publication')} {taken} the log; their objects go a day later")
+        say(f"{counted(superseded, 'superseded publication')} {taken} the log; their objects go later")
     for why in failed:
         warn(why)
     if failed:

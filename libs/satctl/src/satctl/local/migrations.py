@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from satcommon.db.engine import revision, shown
 from satcommon.errors import DatabaseVersionError, InputError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from satctl.local.checkout import database_folder
 
@@ -43,6 +43,13 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     return before, head()
 
 
+def upgrade_within(connection: Connection, target: str) -> None:
+    """Bring the database up to a revision, or ``head``, in the caller's transaction, which holds `LOCK_KEY`."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, target)
+
+
 def downgrade(engine: Engine, target: str) -> None:
     """Migrate down to an older revision, or to ``base``, which drops all tables and their rows.
 
@@ -63,6 +70,11 @@ def downgrade(engine: Engine, target: str) -> None:
 def head() -> str:
     """The newest revision that this code can bring a database to."""
     return _revisions(_config())[0]
+
+
+def known() -> list[str]:
+    """All revisions that this code knows, the newest first."""
+    return _revisions(_config())
 
 
 def _config(engine: Engine | None = None) -> Config:

@@ -1,0 +1,1 @@
+"""Backups of the ledger: taken, checked and restored."""
