@@ -101,8 +101,9 @@ nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) bench
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: a region's day, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks, recovery
+bench: install ## benchmarks, as ratios: a region's day, one by reference, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks, recovery
 	$(bin)/python benchmarks/region_day.py
+	$(bin)/python benchmarks/by_reference.py
 	$(bin)/python benchmarks/late_field.py
 	$(bin)/python benchmarks/coverage.py
 	$(bin)/python benchmarks/import_fields.py
@@ -114,6 +115,7 @@ bench: install ## benchmarks, as ratios: a region's day, a late field, coverage,
 .PHONY: bench-quick
 bench-quick: install ## that the benchmarks run, in a minute; its figures tell nothing
 	$(bin)/python benchmarks/region_day.py --quick --repeats 1
+	$(bin)/python benchmarks/by_reference.py --quick
 	$(bin)/python benchmarks/late_field.py --fields 100 --days 5 10 --size 1098
 	$(bin)/python benchmarks/coverage.py --fields 500 --regions 20
 	$(bin)/python benchmarks/publications.py --fields 500 --days 5

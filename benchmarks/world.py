@@ -123,17 +123,8 @@ def make(folder: Path, size: int, count: int, spread: float, bands: int, days: i
 
     After so many `scenes`, they begin again: each day has one of its own in the ledger, whose object others have, too.
     """
-    folder.mkdir(parents=True)
     world = World(folder, grid_of(size), fields_of(count, size, spread), REFLECTIVE[-bands:], days)
-    to_degrees = Transformer.from_crs(world.grid.crs, "EPSG:4326", always_xy=True)
-    bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
-    engine = world.engine()
-    upgrade(engine)
-    with write_transaction(engine) as connection:
-        add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
-        shapes = world.degrees(world.shapes)
-        named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(shapes)]
-        register_fields(connection, named, NOW)
+    engine = register_all(world)
     made = min(days, days if scenes is None else scenes)
     for day in days_of(made):
         ask(engine, world.store, Noisy(bands=world.bands), 1, day, NOW)
@@ -148,6 +139,21 @@ def make(folder: Path, size: int, count: int, spread: float, bands: int, days: i
     world.coverage()
     (folder / "world.pickle").write_bytes(pickle.dumps(world))
     return world
+
+
+def register_all(world: World) -> Engine:
+    """A ledger with the region and its fields, in the world's folder, which is made."""
+    world.folder.mkdir(parents=True)
+    to_degrees = Transformer.from_crs(world.grid.crs, "EPSG:4326", always_xy=True)
+    bounds = Bounds(*to_degrees.transform_bounds(*world.grid.extent, densify_pts=101))
+    engine = world.engine()
+    upgrade(engine)
+    with write_transaction(engine) as connection:
+        add_region(connection, "A", bounds, world.grid, FIRST, None, CURRENT, NOW)
+        shapes = world.degrees(world.shapes)
+        named = [NewField(f"field-{i:06}", f"Field {i}", shape, FIRST) for i, shape in enumerate(shapes)]
+        register_fields(connection, named, NOW)
+    return engine
 
 
 def load(folder: Path) -> World:

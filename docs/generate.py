@@ -57,7 +57,7 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
         default = field.default
         shown = "" if field.is_required() or default in (None, "") or isinstance(default, BaseModel | list) else default
         text = f"`{json.dumps(shown)}`" if shown != "" else "required" if field.is_required() else ""
-        yield f"| `{name}` | {text} | {field.description} |"
+        yield f"| `{field.alias or name}` | {text} | {field.description} |"
 
 
 def checks() -> Iterator[str]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from satcommon.db.engine import open_engine, write_transaction
-from satcommon.db.models import Region
+from satcommon.db.models import Region, Scene
 from satcommon.db.registry import add_region
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.stats.algorithm import CURRENT
 from satctl.local import migrations
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 
 def preflight(variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -60,6 +60,22 @@ def test_a_pinned_version_that_the_image_lacks_is_refused_and_its_region_named(v
         connection.execute(update(Region).values(algorithm_version="2@0123456789ab"))
 
     assert "not ready: region carniola: algorithm version '2@0123456789ab'" in refusal(variables)
+
+
+def test_where_pixels_are_in_a_catalogue_s_files_its_configuration_is_needed(
+    variables: dict[str, str], tmp_path: Path
+) -> None:
+    day, key = date(2026, 5, 1), "scenes/1/2026/05/01-0.json"
+    told = {"observed_fraction": 1.0, "clear_fraction": 1.0, "item_ids": "[]"}
+    now = datetime.now(UTC)
+    row = {"bbox_id": 1, "day": day, "digest": "0" * 64, "object_key": key, "sensed_at": now, "registered_at": now}
+    with write_transaction(open_engine(variables["SATFIELDS_DATABASE_URL"])) as connection:
+        connection.execute(insert(Scene).values(**row, **told))
+    stac = variables | {"SATFIELDS_SCENE_SOURCE": "stac"}
+
+    assert "not ready: region carniola: the pixels of 1 scene are in a catalogue's files" in refusal(variables)
+    assert "can't be read" in refusal(stac | {"SATFIELDS_STAC": str(tmp_path / "not-mounted.toml")})
+    assert preflight(stac | {"SATFIELDS_STAC": "earth-search-c1"}).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from satcommon.db import fields, registry
-from satcommon.db.deadlines import Deadlines
-from satcommon.db.engine import open_engine, read_transaction, write_transaction
-from satcommon.pipeline.close_day import Processor
-from satcommon.pipeline.close_region import Closer
-from satcommon.pipeline.ingest_day import ask
-from satcommon.pipeline.replay import replay
-from satcommon.publication.objects import ResultObjects, encode
-from satcommon.publication.reader import published_days
 from satcommon.sources import polite_requests
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.source import SceneSource
-from satcommon.stats.algorithm import CURRENT
-from satcommon.storage.object_store import ObjectStore
-from satctl.local import migrations
-from shapely.geometry import box
 
-from tests.unit.geotiffs import AOI, GRID, write
-from tests.unit.stac_catalogue import COLUMNS, ROWS, Files, Raster, api, item, pixels, source
+from tests.integration.stac_world import DAYS, WHOLE, World, of_day
+from tests.unit.geotiffs import write
+from tests.unit.stac_catalogue import ROWS, Files, api, item, source
 
-DAYS = [date(2016, 1, day) for day in (7, 8, 9)]
-NOW = datetime(2016, 2, 1, tzinfo=UTC)
-DEADLINES = Deadlines(36.0, 30)
 BANDS = {"B04": "red", "B08": "nir", "B11": "swir16", "SCL": "scl"}
 
 
@@ -45,52 +26,15 @@ def closed_circuits() -> Iterator[None]:
     polite_requests.forget_circuits()
 
 
-class World:
-    """A ledger and a store with one region of three fields."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.engine, self.store = open_engine(f"sqlite:///{folder / 'ledger.db'}"), ObjectStore(str(folder / "store"))
-        migrations.upgrade(self.engine)
-        west, south, east, north = AOI.bounds
-        middle = (west + east) / 2
-        shapes = {"west": box(west, south, middle, north), "east": box(middle, south, east, north)}
-        with write_transaction(self.engine) as connection:
-            grid = replace(GRID, width=COLUMNS)
-            registry.add_region(connection, "North", AOI.bounds, grid, DAYS[0], None, CURRENT, NOW)
-            new = [fields.NewField(name, name, shape, DAYS[0]) for name, shape in shapes.items()]
-            fields.register_fields(connection, new, NOW)
-
-    def close(self, source: SceneSource) -> None:
-        list(Closer(self.engine, self.store, 1, DEADLINES, "run", NOW).backfill(source, DAYS[-1], lambda *_: None))
-
-    def correct(self, source: SceneSource, day: date) -> None:
-        ask(self.engine, self.store, source, 1, day, NOW)
-        list(replay(Processor(self.engine, self.store), self.engine, 1, DEADLINES, "run", NOW))
-
-    def days(self) -> list[pa.Table]:
-        with read_transaction(self.engine) as connection:
-            published = published_days(connection, 1, DAYS[0], DAYS[-1])
-        return [published.rows(ResultObjects(self.store), day) for day in DAYS]
-
-    def canonical(self) -> list[bytes]:
-        return [encode(rows) for rows in self.days()]
-
-
-def of_day(day: date) -> tuple[str, str, dict[str, Raster]]:
-    return f"S2B_T33TVL_{day:%Y%m%d}T101243_L2A", f"{day}T10:12:43Z", pixels(day.day)
-
-
 def test_the_rows_are_those_of_the_same_scenes_in_a_folder(tmp_path: Path) -> None:
     files = Files(tmp_path / "files")
     scale = dict.fromkeys(("red", "nir", "swir16"), 1e-4)
     stated = {"scale": scale, "offset": dict.fromkeys(scale, -0.1), "nodata": 0}
-    whole = replace(GRID, width=COLUMNS)
     for day in DAYS:
         name, _, values = of_day(day)
         fine = {key: cells.repeat(ROWS // len(cells), 0).repeat(ROWS // len(cells), 1) for key, cells in values.items()}
         bands = {BANDS[key]: cells.astype(np.uint16) for key, cells in fine.items()}
-        write(tmp_path / "folder" / f"{name}.tif", bands, grid=whole, **stated)
+        write(tmp_path / "folder" / f"{name}.tif", bands, grid=WHOLE, **stated)
     by_folder, by_stac = World(tmp_path / "a"), World(tmp_path / "b")
 
     by_folder.close(FolderSource(tmp_path / "folder"))

@@ -27,6 +27,7 @@ from satcommon.raster.layers import BANDS, Layers, PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene
 from satcommon.sources.source import AreaOfInterest, Due, Listing, calendar_by_day
+from satcommon.sources.stored_scenes import StoredScenes
 from satcommon.stats import algorithm as algorithms
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import CURRENT
@@ -330,7 +331,7 @@ class Oracle:
             rules = algorithms.algorithm(version)
             subject = Subject(name, DIGESTS[polygon], INSIDE[polygon, region])
             cache = self._coverage(region, version)
-            seen = observe(scene, [subject], cache, dict, self._store.file_of, rules, ObservationCost())
+            seen = observe(scene, [subject], cache, dict, StoredScenes(self._store).open, rules, ObservationCost())
             [self._observations[key]] = seen.table.to_pylist()
         return self._observations[key]
 

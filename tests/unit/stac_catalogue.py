@@ -72,6 +72,7 @@ class Files:
     Attributes:
         requests: methods and paths, with their range.
         token: the signature that a link must have; None: none.
+        down: whether every request is refused, as by an archive in trouble.
         before: called before each request is answered, with its method and path.
     """
 
@@ -79,6 +80,7 @@ class Files:
         self.folder = folder
         self.requests: list[str] = []
         self.token: str | None = None
+        self.down = False
         self.before: Callable[[str], None] = lambda _: None
 
     @contextmanager
@@ -99,6 +101,8 @@ class Files:
         stated = {name.lower(): value for name, value in headers.items()}
         self.requests.append(f"{method} {parts.path} {stated.get('range', '')}".strip())
         self.before(f"{method} {parts.path}")
+        if self.down:
+            return 503, {}, b"later"
         if self.token is not None and parse_qs(parts.query).get("sig") != [self.token]:
             return 403, {}, b"no"
         path = self.folder / unquote(parts.path).lstrip("/")
@@ -118,8 +122,10 @@ class Files:
         return 206, tags, piece
 
 
-def band(path: Path, values: Raster, metres: int = 10, driver: str = "GTiff", **profile: Any) -> Path:
-    """A file of one band; a coarser one has fewer cells on the same corner."""
+def band(
+    path: Path, values: Raster, metres: int = 10, driver: str = "GTiff", *, shift: float = 0.0, **profile: Any
+) -> Path:
+    """A file of one band; a coarser one has fewer cells on the same corner, which may be shifted by some fine cells."""
     step = metres // 10
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
@@ -132,7 +138,7 @@ def band(path: Path, values: Raster, metres: int = 10, driver: str = "GTiff", **
         dtype=values.dtype,
         nodata=0,
         crs=GRID.crs,
-        transform=TEN @ Affine.scale(step),
+        transform=TEN @ Affine.translation(shift, 0) @ Affine.scale(step),
         **profile or {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
     ) as dataset:
         dataset.write(values, 1)

@@ -131,7 +131,7 @@ def stated(archive: Archive, files: Files, base: str) -> dict[str, Any]:
 def opened(profile: str, tmp_path: Path, *items: dict[str, Any]) -> StacSource:
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": list(items)}))
-    shipped = profiles()[profile].model_dump(exclude={"endpoint", "signing"})
+    shipped = profiles()[profile].model_dump(by_alias=True, exclude={"endpoint", "signing"})
     return StacSource(StacConfig.model_validate(shipped | {"catalogue": str(path)}))
 
 

@@ -19,6 +19,8 @@ from satcommon.geo.grid import Grid
 from satcommon.raster import cog
 from satcommon.raster.layers import Layers, PixelClass
 from satcommon.raster.scene import Acquisition, Scene
+from satcommon.raster.scene_reader import SceneReader
+from satcommon.sources.stored_scenes import StoredScenes
 from satcommon.stats import observation
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.coverage import Coverage
@@ -88,15 +90,15 @@ class World:
         self,
         scene: SceneInput | None = None,
         *,
-        file_of: Callable[[str], str] | None = None,
+        opened: Callable[[str], SceneReader] | None = None,
         **cells: shapely.Geometry,
     ) -> dict[str, dict[str, Any]]:
-        return {row["field"]: row for row in self.observed(scene, file_of, **cells).table.to_pylist()}
+        return {row["field"]: row for row in self.observed(scene, opened, **cells).table.to_pylist()}
 
     def observed(
         self,
         scene: SceneInput | None = None,
-        file_of: Callable[[str], str] | None = None,
+        opened: Callable[[str], SceneReader] | None = None,
         **cells: shapely.Geometry,
     ) -> Observed:
         shapes = {name: placed(shape) for name, shape in cells.items()}
@@ -106,13 +108,12 @@ class World:
             for name, shape in shapes.items()
         ]
         coverages = CoverageCache(self.store, GRID, self.rules)
-        path = file_of or self.store.file_of
         return observe(
             scene or self.scene,
             subjects,
             coverages,
             lambda d: {one: known[one] for one in d},
-            path,
+            opened or StoredScenes(self.store).open,
             self.rules,
             self.work,
         )
@@ -255,8 +256,8 @@ def test_a_batch_of_many_pieces_has_each_field_s_own_part_in_the_region(
     known = {digest(shape): shapely.to_wkb(shape) for shape in shapes}
     coverages = CoverageCache(world.store, GRID, SECOND)
 
-    path = world.store.file_of
-    seen = observe(world.scene, subjects, coverages, lambda _: known, path, SECOND, world.work)
+    opened = StoredScenes(world.store).open
+    seen = observe(world.scene, subjects, coverages, lambda _: known, opened, SECOND, world.work)
 
     assert seen.table["status"].to_pylist() == ["region_edge"] * 2 + ["clear"] * 4
 
@@ -635,7 +636,7 @@ def test_a_scene_that_is_no_scene_says_so(store_folder: Path, tmp_path: Path) ->
     broken.write_bytes(b"II*\0")
 
     with pytest.raises(SceneError):
-        World(store_folder, classes()).observe(file_of=lambda _: str(broken), f=FIELD)
+        World(store_folder, classes()).observe(opened=lambda _: SceneReader(broken), f=FIELD)
 
 
 def test_the_table_has_its_schema_whatever_was_seen(store_folder: Path) -> None:

@@ -168,7 +168,7 @@ def closed_day(env: Environment, region: Region, day: date, **facts: str) -> Ass
     """
     from satcommon.views.day_report import day_report
 
-    told, content = day_report(env.engine, env.store(), region, day)
+    told, content = day_report(env.engine, env.store(), env.scenes(), region, day)
     dictionaries = {name: MetadataValue.json(told[name]) for name in ("statuses", "refused") if name in told}
     metadata = told | dictionaries | facts
     if "map" in told:

@@ -15,6 +15,7 @@ from satcommon.settings import Settings, settings
 
 if TYPE_CHECKING:
     from satcommon.sources.source import SceneSource
+    from satcommon.sources.stored_scenes import StoredScenes
     from satcommon.storage.object_store import ObjectStore
 
 
@@ -39,6 +40,16 @@ class Environment:
         from satcommon.storage.object_store import ObjectStore
 
         return ObjectStore(self.settings.store, self.settings.store_timeout_seconds)
+
+    def scenes(self) -> StoredScenes:
+        """The stored scenes; the source is opened only for those by reference.
+
+        Raises:
+            SettingError, StoreError: the store can't be used.
+        """
+        from satcommon.sources.stored_scenes import StoredScenes
+
+        return StoredScenes(self.store(), self.source)
 
     def source(self) -> SceneSource:
         """The source of scenes; one a process, since it caches what it read of its files."""

@@ -36,6 +36,10 @@ class StoreError(RetryableError):
     """The object store could not be reached, or refused to write."""
 
 
+class ArchiveError(StoreError):
+    """A file of an archive of imagery could not be reached, or may not be read."""
+
+
 class CatalogueError(RetryableError):
     """A catalogue of imagery could not be searched to the end. That is never the same as a day without imagery."""
 

@@ -91,6 +91,7 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
             "items": MetadataValue.json(list(answer.items)),
             "refused": MetadataValue.json(answer.refused),
             "object key": answer.object_key or "",
+            "pixels": answer.pixels,
             "new to the ledger": answer.new,
             **{f"{part} fraction": value for part, value in answer.fractions.items()},
         },

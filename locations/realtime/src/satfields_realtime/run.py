@@ -57,7 +57,8 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
         return
     lane_name = lane("realtime", region.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-        closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
+        run_id = context.run.run_id
+        closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, run_id, now, utc_now, env.source)
         earlier = {closed.inputs.day for closed in closer.through(day)} - {day}
     before = day - ONE_DAY
     with read_transaction(env.engine) as connection:

@@ -38,7 +38,7 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
     changes = Changes()
     lane_name = lane("replay", region.name)[LANE_TAG]
     with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
-        processor = Processor(env.engine, env.store(), utc_now)
+        processor = Processor(env.engine, env.store(), utc_now, env.source)
         for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
             result = chunk.computed
             changes.add(result)

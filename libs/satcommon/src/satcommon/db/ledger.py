@@ -346,7 +346,13 @@ def resolve_opened(
     _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
 
 
-def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[int, date]], now: datetime) -> None:
+def count_failures(
+    connection: Connection,
+    bbox_id: int,
+    failed: Sequence[tuple[int, date]],
+    now: datetime,
+    most: int | None = None,
+) -> None:
     """Count a failed attempt of open misses, which lengthens their pause.
 
     Args:
@@ -354,9 +360,13 @@ def count_failures(connection: Connection, bbox_id: int, failed: Sequence[tuple[
         bbox_id: the region.
         failed: (field id, day) of each.
         now: the time of the attempt.
+        most: the count goes no higher, so that they are tried again however often they fail.
     """
     rows = [{"f": f, "d": d} for f, d in failed]
-    _update_open(connection, bbox_id, rows, {"attempts": Miss.attempts + 1, "tried_at": now})
+    counted: Any = Miss.attempts + 1
+    if most is not None:
+        counted = case((Miss.attempts >= most, Miss.attempts), else_=counted)
+    _update_open(connection, bbox_id, rows, {"attempts": counted, "tried_at": now})
 
 
 def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ from satcommon.db.publications import MAX_OBJECT_AGE, NewPublication, StoredObje
 from satcommon.db.registry import revision
 from satcommon.errors import (
     AlgorithmError,
+    ArchiveError,
+    CatalogueError,
     DamagedObjectError,
     ObjectMissingError,
     RetryableError,
@@ -34,7 +36,8 @@ from satcommon.errors import (
 from satcommon.pipeline.inputs import DayInputs, DaySnapshot, Expected, day_snapshot, expected_fields, read
 from satcommon.pipeline.isolate_failures import isolate_failures
 from satcommon.publication.objects import ResultObjects
-from satcommon.sources.source import AreaOfInterest
+from satcommon.sources.source import AreaOfInterest, SceneSource
+from satcommon.sources.stored_scenes import StoredScenes
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
@@ -44,6 +47,7 @@ from satcommon.stats.observation import ObservationCost, Observed, SceneInput, S
 from satcommon.storage.object_store import ObjectStore
 
 TRIES = 3  # after so many, a day closes regardless
+UNREACHABLE = (ArchiveError, CatalogueError)  # raised where the pixels of a scene by reference can't be had for now
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,23 @@ class Outcome(Enum):
 class Processor:
     """Computes days of a region, keeping its coverage in memory from one day to the next."""
 
-    def __init__(self, engine: Engine, store: ObjectStore, clock: Callable[[], datetime] | None = None) -> None:
-        """`clock` gives the time of effects (puts, commits); without one it is the run's `now`."""
+    def __init__(
+        self,
+        engine: Engine,
+        store: ObjectStore,
+        clock: Callable[[], datetime] | None = None,
+        source: Callable[[], SceneSource] | None = None,
+    ) -> None:
+        """A processor of a region's days.
+
+        Args:
+            engine: of the ledger.
+            store: of scenes and results.
+            clock: gives the time of effects (puts, commits); without one it is the run's `now`.
+            source: opens the source of scenes by reference.
+        """
         self._engine, self.store, self._clock = engine, store, clock
+        self._scenes = StoredScenes(store, source)
         self.objects = ResultObjects(store)
         self._coverages: dict[str, CoverageCache] = {}
 
@@ -136,7 +154,7 @@ class Processor:
         cache = self._coverages[name]
 
         def seen(some: Sequence[Subject]) -> Observed:
-            return observe(scene, some, cache, self._geometries, self.store.file_of, rules, work)
+            return observe(scene, some, cache, self._geometries, self._scenes.open, rules, work)
 
         try:
             return seen(subjects)
@@ -297,7 +315,8 @@ def close_day(
     Raises:
         SatfieldsError: the day can't be processed. The failure is counted; after three, the day closes with its fields
             missed.
-        RetryableError: a store or database could not be reached, or the day took too long; this is not counted.
+        RetryableError: a store or database could not be reached, or the day took too long; this is not counted, but for
+            an archive that has the pixels of a scene past the allowed lateness, so that it holds up no region for ever.
     """
     for attempt in range(1, TRIES + 1):
         with read_transaction(engine) as connection:
@@ -309,10 +328,11 @@ def close_day(
         except AlgorithmError:
             raise
         except RetryableError as error:
-            if not isinstance(error, ObjectMissingError):
+            if isinstance(error, ObjectMissingError):
+                if attempt < TRIES:
+                    continue  # removed meanwhile: newer publications replace it
+            elif not isinstance(error, UNREACHABLE) or not deadlines.given_up(day, inputs.aoi.bounds, now):
                 raise
-            if attempt < TRIES:
-                continue  # removed meanwhile: newer publications replace it
             computed = _count_failure(engine, inputs, error)
         except Exception as error:  # noqa: BLE001  # recorded in the ledger, and raised while tries are left
             computed = _count_failure(engine, inputs, error)

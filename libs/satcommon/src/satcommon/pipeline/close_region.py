@@ -31,6 +31,7 @@ class Closer:
         run_id: for the audit trail.
         now: the present, by which days close.
         clock: gives the time of effects; without one it is `now`.
+        source: opens the source of scenes by reference.
     """
 
     engine: Engine
@@ -40,6 +41,7 @@ class Closer:
     run_id: str
     now: datetime
     clock: Callable[[], datetime] | None = None
+    source: Callable[[], SceneSource] | None = None
 
     def through(self, day: date, processor: Processor | None = None) -> Iterator[Closed]:
         """Close the days that can be closed, oldest first, up to and including `day`; yields those that it closed.
@@ -47,7 +49,7 @@ class Closer:
         Raises:
             SatfieldsError: as `close_day`.
         """
-        processor = processor or Processor(self.engine, self.store, self.clock)
+        processor = processor or Processor(self.engine, self.store, self.clock, self.source)
         with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
             if not region.active:
@@ -78,7 +80,7 @@ class Closer:
         Raises:
             SatfieldsError: as `ingest_day.ask` and `close_day`, besides those that `on_trouble` is called with.
         """
-        processor = Processor(self.engine, self.store, self.clock)
+        processor = Processor(self.engine, self.store, self.clock, lambda: source)
         with read_transaction(self.engine) as connection:
             region = ledger.region(connection, self.bbox_id)
             day = ledger.next_day(connection, region)

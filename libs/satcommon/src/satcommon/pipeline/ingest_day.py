@@ -31,8 +31,9 @@ from satcommon.raster import cog
 from satcommon.raster.layers import PixelClass
 from satcommon.raster.scene import Acquisition
 from satcommon.raster.scene import Scene as UnitedScene
+from satcommon.sources import referenced_scene
 from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene, piecewise
-from satcommon.sources.source import AreaOfInterest, Due, SceneSource
+from satcommon.sources.source import BY_REFERENCE, AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
 
@@ -63,6 +64,13 @@ class Answer:
     refused: dict[str, str]
     unplaced: dict[str, str]
     new: bool
+
+    @property
+    def pixels(self) -> str:
+        """Where the scene's pixels are kept, in words; empty without a scene."""
+        if self.object_key is None:
+            return ""
+        return "by reference" if self.object_key.endswith(BY_REFERENCE) else "copied"
 
     @property
     def settled(self) -> bool:
@@ -179,8 +187,10 @@ def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int,
         refused |= scene.refused
         checks = scene.checks
         # A new key for each put, as for results: garbage collection must never find a live scene under an old key.
-        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}.tif"
-        store.put(key, cog.encode(scene, where.grid, day))
+        key = f"scenes/{bbox_id}/{day:%Y/%m/%d}-{uuid.uuid4().hex}"
+        document = referenced_scene.encode(source, where, scene, day)
+        key += ".tif" if document is None else BY_REFERENCE
+        store.put(key, cog.encode(scene, where.grid, day) if document is None else document)
         lost = _lost_scenes(engine, store, bbox_id, day)
     due = source.due(where, day)
     doubts = {a.item_id: Doubt(checks.get(a.item_id), a.digest) for a in acquisitions if a.item_id in refused}
@@ -395,6 +405,8 @@ def register(
         ledger.set_day(connection, bbox_id, day, listing=listing)
         return False
     ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
+    if others:  # what a day failed for may be so no more, as a file of a scene by reference that was gone
+        ledger.forget_failures(connection, bbox_id, None, day, day)
     old, new = stands_for(before), stands_for(ledger.region_day(connection, bbox_id, day))
     if before is not None and before.closed_at is not None and old != new:
         late = old in (NOT_ASKED, NOT_TAKEN) or new == NOT_TAKEN or (old == NO_SCENE and scene_digest)

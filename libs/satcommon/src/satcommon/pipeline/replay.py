@@ -32,14 +32,15 @@ from satcommon.errors import (
     ObjectMissingError,
     PermanentError,
     RetryableError,
+    SatfieldsError,
     describe,
 )
-from satcommon.pipeline.backlog import region_backlog
-from satcommon.pipeline.close_day import Processor
+from satcommon.pipeline.backlog import TRIES, region_backlog
+from satcommon.pipeline.close_day import UNREACHABLE, Processor
 from satcommon.pipeline.inputs import DaySnapshot, day_snapshots, expected_fields
 from satcommon.publication.objects import CAUSE, WITHDRAWN, patch_schema
 from satcommon.publication.reader import PublishedDays, published_days
-from satcommon.sources.source import AreaOfInterest, days_between
+from satcommon.sources.source import BY_REFERENCE, AreaOfInterest, days_between
 from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
@@ -90,6 +91,8 @@ class ReplayResult:
     row_counts: dict[date, int] = field(default_factory=dict)  # of the changed days
     steps: list[tuple[int, date]] = field(default_factory=list)  # field-days computed
     failed: dict[tuple[int, date], str] = field(default_factory=dict)
+    unreachable: set[tuple[int, date]] = field(default_factory=set)  # of these, whose scene's archive can't be reached
+    outage: SatfieldsError | None = None  # why
     unfinished: list[int] = field(default_factory=list)  # fields to be carried on after the chunk
     changed_rows: int = 0
     observed: int = 0
@@ -353,7 +356,13 @@ class _Chunk:
         failed: dict[int, str] = {}
         if anew:
             try:
+                if self.done.outage is not None and (scene.object_key or "").endswith(BY_REFERENCE):
+                    raise self.done.outage  # not asked for each day, which could take hours
                 seen = self.processor.observe(self.inputs.aoi, scene, list(anew.values()), self.rules, self.done.work)
+            except UNREACHABLE as error:  # the archive's trouble: days with other scenes go on
+                self.done.outage = error
+                self.done.unreachable |= {(f, day) for f in anew}
+                return kept.sort_by("field"), {f: describe(error) for f in anew}
             except (RetryableError, AlgorithmError):
                 raise
             except Exception as error:  # noqa: BLE001  # recorded for the fields; the other days go on
@@ -437,7 +446,9 @@ def commit(
         ledger.resolve_opened(connection, inputs.bbox_id, resolved, now)
         ledger.cross_off(connection, inputs.bbox_id, inputs.withdrawn)
         ledger.open_misses(connection, inputs.bbox_id, _misses(connection, inputs, computed), now)
-        ledger.count_failures(connection, inputs.bbox_id, list(computed.failed), now)
+        outages = computed.unreachable
+        ledger.count_failures(connection, inputs.bbox_id, [key for key in computed.failed if key not in outages], now)
+        ledger.count_failures(connection, inputs.bbox_id, sorted(outages), now, most=TRIES - 1)
         run = ledger.ProcessingRun(ProcessingType.REPROCESSING, run_id, inputs.now)
         for day in sorted({day for _, day in computed.steps} | {day for _, day in computed.failed}):
             errors: dict[int, str | None] = {f: None for f, d in computed.steps if d == day}

@@ -31,31 +31,35 @@ class BandStack:
         files: open files by what they are called in messages, in the order of their bands; of each the first band.
         name: of the whole, for messages.
 
+    Attributes:
+        files: the open files, in the order of their bands.
+        factors: how many cells of the stack one of each file has, across and down.
+
     Raises:
         SceneError: the files do not lie on one lattice: another system, cells that do not nest, or another extent.
     """
 
     def __init__(self, files: Mapping[str, DatasetReader], name: str) -> None:
         self.name = name
-        self._files = list(files.values())
-        finest = min(self._files, key=lambda file: (abs(file.transform.a), -file.width))
+        self.files = list(files.values())
+        finest = min(self.files, key=lambda file: (abs(file.transform.a), -file.width))
         self.crs, self.transform = finest.crs, finest.transform
         self.width, self.height = finest.width, finest.height
         self.gcps = finest.gcps
-        self._factors = [_factors(file, finest, label, name) for label, file in files.items()]
-        self.count = len(self._files)
-        self.dtypes = tuple(file.dtypes[0] for file in self._files)
-        self.scales = tuple(file.scales[0] for file in self._files)
-        self.offsets = tuple(file.offsets[0] for file in self._files)
-        self.nodatavals = tuple(file.nodatavals[0] for file in self._files)
-        self.mask_flag_enums = tuple(file.mask_flag_enums[0] for file in self._files)
-        self.block_shapes = [file.block_shapes[0] for file in self._files]
-        self.descriptions = tuple(None for _ in self._files)
+        self.factors = [_factors(file, finest, label, name) for label, file in files.items()]
+        self.count = len(self.files)
+        self.dtypes = tuple(file.dtypes[0] for file in self.files)
+        self.scales = tuple(file.scales[0] for file in self.files)
+        self.offsets = tuple(file.offsets[0] for file in self.files)
+        self.nodatavals = tuple(file.nodatavals[0] for file in self.files)
+        self.mask_flag_enums = tuple(file.mask_flag_enums[0] for file in self.files)
+        self.block_shapes = [file.block_shapes[0] for file in self.files]
+        self.descriptions = tuple(None for _ in self.files)
         self._kept: dict[tuple[int, tuple[int, ...]], NDArray[Any]] = {}
 
     def get_tag_item(self, key: str) -> str | None:
         """A tag: the value on which all files that have it agree."""
-        found = {text for file in self._files if (text := file.get_tag_item(key))}
+        found = {text for file in self.files if (text := file.get_tag_item(key))}
         return found.pop() if len(found) == 1 else None
 
     def read(self, index: int, window: Window) -> NDArray[Any]:
@@ -65,13 +69,13 @@ class BandStack:
 
     def read_masks(self, index: int, window: Window) -> NDArray[np.uint8]:
         """The file's own mask of a band: 0 where it has no data."""
-        file, factors = self._files[index - 1], self._factors[index - 1]
+        file, factors = self.files[index - 1], self.factors[index - 1]
         return _spread(lambda within: file.read_masks(1, window=within), window, factors)
 
     def block_windows(self, index: int) -> Iterator[tuple[tuple[int, int], Window]]:
         """The windows of a band's blocks, in cells of the stack."""
-        across, down = self._factors[index - 1]
-        for block, window in self._files[index - 1].block_windows(1):
+        across, down = self.factors[index - 1]
+        for block, window in self.files[index - 1].block_windows(1):
             yield (
                 block,
                 Window(window.col_off * across, window.row_off * down, window.width * across, window.height * down),
@@ -94,7 +98,7 @@ class BandStack:
                 self._kept[index, _corners(window)] = values
 
     def _read(self, index: int, window: Window) -> NDArray[Any]:
-        file, factors = self._files[index - 1], self._factors[index - 1]
+        file, factors = self.files[index - 1], self.factors[index - 1]
         return _spread(lambda within: file.read(1, window=within), window, factors)
 
 

@@ -1,27 +1,23 @@
 """The pixels of a GeoTIFF on a region's grid, in the harmonised bands, scale and classes.
 
-A file whose cells align with the grid's is copied cell by cell. Any other is warped: bilinear for bands (over cells
-that are not nodata), nearest for classes, which are codes and can't be interpolated. GDAL positions a cell to an eighth
-of a source cell, and differently for another window, so a region is always warped whole. The method's version is
-`mosaic.VERSION`, a part of every scene's digest: raise it when this module gives other pixels of the same file.
+A file whose cells align with the grid's is copied cell by cell, any other is warped (`fits`). Where cells are copied,
+each is harmonised from its own values alone, so that single cells (`read_cells`) are those of the whole, bit for bit.
+The method's version is `mosaic.VERSION`, a part of every scene's digest: raise it when this module gives other pixels
+of the same file.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from affine import Affine
-from rasterio.crs import CRS
-from rasterio.enums import Resampling
-from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from satcommon.errors import SceneError
-from satcommon.raster.header import ALIGNED
+from satcommon.raster.fits import Fit, SingleCells, Thinned, copy_of, warp_of
 from satcommon.raster.layers import (
     NODATA,
     REFLECTANCE_OFFSET,
@@ -41,6 +37,8 @@ if TYPE_CHECKING:
     from satcommon.geo.grid import Grid
     from satcommon.raster.bands import Band
     from satcommon.raster.header import Header
+
+    Cells = NDArray[np.integer[Any]]
 
 _HIGHEST = 65535
 # Sensed in this time, Sentinel-2's QA60 was not filled by ESA, and Earth Engine has zeros (catalogue of Earth Engine).
@@ -83,25 +81,90 @@ def read_layers(dataset: DatasetReader, header: Header, grid: Grid, name: str, m
         _check_qa60(dataset, index, header, name)
     layers: Layers | None = None
     for turned in header.turned:
-        fit = _copy(turned, grid) or _warp(turned, grid)
+        fit = copy_of(turned, grid) or warp_of(turned, grid)
         _bound(fit.window.width * fit.window.height, "under the region", name, most_bytes)
         if fit.window.width > 0 and fit.window.height > 0:
             piece = _piece(dataset, turned, fit, kind, index, data_masks, name)
             layers = piece if layers is None else _filled(layers, piece)
-    if layers is None:
-        shape = (grid.height, grid.width)
-        return Layers({band: np.zeros(shape, np.uint16) for band in header.bands}, np.zeros(shape, np.uint8))
-    return layers
+    return layers or _nothing(header, (grid.height, grid.width))
 
 
 def windows(header: Header, grid: Grid) -> list[Window]:
     """The windows of a file that `read_layers` reads for a grid."""
-    found = [(_copy(turned, grid) or _warp(turned, grid)).window for turned in header.turned]
+    found = [(copy_of(turned, grid) or warp_of(turned, grid)).window for turned in header.turned]
     return [window for window in found if window.width > 0 and window.height > 0]
 
 
+def can_read_cells(header: Header, grid: Grid) -> bool:
+    """Whether `read_cells` gives what `read_layers` does: nothing is warped, and no rule looks at a whole band."""
+    kind, _ = header.classes or ("", 0)
+    return kind != "mask" and all(copy_of(turned, grid) is not None for turned in header.turned)
+
+
+def read_cells(
+    dataset_of: Callable[[Cells, Cells], DatasetReader], header: Header, grid: Grid, cells: Cells, name: str
+) -> Layers:
+    """What `read_layers` gives, in single cells of the grid, shape (1, cells). Checks of the whole file are not made.
+
+    Args:
+        dataset_of: gives the file at (rows, columns) of its own raster, as a dataset of one row.
+        header: of the file.
+        grid: of the region.
+        cells: numbers of cells of the grid, row * width + column.
+        name: of the file, for messages.
+
+    Raises:
+        SceneError: the file can't be read by cells (`can_read_cells`).
+    """
+    if not can_read_cells(header, grid):
+        raise SceneError(f"{name}: can't be read in single cells of {grid}, but whole only; fetch the day again")
+    kind, index = header.classes or ("", 0)
+    data_masks = [header.data_mask] if header.data_mask else []
+    rows, columns = np.divmod(cells, grid.width)
+    layers: Layers | None = None
+    for turned in header.turned:
+        whole = copy_of(turned, grid)
+        assert whole is not None
+        positions, *within = whole.within(rows, columns)
+        if positions.size:
+            fit = SingleCells(Window(0, 0, positions.size, 1), positions, (1, cells.size))
+            piece = _piece(dataset_of(*within), turned, fit, kind, index, data_masks, name)
+            layers = piece if layers is None else _filled(layers, piece)
+    return layers or _nothing(header, (1, cells.size))
+
+
+def read_thinned(
+    dataset_of: Callable[[Window, int], DatasetReader], header: Header, grid: Grid, step: int, name: str
+) -> Layers:
+    """About every n-th cell of every n-th row of the grid, for a picture; values may be those of a file's overviews.
+
+    Args:
+        dataset_of: gives a window of the file, thinned, as a dataset.
+        header: of the file, of which `can_read_cells` holds.
+        grid: of the region.
+        step: the n.
+        name: of the file, for messages.
+    """
+    kind, index = header.classes or ("", 0)
+    data_masks = [header.data_mask] if header.data_mask else []
+    shape = (math.ceil(grid.height / step), math.ceil(grid.width / step))
+    layers: Layers | None = None
+    for turned in header.turned:
+        whole = copy_of(turned, grid)
+        if whole is not None and whole.window.width > 0 and whole.window.height > 0:
+            row, column = min(whole.row // step, shape[0] - 1), min(whole.column // step, shape[1] - 1)
+            fit = Thinned(whole.window, row, column, shape, whole.rows, whole.columns)
+            piece = _piece(dataset_of(whole.window, step), turned, fit, kind, index, data_masks, name)
+            layers = piece if layers is None else _filled(layers, piece)
+    return layers or _nothing(header, shape)
+
+
+def _nothing(header: Header, shape: tuple[int, int]) -> Layers:
+    return Layers({band: np.zeros(shape, np.uint16) for band in header.bands}, np.zeros(shape, np.uint8))
+
+
 def _piece(
-    dataset: DatasetReader, header: Header, fit: _Copy | _Warp, kind: str, index: int, data_masks: list[int], name: str
+    dataset: DatasetReader, header: Header, fit: Fit, kind: str, index: int, data_masks: list[int], name: str
 ) -> Layers:
     """The part of the file under the grid, where the header's longitudes are in the same turn as the grid's.
 
@@ -118,13 +181,12 @@ def _piece(
     for number in data_masks:
         blank |= ~(dataset.read(number, window=fit.window) > 0)
     bands = {
-        band: fit.bilinear(_values(dataset, band, where, fit.window, blank, name))
-        for band, where in header.bands.items()
+        band: fit.bilinear(_values(dataset, band, where, fit, blank, name)) for band, where in header.bands.items()
     }
     if kind:
         classes = fit.nearest(translate(dataset.read(index, window=fit.window), kind))
     else:
-        classes = np.full((fit.grid.height, fit.grid.width), PixelClass.CLEAR, np.uint8)
+        classes = np.full(fit.shape, PixelClass.CLEAR, np.uint8)
     classes[~np.logical_or.reduce([values != NODATA for band, values in bands.items() if band in REFLECTIVE])] = 0
     for values in bands.values():
         values[classes == PixelClass.NODATA] = NODATA
@@ -136,104 +198,6 @@ def _filled(first: Layers, other: Layers) -> Layers:
     free = first.classes == PixelClass.NODATA
     bands = {band: np.where(free, other.bands[band], values) for band, values in first.bands.items()}
     return Layers(bands, np.where(free, other.classes, first.classes))
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """Copies the cells of a window of the file onto the grid; `rows` and `columns` give their order."""
-
-    window: Window
-    row: int
-    column: int
-    grid: Grid
-    rows: slice
-    columns: slice
-
-    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
-        """The same values, 0 around."""
-        values = values[self.rows, self.columns]
-        cells = np.zeros((self.grid.height, self.grid.width), values.dtype)
-        cells[self.row : self.row + values.shape[0], self.column : self.column + values.shape[1]] = values
-        return cells
-
-    bilinear = nearest
-
-
-@dataclass(frozen=True)
-class _Warp:
-    """Resamples a window of the file onto the grid."""
-
-    window: Window
-    transform: Affine
-    crs: CRS
-    grid: Grid
-
-    def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values of the nearest cells, 0 around."""
-        return self._onto_grid(values, Resampling.nearest)
-
-    def bilinear(self, values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Interpolated between the cells that are not 0; 0 where there is none."""
-        known = values.astype(np.float32)
-        known[values == NODATA] = np.nan
-        warped: NDArray[np.float32] = self._onto_grid(known, Resampling.bilinear)
-        return np.nan_to_num(np.rint(warped)).astype(np.uint16)
-
-    def _onto_grid(self, values: NDArray[Any], resampling: Resampling) -> NDArray[Any]:
-        nothing = np.nan if values.dtype == np.float32 else 0
-        warped = np.full((self.grid.height, self.grid.width), nothing, values.dtype)
-        reproject(
-            values,
-            warped,
-            src_transform=self.transform,
-            src_crs=self.crs,
-            src_nodata=nothing,
-            dst_transform=self.grid.transform,
-            dst_crs=self.grid.crs,
-            dst_nodata=nothing,
-            resampling=resampling,
-        )
-        return warped
-
-
-def _copy(header: Header, grid: Grid) -> _Copy | None:
-    """The copy, where the file's cells align with the grid's; None elsewhere."""
-    own = header.grid
-    if own is None or CRS.from_user_input(grid.crs) != header.crs:
-        return None
-    column, row = (own.left - grid.left) / grid.xres, (grid.top - own.top) / grid.yres
-    drift = max(abs(own.xres / grid.xres - 1) * own.width, abs(own.yres / grid.yres - 1) * own.height)
-    if max(abs(column - round(column)), abs(row - round(row)), drift) > ALIGNED:
-        return None
-    column, row = round(column), round(row)
-    left, top = max(0, column), max(0, row)
-    right, bottom = min(grid.width, column + own.width), min(grid.height, row + own.height)
-    width, height = max(0, right - left), max(0, bottom - top)
-    mirrored, south_up = header.transform.a < 0, header.transform.e > 0
-    window = Window(
-        own.width - (left - column) - width if mirrored else left - column,
-        own.height - (top - row) - height if south_up else top - row,
-        width,
-        height,
-    )
-    forwards, backwards = slice(None), slice(None, None, -1)
-    return _Copy(window, top, left, grid, backwards if south_up else forwards, backwards if mirrored else forwards)
-
-
-def _warp(header: Header, grid: Grid) -> _Warp:
-    """The warp, from the window of the file around the grid."""
-    left, bottom, right, top = transform_bounds(grid.crs, header.crs, *grid.extent, densify_pts=101)
-    to_cells = ~header.transform
-    corners = [to_cells @ corner for corner in ((left, bottom), (left, top), (right, bottom), (right, top))]
-    (first_column, last_column), (first_row, last_row) = ((min(axis), max(axis)) for axis in zip(*corners, strict=True))
-    # Bilinear weights reach one cell, of the coarser raster, beyond the grid.
-    reach_x = 2 + 2 * math.ceil((last_column - first_column) / grid.width)
-    reach_y = 2 + 2 * math.ceil((last_row - first_row) / grid.height)
-    column, row = max(0, math.floor(first_column) - reach_x), max(0, math.floor(first_row) - reach_y)
-    width = max(0, min(header.width, math.ceil(last_column) + reach_x) - column)
-    height = max(0, min(header.height, math.ceil(last_row) + reach_y) - row)
-    window = Window(column, row, width, height)
-    return _Warp(window, header.transform @ Affine.translation(column, row), header.crs, grid)
 
 
 def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
@@ -285,15 +249,15 @@ def _check_qa60(dataset: DatasetReader, index: int, header: Header, name: str) -
 
 
 def _values(
-    dataset: DatasetReader, band: str, where: Band, window: Window, blank: NDArray[np.bool_], name: str
+    dataset: DatasetReader, band: str, where: Band, fit: Fit, blank: NDArray[np.bool_], name: str
 ) -> NDArray[np.uint16]:
     """A window of a band, harmonised; 0 where it has no data."""
-    raw = dataset.read(where.index, window=window)
+    raw = dataset.read(where.index, window=fit.window)
     valid = np.isfinite(raw)
     if where.nodata is not None:
         valid &= raw != where.nodata
     if where.masked:
-        valid &= dataset.read_masks(where.index, window=window) != 0
+        valid &= dataset.read_masks(where.index, window=fit.window) != 0
     valid &= ~blank
     if where.zero_is_nothing:
         valid &= raw != 0
@@ -305,7 +269,8 @@ def _values(
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is nodata
             values = np.rint(raw * np.float64(factor) + shift)
-    _check_range(raw, valid, values, band, where, name)
+    if fit.checked:
+        _check_range(raw, valid, values, band, where, name)
     valid &= (values > NODATA) & (values <= _HIGHEST)
     return np.where(valid, values, NODATA).astype(np.uint16)
 

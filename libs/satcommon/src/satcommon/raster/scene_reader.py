@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from rasterio.enums import Interleaving, Resampling
@@ -37,6 +37,43 @@ _ADVICE = "fetch the day again with ingest"
 _AT_ONCE = 1 << 25  # bytes of an object that are fetched together
 _RUN_CELLS = 1 << 20  # decoded in one step by each thread, in bands times cells
 _FEW_TASKS = 8  # for a thread; opening the file for another one takes as long
+
+
+class CellReader(Protocol):
+    """A reader of a scene's cells, wherever its pixels are; `SceneReader` reads copied ones.
+
+    Attributes:
+        path: for messages.
+        tile_shape: rows and columns of the tiles that a layout may be known of; None: no layout is of use.
+    """
+
+    path: str
+    bands: tuple[str, ...]
+    grid: Grid
+    items: tuple[tuple[str, datetime], ...]
+
+    @property
+    def tile_shape(self) -> tuple[int, int] | None:
+        """See above."""
+
+    @property
+    def tiles_read(self) -> int:
+        """How many tiles were decoded."""
+
+    @property
+    def bytes_read(self) -> int:
+        """Their size where they are kept."""
+
+    def gather(self, cells: NDArray[np.integer], layout: Layout | None = None) -> dict[str, NDArray[np.uint16]]:
+        """See `SceneReader.gather`."""
+
+    def gather_around(
+        self, own: NDArray[np.integer], around: NDArray[np.int64], layout: Layout | None = None
+    ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.uint16]]:
+        """See `SceneReader.gather_around`."""
+
+    def read_overview(self, max_size: int) -> Layers:
+        """See `SceneReader.read_overview`."""
 
 
 class SceneReader:

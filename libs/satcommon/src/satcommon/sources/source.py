@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.scene import Acquisition
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from satcommon.raster.layers import Layers
 
 
 SIMULATED, FOLDER, STAC = "simulated", "folder", "stac"  # what sources' identities begin with
+BY_REFERENCE = ".json"  # what the keys of scenes end with whose pixels stay where they are
 
 
 class Due(StrEnum):
@@ -96,6 +102,52 @@ class SceneSource(Protocol):
 
         Raises:
             SceneError: the item can't be read, or is not what was listed.
+        """
+
+
+class OpenCells(Protocol):
+    """An acquisition that is open, of which single cells are read.
+
+    Attributes:
+        blocks: how many blocks of its files were decoded so far.
+        bytes: their size in the files.
+    """
+
+    blocks: int
+    bytes: int
+
+    def read(self, cells: NDArray[np.integer[Any]]) -> Layers:
+        """What `SceneSource.read` gives, in single cells of the grid, shape (1, cells).
+
+        Raises:
+            SceneError: a file is gone, was changed, or can't be read.
+            StoreError: a file can't be reached.
+        """
+
+    def read_thinned(self, step: int) -> Layers:
+        """About every n-th cell of every n-th row, for a picture."""
+
+
+@runtime_checkable
+class ReferableSource(SceneSource, Protocol):
+    """A source whose acquisitions can stay where they are: single cells are read of exactly what was listed."""
+
+    def reference(self, aoi: AreaOfInterest, acquisition: Acquisition) -> dict[str, Any] | None:
+        """What `open_cells` needs to find an acquisition that was read, in JSON; None: its pixels must be copied."""
+
+    def open_cells(
+        self, grid: Grid, acquisition: Acquisition, reference: Mapping[str, Any]
+    ) -> AbstractContextManager[OpenCells]:
+        """Open an acquisition by its reference.
+
+        Args:
+            grid: of the region.
+            acquisition: as it was read.
+            reference: of it.
+
+        Raises:
+            SceneError: it is gone, or not what was read.
+            CatalogueError, StoreError: the catalogue or a file can't be reached.
         """
 
 

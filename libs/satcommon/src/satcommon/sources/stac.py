@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from satcommon.errors import RadiometricError, SceneError
 from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.band_stack import BandStack
-from satcommon.raster.harmonise import read_layers, windows
+from satcommon.raster.harmonise import can_read_cells, read_layers, windows
 from satcommon.raster.header import read_header
 from satcommon.raster.plausible import check_pixels
 from satcommon.raster.threads import at_once
-from satcommon.sources import calendar, folder_config, stac_config
+from satcommon.sources import calendar, folder_config, stac_config, stac_reference
 from satcommon.sources.open_catalogue import open_catalogue
 from satcommon.sources.polite_requests import PoliteRequests
 from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, calendar_by_day
-from satcommon.sources.stac_assets import Assets, Link, headers_for
+from satcommon.sources.stac_assets import Assets, DeniedError, GoneError, Link, PinnedRanges, changed, headers_for
+from satcommon.sources.stac_cells import StacCells
 from satcommon.sources.stac_items import KnownItem, acquisition_of, digest_of, name_of, stated_day, understood
 from satcommon.sources.stac_signing import Signer
 
@@ -66,6 +67,7 @@ class StacSource:
         self._assets = Assets(config, Signer(config.signing, asking), local=local)
         self._collections = {collection.id: collection for collection in config.collections}
         self._items: dict[str, Item] = {}
+        self._references: dict[tuple[Acquisition, Grid], dict[str, Any]] = {}  # of those read last
 
     @staticmethod
     def named(stated: str) -> StacSource:
@@ -87,8 +89,8 @@ class StacSource:
         for item in items[:_GRIDS]:
             with suppress(SceneError):
                 known = understood(item, self._collections)
-                with self._opened(known) as (_, header, _):
-                    if header.overlaps(bounds) and (grid := header.grid_around(bounds)):
+                with self._opened(known) as there:
+                    if there.header.overlaps(bounds) and (grid := there.header.grid_around(bounds)):
                         return grid
         return None
 
@@ -166,20 +168,80 @@ class StacSource:
             CatalogueError, StoreError: the catalogue or a file can't be reached.
         """
         name = acquisition.item_id
-        collection, _, item_id = name.partition("/")
-        item = self._items.get(name) or self._catalogue.item(collection, item_id)
-        if item is None:
-            raise SceneError(f"{name}: can't be read: it is gone from the catalogue; list it again")
-        known = understood(item, self._collections, aoi.further)
-        with _advising(), self._opened(known) as (stack, header, pins):
-            if digest_of(known, pins) != acquisition.digest:
-                raise SceneError(f"{name}: is not what was listed ({acquisition.digest[:12]}); list it again")
-            stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
-            layers = read_layers(cast("DatasetReader", stack), header, aoi.grid, name, self.config.most_bytes)
+        known = self._known(name, aoi.further, self._items.get(name))
+        with _advising(), self._opened(known) as there:
+            header = there.header
+            _require_same(known, there, acquisition)
+            there.stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
+            layers = read_layers(cast("DatasetReader", there.stack), header, aoi.grid, name, self.config.most_bytes)
             if not acquisition.accepted:
                 said = known.declared.cloud.as_seen_from(aoi.bounds) if known.declared.cloud else None
                 check_pixels(layers, name, header.classes[0] if header.classes else "", said)
+            if not self.config.copied and can_read_cells(header, aoi.grid):
+                versions = [each.version.pin if each.version else "" for each in there.ranges]
+                while len(self._references) >= _KEPT_ITEMS:
+                    self._references.pop(next(iter(self._references)))
+                self._references[acquisition, aoi.grid] = stac_reference.encode(known, versions)
         return layers
+
+    def reference(self, aoi: AreaOfInterest, acquisition: Acquisition) -> dict[str, Any] | None:
+        """What `open_cells` needs of an item that was read by this process; None where its pixels are to be copied.
+
+        They are where the configuration says so, where the item's cells do not align with the region's, so that they
+        are warped, and where its mask is one that must be seen whole (`harmonise.can_read_cells`).
+        """
+        return self._references.get((acquisition, aoi.grid))
+
+    @contextmanager
+    def open_cells(self, grid: Grid, acquisition: Acquisition, reference: Mapping[str, Any]) -> Iterator[StacCells]:
+        """Open an item that was read before; its files must be those of then.
+
+        Where a file is not at its link any more, or may not be read there, the catalogue is asked for the item once.
+
+        Args:
+            grid: of the region.
+            acquisition: as it was read.
+            reference: of `reference`.
+
+        Raises:
+            SceneError: it is gone, or not what was read.
+            CatalogueError, StoreError: the catalogue or a file can't be reached.
+        """
+        name = acquisition.item_id
+        known, versions = stac_reference.decode(reference, self._collections)
+        with ExitStack() as opened, _advising():
+            try:
+                there = opened.enter_context(self._opened(known))
+            except (GoneError, DeniedError):
+                known = self._known(name, known.further)
+                there = opened.enter_context(self._opened(known))
+            _require_same(known, there, acquisition)
+            self._require_same_files(known, there, versions)
+            yield StacCells(there.stack, there.ranges, there.header, grid, name)
+
+    def _require_same_files(self, known: KnownItem, there: _Opened, versions: Sequence[str]) -> None:
+        """Refuse files that are not those that were read; one at another place or time may be, by its checksum.
+
+        Raises:
+            SceneError: a file has changed.
+        """
+        for link, file, each, version in zip(known.links, known.files, there.ranges, versions, strict=True):
+            if each.version is not None and each.version.pin != version:
+                if not file.checksum:
+                    raise changed(link)
+                self._assets.verify(link, file.checksum)
+
+    def _known(self, name: str, further: tuple[str, ...], item: Item | None = None) -> KnownItem:
+        """An item, as it was listed or as the catalogue has it now.
+
+        Raises:
+            SceneError: it is gone.
+        """
+        if item is None:
+            item = self._catalogue.item(*name.split("/", 1))
+        if item is None:
+            raise SceneError(f"{name}: can't be read: it is gone from the catalogue; list it again")
+        return understood(item, self._collections, further)
 
     def _keep(self, known: KnownItem) -> None:
         self._items.pop(known.name, None)
@@ -200,8 +262,8 @@ class StacSource:
         return "" if file.checksum or self.config.pins == "item" else self._assets.version(link).pin
 
     @contextmanager
-    def _opened(self, known: KnownItem) -> Iterator[tuple[BandStack, Header, Sequence[str]]]:
-        """The stack of an item's files, its header, and the files' pins."""
+    def _opened(self, known: KnownItem) -> Iterator[_Opened]:
+        """The stack of an item's files."""
         with ExitStack() as stack:
             ranges = at_once(self._assets.begin, known.links)
             labels = [link.name.removeprefix(f"{known.name}: ") for link in known.links]
@@ -212,7 +274,26 @@ class StacSource:
                 "" if file.checksum or self.config.pins == "item" or each.version is None else each.version.pin
                 for file, each in zip(known.files, ranges, strict=True)
             ]
-            yield bands, header, pins
+            yield _Opened(bands, header, pins, ranges)
+
+
+class _Opened(NamedTuple):
+    """The open files of an item, their header and pins, and what fetches each."""
+
+    stack: BandStack
+    header: Header
+    pins: Sequence[str]
+    ranges: Sequence[PinnedRanges]
+
+
+def _require_same(known: KnownItem, there: _Opened, acquisition: Acquisition) -> None:
+    """Refuse an item that has changed.
+
+    Raises:
+        SceneError: it is not the one that was listed.
+    """
+    if digest_of(known, there.pins) != acquisition.digest:
+        raise SceneError(f"{known.name}: is not what was listed ({acquisition.digest[:12]}); list it again")
 
 
 @contextmanager

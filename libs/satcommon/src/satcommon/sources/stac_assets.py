@@ -6,6 +6,7 @@ version it is of (ETag, else time of modification, and size); where that changes
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -26,8 +27,9 @@ from obstore.exceptions import (
 )
 from obstore.store import HTTPStore, LocalStore, S3Store
 
-from satcommon.errors import SceneError, StoreError
+from satcommon.errors import ArchiveError, SceneError
 from satcommon.raster.geotiff import ADVICE, failing, open_geotiff
+from satcommon.raster.threads import at_once
 from satcommon.sources.stac_signing import matches
 from satcommon.storage.ranges import CHUNK, Ranges
 from satcommon.storage.s3 import message_of
@@ -41,7 +43,10 @@ if TYPE_CHECKING:
     from satcommon.sources.stac_signing import Signer
 
 _NAME = "asset"  # that GDAL gives a file while it is read
+_SHA_256 = "1220"  # before its digits in a multihash
 _MOST_STORES = 64  # each keeps connections
+_MOST_REQUESTS = 8  # at once, whatever the number of files: what hides their time without a burst on the provider
+_GAP = 4 * CHUNK  # bytes between two spans that are fetched along, since another request takes longer
 _QUERY = re.compile(r"\?[^\s\"')>]*")
 _DENIED = (PermissionDeniedError, UnauthenticatedError)
 
@@ -88,13 +93,14 @@ class Assets:
         self._config, self._signer, self._local = config, signer, local
         self._stores: dict[tuple[str, ...], ObjectStore] = {}
         self._lock = threading.Lock()
+        self._requests = threading.BoundedSemaphore(_MOST_REQUESTS)
 
     def version(self, link: Link) -> Version:
         """The version of an asset that is there now.
 
         Raises:
             SceneError: it is gone, or its link can't be followed.
-            StoreError: it can't be reached.
+            ArchiveError: it can't be reached.
         """
         with explained(link):
             return Version.of(self.signed(link, obstore.head))
@@ -104,20 +110,39 @@ class Assets:
 
         Raises:
             SceneError: it is gone, or its link can't be followed.
-            StoreError: it can't be reached.
+            ArchiveError: it can't be reached.
         """
         ranges = PinnedRanges(self, link)
         ranges.begin()
         return ranges
 
+    def verify(self, link: Link, checksum: str) -> None:
+        """Fetch an asset whole, and hold it against the checksum that its item states.
+
+        Args:
+            link: of the asset.
+            checksum: a multihash in hexadecimal digits; of SHA-256, or nothing can be said.
+
+        Raises:
+            SceneError: it is another file.
+            ArchiveError: it can't be reached.
+        """
+        digest = hashlib.sha256()
+        with explained(link):
+            for piece in self.signed(link, lambda store, key: obstore.get(store, key)):
+                digest.update(piece)
+        if checksum.lower() != _SHA_256 + digest.hexdigest():
+            raise changed(link)
+
     def signed(self, link: Link, ask: Any) -> Any:
         """A request to where an asset is; where its signature is refused, once more with a new one."""
-        try:
-            return ask(*self._located(link, renew=False))
-        except _DENIED:
-            if not self._signer.signs(link.href):
-                raise
-        return ask(*self._located(link, renew=True))
+        with self._requests:
+            try:
+                return ask(*self._located(link, renew=False))
+            except _DENIED:
+                if not self._signer.signs(link.href):
+                    raise
+            return ask(*self._located(link, renew=True))
 
     def _located(self, link: Link, *, renew: bool) -> tuple[ObjectStore, str]:
         parts = urlsplit(link.href)
@@ -182,6 +207,14 @@ class Assets:
         )
 
 
+class GoneError(SceneError):
+    """An asset is not at its link."""
+
+
+class DeniedError(ArchiveError):
+    """An asset may not be read."""
+
+
 class PinnedRanges(Ranges):
     """The ranges of one version of an asset.
 
@@ -204,7 +237,7 @@ class PinnedRanges(Ranges):
 
         Raises:
             SceneError: it is gone, was changed, or can't be read in its format.
-            StoreError: it can't be reached.
+            ArchiveError: it can't be reached.
         """
         try:
             with failing(self._link.name, ADVICE), open_geotiff(_NAME, self.opener, self._link.driver) as dataset:
@@ -221,30 +254,37 @@ class PinnedRanges(Ranges):
         self.size = self.version.size
 
     def _request(self, starts: list[int], ends: list[int]) -> list[bytes]:
-        chunks: list[bytes] = []
-        while starts:
-            run = 1
-            while run < len(starts) and starts[run] == ends[run - 1]:
-                run += 1
-            content = self._get(starts[0], ends[run - 1])
-            chunks += [content[a - starts[0] : b - starts[0]] for a, b in zip(starts[:run], ends[:run], strict=True)]
-            starts, ends = starts[run:], ends[run:]
-        return chunks
+        runs: list[list[tuple[int, int]]] = []
+        for span in zip(starts, ends, strict=True):
+            if runs and span[0] - runs[-1][-1][1] <= _GAP:
+                runs[-1].append(span)
+            else:
+                runs.append([span])
+        pieces = at_once(lambda run: self._get(run[0][0], run[-1][1]), runs)
+        return [
+            content[start - run[0][0] : end - run[0][0]]
+            for run, content in zip(runs, pieces, strict=True)
+            for start, end in run
+        ]
 
     def _get(self, start: int, end: int) -> bytes:
         options: Any = {"range": (start, end)}
         if self.version is not None and self.version.etag:
             options["if_match"] = self.version.etag
-        result = self._assets.signed(self._link, lambda store, key: obstore.get(store, key, options=options))
-        version = Version.of(result.meta)
+
+        def whole(store: ObjectStore, key: str) -> tuple[Version, bytes]:
+            result = obstore.get(store, key, options=options)
+            return Version.of(result.meta), bytes(result.bytes())
+
+        content: bytes
+        version, content = self._assets.signed(self._link, whole)
         if self.version is None:
             self.version = version
         elif version != self.version:
             raise changed(self._link)
-        content = bytes(result.bytes())
         expected = min(end, version.size) - start
         if len(content) != expected:
-            raise StoreError(
+            raise ArchiveError(
                 f"{self._link.name}: {len(content):,} bytes came of {expected:,} ({_safe(self._link.href)})"
             )
         return content
@@ -261,21 +301,21 @@ def explained(link: Link) -> Iterator[None]:
 
     Raises:
         SceneError: it is gone or was changed.
-        StoreError: it can't be reached, or may not be read.
+        ArchiveError: it can't be reached, or may not be read.
     """
     try:
         yield
     except (NotFoundError, FileNotFoundError):
-        raise SceneError(f"{link.name}: is gone ({_safe(link.href)}); list it again") from None
+        raise GoneError(f"{link.name}: is gone ({_safe(link.href)}); list it again") from None
     except PreconditionError:
         raise changed(link) from None
     except _DENIED:
-        raise StoreError(
+        raise DeniedError(
             f"{link.name}: may not be read ({_safe(link.href)}); check the credentials that SATFIELDS_STAC names"
         ) from None
     except BaseError as error:
         why = _safe(message_of(error))[:300]
-        raise StoreError(f"{link.name}: could not be read ({_safe(link.href)}): {why}") from None
+        raise ArchiveError(f"{link.name}: could not be read ({_safe(link.href)}): {why}") from None
 
 
 def headers_for(url: str, config: StacConfig) -> Mapping[str, str]:

@@ -181,6 +181,12 @@ class StacConfig(_Model):
         description="what tells that a file was replaced, where its item states no checksum: the file, asked when it "
         "is listed; or the item alone, which needs no request a file",
     )
+    copied: bool = Field(
+        default=True,
+        alias="copy",
+        description="whether a scene's pixels are kept in your store; false: they stay in the archive, and those under "
+        "fields are read there each time",
+    )
     most_megabytes: Annotated[int, Field(gt=0, le=1_000_000)] = Field(
         2000, description="of memory for one band under a region"
     )

@@ -40,7 +40,8 @@ class KnownItem:
 
     Args:
         declared: of the stack of its bands.
-        links: of the bands' assets, in their order.
+        keys: of the bands' assets, in their order.
+        links: likewise, where they are.
         files: likewise, what the item says of them.
         bounds: that it lies over, in WGS 84.
         further: bands of `layers.FURTHER` that are wanted of it.
@@ -50,6 +51,7 @@ class KnownItem:
     name: str
     collection: str
     declared: DeclaredMetadata
+    keys: tuple[str, ...]
     links: tuple[Link, ...]
     files: tuple[ItemFile, ...]
     bounds: Bounds | None
@@ -93,6 +95,7 @@ def understood(item: Item, collections: Mapping[str, Collection], further: Seque
         name=name,
         collection=collection.id,
         declared=without_offset(declared),
+        keys=tuple(key for key, _ in chosen),
         links=tuple(Link(files[key].href, f"{name}: asset {key}", _DRIVERS[collection.format]) for key, _ in chosen),
         files=tuple(files[key] for key, _ in chosen),
         bounds=box_of(item),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -17,14 +18,13 @@ from satcommon.errors import SceneError
 from satcommon.raster.dilation import dilated
 from satcommon.raster.indices import layers, reflectance
 from satcommon.raster.layers import BANDS, CLASSES, ITEM, NODATA, TEMPERATURE_SCALE, THERMAL, PixelClass
-from satcommon.raster.scene_reader import SceneReader
+from satcommon.raster.scene_reader import CellReader
 from satcommon.stats.algorithm import Algorithm
 from satcommon.stats.coverage import Coverage
 from satcommon.stats.coverage_cache import CoverageCache
 from satcommon.stats.result_rows import STATISTICS, Status, further_columns, schema_of
 from satcommon.stats.statistics import quantiles, weighted, weighted_mean
 from satcommon.stats.status import Parts, any_of, clouded_weight, ratio, status_by_cause, status_by_clear_part
-from satcommon.storage.ranges import Ranges
 
 NO_OVERPASS, NO_SCENE = "no_overpass", "no_scene"  # stand in a row's `scene_digest` where there was no scene
 # Stand for the scene of a day without rows: the source was not asked yet, or its scene can't be read.
@@ -107,7 +107,7 @@ def observe(
     subjects: Sequence[Subject],
     coverages: CoverageCache,
     geometries_of: Callable[[list[str]], Mapping[str, bytes]],
-    file_of: Callable[[str], str | Ranges],
+    open_scene: Callable[[str], AbstractContextManager[CellReader]],
     rules: Algorithm,
     work: ObservationCost,
 ) -> Observed:
@@ -118,7 +118,7 @@ def observe(
         subjects: the fields.
         coverages: of the region's grid, by the rules.
         geometries_of: gives WKB for geometry digests whose coverage is not cached.
-        file_of: gives the file of a scene's object.
+        open_scene: opens a scene by its object's key.
         rules: of the algorithm version.
         work: is added to.
 
@@ -129,7 +129,7 @@ def observe(
     if failures:
         failed = {s.external_id: failures[s.geometry_digest] for s in subjects if s.geometry_digest in failures}
         rest = [s for s in subjects if s.external_id not in failed]
-        fine = observe(scene, rest, coverages, geometries_of, file_of, rules, work)
+        fine = observe(scene, rest, coverages, geometries_of, open_scene, rules, work)
         return Observed(fine.table, failed)
     columns: dict[str, object] = {
         "field": [s.external_id for s in subjects],
@@ -144,7 +144,7 @@ def observe(
             raise SceneError(f"the day has no rows yet: its scene is {scene.digest.replace('_', ' ')}")
         columns["status"] = [_WITHOUT_SCENE[scene.digest].value] * len(subjects)
     else:
-        with SceneReader(file_of(scene.object_key)) as reader:
+        with open_scene(scene.object_key) as reader:
             if not reader.grid.matches(coverages.grid):
                 raise SceneError(f"{reader.path}: lies on {reader.grid}, not on the region's {coverages.grid}")
             cells, near = _gathered(reader, coverage, rules, work)
@@ -161,7 +161,7 @@ def observe(
 
 
 def _gathered(
-    reader: SceneReader, coverage: Coverage, rules: Algorithm, work: ObservationCost
+    reader: CellReader, coverage: Coverage, rules: Algorithm, work: ObservationCost
 ) -> tuple[dict[str, NDArray[np.uint16]], NDArray[np.bool_] | None]:
     """The values of the covered cells, and which of them are too near to a cloud, say, to be clear (None: none).
 
@@ -169,7 +169,8 @@ def _gathered(
     """
     if not rules.dilate_cells:
         work.cells += len(coverage.cells)
-        layout = coverage.layout((reader.grid.height, reader.grid.width), reader.tile_shape)
+        tiled = reader.tile_shape
+        layout = coverage.layout((reader.grid.height, reader.grid.width), tiled) if tiled else None
         return reader.gather(coverage.cells, layout), None
     height, width = reader.grid.height, reader.grid.width
     own = dilated(coverage.cells.astype(np.int64), 0, height, width)

@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from satcommon.db.models import Region
+    from satcommon.sources.stored_scenes import StoredScenes
     from satcommon.storage.object_store import ObjectStore
 
 
-def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) -> tuple[dict[str, Any], str]:
+def day_report(
+    engine: Engine, store: ObjectStore, scenes: StoredScenes, region: Region, day: date
+) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and what identifies its content.
 
     `statuses` and `refused` (refused acquisitions with their reasons) are dictionaries, `map` is Markdown.
 
     Args:
         engine: of the ledger.
-        store: of scenes and results.
+        store: of results.
+        scenes: the stored ones.
         region: the region.
         day: the day.
     """
@@ -54,7 +58,7 @@ def day_report(engine: Engine, store: ObjectStore, region: Region, day: date) ->
     facts |= {name: mean for name, c in means.items() if (mean := pc.mean(rows[c]).as_py()) is not None}
     if closed.scene_digest is not None:
         try:
-            png = base64.b64encode(region_map(engine, store, region, day)).decode()
+            png = base64.b64encode(region_map(engine, scenes, region, day)).decode()
             facts["map"] = f"![NDVI](data:image/png;base64,{png})"
         except SatfieldsError as error:  # the day is closed whatever its picture
             facts["map"] = f"no picture: {error}"

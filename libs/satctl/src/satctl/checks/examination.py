@@ -51,6 +51,7 @@ _CHECKS = (
     _Check("store", storage.object_store),
     _Check("scenes", storage.scenes),
     _Check("sources", regions.sources, needs="schema"),
+    _Check("by reference", regions.scenes_by_reference, needs="schema"),
     _Check("not taken", regions.refused_scenes, needs="schema"),
     _Check("dagster database", dagster.records),
     _Check("dagster", dagster.locations),

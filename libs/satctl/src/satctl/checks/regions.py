@@ -7,6 +7,7 @@ from datetime import date
 
 from satcommon.db import answers, registry
 from satcommon.db.engine import read_transaction
+from satcommon.db.referenced_scenes import referenced_scenes
 from satcommon.db.region_source import refusal
 from satcommon.errors import SatfieldsError
 from satcommon.messages import command, counted
@@ -68,6 +69,32 @@ def sources(system: System) -> Iterator[Finding]:
         yield Finding(
             "sources", State.OK, f"{counted(len(regions), 'active region')}, each with the source {configured}"
         )
+
+
+def scenes_by_reference(system: System) -> Iterator[Finding]:
+    """Where scenes are kept by reference, the latest of each region can be opened in its archive."""
+    from satcommon.sources.stored_scenes import StoredScenes
+    from satcommon.storage.object_store import ObjectStore
+
+    with read_transaction(system.engine) as connection:
+        referenced = referenced_scenes(connection)
+    if not referenced:
+        return
+    store = ObjectStore(system.settings.store, system.settings.store_timeout_seconds)
+    source = open_source(system.settings)
+    scenes = StoredScenes(store, lambda: source)
+    well = True
+    for region, _, key in referenced:
+        try:
+            with scenes.open(key):
+                pass
+        except SatfieldsError as error:
+            well = False
+            yield Finding("by reference", State.FAILED, f"region {region}: its latest scene can't be opened: {error}")
+    if well:
+        count = counted(sum(of_region.scenes for of_region in referenced), "scene")
+        said = f"{count} in {counted(len(referenced), 'active region')}; the latest of each can be opened"
+        yield Finding("by reference", State.OK, said)
 
 
 def refused_scenes(system: System) -> Iterator[Finding]:

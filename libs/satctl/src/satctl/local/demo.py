@@ -278,7 +278,7 @@ def _pictures(env: Environment, home: Path, day: date) -> None:
             scenes = {d: s for d in days if (s := ledger.current_scene(connection, region.bbox_id, d))}
         clearest = max(scenes, key=lambda d: (round(scenes[d].clear_fraction, 1), d))
         path = home / f"region-{region.name}.png"
-        path.write_bytes(region_map(env.engine, env.store(), region, clearest, max_pixels=640))
+        path.write_bytes(region_map(env.engine, env.scenes(), region, clearest, max_pixels=640))
         say(f"  picture of region {region.name} on {clearest}: {path}")
 
 
