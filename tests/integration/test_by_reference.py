@@ -391,6 +391,29 @@ def test_an_acquisition_that_must_be_warped_is_copied(files: Files, base: str, w
     assert objects(world) == [".tif"]
 
 
+def test_further_bands_that_a_region_needs_are_read_by_reference_too(files: Files, base: str, tmp_path: Path) -> None:
+    name, sensed, values = of_day(DAY)
+    values["B05"] = values["B11"][::-1].copy()
+    catalogue = tmp_path / "items.json"
+    Archive(catalogue, item(files.folder, base, name, sensed=sensed, values=values))
+    assets = {"B04": "red", "B08": "nir", "B05": "rededge071"}
+    collection = {"id": "s2", "assets": assets, "mask": {"asset": "SCL", "kind": "scl"}}
+    aoi = replace(AOI, further=("rededge071",))
+    stac, another = (source("", catalogue=str(catalogue), copy=False, collections=[collection]) for _ in range(2))
+    ((acquisition,),) = stac.list(aoi, DAY, DAY, NOW).acquisitions.values()
+    whole = stac.read(aoi, acquisition)
+    reference = stac.reference(aoi, acquisition)
+    assert reference is not None
+    cells = np.arange(aoi.grid.width * aoi.grid.height)
+
+    with another.open_cells(aoi.grid, acquisition, reference) as reader:
+        found = reader.read(cells)
+
+    assert list(found.bands) == list(whole.bands) == ["red", "nir", "rededge071"]
+    for band_name, expected in whole.bands.items():
+        np.testing.assert_array_equal(found.bands[band_name].ravel(), expected.ravel())
+
+
 def test_a_process_with_another_source_says_what_to_set(archive: Archive, world: World) -> None:
     world.ask(archive.source())
 
