@@ -143,6 +143,8 @@ def test_a_reader_gives_every_cell_of_the_copy_and_reads_a_later_item_only_where
             files.requests.clear()
             reader.gather(np.array([0, 1, 17]))
 
+    for world, key in zip(worlds, keys, strict=True):
+        assert StoredScenes(world.store).bands(str(key)) == ("red", "nir", "swir16")  # without a source
     for one, other in zip(found[0][0].items(), found[1][0].items(), strict=True):
         assert one[0] == other[0]
         np.testing.assert_array_equal(one[1], other[1])

@@ -42,6 +42,19 @@ class StoredScenes:
             raise SceneError(f"{path}: can't be read, it is gone; ask for the day again with ingest") from error
         return ReferencedScene(path, content, self._source)
 
+    def bands(self, key: str) -> tuple[str, ...]:
+        """The names of a scene's bands; those of one by reference are told without its source.
+
+        Raises:
+            SceneError: the scene can't be read.
+            StoreError: the store can't be reached.
+        """
+        scene = self.open(key)
+        if isinstance(scene, ReferencedScene):
+            return scene.bands
+        with scene:
+            return scene.bands
+
 
 def _no_source() -> SceneSource:
     raise SettingError("a scene by reference is read from its source, and this process was given none")

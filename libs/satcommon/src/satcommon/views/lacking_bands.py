@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from satcommon.db.models import Scene
 from satcommon.errors import AlgorithmError, SceneError
 from satcommon.raster.indices import ALWAYS, INDICES
-from satcommon.raster.scene_reader import SceneReader
+from satcommon.sources.stored_scenes import StoredScenes
 from satcommon.stats.algorithm import algorithm
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def lacking_bands(
     if not empty or key is None:
         return {}
     try:
-        with SceneReader(store.file_of(key)) as reader:
-            bands = reader.bands
+        bands = StoredScenes(store).bands(key)
     except SceneError:
         return {}
     lacking = {column: [band for band in INDICES[column].bands if band not in bands] for column in empty}
