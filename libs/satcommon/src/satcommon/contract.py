@@ -47,18 +47,22 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB = (
 )
 BACKFILL_OP = "fill_open_days"
 RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
+RECONCILE_JOB, RECONCILE_OP = "reconcile_scenes", "compare_catalogues"
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 CONTENT_TAG = "dagster/data_version"  # of a materialization: the digest of the day's rows, or of its scene
 PRIORITY_TAG = "dagster/priority"
-BACKGROUND_TAG = "satfields/background"  # of backfills, rescans and replays; the instance leaves a slot to the others
+BACKGROUND_TAG = (
+    "satfields/background"  # of backfills, rescans, comparisons and replays; the instance leaves a slot to the others
+)
 PRIORITIES = {
     "ingest": "2",
     "realtime": "2",
     "backfill": "1",
     "rescan": "1",
+    "reconcile": "0",
     "replay": "0",
 }  # realtime never waits behind a replay
 
@@ -103,7 +107,7 @@ def rescan_config(region: str, first: date, last: date, *, only_never_asked: boo
 
 def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
-    background = {BACKGROUND_TAG: "yes"} if kind in ("backfill", "rescan", "replay") else {}
+    background = {BACKGROUND_TAG: "yes"} if kind in ("backfill", "rescan", "reconcile", "replay") else {}
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 

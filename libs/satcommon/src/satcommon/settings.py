@@ -115,6 +115,11 @@ class Settings(BaseSettings):
     rescan_days: int = Field(
         7, ge=1, description="days after which the source is asked anew for days that are older than that"
     )
+    reconcile_against: str | None = Field(
+        None,
+        description="another catalogue, with which ingest compares the ledger once a day: a profile, a TOML file, a "
+        "folder, or s3://bucket/prefix",
+    )
     partitions_days: int = Field(
         60, ge=1, description="days of Dagster's window of partitions, which begins with a month and moves"
     )
@@ -168,11 +173,12 @@ class Settings(BaseSettings):
     def _backups_absolute_or_bucket(cls, value: str) -> str:
         return absolute_or_bucket(value)
 
-    @field_validator("stac")
+    @field_validator("stac", "reconcile_against")
     @classmethod
     def _absolute_or_profile(cls, value: str | None) -> str | None:
-        is_path = value is not None and ("/" in value or value.endswith(".toml"))
-        return str(Path(value).expanduser().absolute()) if value is not None and is_path else value
+        if value is None or value.startswith("s3://") or not ("/" in value or value.endswith(".toml")):
+            return value
+        return str(Path(value).expanduser().absolute())
 
     @model_validator(mode="before")
     @classmethod

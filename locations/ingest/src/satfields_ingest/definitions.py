@@ -5,8 +5,8 @@ from satcommon.contract import FETCH_JOB, REGISTRY_JOB
 from satcommon.resources import resources
 
 from satfields_ingest.assets import field_registry, scenes
-from satfields_ingest.jobs import rescan_scenes
-from satfields_ingest.schedules import daily_scenes
+from satfields_ingest.jobs import reconcile_scenes, rescan_scenes
+from satfields_ingest.schedules import daily_reconciliation, daily_scenes
 from satfields_ingest.sensors import due_scenes, older_days, registry_changed
 
 defs = Definitions(
@@ -15,9 +15,10 @@ defs = Definitions(
         define_asset_job(FETCH_JOB, [scenes], description="Fetch a region's scene of a day"),
         define_asset_job(REGISTRY_JOB, [field_registry], description="Publish the registry of regions and fields"),
         rescan_scenes,
+        reconcile_scenes,
     ],
     sensors=[registry_changed, due_scenes, older_days],
-    schedules=[daily_scenes],
+    schedules=[daily_scenes, daily_reconciliation],
     resources=resources(),
     executor=in_process_executor,
 )

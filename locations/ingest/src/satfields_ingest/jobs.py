@@ -1,8 +1,8 @@
-"""The job of ingest that has no partition: asking the source again for past days."""
+"""The jobs of ingest that have no partition: asking the source again, and comparing the ledger with another one."""
 
 from dagster import Config, OpExecutionContext, job, op
 from pydantic import Field as Described
-from satcommon.contract import RESCAN_JOB, RESCAN_OP
+from satcommon.contract import RECONCILE_JOB, RECONCILE_OP, RESCAN_JOB, RESCAN_OP
 from satcommon.resources import SatfieldsResource
 
 
@@ -27,3 +27,17 @@ def ask_anew(context: OpExecutionContext, config: RescanConfig, satfields: Satfi
 def rescan_scenes() -> None:
     """Ask again."""
     ask_anew()
+
+
+@op(name=RECONCILE_OP, tags={"dagster/kind": "sql"})
+def compare_catalogues(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
+    """Compare the registered acquisitions of each active region with another catalogue; changes nothing."""
+    from satfields_ingest.run import reconcile_regions
+
+    reconcile_regions(context, satfields.environment())
+
+
+@job(name=RECONCILE_JOB, description="Compare what is registered with SATFIELDS_RECONCILE_AGAINST")
+def reconcile_scenes() -> None:
+    """Compare."""
+    compare_catalogues()

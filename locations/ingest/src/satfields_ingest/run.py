@@ -6,7 +6,7 @@ Only runs import this module: it loads NumPy and GDAL.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from dagster import (
@@ -17,6 +17,7 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
     OpExecutionContext,
+    TableRecord,
 )
 from satcommon.contract import (
     DATE,
@@ -37,14 +38,18 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
 from satcommon.db.region_source import refusal
 from satcommon.environment import utc_now
-from satcommon.errors import PermanentError, RetryableError, SatfieldsError, SceneError
+from satcommon.errors import PermanentError, RetryableError, SatfieldsError, SceneError, SettingError
 from satcommon.pipeline.ingest_day import ask
+from satcommon.pipeline.reconcile import LACKING, Reconciliation, reconcile, span_of
 from satcommon.pipeline.rescan import ask_anew
+from satcommon.sources.open_source import open_other
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
     from satfields_ingest.jobs import RescanConfig
+
+SHOWN_DIFFERENCES = 100  # of a region, in Dagster; `satctl scenes reconcile` lists all
 
 
 def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[MaterializeResult[None]]:
@@ -143,3 +148,59 @@ def rescan(context: OpExecutionContext, env: Environment, config: RescanConfig) 
     context.add_output_metadata({"first day": config.first, "last day": config.last, **counts})
     if later:
         raise RetryableError(f"{len(later)} days have no answer yet; the first: {later[0]}")
+
+
+def reconcile_regions(context: OpExecutionContext, env: Environment) -> None:
+    """Compare each active region's days within the lateness with another catalogue, and report what differs.
+
+    Raises:
+        SettingError: no other catalogue is named.
+        RetryableError: it could not be searched to the end for some regions; the others are reported.
+    """
+    stated = env.settings.reconcile_against
+    if stated is None:
+        raise SettingError("SATFIELDS_RECONCILE_AGAINST is not set; name the catalogue to compare with")
+    now = utc_now()
+    last = now.date() - timedelta(days=1)
+    first = last - timedelta(days=env.settings.lateness_days)
+    other = open_other(stated, "SATFIELDS_RECONCILE_AGAINST")
+    with read_transaction(env.engine) as connection:
+        spans = [(r, *span_of(r, first, last)) for r in registry.regions(connection, active=True)]
+    counts = {"regions": 0, "lacking here": 0, "differences": 0}
+    failed: list[str] = []
+    with beating(env.engine, context.run_id, "reconcile", env.settings.heartbeat_seconds):
+        for region, begin, end in spans:
+            if begin > end:
+                continue
+            try:
+                found = reconcile(env.engine, other, region, begin, end, now)
+            except RetryableError as error:
+                failed.append(f"region {region.name}: {error}")
+                continue
+            counts["regions"] += 1
+            counts["lacking here"] += found.lacking
+            counts["differences"] += len(found.differences)
+            if found.differences:
+                _report(context, found)
+    context.add_output_metadata({"against": stated, "first day": str(first), "last day": str(last), **counts})
+    if failed:
+        raise RetryableError(f"{len(failed)} regions could not be compared with {stated}; the first: {failed[0]}")
+
+
+def _report(context: OpExecutionContext, found: Reconciliation) -> None:
+    """Show a region's differences on the asset of its scenes; what is lacking is a warning in the log."""
+    for each in found.differences:
+        log = context.log.warning if each.standing in LACKING else context.log.info
+        log("region %s %s: %s is %s. %s", each.region, each.day, each.item, each.standing.words, each.detail)
+    records = [
+        TableRecord({"day": str(d.day), "tile": d.tile, "item": d.item, "which": d.standing.words, "detail": d.detail})
+        for d in found.differences[:SHOWN_DIFFERENCES]
+    ]
+    metadata = {
+        "region": MetadataValue.text(found.region),
+        "here": MetadataValue.int(found.here),
+        "there": MetadataValue.int(found.there),
+        "lacking here": MetadataValue.int(found.lacking),
+        "differences": MetadataValue.table(records),
+    }
+    context.log_event(AssetObservation(SCENES, metadata=metadata))

@@ -1,10 +1,10 @@
-"""The daily fetch."""
+"""The daily fetch, and the daily comparison with another catalogue."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import FETCH_JOB, REGION
+from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, SkipReason, schedule
+from satcommon.contract import FETCH_JOB, RECONCILE_JOB, REGION, lane
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
@@ -25,3 +25,20 @@ def daily_scenes(context: ScheduleEvaluationContext, satfields: SatfieldsResourc
     runs = scenes_to_ask_for(env, known, now).works
     wanted = (run for run in runs if run.partition_key and yesterday in run.partition_key)
     yield from run_requests(context.instance, wanted, now, env.engine)
+
+
+@schedule(
+    cron_schedule="0 5 * * *",
+    job_name=RECONCILE_JOB,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+def daily_reconciliation(
+    context: ScheduleEvaluationContext, satfields: SatfieldsResource
+) -> Iterator[RunRequest | SkipReason]:
+    """Compare the ledger with SATFIELDS_RECONCILE_AGAINST at 05:00 UTC, if that is set."""
+    if satfields.environment().settings.reconcile_against is None:
+        yield SkipReason("SATFIELDS_RECONCILE_AGAINST is not set")
+        return
+    day = context.scheduled_execution_time.date()
+    yield RunRequest(run_key=f"reconcile:{day}", tags=lane("reconcile", "all"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from satcommon.geo.grid import Bounds
-from satcommon.geo.solar import solar_offset
+from satcommon.geo.solar import solar_noon
 from satcommon.settings import Settings
 
 
@@ -29,11 +29,11 @@ class Deadlines:
 
     def closes_at(self, day: date, bounds: Bounds) -> datetime:
         """When the day is closed without its scene."""
-        return _solar_noon(day, bounds) + timedelta(hours=self.deadline_hours)
+        return solar_noon(day, bounds) + timedelta(hours=self.deadline_hours)
 
     def gives_up_at(self, day: date, bounds: Bounds) -> datetime:
         """When a due scene of the day is past the allowed lateness."""
-        return _solar_noon(day, bounds) + timedelta(hours=12, days=self.lateness_days)
+        return solar_noon(day, bounds) + timedelta(hours=12, days=self.lateness_days)
 
     def passed(self, day: date, bounds: Bounds, now: datetime) -> bool:
         """Whether the day is closed without its scene."""
@@ -49,7 +49,3 @@ class Deadlines:
     def given_up(self, day: date, bounds: Bounds, now: datetime) -> bool:
         """Whether a due scene of the day is past the allowed lateness."""
         return now >= self.gives_up_at(day, bounds)
-
-
-def _solar_noon(day: date, bounds: Bounds) -> datetime:
-    return datetime.combine(day, time(12), UTC) - solar_offset(bounds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from satcommon.geo.grid import Bounds
 
@@ -20,3 +20,8 @@ def solar_time(instant: datetime, bounds: Bounds) -> datetime:
 def solar_day(instant: datetime, bounds: Bounds) -> date:
     """The solar day of an instant, given in UTC, at the centre of a rectangle."""
     return solar_time(instant, bounds).date()
+
+
+def solar_noon(day: date, bounds: Bounds) -> datetime:
+    """The instant, in UTC, of noon of a solar day at the centre of a rectangle."""
+    return datetime.combine(day, time(12), UTC) - solar_offset(bounds)

@@ -1,6 +1,8 @@
-"""The source of scenes that the settings name; each kind of source is a module, imported only where it is used."""
+"""Sources of scenes, opened by what names them; each kind is a module, imported only where it is used."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from satcommon.errors import SettingError
 from satcommon.settings import Settings
@@ -33,3 +35,31 @@ def open_source(settings: Settings) -> SceneSource:
     from satcommon.sources.simulated import SimulatedSource
 
     return SimulatedSource.from_settings(settings)
+
+
+def open_other(stated: str, told_by: str) -> SceneSource:
+    """Another catalogue, to be listed and not read.
+
+    Args:
+        stated: the name of a profile, a TOML file as SATFIELDS_STAC takes, a folder, or ``s3://bucket/prefix``.
+        told_by: the option or variable that states it, for messages.
+
+    Raises:
+        SettingError: it is none of these, or wrong.
+    """
+    from satcommon.sources import stac_config
+
+    if stated.startswith("s3://") or (stated not in stac_config.profiles() and Path(stated).is_dir()):
+        from satcommon.sources.folder import FolderSource
+
+        return FolderSource(stated)
+    if not stated.endswith(".toml") and "/" in stated:
+        raise SettingError(
+            f"{told_by}={stated!r}: there is no such folder; expected a folder, s3://bucket/prefix, a TOML file of a "
+            "catalogue, or a profile's name (`satctl scenes profiles`)"
+        )
+    from satcommon.sources.stac import StacSource
+
+    config = stac_config.load(stated, told_by)
+    # What is only compared needs no request for each of its files.
+    return StacSource(config.model_copy(update={"pins": "item"}))

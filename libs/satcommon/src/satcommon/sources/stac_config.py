@@ -243,8 +243,12 @@ def profile_path(name: str) -> Path:
     return _PROFILES / f"{name}{_ENDING}"
 
 
-def load(stated: str) -> StacConfig:
+def load(stated: str, told_by: str = VARIABLE) -> StacConfig:
     """The configuration in a file, or of a profile by its name; relative paths in it are taken from the file's folder.
+
+    Args:
+        stated: the path or name.
+        told_by: the variable or option that states it, for messages.
 
     Raises:
         SettingError: there is no such file or profile, or it is wrong; each key is named.
@@ -253,7 +257,7 @@ def load(stated: str) -> StacConfig:
         shipped = profiles()
         if stated not in shipped:
             raise SettingError(
-                f"{VARIABLE}={stated!r}: is no profile; expected one of {', '.join(shipped)} "
+                f"{told_by}={stated!r}: is no profile; expected one of {', '.join(shipped)} "
                 "(`satctl scenes profiles`), or the path of a TOML file"
             )
         return shipped[stated]
@@ -261,7 +265,7 @@ def load(stated: str) -> StacConfig:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SettingError(f"{VARIABLE}={stated!r}: can't be read ({error.strerror}); correct the path") from error
+        raise SettingError(f"{told_by}={stated!r}: can't be read ({error.strerror}); correct the path") from error
     config = parse(content, stated)
     moved = {
         key: str((path.parent / value).absolute())

@@ -16,6 +16,7 @@ from satcommon.errors import InputError, PermanentError, SatfieldsError
 from satcommon.messages import command as shown_command
 from satcommon.messages import counted
 
+from satctl.commands.scenes_reconcile import reconcile
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
 from satctl.opening import opened
@@ -25,7 +26,10 @@ from satctl.parameters import DAY, json_option, url_option
 
 @click.group()
 def scenes() -> None:
-    """Ask the source of imagery again; decide on refused scenes; list the catalogues that ship."""
+    """Ask the source of imagery again; decide on refused scenes; compare with other catalogues."""
+
+
+scenes.add_command(reconcile)
 
 
 @scenes.command()
