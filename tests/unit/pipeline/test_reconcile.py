@@ -22,6 +22,7 @@ from satcommon.pipeline.reconcile import Difference, Standing, reconcile
 from satcommon.resources import SatfieldsResource
 from satcommon.settings import settings
 from satcommon.sources.open_source import open_other
+from satcommon.sources.source import Due
 from satcommon.sources.stac import StacSource
 from satcommon.stats.algorithm import CURRENT
 from satcommon.storage.object_store import ObjectStore
@@ -107,6 +108,16 @@ def test_what_one_side_lacks_is_told_by_day_and_tile(engine: Engine, tmp_path: P
         (17, "T33TVL", "lacking_there"),
     ]
     assert [each.item for each in found] == ["s2/x2", "s2/x3", f"s2/{HERE[17]}"]
+
+
+def test_a_due_day_that_neither_has_is_told(engine: Engine, tmp_path: Path, make: Make) -> None:
+    with write_transaction(engine) as connection:
+        for day, due in {7: Due.DUE, 12: Due.DUE, 13: Due.DUE, 14: Due.NOT_DUE, 15: Due.NOT_PLANNED}.items():
+            ledger.set_day(connection, 1, date(2016, 1, day), due=due, answered_at=NOW)
+        region = ledger.region(connection, 1)
+    other = catalogue(tmp_path / "other.json", make("x", sensed=sensed(12)))
+
+    assert reconcile(engine, other, region, FIRST, LAST, NOW).in_neither == [date(2016, 1, 13)]
 
 
 def test_another_satellite_half_a_minute_later_is_another_acquisition(

@@ -10,7 +10,7 @@ from satcommon.sources.source import Due
 
 from tests.unit.geotiffs import AOI
 
-DUE, NOT_DUE, UNKNOWN = Due
+DUE, NOT_DUE, UNKNOWN, NOT_PLANNED = Due
 
 
 def answers(folder: Path, first: date, count: int) -> list[Due]:

@@ -120,7 +120,7 @@ def test_a_band_that_the_file_has_not_is_refused(tmp_path: Path) -> None:
             "[[files]]\nmatch = '*'\nbands = {1 = 'B04', 2 = 'red'}",
             "files[0]: bands 1 and 2 are both red; name each once",
         ),
-        ("[calendar]\ncycle_days = 5", "calendar.first_day: field required"),
+        ("[calendar]\ncycle_days = 5", "calendar: cycle_days and first_day belong together; state both"),
         ("[calendar]\ncycle_days = 5\nfirst_day = 'soon'", "calendar.first_day = 'soon': expected a valid date"),
         ("[calendar]\ncycle_days = 5\nfirst_day = 2016-01-02\noffsets = [0, 5]", "calendar: offsets: 5 lies past the"),
         ("calendar_file = '../days.csv'", "calendar_file = '../days.csv': must lie in the folder of the scenes"),

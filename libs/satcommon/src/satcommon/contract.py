@@ -172,7 +172,8 @@ def closed_day(env: Environment, region: Region, day: date, **facts: str) -> Ass
     """
     from satcommon.views.day_report import day_report
 
-    told, content = day_report(env.engine, env.store(), env.scenes(), region, day)
+    now = datetime.now(UTC)
+    told, content = day_report(env.engine, env.store(), env.scenes(), region, day, env.deadlines, now)
     dictionaries = {name: MetadataValue.json(told[name]) for name in ("statuses", "refused") if name in told}
     metadata = told | dictionaries | facts
     if "map" in told:

@@ -27,7 +27,6 @@ from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.registry import regions
 from satcommon.run_requests import UNFINISHED
-from satcommon.sources.source import Due
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -67,7 +66,7 @@ def drift(env: Environment, instance: DagsterInstance, now: datetime) -> Drift:
 
 def _contents(day: ledger.Day) -> Iterator[tuple[AssetKey, str]]:
     """What the assets' partitions of a day hold, where they hold anything."""
-    if day.scene_digest is not None or (day.due is Due.NOT_DUE and day.answered_at is not None):
+    if day.scene_digest is not None or (day.due.owes_nothing and day.answered_at is not None):
         yield SCENES, day.scene_digest or NOT_DUE
     if day.closed_at is not None and day.content is not None:
         yield FIELD_METRICS, day.content

@@ -7,7 +7,8 @@ a day may have acquisitions that were refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,8 +21,11 @@ from satcommon.db.models import Refusal, Region, RegionDay
 from satcommon.db.quarantine import Doubt
 from satcommon.db.records import all_of, select_all
 from satcommon.geo.grid import Bounds
+from satcommon.geo.solar import solar_noon
 from satcommon.sources.source import Due
 from satcommon.stats.observation import NO_OVERPASS, NO_SCENE, NOT_ASKED, NOT_TAKEN
+
+_HALF_A_DAY = timedelta(hours=12)
 
 
 def stands_for(day: Day | None) -> str:
@@ -34,6 +38,41 @@ def stands_for(day: Day | None) -> str:
     if day.refused:
         return NOT_TAKEN
     return NO_SCENE if day.due is Due.DUE else NO_OVERPASS
+
+
+class Absence(StrEnum):
+    """Why a day that a satellite passes over has no imagery."""
+
+    LATE = "late"
+    """It is due, and awaited within the allowed lateness."""
+    NOT_PLANNED = "not_planned"
+    """The acquisition plan has no datatake over the region, although the satellite passes over."""
+    LOST_UPSTREAM = "lost_upstream"
+    """It was due, and did not come within the allowed lateness."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return self.value.replace("_", " ")
+
+
+def absence(row: Day | None, day: date, bounds: Bounds, deadlines: Deadlines, now: datetime) -> Absence | None:
+    """Why a day has no imagery; None where it has some, where none is due, or where the answer is not known.
+
+    Args:
+        row: what the ledger has of the day.
+        day: the day.
+        bounds: of the region.
+        deadlines: the waiting times.
+        now: the present.
+    """
+    if row is None or row.answered_at is None or row.scene_digest is not None or row.refused:
+        return None
+    if row.due is Due.NOT_PLANNED:
+        return Absence.NOT_PLANNED
+    if row.due is not Due.DUE or now < solar_noon(day, bounds) + _HALF_A_DAY:
+        return None
+    return Absence.LOST_UPSTREAM if deadlines.given_up(day, bounds, now) else Absence.LATE
 
 
 def waits(stands: str, day: date, bounds: Bounds, deadlines: Deadlines, now: datetime) -> bool:

@@ -215,6 +215,20 @@ def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day
     return all_of(connection, statement.order_by(RegionDay.day, RegionDay.bbox_id))
 
 
+def days_without_scene(connection: Connection, bbox_id: int) -> dict[date, Day]:
+    """A region's days that lack a scene although one is due, or a satellite passes over; oldest first."""
+    statement = (
+        select_all(Day, _REFUSED.label("refused"), _CONTENT)
+        .where(
+            RegionDay.bbox_id == bbox_id,
+            RegionDay.due.in_((Due.DUE, Due.NOT_PLANNED)),
+            RegionDay.scene_digest.is_(None),
+        )
+        .order_by(RegionDay.day)
+    )
+    return {row.day: row for row in all_of(connection, statement)}
+
+
 def region_days(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, Day]:
     """The days of a span that the ledger knows for a region.
 

@@ -75,7 +75,7 @@ class Answer:
     @property
     def settled(self) -> bool:
         """Whether the answer is complete: a scene, or that none is due."""
-        return self.scene_digest is not None or (self.due is Due.NOT_DUE and not self.refused)
+        return self.scene_digest is not None or (self.due.owes_nothing and not self.refused)
 
 
 @dataclass(frozen=True)

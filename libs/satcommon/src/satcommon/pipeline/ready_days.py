@@ -92,7 +92,7 @@ def _closable(
         if row is None or not answered:
             ready = closable = day <= passed and grace_is_over
         else:
-            ready = scene is not None or row.due is Due.NOT_DUE or day <= passed
+            ready = scene is not None or row.due.owes_nothing or day <= passed
             closable = ready or (row.due is Due.DUE and day < newest)
         if not closable:
             break

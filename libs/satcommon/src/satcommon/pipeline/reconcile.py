@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, select
 
-from satcommon.db import answers
+from satcommon.db import answers, ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Acquisition as AcquisitionRow
@@ -25,6 +25,7 @@ from satcommon.db.registry import aoi_of
 from satcommon.geo.solar import solar_day, solar_noon
 from satcommon.raster.product import Tier, comparable, same_satellite
 from satcommon.raster.product import read as read_product
+from satcommon.sources.source import Due
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -98,6 +99,7 @@ class Reconciliation:
         here: acquisitions registered here, each once, whatever its versions.
         there: acquisitions listed there, likewise.
         differences: by day, tile and item.
+        in_neither: days on which imagery is due, and which neither side has.
         unplaced: what the other refuses without knowing its day, and why, by name.
     """
 
@@ -107,6 +109,7 @@ class Reconciliation:
     here: int
     there: int
     differences: list[Difference]
+    in_neither: list[date]
     unplaced: dict[str, str]
 
     @property
@@ -168,6 +171,7 @@ def reconcile(
     with read_transaction(engine) as connection:
         registered = _registered(connection, region, first, last)
         refused = _refused(connection, region, first, last, registered, aoi.bounds)
+        without = ledger.days_without_scene(connection, region.bbox_id)
     taken = [each for item, each in registered.items() if (each.day, item) not in refused]
     there = [_listed(day, each) for day, listed in listing.acquisitions.items() for each in listed]
     here, there, doubtful = _newest(taken), _newest(there), list(refused.values())
@@ -177,7 +181,11 @@ def reconcile(
     placed = {name for names in listing.refused_on.values() for name in names}
     unplaced = {name: why for name, why in listing.refused.items() if name not in placed}
     unplaced |= {name: f"{name}: is being written" for name in listing.unsettled}
-    return Reconciliation(region.name, first, last, len(here), len(there), differences, unplaced)
+    some = {each.day for each in [*here, *there, *doubtful]} | listing.refused_on.keys()
+    in_neither = [
+        day for day, row in without.items() if row.due is Due.DUE and first <= day <= last and day not in some
+    ]
+    return Reconciliation(region.name, first, last, len(here), len(there), differences, in_neither, unplaced)
 
 
 def _registered(connection: Connection, region: Region, first: date, last: date) -> dict[str, _Known]:

@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 
 from satcommon.errors import SceneError, StoreError
 from satcommon.raster.geotiff import open_geotiff
-from satcommon.sources.files import File, Scan, changed, check_name, check_size, is_ours
+from satcommon.sources.files import MOST_TEXT_BYTES, File, Scan, changed, check_name, check_size, is_ours
 from satcommon.storage import s3
 from satcommon.storage.ranges import Ranges
 
@@ -67,11 +67,21 @@ class BucketFiles:
         except FileNotFoundError:
             return None
 
-    def read(self, name: str) -> bytes:
+    def within(self, folder: str, ending: str) -> Scan:
+        """See `Files`; a prefix without objects is an empty folder."""
+        scan: Scan = {}
+        with self._explained(folder):
+            for meta in obstore.list_with_delimiter(self._store, folder or None)["objects"]:
+                name = meta["path"]
+                if name.lower().endswith(ending) and not f"/{name}".count("/."):
+                    scan[name] = _file(meta)
+        return scan
+
+    def read(self, name: str, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         """See `Files`."""
         with self._explained(name), self._there(name):
             result = obstore.get(self._store, name)
-            check_size(name, result.meta["size"])
+            check_size(name, result.meta["size"], most_bytes)
             return bytes(result.bytes())
 
     def digest(self, name: str, file: File) -> str:

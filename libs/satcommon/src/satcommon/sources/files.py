@@ -72,11 +72,23 @@ class Files(Protocol):
             StoreError: it can't be reached.
         """
 
-    def read(self, name: str) -> bytes:
+    def within(self, folder: str, ending: str) -> Scan | None:
+        """The files directly in a folder whose names have an ending, without hidden ones; None if there is no folder.
+
+        Args:
+            folder: its path from the root; "" is the root.
+            ending: of names, in lower case.
+
+        Raises:
+            SceneError: the folder can't be listed.
+            StoreError: it can't be reached.
+        """
+
+    def read(self, name: str, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         """The content of a file that is no raster.
 
         Raises:
-            SceneError: it is gone, or larger than `MOST_TEXT_BYTES`.
+            SceneError: it is gone, or larger than `most_bytes`.
             StoreError: it can't be reached.
         """
 
@@ -162,11 +174,28 @@ class FolderFiles:
         path = self.folder / name
         return self._file(name, path.stat, linked=True) if os.path.lexists(path) else None
 
-    def read(self, name: str) -> bytes:
+    def within(self, folder: str, ending: str) -> Scan | None:
+        """See `Files`."""
+        if not (self.folder / folder).is_dir():
+            return None
+        try:
+            names = sorted(os.listdir(self.folder / folder))  # noqa: PTH208  # names alone, as `scan` has them
+        except OSError as error:
+            raise SceneError(f"{folder}: can't be listed ({error.strerror}); let this process read it") from error
+        scan: Scan = {}
+        for name in (f"{folder}/{name}".lstrip("/") for name in names if not name.startswith(".")):
+            if name.lower().endswith(ending):
+                try:
+                    scan[name] = self._file(name, (self.folder / name).stat, linked=True)
+                except SceneError as error:
+                    scan[ascii(name)[1:-1]] = str(error)
+        return scan
+
+    def read(self, name: str, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         """See `Files`."""
         with self._open(name) as content:
-            check_size(name, os.fstat(content.fileno()).st_size)
-            return content.read(MOST_TEXT_BYTES)
+            check_size(name, os.fstat(content.fileno()).st_size, most_bytes)
+            return content.read(most_bytes)
 
     def digest(self, name: str, file: File) -> str:
         """See `Files`."""
@@ -224,11 +253,11 @@ def check_name(name: str) -> None:
         raise SceneError(f"{name!a}: bears a name that can't be shown; rename it")
 
 
-def check_size(name: str, size: int) -> None:
+def check_size(name: str, size: int, most_bytes: int) -> None:
     """Refuse a large file that is no raster.
 
     Raises:
-        SceneError: it has more than `MOST_TEXT_BYTES`.
+        SceneError: it has more bytes.
     """
-    if size > MOST_TEXT_BYTES:
-        raise SceneError(f"{name}: has {size:,} bytes; expected text of at most {MOST_TEXT_BYTES:,}; cut it")
+    if size > most_bytes:
+        raise SceneError(f"{name}: has {size:,} bytes; expected text of at most {most_bytes:,}; cut it")

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satcommon.errors import SceneError
+from satcommon.errors import SceneError, SettingError
 from satcommon.geo.geometry import distance_km
 from satcommon.geo.solar import solar_day
 from satcommon.raster.declared import DeclaredMetadata
@@ -26,6 +26,7 @@ from satcommon.sources import calendar, folder_config
 from satcommon.sources.files import ITEM, File, Files, Scan
 from satcommon.sources.folder_reader import FolderReader, file_of, item_of, rasters
 from satcommon.sources.open_files import open_files
+from satcommon.sources.plans import PlanFolder
 from satcommon.sources.refused import Glance, told_day
 from satcommon.sources.source import FOLDER, AreaOfInterest, Due, Listing, days_between
 
@@ -77,6 +78,7 @@ class FolderSource:
     def __init__(self, folder: Path | str, files: Files | None = None) -> None:
         self.identity = f"{FOLDER} {str(folder).rstrip('/') or '/'}"
         self._reader = FolderReader(files or open_files(folder))
+        self._plan_folders: dict[str, PlanFolder] = {}
 
     def anchor_grid(self, bounds: Bounds) -> Grid | None:
         """The raster of the first file, by name, that can be taken and overlaps the rectangle, if there is one.
@@ -117,14 +119,16 @@ class FolderSource:
         return Survey(over, elsewhere, refused)
 
     def check(self) -> None:
-        """Read `satfields.toml` and its calendar file, where there are such.
+        """Read `satfields.toml`, and its calendar file or plans, where there are such.
 
         Raises:
             SettingError: one of them is wrong.
         """
-        calendar_file = self._reader.config().calendar_file
-        if calendar_file:
-            self._reader.calendar(calendar_file)
+        config = self._reader.config()
+        if config.calendar_file:
+            self._reader.calendar(config.calendar_file)
+        if (plans := self._plans(config)) and (troubles := plans.troubles()):
+            raise SettingError("; ".join(troubles))
 
     def due(self, aoi: AreaOfInterest, day: date) -> Due:
         """What the calendar of `satfields.toml` says; unknown without one.
@@ -134,7 +138,7 @@ class FolderSource:
         """
         return self.calendar(aoi, day, day)[day]
 
-    def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:  # noqa: ARG002 - one for all areas
+    def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
         """As `due`, for each day from `first` to `last`; the files are read once.
 
         Raises:
@@ -143,11 +147,17 @@ class FolderSource:
         days = days_between(first, last)
         config = self._reader.config()
         if config.calendar:
-            return {day: calendar.in_cycle(config.calendar, day) for day in days}
+            return calendar.answers(config.calendar, self._plans(config), aoi, days)
         if config.calendar_file:
             answers = self._reader.calendar(config.calendar_file)
             return {day: calendar.in_calendar(answers, day) for day in days}
         return dict.fromkeys(days, Due.UNKNOWN)
+
+    def _plans(self, config: FolderConfig) -> PlanFolder | None:
+        name = config.calendar.plans if config.calendar else None
+        if name is None:
+            return None
+        return self._plan_folders.setdefault(name, PlanFolder(self._reader.files, name.rstrip("/")))
 
     def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         """The files over the area with solar day in first..last; a day without one is left out.

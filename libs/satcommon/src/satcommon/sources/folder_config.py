@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
 from satcommon.raster.layers import ALL_BANDS
 from satcommon.raster.masks import CLASS_NAMES, DATA_MASK
 from satcommon.sources import toml_file
+from satcommon.sources.calendar_config import CalendarConfig
 
 NAME = "satfields.toml"
 
@@ -106,22 +106,6 @@ class FileRule(_Model):
         )
 
 
-class Cycle(_Model):
-    """Days that repeat: `first_day` plus each of `offsets` (one for each relative orbit), every `cycle_days`."""
-
-    cycle_days: Annotated[int, Field(ge=1, le=1000)]
-    first_day: date
-    offsets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=1000)] = [0]
-
-    @model_validator(mode="after")
-    def _offsets_lie_in_the_cycle(self) -> Cycle:
-        if max(self.offsets) >= self.cycle_days:
-            raise ValueError(
-                f"offsets: {max(self.offsets)} lies past the cycle; expected days from 0 to {self.cycle_days - 1}"
-            )
-        return self
-
-
 class FolderConfig(_Model):
     """The whole file.
 
@@ -135,7 +119,7 @@ class FolderConfig(_Model):
 
     settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 10.0
     most_megabytes: Annotated[int, Field(gt=0, le=1_000_000)] = 2000
-    calendar: Cycle | None = None
+    calendar: CalendarConfig | None = None
     calendar_file: Annotated[str, AfterValidator(_inside)] | None = None
     files: list[FileRule] = []
 
@@ -143,6 +127,8 @@ class FolderConfig(_Model):
     def _one_calendar(self) -> FolderConfig:
         if self.calendar and self.calendar_file:
             raise ValueError("calendar and calendar_file are both given; keep one")
+        if self.calendar and self.calendar.plans:
+            _inside(self.calendar.plans)
         return self
 
     @property

@@ -29,6 +29,18 @@ class Due(StrEnum):
     DUE = "due"
     NOT_DUE = "not_due"
     UNKNOWN = "unknown"
+    NOT_PLANNED = "not_planned"
+    """Not due, since the acquisition plan has no datatake, although the satellite passes over."""
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return self.value.replace("_", " ")
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Whether no imagery is to come."""
+        return self in (Due.NOT_DUE, Due.NOT_PLANNED)
 
 
 @dataclass(frozen=True)

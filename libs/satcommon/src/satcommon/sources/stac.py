@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from satcommon.errors import RadiometricError, SceneError
+from satcommon.errors import RadiometricError, SceneError, SettingError
 from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.band_stack import BandStack
@@ -18,8 +18,9 @@ from satcommon.raster.plausible import check_pixels
 from satcommon.raster.threads import at_once
 from satcommon.sources import calendar, folder_config, stac_config, stac_reference
 from satcommon.sources.open_catalogue import open_catalogue
+from satcommon.sources.plans import plans_at
 from satcommon.sources.polite_requests import PoliteRequests
-from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, calendar_by_day
+from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, days_between
 from satcommon.sources.stac_assets import Assets, DeniedError, GoneError, Link, PinnedRanges, changed, headers_for
 from satcommon.sources.stac_cells import StacCells
 from satcommon.sources.stac_items import KnownItem, acquisition_of, digest_of, name_of, stated_day, understood
@@ -68,6 +69,8 @@ class StacSource:
         self._collections = {collection.id: collection for collection in config.collections}
         self._items: dict[str, Item] = {}
         self._references: dict[tuple[Acquisition, Grid], dict[str, Any]] = {}  # of those read last
+        plans = config.calendar.plans if config.calendar else None
+        self._plans = plans_at(plans) if plans else None
 
     @staticmethod
     def named(stated: str) -> StacSource:
@@ -99,16 +102,26 @@ class StacSource:
 
         Raises:
             CatalogueError: it can't be searched.
+            SettingError: an acquisition plan is damaged, or there is none where the configuration says.
         """
+        if self._plans and (troubles := self._plans.troubles()):
+            raise SettingError("; ".join(troubles))
         return "has items" if self._catalogue.sample(Bounds(-180, -90, 180, 90)) else "has no item of its collections"
 
-    def due(self, aoi: AreaOfInterest, day: date) -> Due:  # noqa: ARG002 - one calendar for all areas
-        """What the calendar of the configuration says; unknown without one."""
-        return calendar.in_cycle(self.config.calendar, day) if self.config.calendar else Due.UNKNOWN
+    def due(self, aoi: AreaOfInterest, day: date) -> Due:
+        """What the calendar of the configuration says; unknown without one.
+
+        Raises:
+            SettingError: there is no folder of plans as it names one.
+        """
+        return self.calendar(aoi, day, day)[day]
 
     def calendar(self, aoi: AreaOfInterest, first: date, last: date) -> dict[date, Due]:
-        """As `due`, for each day from `first` to `last`."""
-        return calendar_by_day(self, aoi, first, last)
+        """As `due`, for each day from `first` to `last`; plans are read once."""
+        days = days_between(first, last)
+        if self.config.calendar is None:
+            return dict.fromkeys(days, Due.UNKNOWN)
+        return calendar.answers(self.config.calendar, self._plans, aoi, days)
 
     def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
         """The items over the area with solar day in first..last; a day without one is left out.

@@ -18,7 +18,7 @@ from satcommon.raster.band_names import NARROW_NIR
 from satcommon.raster.layers import ALL_BANDS
 from satcommon.raster.masks import CLASS_NAMES
 from satcommon.sources import toml_file
-from satcommon.sources.folder_config import Cycle
+from satcommon.sources.calendar_config import CalendarConfig
 
 VARIABLE = "SATFIELDS_STAC"
 _PROFILES = Path(__file__).parent / "profiles"
@@ -175,7 +175,9 @@ class StacConfig(_Model):
     collections: Annotated[list[Collection], Field(min_length=1, max_length=100)] = Field(description="see below")
     query: dict[str, Any] | None = Field(None, description="passed on: STAC's `query` extension")
     filter: dict[str, Any] | None = Field(None, description="passed on: a filter in CQL2-JSON")
-    calendar: Cycle | None = Field(None, description="days on which scenes are due; without it, that is unknown")
+    calendar: CalendarConfig | None = Field(
+        None, description="days on which scenes are due; without it, that is unknown"
+    )
     pins: Literal["asset", "item"] = Field(
         "asset",
         description="what tells that a file was replaced, where its item states no checksum: the file, asked when it "
@@ -267,11 +269,15 @@ def load(stated: str, told_by: str = VARIABLE) -> StacConfig:
     except OSError as error:
         raise SettingError(f"{told_by}={stated!r}: can't be read ({error.strerror}); correct the path") from error
     config = parse(content, stated)
-    moved = {
+    moved: dict[str, Any] = {
         key: str((path.parent / value).absolute())
         for key in ("catalogue", "items")
         if (value := getattr(config, key)) and "://" not in value
     }
+    plans = config.calendar.plans if config.calendar else None
+    if config.calendar and plans and "://" not in plans:
+        absolute = str((path.parent / plans).absolute())
+        moved["calendar"] = config.calendar.model_copy(update={"plans": absolute})
     return config.model_copy(update=moved)
 
 

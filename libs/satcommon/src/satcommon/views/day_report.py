@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import base64
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from satcommon.db.deadlines import Deadlines
     from satcommon.db.models import Region
     from satcommon.sources.stored_scenes import StoredScenes
     from satcommon.storage.object_store import ObjectStore
 
 
 def day_report(
-    engine: Engine, store: ObjectStore, scenes: StoredScenes, region: Region, day: date
+    engine: Engine,
+    store: ObjectStore,
+    scenes: StoredScenes,
+    region: Region,
+    day: date,
+    deadlines: Deadlines,
+    now: datetime,
 ) -> tuple[dict[str, Any], str]:
     """The facts of a closed day by name, read from what is published, and what identifies its content.
 
-    `statuses` and `refused` (refused acquisitions with their reasons) are dictionaries, `map` is Markdown.
+    `statuses` and `refused` (refused acquisitions with their reasons) are dictionaries, `map` is Markdown. `no scene`
+    tells why there is none, where one could be expected (`answers.Absence`).
 
     Args:
         engine: of the ledger.
@@ -27,11 +35,14 @@ def day_report(
         scenes: the stored ones.
         region: the region.
         day: the day.
+        deadlines: the waiting times.
+        now: the present.
     """
     import pyarrow.compute as pc
 
     from satcommon.db import answers, ledger
     from satcommon.db.engine import read_transaction
+    from satcommon.db.registry import aoi_of
     from satcommon.errors import SatfieldsError
     from satcommon.publication.objects import ResultObjects
     from satcommon.publication.reader import published_days
@@ -52,6 +63,8 @@ def day_report(
         "scene": closed.scene_digest or "none",
         "statuses": {row["values"]: row["counts"] for row in pc.value_counts(rows["status"]).to_pylist()},
     }
+    if absence := answers.absence(closed, day, aoi_of(region).bounds, deadlines, now):
+        facts["no scene"] = absence.words
     if refused:
         facts["refused"] = refused
     means = {"mean clear fraction": "clear_fraction", "mean NDVI": "ndvi_mean"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
 from satcommon.db import answers, ledger
+from satcommon.db.answers import Absence
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
@@ -70,6 +71,7 @@ class FieldDay:
         why: the same in a sentence.
         next_step: what will happen, or what to do; None where nothing is to happen.
         at: when it happens at the latest, by the clock; None where no clock says.
+        absence: why the day has no scene, where one could be expected.
     """
 
     state: State
@@ -77,6 +79,7 @@ class FieldDay:
     why: str
     next_step: str | None = None
     at: datetime | None = None
+    absence: Absence | None = None
 
 
 def field_day(
@@ -100,6 +103,22 @@ def field_day(
         now: the present.
         has_row: whether the published object of the day holds a row of the field.
     """
+    of_day = ledger.region_day(connection, region.bbox_id, day)
+    absence = answers.absence(of_day, day, aoi_of(region).bounds, deadlines, now)
+    told = _field_day(connection, field, region, day, deadlines, now, has_row=has_row)
+    return replace(told, absence=absence)
+
+
+def _field_day(
+    connection: Connection,
+    field: Field,
+    region: Region,
+    day: date,
+    deadlines: Deadlines,
+    now: datetime,
+    *,
+    has_row: bool,
+) -> FieldDay:
     line = timelines(connection, region.bbox_id, [field.field_id]).get(field.field_id)
     expected = line is not None and line.at(day) is not None
     if not expected:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, case, func, select
 
 from satcommon.db import answers, ledger
+from satcommon.db.answers import Absence
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Cause, Miss, Region, RegionDay, Withdrawal
 from satcommon.db.records import all_of, select_all
 from satcommon.db.registry import aoi_of
-from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day
 from satcommon.pipeline.backlog import TRIES
 from satcommon.pipeline.ready_days import closable_days
@@ -24,10 +24,11 @@ from satcommon.sources.source import Due
 
 @dataclass(frozen=True)
 class ClosedDay:
-    """A closed day and its published rows."""
+    """A closed day and its published rows; `absence` tells why it has no scene, where one could be expected."""
 
     day: date
     due: Due
+    absence: Absence | None
     scene: bool
     rows: int
     missed: int
@@ -112,6 +113,9 @@ class RegionStatus:
         withdrawals: rows still to be taken out.
         source_late: days that are over and lack their due scene: open ones until their deadline, closed ones within the
             allowed lateness.
+        not_planned: days within the allowed lateness that a satellite passes over, and for which the acquisition plan
+            has no datatake.
+        lost_upstream: closed days whose due scene did not come within the allowed lateness.
         us_late: open days that could be closed now.
         never_asked: days that are over, open or closed, for which the source was never asked.
         refused: refused acquisitions of monitored days.
@@ -133,6 +137,8 @@ class RegionStatus:
     backlog: list[MissedDays]
     withdrawals: int
     source_late: list[Awaited]
+    not_planned: list[date]
+    lost_upstream: list[date]
     us_late: list[date]
     never_asked: list[date]
     refused: list[NotTaken]
@@ -168,7 +174,13 @@ def region_status(
         for day in over
         if day not in closable and day in known and known[day].due is Due.DUE and known[day].scene_digest is None
     ]
-    awaited = _closed_without_scene(connection, region, deadlines, bounds, now)
+    without_scene = ledger.days_without_scene(connection, region.bbox_id)
+    absent = {day: answers.absence(row, day, bounds, deadlines, now) for day, row in without_scene.items()}
+    awaited = [
+        Awaited(day, closed=True, until=deadlines.gives_up_at(day, bounds))
+        for day, row in without_scene.items()
+        if row.due is Due.DUE and row.closed_at is not None and not deadlines.given_up(day, bounds, now)
+    ]
     unasked = answers.days_never_asked(connection, region, date.min, date.max)
     refused = _not_taken(connection, region)
     without = {item.day for item in refused if not item.has_scene}
@@ -185,12 +197,18 @@ def region_status(
         lag_days=len(over),
         expected_on=expected_on,
         expected_fields=sum(t.at(expected_on) is not None for t in timelines(connection, region.bbox_id).values()),
-        closed_days=_closed_days(connection, region, last_days),
+        closed_days=_closed_days(connection, region, last_days, absent),
         backlog=missed,
         withdrawals=connection.execute(
             select(func.count()).select_from(Withdrawal).where(Withdrawal.bbox_id == region.bbox_id)
         ).scalar_one(),
         source_late=[*awaited, *unclosed],
+        not_planned=[
+            day
+            for day, why in absent.items()
+            if why is Absence.NOT_PLANNED and not deadlines.given_up(day, bounds, now)
+        ],
+        lost_upstream=[day for day, why in absent.items() if why is Absence.LOST_UPSTREAM],
         us_late=closable,
         never_asked=[*unasked, *(day for day in over if day not in known or known[day].answered_at is None)],
         refused=refused,
@@ -216,28 +234,9 @@ def _over(region: Region, first_open: date, today: date) -> Sequence[date]:
     return [date.fromordinal(day) for day in range(first_open.toordinal(), end.toordinal())]
 
 
-def _closed_without_scene(
-    connection: Connection, region: Region, deadlines: Deadlines, bounds: Bounds, now: datetime
-) -> list[Awaited]:
-    statement = (
-        select(RegionDay.day)
-        .where(
-            RegionDay.bbox_id == region.bbox_id,
-            RegionDay.closed_at.is_not(None),
-            RegionDay.due == Due.DUE,
-            RegionDay.scene_digest.is_(None),
-        )
-        .order_by(RegionDay.day)
-    )
-    days = connection.execute(statement).scalars()
-    return [
-        Awaited(day, closed=True, until=deadlines.gives_up_at(day, bounds))
-        for day in days
-        if not deadlines.given_up(day, bounds, now)
-    ]
-
-
-def _closed_days(connection: Connection, region: Region, last_days: int) -> list[ClosedDay]:
+def _closed_days(
+    connection: Connection, region: Region, last_days: int, absent: Mapping[date, Absence | None]
+) -> list[ClosedDay]:
     statement = (
         select_all(RegionDay)
         .where(RegionDay.bbox_id == region.bbox_id, RegionDay.closed_at.is_not(None))
@@ -251,13 +250,13 @@ def _closed_days(connection: Connection, region: Region, last_days: int) -> list
         .group_by(Miss.date_missed)
     )
     counts = {row.date_missed: row.fields for row in connection.execute(missed)}
-    return [_closed_day(day, counts.get(day.day, 0)) for day in reversed(days)]
+    return [_closed_day(day, absent.get(day.day), counts.get(day.day, 0)) for day in reversed(days)]
 
 
-def _closed_day(day: RegionDay, missed: int) -> ClosedDay:
+def _closed_day(day: RegionDay, absence: Absence | None, missed: int) -> ClosedDay:
     assert day.row_count is not None, "a closed day has an object"
     assert day.closed_at is not None
-    return ClosedDay(day.day, day.due, day.scene_digest is not None, day.row_count, missed, day.closed_at)
+    return ClosedDay(day.day, day.due, absence, day.scene_digest is not None, day.row_count, missed, day.closed_at)
 
 
 def _backlog(connection: Connection, region: Region, awaited: set[date], now: datetime) -> list[MissedDays]:

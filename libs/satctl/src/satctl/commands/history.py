@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from satcommon.db import fields as field_registry
 from satcommon.db import registry
+from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Field
 from satcommon.db.publications import NEWEST, all_layers, position_at
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from satcommon.publication.row_history import PublishedRow
 
 _PUBLICATION = ("sequence", "committed at", "cause", "run", "status", "NDVI", "smoothed e4", "integral e4")
+ABSENCES = {
+    Absence.LATE: "late; it is due, and awaited within the allowed lateness",
+    Absence.NOT_PLANNED: "not planned; a satellite passes over, and the acquisition plan has no datatake here",
+    Absence.LOST_UPSTREAM: "lost upstream; it was due, and did not come within the allowed lateness",
+}
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -93,6 +99,8 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
     if stands:
         say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
         say(f"  why: {stands.why}")
+        if stands.absence:
+            say(f"  no scene: {ABSENCES[stands.absence]}")
         if stands.next_step:
             say(f"  next: {stands.next_step}" + (f", {moment(stands.at, now)}" if stands.at else ""))
     else:

@@ -14,6 +14,7 @@ from satcommon.messages import command as shown_command
 from satcommon.messages import counted
 
 from satctl.opening import opened
+from satctl.output.tables import names as named
 from satctl.output.tables import print_json, print_table, progress, say, warn
 from satctl.parameters import DAY, json_option, region_option, regions_of, wide_option
 
@@ -111,6 +112,9 @@ def _print(done: Sequence[Reconciliation], stated: str, *, wide: bool) -> None:
     for region in done:
         for why in region.unplaced.values():
             warn(f"region {region.region}: of no known day there: {why}")
+        if region.in_neither:
+            days = named([str(day) for day in region.in_neither])
+            say(f"region {region.region}: due, and in neither, so probably lost upstream: {days}")
     here, there = sum(each.here for each in done), sum(each.there for each in done)
     lacking = sum(each.lacking for each in done)
     missing = f"{lacking:,}" if lacking else "none"

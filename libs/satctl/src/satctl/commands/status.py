@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
+from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.errors import RetryableError
 from satcommon.messages import counted
@@ -18,7 +19,7 @@ from satctl.parameters import json_option, region_option, regions_of, wide_optio
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
-    from satcommon.views.region_status import RegionStatus
+    from satcommon.views.region_status import ClosedDay, RegionStatus
 
     from satctl.dagster_api.stuck_runs import RunsReport
 
@@ -33,7 +34,9 @@ _PATIENCE_SECONDS = 5  # to wait for Dagster, whose runs are the smaller part of
 def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None:
     """Show what is closed, what is missed, and what each region waits for.
 
-    "Source late" days are over, and their due scene has not come; "us late" days could be closed, and are not.
+    "Source late" days are over, and their due scene has not come; "us late" days could be closed, and are not. On "not
+    planned" days a satellite passes over, and the acquisition plan has no datatake (within the lateness); the due scene
+    of "lost upstream" days did not come within the allowed lateness.
     Deadlines follow this process's settings; those of the daemon and the runs may differ. Also lists Dagster's runs
     that give no sign of life, and warns of a queue that does not move.
 
@@ -91,6 +94,7 @@ def _print(statuses: Sequence[RegionStatus], now: datetime, *, wide: bool) -> No
     _print_regions(statuses, now, wide=wide)
     if any(s.backlog for s in statuses):
         _print_missed(statuses, wide=wide)
+    _print_absent(statuses)
     if any(s.closed_days for s in statuses):
         _print_closed_days(statuses, now, wide=wide)
     for s in statuses:
@@ -132,6 +136,22 @@ def _print_regions(statuses: Sequence[RegionStatus], now: datetime, *, wide: boo
     )
 
 
+def _print_absent(statuses: Sequence[RegionStatus]) -> None:
+    rows = [
+        (s.region, why.words, _days(days))
+        for s in statuses
+        for why, days in ((Absence.NOT_PLANNED, s.not_planned), (Absence.LOST_UPSTREAM, s.lost_upstream))
+        if days
+    ]
+    if rows:
+        print_table(("region", "why", "days"), rows, "no imagery")
+
+
+def _scene(day: ClosedDay) -> str:
+    """Whether a day has a scene, and why not."""
+    return "yes" if day.scene else day.absence.words if day.absence else "no"
+
+
 def _print_missed(statuses: Sequence[RegionStatus], *, wide: bool) -> None:
     print_table(
         ("region", "cause", "field-days", "wait for a scene", "failed", "first day", "last day", "oldest, age"),
@@ -159,7 +179,7 @@ def _print_closed_days(statuses: Sequence[RegionStatus], now: datetime, *, wide:
     print_table(
         ("region", "day", "due", "scene", "rows", "missed", "closed"),
         [
-            (s.region, d.day, d.due, d.scene, d.rows, d.missed, _moment(d.closed_at, now))
+            (s.region, d.day, d.due.words, _scene(d), d.rows, d.missed, _moment(d.closed_at, now))
             for s in statuses
             for d in s.closed_days
         ],
