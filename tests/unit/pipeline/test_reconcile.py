@@ -36,7 +36,7 @@ from tests.unit.stac_catalogue import COLUMNS, config, item, source
 
 __all__ = ["satctl", "system"]
 
-FIRST, LAST = date(2016, 1, 5), date(2016, 1, 20)
+FIRST, LAST = date(2015, 12, 1), date(2016, 1, 20)  # two listings
 NOW = datetime(2016, 2, 1, tzinfo=UTC)
 HERE = {7: "S2B_33TVL_20160107_0_L2A", 17: "S2B_33TVL_20160117_0_L2A"}
 Make = Callable[..., dict[str, Any]]

@@ -23,16 +23,17 @@ from satcommon.db.models import Region, Verdict
 from satcommon.db.quarantine import decisions
 from satcommon.db.registry import aoi_of
 from satcommon.geo.solar import solar_day, solar_noon
+from satcommon.pipeline.rescan import LISTED_DAYS
 from satcommon.raster.product import Tier, comparable, same_satellite
 from satcommon.raster.product import read as read_product
-from satcommon.sources.source import Due
+from satcommon.sources.source import Due, Listing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from satcommon.geo.grid import Bounds
     from satcommon.raster.scene import Acquisition
-    from satcommon.sources.source import Listing, SceneSource
+    from satcommon.sources.source import AreaOfInterest, SceneSource
 
 # Catalogues tell a tile by its own time or by the start of its datatake, up to twenty minutes before; the next pass of
 # one satellite over a place is at least an orbit, a hundred minutes, away.
@@ -167,7 +168,7 @@ def reconcile(
         SettingError: its configuration is wrong.
     """
     aoi = aoi_of(region)
-    listing = other.list(aoi, first, last, now)
+    listing = _listing(other, aoi, first, last, now)
     with read_transaction(engine) as connection:
         registered = _registered(connection, region, first, last)
         refused = _refused(connection, region, first, last, registered, aoi.bounds)
@@ -186,6 +187,20 @@ def reconcile(
         day for day, row in without.items() if row.due is Due.DUE and first <= day <= last and day not in some
     ]
     return Reconciliation(region.name, first, last, len(here), len(there), differences, in_neither, unplaced)
+
+
+def _listing(other: SceneSource, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
+    """What the other lists, searched a month at a time."""
+    whole = Listing({})
+    while first <= last:
+        end = min(last, first + timedelta(days=LISTED_DAYS - 1))
+        part = other.list(aoi, first, end, now)
+        whole.acquisitions.update(part.acquisitions)
+        whole.refused.update(part.refused)
+        whole.refused_on.update(part.refused_on)
+        whole = replace(whole, unsettled=(*whole.unsettled, *part.unsettled))
+        first = end + ONE_DAY
+    return whole
 
 
 def _registered(connection: Connection, region: Region, first: date, last: date) -> dict[str, _Known]:

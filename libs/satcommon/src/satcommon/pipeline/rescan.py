@@ -13,10 +13,10 @@ from satcommon.db.expected import ONE_DAY
 from satcommon.db.registry import area_to_read
 from satcommon.errors import RetryableError, SceneError, StoreError
 from satcommon.pipeline.ingest_day import Answer, ask, news
-from satcommon.sources.source import SceneSource
+from satcommon.sources.source import SceneSource, days_between
 from satcommon.storage.object_store import ObjectStore
 
-_LISTED_DAYS = 366  # per listing
+LISTED_DAYS = 31  # a listing: what was answered of the days before is not asked for again after a kill
 
 
 def ask_anew(
@@ -64,12 +64,10 @@ def ask_anew(
     of_all = region.monitored_from, min(last_older_day(began, lateness_days), region.monitored_until or date.max)
     complete = not only_never_asked and first <= of_all[0] and of_all[1] <= last
     while start <= last:
-        end = min(last, start + timedelta(days=_LISTED_DAYS - 1))
-        for day in sorted(news(engine, source, bbox_id, where, start, end, clock())):
-            with read_transaction(engine) as connection:
-                row = ledger.region_day(connection, bbox_id, day)
-            if only_never_asked and row is not None and row.answered_at is not None:
-                continue
+        end = min(last, start + timedelta(days=LISTED_DAYS - 1))
+        asked = set(_unanswered(engine, bbox_id, start, end) if only_never_asked else days_between(start, end))
+        found = news(engine, source, bbox_id, where, min(asked), max(asked), clock()) if asked else {}
+        for day in sorted(asked & found.keys()):
             answer = _answer(engine, store, source, bbox_id, day, clock)
             complete = complete and not isinstance(answer, RetryableError)
             yield day, answer
@@ -79,6 +77,13 @@ def ask_anew(
             ledger.lock_region(connection, bbox_id)
             if area_to_read(ledger.region(connection, bbox_id)) == where:  # else other bands are wanted of these days
                 answers.note_rescan(connection, bbox_id, began)
+
+
+def _unanswered(engine: Engine, bbox_id: int, first: date, last: date) -> list[date]:
+    """The days of a span for which the source was never asked."""
+    with read_transaction(engine) as connection:
+        known = ledger.region_days(connection, bbox_id, first, last)
+    return [day for day in days_between(first, last) if day not in known or known[day].answered_at is None]
 
 
 def _answer(
