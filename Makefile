@@ -48,6 +48,8 @@ lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1:
 	done
 	@$(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file tests/deploy/policy/requirements.lock \
 	    tests/deploy/policy/requirements.in
+	@$(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file tests/integration/pgstac/requirements.lock \
+	    tests/integration/pgstac/requirements.in
 
 .PHONY: format
 format: install ## rewrite the code as `make lint` wants it
@@ -75,6 +77,17 @@ $(policy)/.installed: tests/deploy/policy/requirements.lock | $(bin)/uv
 	$(uv) pip sync --compile-bytecode --python $(policy)/bin/python --require-hashes $<
 	@touch $@
 
+pgstac := .venv/pgstac
+
+.PHONY: pgstac
+pgstac: install $(pgstac)/.installed ## a second STAC API for the nightly tests; PostgreSQL needs PostGIS (apt-get install postgresql-15-postgis-3)
+
+# Of its own, too: a server wants other versions than a client.
+$(pgstac)/.installed: tests/integration/pgstac/requirements.lock | $(bin)/uv
+	$(uv) venv --allow-existing --python $(bin)/python $(pgstac)
+	$(uv) pip sync --compile-bytecode --python $(pgstac)/bin/python --require-hashes $<
+	@touch $@
+
 # The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
 test: install ## unit, integration, protocol and chart tests: a few minutes
@@ -95,6 +108,7 @@ test-slow: install ## end to end tests, and all that take minutes
 .PHONY: nightly
 nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) test-slow
+	$(MAKE) pgstac
 	$(bin)/pytest -m nightly
 	$(MAKE) test-order EXAMPLES=10000
 	$(MAKE) test-fuzz FUZZ_SECONDS=600
