@@ -221,6 +221,7 @@ def test_the_command_fails_if_something_is_lacking_here(
     assert "T33TVL" in table
     assert "2 acquisitions here, 3 in " in table
     ((difference,),) = [region["differences"] for region in listed["regions"]]
+    assert [region["lacking"] for region in listed["regions"]] == [1]
     assert (difference["day"], difference["item"], difference["standing"]) == (
         "2016-01-12",
         f"s2/{name}",

@@ -34,11 +34,15 @@ SALT: Surface = (0.56, 0.63, 0.68, 0.71, 0.52, 0.36)
 BURNT: Surface = (0.032, 0.04, 0.052, 0.085, 0.16, 0.17)
 HAZY_SOIL: Surface = (0.19, 0.2, 0.2, 0.22, 0.27, 0.22)
 HAZY_CANOPY: Surface = (0.13, 0.14, 0.1, 0.42, 0.18, 0.09)
+PASTURE: Surface = (0.05, 0.08, 0.09, 0.37, 0.25, 0.15)
+HAZY_PASTURE: Surface = (0.13, 0.16, 0.16, 0.41, 0.26, 0.16)
+SHRUBS_IN_SAND: Surface = (0.13, 0.19, 0.23, 0.5, 0.46, 0.39)
 
 TRUE = {
     "soil": SOIL, "canopy": CANOPY, "cloud": CLOUD, "snow": SNOW, "old snow": OLD_SNOW, "water": WATER, "mud": MUDDY,
     "sandbank": SHALLOW, "dark water": DARK_WATER, "bloom": BLOOM, "sand": SAND, "salt": SALT, "burnt": BURNT,
-    "hazy soil": HAZY_SOIL, "hazy canopy": HAZY_CANOPY,
+    "hazy soil": HAZY_SOIL, "hazy canopy": HAZY_CANOPY, "pasture": PASTURE, "hazy pasture": HAZY_PASTURE,
+    "shrubs in sand": SHRUBS_IN_SAND,
 }  # fmt: skip
 BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 SIDE = 60
@@ -102,6 +106,7 @@ def _lies() -> Iterator[tuple[str, Layers, str]]:
     yield "snow ten times too bright, told as such", scene(times(6, SNOW), classes=(PixelClass.SNOW,) * 2), "too_bright"
     yield "water, offset twice", scene(plus(-0.1, WATER), SOIL), "below_zero"
     yield "canopy, offset missing", scene(plus(0.1, CANOPY), plus(0.1, SOIL)), "offset_missing"
+    yield "pasture, offset missing", scene(plus(0.1, PASTURE), plus(0.1, SOIL)), "offset_missing"
     yield "soil, blue and red swapped", scene(swapped(SOIL, 0, 2), swapped(CANOPY, 0, 2)), "blue_and_red_swapped"
     red_and_nir = scene(swapped(CANOPY, 2, 3), bands=("red", "nir"))
     yield "two bands, swapped", red_and_nir, "red_and_nir_swapped"

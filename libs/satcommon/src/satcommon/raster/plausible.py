@@ -73,9 +73,10 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         value_checks.offset_missing,
-        "dense vegetation whose darkest tenth is above 0.09 in blue, red and short-wave infrared alike",
-        "an offset that was not applied: haze brightens blue, but not short-wave infrared",
-        "2 % of clear cells are dense vegetation",
+        "dense vegetation whose darkest tenth is above 0.09 in blue, red and short-wave infrared alike; or land with "
+        "some green whose darkest hundredth is above 0.1 in them, and grey",
+        "an offset that was not applied: haze brightens blue, but not short-wave infrared, and sand is red",
+        "2 % of clear cells are dense vegetation, or green",
     ),
     Check(
         band_checks.red_and_nir_swapped,

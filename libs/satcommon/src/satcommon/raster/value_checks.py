@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from satcommon.raster.layers import (
@@ -14,6 +16,9 @@ from satcommon.raster.layers import (
     PixelClass,
 )
 from satcommon.raster.seen import FEW, Seen, share
+
+if TYPE_CHECKING:
+    from satcommon.raster.seen import Reflectance
 
 _NEGATIVE, _LIT = -0.005, 0.1  # reflectance: red below, and near infrared above, are of no land
 _NEGATIVE_BLUE, _REDDER, _LIT_SOIL = -0.01, 0.03, 0.05  # blue below, red above it, near infrared above: soil, too dark
@@ -30,6 +35,10 @@ _DARKEST_ALONE = 0.055  # likewise, where no short-wave infrared tells a lake in
 _WATER_SWIR = 0.01  # water absorbs all of the short-wave infrared
 _CONTRAST, _LEAST_CANOPY = 0.35, 0.02  # near infrared less red, as of a closed canopy alone; share of cells
 _DARK_OF_CANOPY = 0.09  # it is darker in blue and red; haze makes short-wave infrared no brighter than blue
+_GREEN, _GREENEST = 0.25, 0.02  # near infrared less red, in the middle of the greenest share of cells
+_DARKEST_OF_ALL = 0.1  # land with some green has darker cells, in blue, red and short-wave infrared alike
+_GREY = 1.4  # red over blue of the darkest cells; sand is redder
+_DARK_SWIR = 1.3  # short-wave infrared over blue, likewise; haze and cirrus lift blue more
 _CLIPPED = 1.2  # clouds and snow may be clipped to a single value, up to that
 _MOST_FILL = 0.05
 
@@ -109,22 +118,44 @@ def too_dark(seen: Seen) -> str | None:
 
 
 def offset_missing(seen: Seen) -> str | None:
-    """A closed canopy that is bright in blue, red and short-wave infrared alike: no haze does that."""
+    """A canopy, or land with some green, whose dark is bright in blue, red and short-wave infrared: haze is not so."""
     cells = seen.landscape("blue", "red", "nir", "swir22")
     if cells is None:
         return None
-    red, nir = cells[1:3]
-    canopy = nir - red > _CONTRAST
-    if np.count_nonzero(canopy) < max(FEW, _LEAST_CANOPY * len(red)):
-        return None
-    dark = [float(np.percentile(band[canopy], 10)) for band in (cells[0], cells[1], cells[3])]
-    if min(dark[:2]) < _DARK_OF_CANOPY or dark[2] < max(_DARK_OF_CANOPY, dark[0]):
-        return None
+    contrast = cells[2] - cells[1]
+    canopy = contrast > _CONTRAST
+    if np.count_nonzero(canopy) >= max(FEW, _LEAST_CANOPY * len(canopy)):
+        dark = [_percentile(band[canopy], 10) for band in (cells[0], cells[1], cells[3])]
+        if min(dark[:2]) >= _DARK_OF_CANOPY and dark[2] >= max(_DARK_OF_CANOPY, dark[0]):
+            return _missing("the darkest tenth of dense vegetation", dark, _DARK_OF_CANOPY)
+    dark = [_percentile(band, 1) for band in (cells[0], cells[1], cells[3])]
+    if min(dark) >= _DARKEST_OF_ALL and _brightened_alike(dark, contrast):
+        return _missing("the darkest hundredth of land with some green", dark, _DARKEST_OF_ALL)
+    return None
+
+
+def _brightened_alike(dark: list[float], contrast: Reflectance) -> bool:
+    """Whether the dark of land with some green is as an offset makes it, and as neither haze nor sand does.
+
+    Args:
+        dark: the darkest hundredth of blue, red and short-wave infrared.
+        contrast: near infrared less red, of clear cells.
+    """
+    blue, red, swir22 = dark
+    greenest = np.sort(contrast)[-max(FEW, int(_GREENEST * len(contrast))) :]
+    return bool(np.median(greenest) > _GREEN and red < _GREY * blue and swir22 >= _DARK_SWIR * blue)
+
+
+def _missing(what: str, dark: list[float], limit: float) -> str:
     return (
-        f"the darkest tenth of dense vegetation is {dark[0]:.2f} in blue, {dark[1]:.2f} in red and {dark[2]:.2f} in "
-        f"short-wave infrared; expected below {_DARK_OF_CANOPY:g}; an offset of reflectance is not applied: state it, "
-        "as `offset = -0.1`, in satfields.toml or in the STAC item"
+        f"{what} is {dark[0]:.2f} in blue, {dark[1]:.2f} in red and {dark[2]:.2f} in short-wave infrared; expected "
+        f"below {limit:g}; an offset of reflectance is not applied: state it, as `offset = -0.1`, in satfields.toml or "
+        "in the STAC item"
     )
+
+
+def _percentile(values: Reflectance, percent: float) -> float:
+    return float(np.percentile(values, percent))
 
 
 def undeclared_fill(seen: Seen) -> str | None:

@@ -84,12 +84,13 @@ def reconcile(
                     failed[region.name] = str(error)
                 advance()
     if as_json:
-        print_json({"against": stated, "from": first, "to": last, "regions": done, "failed": failed})
+        told = [vars(each) | {"lacking": each.lacking} for each in done]
+        print_json({"against": stated, "from": first, "to": last, "regions": told, "failed": failed})
     else:
         _print(done, stated, wide=wide)
     if failed:
-        told = "; ".join(f"region {name}: {why}" for name, why in failed.items())
-        raise RetryableError(f"{counted(len(failed), 'region')} could not be compared with {stated}: {told}")
+        reasons = "; ".join(f"region {name}: {why}" for name, why in failed.items())
+        raise RetryableError(f"{counted(len(failed), 'region')} could not be compared with {stated}: {reasons}")
     if any(each.lacking for each in done):
         raise click.exceptions.Exit(1)
 
