@@ -53,7 +53,7 @@ def reconcile(
     \b
     Examples:
       satctl scenes reconcile --against earth-search-c1
-      satctl scenes reconcile --against earth-search-c1 --region A --from 2025-06-01
+      satctl scenes reconcile --against cdse --region A --from 2025-06-01
       satctl scenes reconcile --against s3://archive/scenes --json
     """
     from satcommon.pipeline.reconcile import reconcile as reconcile_region
