@@ -40,6 +40,7 @@ from satcommon.environment import utc_now
 from satcommon.errors import PermanentError, RetryableError, SatfieldsError, SceneError
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.rescan import ask_anew
+from satcommon.run_logs import of_run
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -64,7 +65,8 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
         return
     lane_name = lane("ingest", region.name)[LANE_TAG]
     try:
-        with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+        with alive, of_run(context.run, region.name, day):
             answer = ask(env.engine, env.store(), source, region.bbox_id, day, utc_now(), utc_now)
     except SceneError as error:
         if not by_hand:
@@ -115,7 +117,8 @@ def rescan(context: OpExecutionContext, env: Environment, config: RescanConfig) 
     counts = {"asked": 0, "changed": 0, "refused": 0}
     later: list[str] = []
     lane_name = lane("rescan", region.name)[LANE_TAG]
-    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         answers = ask_anew(
             env.engine,
             env.store(),

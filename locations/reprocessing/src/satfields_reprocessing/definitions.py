@@ -3,10 +3,13 @@
 from dagster import AssetSpec, Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REPLAY_JOB, SCENES, region_days
 from satcommon.resources import resources
+from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
 from satfields_reprocessing.schedules import open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
+
+log_as("reprocessing")
 
 defs = Definitions(
     assets=[

@@ -20,6 +20,7 @@ from satcommon.environment import utc_now
 from satcommon.pipeline.backlog import plan, region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.run_logs import of_run
 
 from satfields_reprocessing.report import Changes
 
@@ -37,7 +38,8 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
     done: Counter[str] = Counter()
     changes = Changes()
     lane_name = lane("replay", region.name)[LANE_TAG]
-    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         processor = Processor(env.engine, env.store(), utc_now, env.source)
         for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
             result = chunk.computed
