@@ -6,7 +6,8 @@ from satcommon.resources import resources
 from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
-from satfields_reprocessing.schedules import open_backlogs
+from satfields_reprocessing.jobs import audit_regions
+from satfields_reprocessing.schedules import daily_audit, open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
 
 log_as("reprocessing")
@@ -21,10 +22,11 @@ defs = Definitions(
     jobs=[
         define_asset_job(
             REPLAY_JOB, [reprocessed_field_metrics], description="Drain a region's backlog, oldest day first"
-        )
+        ),
+        audit_regions,
     ],
     sensors=[*woken_sensors, unfinished_backlogs],
-    schedules=[open_backlogs],
+    schedules=[open_backlogs, daily_audit],
     resources=resources(),
     executor=in_process_executor,
 )
