@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from satcommon.settings import settings
 
 from satctl.output.tables import say
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 @click.command()
@@ -25,20 +30,32 @@ def metrics(host: str, port: int, once: bool) -> None:
       satctl metrics
       satctl metrics --host 0.0.0.0 --port 9464
     """
-    from prometheus_client import CollectorRegistry, generate_latest, start_http_server
-    from satcommon.errors import InputError
+    from prometheus_client import CollectorRegistry, generate_latest
     from satcommon.telemetry.logs import configure
 
-    from satctl.exporter.collectors import collectors
+    from satctl.exporter.collectors import opened_collectors
     from satctl.exporter.scrape import Scraper
 
     chosen = settings()
     configure(level="warning")  # it is a server: what can't be asked is said
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Scraper(collectors(chosen), chosen.metrics_timeout_seconds))
-    if once:
-        say(generate_latest(registry).decode().rstrip())
-        return
+    with opened_collectors(chosen) as collectors:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Scraper(collectors, chosen.metrics_timeout_seconds))
+        if once:
+            say(generate_latest(registry).decode().rstrip())
+        else:
+            _serve(registry, host, port)
+
+
+def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
+    """Serve until the process is interrupted.
+
+    Raises:
+        InputError: the address can't be listened on.
+    """
+    from prometheus_client import start_http_server
+    from satcommon.errors import InputError
+
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:

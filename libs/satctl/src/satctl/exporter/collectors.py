@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from satcommon.db.deadlines import Deadlines
@@ -28,11 +29,19 @@ _CONNECTIONS = 6  # collectors that ask the database at once, and one to spare
 _PROBE = "preflight"  # a key that need not exist
 
 
-def collectors(chosen: Settings) -> dict[str, Collect]:
-    """What each collector does, by its name; nothing is asked yet."""
+@contextmanager
+def opened_collectors(chosen: Settings) -> Iterator[dict[str, Collect]]:
+    """What each collector does, by its name; nothing is asked yet, and connections end with the block."""
     timeout = chosen.metrics_timeout_seconds
     engine = open_engine(chosen.database_url, timeout, timeout, _CONNECTIONS)
-    seconds = max(1, int(timeout))
+    try:
+        yield _collectors(chosen, engine)
+    finally:
+        engine.dispose()
+
+
+def _collectors(chosen: Settings, engine: Engine) -> dict[str, Collect]:
+    seconds = max(1, int(chosen.metrics_timeout_seconds))
     expected = ExpectedDays()
 
     def of_ledger(read: Callable[[Connection, datetime], Iterable[Sample]]) -> Collect:
