@@ -100,7 +100,8 @@ def run_requests(
             chosen = _claimed(engine, chosen)
         asked += len(chosen)
         for request in chosen:
-            logger(__name__).info("run asked for", work=request.run_key)
+            region = request.tags.get(LANE_TAG, "").partition(":")[2]
+            logger(__name__).info("run asked for", work=request.run_key, region=region)
         yield from chosen
         if asked >= ASKED_A_TICK or under_way + asked >= UNDER_WAY:
             return
