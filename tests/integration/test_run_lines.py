@@ -25,12 +25,17 @@ from tests.integration.satctl_world import BOUNDS, Satctl
 
 DAY = datetime.now(UTC).date() - timedelta(days=2)
 KEY = "planted/secret+key"
+# As in a cluster: elsewhere another process copies what a step writes, 4 KiB at a time, between the lines of the run.
+_INSTANCE = """
+telemetry: {enabled: false}
+compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}
+"""
 
 
 def test_a_run_that_fails_tells_its_keys_and_no_secret(system: Engine, satctl: Satctl, tmp_path: Path) -> None:
     """The store can't be reached, and its address, which the error names, holds its key."""
     satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(DAY), "--resolution", "500")
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    (tmp_path / "dagster.yaml").write_text(_INSTANCE)
     with DagsterInstance.from_config(str(tmp_path)) as instance:
         instance.add_dynamic_partitions(REGION, ["S"])
     planted = {
