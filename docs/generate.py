@@ -17,6 +17,7 @@ from satcommon.raster.layers import ALL_BANDS, FURTHER
 from satcommon.raster.plausible import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
+from satcommon.telemetry.metrics import METRICS
 from satctl.main import main as satctl
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -96,9 +97,19 @@ def indices() -> Iterator[str]:
         yield f"| `{column}` | {told} | [{index.name}]({source}) |"
 
 
+def metrics() -> Iterator[str]:
+    """A row for each metric."""
+    yield "| metric | type | labels | collector | what it is |"
+    yield "|---|---|---|---|---|"
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.collector} | {metric.help} |"
+
+
 PARTS = {
     "bands": bands,
     "indices": indices,
+    "metrics": metrics,
     "checks": checks,
     "stac": lambda: keys(stac_config.StacConfig),
     "stac_collection": lambda: keys(stac_config.Collection),

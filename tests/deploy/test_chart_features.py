@@ -248,6 +248,37 @@ def test_maintenance_comes_at_its_time_and_never_twice_at_once() -> None:
     assert job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == ["gc"]
 
 
+def test_metrics_are_served_by_satctl_and_are_a_choice() -> None:
+    found = platform()
+    (container,) = pod(found, "satfields-metrics")["containers"]
+    annotations = {
+        key: template["metadata"]["annotations"] for key, template in pod_templates(found).items() if "metrics" in key
+    }
+
+    assert container["args"] == ["metrics", "--host=0.0.0.0", "--port=9464"]
+    assert container["image"].startswith("satfields/satctl:")
+    assert {"secretRef": {"name": "satfields-dagster"}} not in container["envFrom"]
+    assert only(found, "Service", "satfields-metrics")["spec"]["ports"][0]["port"] == 9464
+    assert [one["prometheus.io/port"] for one in annotations.values()] == ["9464"]
+    off = platform(values={"metrics": {"enabled": False}})
+    assert not [one for one in off if one["metadata"]["name"] == "satfields-metrics"]
+    plain = json.dumps(platform(values={"metrics": {"annotated": False}}))
+    assert "prometheus.io" not in plain
+
+
+def test_a_monitor_of_the_prometheus_operator_is_a_choice_and_chooses_the_service() -> None:
+    values = {"metrics": {"serviceMonitor": {"enabled": True, "interval": "60s", "labels": {"release": "prometheus"}}}}
+    found = platform(values=values)
+
+    monitor = only(found, "ServiceMonitor", "satfields-metrics")
+
+    assert of_kind(platform(), "ServiceMonitor") == {}
+    labels = only(found, "Service", "satfields-metrics")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "60s", "scrapeTimeout": "25s"}]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
 def test_every_image_of_the_platform_can_come_from_elsewhere() -> None:
     here = {"repository": "registry.example/x", "tag": "7"}
     found = platform(values={"image": here, "satctl": {"image": here}, "postgresql": {"image": here}})

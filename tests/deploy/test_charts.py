@@ -213,5 +213,9 @@ def test_only_who_works_on_the_ledger_holds_its_secret() -> None:
                 holders.setdefault(source["secretRef"]["name"], set()).add(name.split("/")[1])
 
     servers = {f"satfields-{name} {part}" for name in LOCATIONS for part in ("preflight", "code-server")}
-    assert holders["satfields-ledger"] == servers | {"satfields-satctl satctl", "satfields-migrate ledger"}
+    assert holders["satfields-ledger"] == servers | {
+        "satfields-satctl satctl",
+        "satfields-migrate ledger",
+        "satfields-metrics metrics",
+    }
     assert holders["satfields-postgresql"] == {"satfields-postgresql postgresql"}

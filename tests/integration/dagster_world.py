@@ -42,6 +42,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
+from dagster_graphql.schema import create_schema
 from satcommon.contract import REGION, SCENES, partition
 from satcommon.db import ledger, models, registry
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
@@ -250,6 +251,15 @@ class World:
             list(launch_scheduled_runs(self._context, _QUIET, at, {}))
         self.instance.stop_schedule(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
+
+    def ask(self, query: str, variables: dict[str, Any] | None) -> dict[str, Any]:
+        """What the webserver would answer to a query of GraphQL."""
+        answer = create_schema().execute(
+            query, context_value=self._context.create_request_context(), variable_values=variables
+        )
+        assert answer.errors is None, answer.errors
+        assert answer.data is not None
+        return dict(answer.data)
 
     def launch(self, run: DagsterRun) -> None:
         """Start what was asked for, as the daemon does with what is first in its queue."""

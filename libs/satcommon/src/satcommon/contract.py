@@ -48,6 +48,8 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB = (
 BACKFILL_OP = "fill_open_days"
 RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 RECONCILE_JOB, RECONCILE_OP = "reconcile_scenes", "compare_catalogues"
+AUDIT_JOB = "audit_regions"
+JOBS = (FETCH_JOB, REGISTRY_JOB, RESCAN_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB, RECONCILE_JOB, AUDIT_JOB)
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
 LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each

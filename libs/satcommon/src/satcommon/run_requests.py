@@ -15,6 +15,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunRequest, Ru
 
 from satcommon.contract import ATTEMPT_TAG, BACKGROUND_TAG, LANE_TAG, WORK_TAG
 from satcommon.settings import settings
+from satcommon.telemetry.logs import logger
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -98,6 +99,9 @@ def run_requests(
         if engine is not None:
             chosen = _claimed(engine, chosen)
         asked += len(chosen)
+        for request in chosen:
+            region = request.tags.get(LANE_TAG, "").partition(":")[2]
+            logger(__name__).info("run asked for", work=request.run_key, region=region)
         yield from chosen
         if asked >= ASKED_A_TICK or under_way + asked >= UNDER_WAY:
             return

@@ -152,6 +152,21 @@ class Settings(BaseSettings):
     backup_days: int = Field(
         14, ge=0, description="days for which `satctl gc` keeps objects that a backup of the ledger may still name"
     )
+    log_format: Literal["json", "console"] | None = Field(
+        None, description="how log lines are written; unset: `json` in a pod without a terminal, else `console`"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="least level of log lines; unset: `info`, of satctl `error`"
+    )
+    metrics_regions: int = Field(
+        1000, ge=0, description="regions with series of their own; the others together are `other`, the latest first"
+    )
+    metrics_timeout_seconds: float = Field(
+        10.0, gt=0, description="how long `satctl metrics` waits for each of the things that it asks"
+    )
+    metrics_certificates: str = Field(
+        "", description="PEM files of certificates whose end `satctl metrics` tells, separated by commas"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_ticks_days: int = Field(

@@ -3,11 +3,14 @@
 from dagster import Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FETCH_JOB, REGISTRY_JOB
 from satcommon.resources import resources
+from satcommon.run_logs import log_as
 
 from satfields_ingest.assets import field_registry, scenes
 from satfields_ingest.jobs import reconcile_scenes, rescan_scenes
 from satfields_ingest.schedules import daily_reconciliation, daily_scenes
 from satfields_ingest.sensors import due_scenes, older_days, registry_changed
+
+log_as("ingest")
 
 defs = Definitions(
     assets=[scenes, field_registry],

@@ -42,6 +42,7 @@ from satcommon.errors import PermanentError, RetryableError, SatfieldsError, Sce
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.reconcile import LACKING, Reconciliation, reconcile, span_of
 from satcommon.pipeline.rescan import ask_anew
+from satcommon.run_logs import of_run
 from satcommon.sources.open_source import open_other
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
         return
     lane_name = lane("ingest", region.name)[LANE_TAG]
     try:
-        with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+        with alive, of_run(context.run, region.name, day):
             answer = ask(env.engine, env.store(), source, region.bbox_id, day, utc_now(), utc_now)
     except SceneError as error:
         if not by_hand:
@@ -120,7 +122,8 @@ def rescan(context: OpExecutionContext, env: Environment, config: RescanConfig) 
     counts = {"asked": 0, "changed": 0, "refused": 0}
     later: list[str] = []
     lane_name = lane("rescan", region.name)[LANE_TAG]
-    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         answers = ask_anew(
             env.engine,
             env.store(),

@@ -3,11 +3,14 @@
 from dagster import AssetSpec, Definitions, in_process_executor
 from satcommon.contract import SCENES, region_days
 from satcommon.resources import resources
+from satcommon.run_logs import log_as
 
 from satfields_realtime.assets import field_metrics
 from satfields_realtime.jobs import backfill, close_days
 from satfields_realtime.schedules import passed_deadlines
 from satfields_realtime.sensors import scene_materialized, unfinished_days, unreported_days
+
+log_as("realtime")
 
 defs = Definitions(
     assets=[AssetSpec(SCENES, partitions_def=region_days), field_metrics],

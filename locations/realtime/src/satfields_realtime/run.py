@@ -35,6 +35,7 @@ from satcommon.db.heartbeat import beating
 from satcommon.environment import utc_now
 from satcommon.errors import SatfieldsError
 from satcommon.pipeline.close_region import Closer
+from satcommon.run_logs import of_run
 
 from satfields_realtime.waiting import what_waits
 
@@ -56,7 +57,8 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
         yield left(region)
         return
     lane_name = lane("realtime", region.name)[LANE_TAG]
-    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         run_id = context.run.run_id
         closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, run_id, now, utc_now, env.source)
         earlier = {closed.inputs.day for closed in closer.through(day)} - {day}
@@ -103,7 +105,8 @@ def fill_open_days(context: OpExecutionContext, env: Environment, config: Backfi
         answers["refused"] += 1
         context.log.warning("%s: its scene can't be read: %s", day, error)
 
-    with beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         closer = Closer(env.engine, env.store(), region.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
         for closed in closer.backfill(env.source(), min(until, now.date()), note, warn):
             closed_days += 1

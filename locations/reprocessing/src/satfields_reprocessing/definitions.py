@@ -3,10 +3,14 @@
 from dagster import AssetSpec, Definitions, define_asset_job, in_process_executor
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REPLAY_JOB, SCENES, region_days
 from satcommon.resources import resources
+from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
-from satfields_reprocessing.schedules import open_backlogs
+from satfields_reprocessing.jobs import audit_regions
+from satfields_reprocessing.schedules import daily_audit, open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
+
+log_as("reprocessing")
 
 defs = Definitions(
     assets=[
@@ -18,10 +22,11 @@ defs = Definitions(
     jobs=[
         define_asset_job(
             REPLAY_JOB, [reprocessed_field_metrics], description="Drain a region's backlog, oldest day first"
-        )
+        ),
+        audit_regions,
     ],
     sensors=[*woken_sensors, unfinished_backlogs],
-    schedules=[open_backlogs],
+    schedules=[open_backlogs, daily_audit],
     resources=resources(),
     executor=in_process_executor,
 )

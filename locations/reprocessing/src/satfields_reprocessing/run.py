@@ -1,4 +1,4 @@
-"""What the run of reprocessing does: drain a region's backlog.
+"""What the runs of reprocessing do: drain a region's backlog, audit all regions.
 
 Only runs import this module: it loads NumPy and GDAL.
 """
@@ -11,15 +11,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, OpExecutionContext
+from satcommon.audit.audit import audit
+from satcommon.audit.record import record
 from satcommon.contract import LANE_TAG, closed_day, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
 from satcommon.environment import utc_now
+from satcommon.errors import PermanentError
 from satcommon.pipeline.backlog import plan, region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.run_logs import of_run
+from satcommon.telemetry.work import work
 
 from satfields_reprocessing.report import Changes
 
@@ -37,7 +42,8 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
     done: Counter[str] = Counter()
     changes = Changes()
     lane_name = lane("replay", region.name)[LANE_TAG]
-    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, region.name):
         processor = Processor(env.engine, env.store(), utc_now, env.source)
         for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
             result = chunk.computed
@@ -72,3 +78,26 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
             **changes.metadata(region.name),
         }
     )
+
+
+def audit_regions(context: OpExecutionContext, env: Environment) -> None:
+    """Audit all regions; what is found is kept for those who watch.
+
+    Raises:
+        PermanentError: something is lost; the message names the regions.
+    """
+    with read_transaction(env.engine) as connection:
+        regions = registry.regions(connection)
+    unclean = []
+    with beating(env.engine, context.run_id, "audit", env.settings.heartbeat_seconds):
+        for region in regions:
+            with of_run(context.run, region.name), work("region audited") as told:
+                report = audit(env.engine, env.store(), region, lambda: None)
+                record(env.engine, region.bbox_id, report, utc_now())
+                told |= {"clean": report.clean, "expected": report.expected, "problems": report.problem_count}
+            for problem in report.problems:
+                context.log.error(problem)
+            unclean += [] if report.clean else [region.name]
+    context.add_output_metadata({"regions": len(regions), "not clean": len(unclean)})
+    if unclean:
+        raise PermanentError(f"the audit is not clean: {', '.join(unclean)}; `satctl audit` tells more")

@@ -1,9 +1,9 @@
-"""The safety net: every six hours, whatever the sensors saw."""
+"""The safety net: every six hours, whatever the sensors saw; and each day, whether it held."""
 
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import REGION, REPLAY_JOB
+from satcommon.contract import AUDIT_JOB, REGION, REPLAY_JOB
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
@@ -21,3 +21,14 @@ def open_backlogs(context: ScheduleEvaluationContext, satfields: SatfieldsResour
     env, now = satfields.environment(), context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
     yield from run_requests(context.instance, backlogs_to_drain(env, known, now), now, env.engine)
+
+
+@schedule(
+    cron_schedule="0 5 * * *",
+    job_name=AUDIT_JOB,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+def daily_audit() -> RunRequest:
+    """Audit all regions at 05:00 UTC."""
+    return RunRequest()

@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0009"  # the Alembic revision that this code was written for; a test compares it with the newest one
+SCHEMA_REVISION = "0010"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -454,3 +454,14 @@ class Run(Base):
     lane: Mapped[str] = mapped_column(String(140))
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
+
+
+class Measurement(Base):
+    """The latest value of what is too costly for each look: audit and maintenance measure it."""
+
+    __tablename__ = "measurements"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bbox_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 0: of no region
+    value: Mapped[float] = mapped_column(Float)
+    measured_at: Mapped[datetime]

@@ -36,6 +36,7 @@ from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene, piecewise
 from satcommon.sources.source import BY_REFERENCE, AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
+from satcommon.telemetry.work import work
 
 _Known = tuple[str | None, Due | None, datetime | None, dict[str, str], Decisions]
 _TRIES = 3  # at an answer, while other runs register others
@@ -130,15 +131,17 @@ def ask(
         RetryableError: a file that may be of the day is being written, or other runs keep registering other answers.
         SettingError: the region belongs to another source.
     """
-    for _ in range(_TRIES):
-        asked = fetch(engine, store, source, bbox_id, day, now)
-        answer = enter(engine, asked, clock() if clock else now)
-        if answer is None:
-            continue
-        if asked.unreadable:
-            raise asked.unreadable
-        return answer
-    raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
+    with work("source asked", day=day) as told:
+        for _ in range(_TRIES):
+            asked = fetch(engine, store, source, bbox_id, day, now)
+            answer = enter(engine, asked, clock() if clock else now)
+            if answer is None:
+                continue
+            told |= {"due": answer.due.value, "scene": answer.scene_digest, "refused": len(answer.refused)}
+            if asked.unreadable:
+                raise asked.unreadable
+            return answer
+        raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
 
 
 def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:

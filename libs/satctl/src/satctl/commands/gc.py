@@ -48,9 +48,11 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
     """
     from satcommon.audit.garbage import (
         collect_garbage,
+        note_objects,
         old_attempts,
         remove_attempts,
         remove_superseded,
+        stored_objects,
         unreferenced_objects,
     )
 
@@ -64,10 +66,12 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
             superseded = remove_superseded(env.engine, horizon, now, dry_run=dry_run)
         with progress("looking for unreferenced objects"):
             kept_for = timedelta(days=env.settings.backup_days)
-            keys = unreferenced_objects(env.engine, store, now, kept_for)
+            stored = stored_objects(store)
+            keys = unreferenced_objects(env.engine, stored, now, kept_for)
         if not dry_run:
             with progress("removing", total=len(keys)) as advance:
                 collect_garbage(store, keys, advance)
+            note_objects(env.engine, {key: stored[key] for key in stored.keys() - set(keys)}, now)
         kept_from = now - timedelta(days=env.settings.attempts_days)
         with progress("attempts"):
             attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
