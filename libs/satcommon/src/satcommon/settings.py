@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     partitions_start: date | None = Field(
         None, description="first day of Dagster's window of partitions, in place of the moving one"
     )
+    batch_regions: int = Field(50, ge=1, description="regions whose work one run does, at most, where many are due")
     sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
     stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")

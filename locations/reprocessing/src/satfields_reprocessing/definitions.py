@@ -1,10 +1,11 @@
 """The code location `reprocessing`: it drains the backlog of late data."""
 
-from dagster import AssetSpec, Definitions, define_asset_job, in_process_executor
-from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REPLAY_JOB, SCENES, region_days
+from dagster import AssetSpec, Definitions, in_process_executor
+from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, SCENES, region_days
 from satcommon.resources import resources
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
+from satfields_reprocessing.jobs import replay_backlog, reprocessing_batch
 from satfields_reprocessing.schedules import open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
 
@@ -15,11 +16,7 @@ defs = Definitions(
         AssetSpec(FIELD_REGISTRY),
         reprocessed_field_metrics,
     ],
-    jobs=[
-        define_asset_job(
-            REPLAY_JOB, [reprocessed_field_metrics], description="Drain a region's backlog, oldest day first"
-        )
-    ],
+    jobs=[replay_backlog, reprocessing_batch],
     sensors=[*woken_sensors, unfinished_backlogs],
     schedules=[open_backlogs],
     resources=resources(),
