@@ -42,6 +42,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
+from satcommon.batch_runs import works_of
 from satcommon.contract import REGION, SCENES, partition
 from satcommon.db import ledger, models, registry
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
@@ -76,8 +77,14 @@ class Tick:
 
     @property
     def asked(self) -> list[str]:
-        """The partitions of the runs that were asked for; those of a backfill are its region."""
-        return [run.tags.get("dagster/partition") or run.tags["satfields/lane"] for run in self.runs]
+        """The partitions of the runs that were asked for, those of a batch each; those of a backfill are its region."""
+        return [key for run in self.runs for key in _partitions_of(run)]
+
+
+def _partitions_of(run: DagsterRun) -> list[str]:
+    if not (works := works_of(run)):
+        return [run.tags.get("dagster/partition") or run.tags["satfields/lane"]]
+    return [partition(w["region"], date.fromisoformat(w["day"])) if "day" in w else w["region"] for w in works]
 
 
 class World:

@@ -23,7 +23,7 @@ def test_at_one_yesterday_is_asked_for_of_each_active_region_that_is_monitored(w
     assert tick.asked == [partition("A", world.yesterday), partition("B", world.yesterday)]
     world.execute(*tick.runs)
     assert world.tick("due_scenes").asked == [
-        partition(name, day) for day in (world.day(3), world.day(2)) for name in ("A", "B")
+        partition(name, day) for name in ("A", "B") for day in (world.day(3), world.day(2))
     ]
 
 

@@ -222,7 +222,7 @@ class _Room:
 
     def _free(self, kind: str, *, background: bool) -> int:
         slots = max(1, self._slots - 1) if background else self._slots
-        return max(0, slots - self._past.waiting[kind])
+        return max(0, slots - self._past.waiting[kind] - self._past.under_way[kind])
 
     def is_filled_by(self, wanted: Sequence[_Asked]) -> bool:
         """Whether there are works for as many batches as can be asked for."""
@@ -230,9 +230,9 @@ class _Room:
 
     def batches(self, kind: str, wanted: Sequence[_Asked]) -> Iterator[list[_Asked]]:
         """The works in batches, each of some regions."""
-        if not wanted:
+        free = self._free(kind, background=BACKGROUND_TAG in wanted[0].work.tags) if wanted else 0
+        if not free:
             return
-        free = self._free(kind, background=BACKGROUND_TAG in wanted[0].work.tags)
         works_of_regions = list(_by(wanted, lambda asked: asked.work.lane).values())
         batch: list[_Asked] = []
         regions = 0
@@ -243,8 +243,7 @@ class _Room:
                 yield batch
                 free, batch, regions = free - 1, [], 0
             batch, regions = [*batch, *works[:WORKS_A_BATCH]], regions + 1
-        if free > 0:
-            yield batch
+        yield batch
 
 
 def _by(wanted: Iterable[_Asked], key: Callable[[_Asked], str]) -> dict[str, list[_Asked]]:
