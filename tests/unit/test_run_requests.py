@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
@@ -137,7 +138,7 @@ def test_the_pause_grows_from_batch_to_batch(instance: DagsterInstance, monkeypa
         instance.report_run_failed(run)
         pauses.append(now)
 
-    spans = [(b - a).total_seconds() for a, b in zip(pauses, pauses[1:], strict=False)]
+    spans = [(b - a).total_seconds() for a, b in pairwise(pauses)]
     assert len(asked) == 1
     assert [30, 30, 60] <= spans <= [60, 70, 130]
 

@@ -33,6 +33,7 @@ UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 LOOKED_AT, LOOKS = 1000, 3  # works whose runs are looked up by one query, and how often a tick does that
 QUEUED_LOOKED_AT = 500  # runs in the queue that may have become needless
 LONGEST_DOUBLING = 7  # of the pause before another attempt: to an hour or so
@@ -151,7 +152,7 @@ class _Past:
             return
         for filters in (
             RunsFilter(job_name=batch_job, statuses=UNFINISHED),
-            RunsFilter(job_name=batch_job, updated_after=now - REMEMBERED),
+            RunsFilter(job_name=batch_job, statuses=ENDED, updated_after=now - REMEMBERED),
         ):
             for record in instance.get_run_records(filters):
                 self._note_batch(record)

@@ -155,6 +155,9 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
+    dagster_days: int = Field(
+        90, ge=1, description="days to keep Dagster's runs and their events; days of its window of partitions stay"
+    )
     dagster_ticks_days: int = Field(
         7, ge=1, description="days to keep the history of sensors and schedules on a laptop"
     )

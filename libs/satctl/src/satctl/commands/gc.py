@@ -1,4 +1,4 @@
-"""`satctl gc`: removing unreferenced objects and old attempts."""
+"""`satctl gc`: removing unreferenced objects, old attempts, and Dagster's old runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from satcommon.db.engine import read_transaction
 from satcommon.db.publications import MOST_PATCHES
 from satcommon.db.registry import regions
-from satcommon.errors import DamagedObjectError, ObjectMissingError
+from satcommon.errors import DamagedObjectError, ObjectMissingError, RetryableError
 from satcommon.messages import counted
 
 from satctl.opening import opened
@@ -17,6 +17,7 @@ from satctl.output.tables import print_json, progress, say, warn
 from satctl.parameters import json_option
 
 if TYPE_CHECKING:
+    from satcommon.settings import Settings
     from satcommon.storage.object_store import ObjectStore
     from sqlalchemy import Engine
 
@@ -39,7 +40,8 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
     then those that newer ones have replaced for so long can no longer be read.
 
     Also removes attempts, the audit trail of processing, SATFIELDS_ATTEMPTS_DAYS after they were written; on
-    PostgreSQL, it creates the partitions of the coming months.
+    PostgreSQL, it creates the partitions of the coming months. And Dagster's runs with their events,
+    SATFIELDS_DAGSTER_DAYS after they ended, if its webserver answers: nothing that is due is read from them.
 
     \b
     Examples:
@@ -71,6 +73,7 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
         kept_from = now - timedelta(days=env.settings.attempts_days)
         with progress("attempts"):
             attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
+        runs, runs_kept_from = _dagster_runs(env.settings, now, dry_run=dry_run)
     if as_json:
         print_json(
             {
@@ -79,6 +82,7 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
                 "attempts": attempts,
                 "rebased": [{"region": region, "day": day} for region, day in rebased],
                 "superseded": superseded,
+                "dagster_runs": runs,
                 "failed": failed,
             }
         )
@@ -87,6 +91,9 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
         say(key)
     attempted = f"{counted(attempts, 'attempt')} from before {kept_from:%Y-%m-%d}"
     say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")
+    if runs:
+        told = f"{counted(runs, 'run')} of Dagster's from before {runs_kept_from:%Y-%m-%d}"
+        say(f"{told} {'would be removed' if dry_run else 'removed'}")
     if rebased:
         say(f"{counted(len(rebased), 'day')} {'would be rebased' if dry_run else 'rebased'}")
     if superseded:
@@ -96,6 +103,25 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
         warn(why)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _dagster_runs(chosen: Settings, now: datetime, *, dry_run: bool) -> tuple[int | None, datetime]:
+    """Remove Dagster's old runs; gives their number, None where it does not answer, and what is kept from when."""
+    from satctl.dagster_api import graphql
+    from satctl.dagster_api.old_runs import kept_from, old_runs
+
+    before = kept_from(chosen, now)
+    try:
+        runs = list(old_runs(chosen.dagster_url, before))
+        if not dry_run:
+            with progress("Dagster's old runs", total=len(runs)) as advance:
+                for run in runs:
+                    graphql.delete(chosen.dagster_url, run.run_id)
+                    advance()
+    except RetryableError as error:
+        warn(f"Dagster's old runs stay: {error}")
+        return None, before
+    return len(runs), before
 
 
 def _rebase(

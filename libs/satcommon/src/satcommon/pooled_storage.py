@@ -1,0 +1,122 @@
+"""Dagster's storage on PostgreSQL, with connections that a process keeps and its three storages share.
+
+The stock storages open a connection for every query and close it again: a daemon with a few sensors opens dozens a
+second, and PostgreSQL forks a process for each. This module needs nothing but dagster-postgres, since it is also in the
+image of Dagster's webserver and daemon, which holds no other code of ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dagster import Field, IntSource
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres.storage import DagsterPostgresStorage
+from dagster_postgres.utils import (
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_config,
+    pg_url_from_config,
+    set_pg_statement_timeout,
+)
+from sqlalchemy import Engine, event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dagster._config.config_schema import UserConfigSchema
+    from dagster._serdes import ConfigurableClassData
+    from dagster_postgres.auth import PgTokenProvider
+
+KEPT = 4  # connections that a process keeps, at most: it opens them when it needs them
+MORE = 16  # that it opens beside those for a moment; a query waits for one, rather than fail
+RECYCLED_SECONDS = 1800  # age at which a connection is replaced: firewalls and failovers forget old ones
+
+
+class _Shared:
+    """A storage whose engine is another's too."""
+
+    _engine: Engine
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:  # noqa: ARG002
+        """The webserver's: the pool is there already; a statement that takes too long ends."""
+
+        def limited(connection: Any, _record: Any) -> None:
+            set_pg_statement_timeout(connection, statement_timeout)
+
+        event.listen(self._engine, "connect", limited)
+        self._engine.dispose()  # those that are open have no limit
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        super().dispose()  # type: ignore[misc]  # of the storage
+        self._engine.dispose()
+
+
+class _RunStorage(_Shared, PostgresRunStorage):
+    """Of runs."""
+
+
+class _EventLogStorage(_Shared, PostgresEventLogStorage):
+    """Of events."""
+
+
+class _ScheduleStorage(_Shared, PostgresScheduleStorage):
+    """Of schedules and sensors."""
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """As `DagsterPostgresStorage`, with a pool of connections.
+
+    Configured in dagster.yaml by `storage: custom:`, with the same configuration and, besides, `connections`: how many
+    a process keeps. A connection that the server has closed is replaced before it is used.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: PgTokenProvider | None = None,
+        connections: int = KEPT,
+    ) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
+        self.engine = create_pg_engine(
+            postgres_url,
+            token_provider,
+            isolation_level="AUTOCOMMIT",
+            pool_size=connections,
+            max_overflow=MORE,
+            pool_pre_ping=True,
+            pool_recycle=RECYCLED_SECONDS,
+            pool_use_lifo=True,  # what a busy moment opened grows old and is replaced, not used in turn
+        )
+        self._run_storage = _RunStorage(postgres_url, should_autocreate_tables=False, token_provider=token_provider)
+        self._event_log_storage = _EventLogStorage(
+            postgres_url, should_autocreate_tables=False, token_provider=token_provider
+        )
+        self._schedule_storage = _ScheduleStorage(
+            postgres_url, should_autocreate_tables=False, token_provider=token_provider
+        )
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = self.engine  # Dagster is pinned; a test counts connections
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """As the stock storage's, with `connections`."""
+        return {**pg_config(), "connections": Field(IntSource, is_required=False, default_value=KEPT)}
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> PooledPostgresStorage:
+        """Made from dagster.yaml."""
+        return cls(
+            pg_url_from_config(config_value),
+            config_value.get("should_autocreate_tables", True),
+            inst_data,
+            get_token_provider_from_config(config_value),
+            config_value.get("connections", KEPT),
+        )
