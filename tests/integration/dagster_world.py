@@ -267,7 +267,7 @@ class World:
         """Run what was asked for, in this process, and expect success."""
         for run in runs:
             self.launch(run)
-            assert self.status(run) is DagsterRunStatus.SUCCESS, self._failure(run)
+            assert self.status(run) is DagsterRunStatus.SUCCESS, self.failure(run)
 
     def backfill(self, keys: Sequence[AssetKey], partitions: Sequence[str]) -> BulkActionStatus:
         """Let the daemon do a backfill as the UI asks for it, its runs as they are queued; gives how it ended."""
@@ -345,7 +345,8 @@ class World:
             for schedule in repository.get_schedules():
                 self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
 
-    def _failure(self, run: DagsterRun) -> str:
+    def failure(self, run: DagsterRun) -> str:
+        """What a run failed of."""
         events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
         failures = [event.event_specific_data for event in events if event.is_failure]
         return "\n".join(str(failure) for failure in failures)

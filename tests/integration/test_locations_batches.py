@@ -71,7 +71,7 @@ def test_a_region_that_fails_stops_none_and_is_asked_for_again_by_itself(world: 
     assert [name for name in NAMES if world.watermark(name) is None] == ["R3"]
     (failed,) = world.instance.fetch_observations(FIELD_METRICS, limit=10).records
     assert failed.partition_key == partition("R3", world.yesterday)
-    assert any("1 of 7 regions failed; R3: " in line for line in world.log(batch))
+    assert "1 of 7 regions failed; R3: " in world.failure(batch)
     (again,) = world.tick_until_asked("unfinished_days").runs
     assert (again.job_name, again.tags[ATTEMPT_TAG]) == (CLOSE_JOB, "2")
 

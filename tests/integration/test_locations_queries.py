@@ -41,9 +41,8 @@ _SCHEDULES = [
 
 @pytest.fixture
 def instance(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """Dagster's; the locations work with the test's ledger, and compare two regions a tick with the source."""
+    """Dagster's; the locations work with the test's ledger."""
     monkeypatch.setenv("SATFIELDS_DATABASE_URL", sqlite_engine.url.render_as_string(hide_password=False))
-    monkeypatch.setattr("satfields_ingest.sensors.LOOKS_A_TICK", 2)
     settings.cache_clear()
     environment.cache_clear()
     with DagsterInstance.ephemeral() as found:

@@ -106,7 +106,8 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     @classmethod
     def config_type(cls) -> UserConfigSchema:
         """As the stock storage's, with `connections`."""
-        return {**pg_config(), "connections": Field(IntSource, is_required=False, default_value=KEPT)}
+        stock: Any = pg_config()
+        return {**stock, "connections": Field(IntSource, is_required=False, default_value=KEPT)}
 
     @classmethod
     def from_config_value(

@@ -28,7 +28,7 @@ from satcommon.db.expected import ONE_DAY
 from satcommon.db.region_source import refusal
 from satcommon.db.registry import area_to_read, regions, revision
 from satcommon.errors import AlgorithmError, SatfieldsError, SettingError
-from satcommon.pipeline.ingest_day import news
+from satcommon.pipeline.ingest_day import compared, known_of
 from satcommon.pipeline.rescan import last_older_day
 from satcommon.run_requests import WantedRun
 
@@ -134,10 +134,15 @@ def _news(
     """
     fresh: dict[str, dict[date, str]] = {}
     troubles: dict[str, Exception] = {}
+    if not turn:
+        return fresh, troubles
+    span = min(spans[region.name][0] for region in turn), max(spans[region.name][1] for region in turn)
+    with read_transaction(env.engine) as connection:
+        known = known_of(connection, [region.bbox_id for region in turn], *span)
     for region in turn:
         first, last = spans[region.name]
         try:
-            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, area_to_read(region), first, last, now)
+            fresh[region.name] = compared(env.source(), known[region.bbox_id], area_to_read(region), first, last, now)
         except SatfieldsError as error:
             troubles[region.name] = error
     if troubles and not fresh:
