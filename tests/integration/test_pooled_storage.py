@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEvent, DagsterEventType, DagsterInstance, instance_for_test
 from dagster._core.test_utils import create_run_for_test
 from dagster_postgres.storage import DagsterPostgresStorage
-from satcommon.pooled_storage import KEPT, PooledPostgresStorage
+from satcommon.pooled_storage import KEPT, PooledPostgresStorage, shared_engine
 from sqlalchemy import Engine, create_engine, event, text
 
 from tests.conftest import postgres_database
@@ -25,6 +25,8 @@ def url(postgres_url: str) -> Iterator[str]:
         found = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         DagsterPostgresStorage(found)
         yield found
+        for connections in (KEPT, 2):
+            shared_engine(found, connections).dispose()
         with engine.connect() as connection:
             connection.execute(text(_END_ALL))
 
@@ -78,6 +80,22 @@ def test_the_configuration_says_how_many_a_process_keeps(url: str) -> None:
     with instance_on(url) as usual, instance_on(url, connections=2) as fewer:
         assert [engine.pool.size() for engine in engines_of(usual)] == [KEPT]  # type: ignore[attr-defined]
         assert [engine.pool.size() for engine in engines_of(fewer)] == [2]  # type: ignore[attr-defined]
+
+
+def test_instances_of_a_process_share_its_connections(url: str) -> None:
+    opened = 0
+
+    def count(*_: object) -> None:
+        nonlocal opened
+        opened += 1
+
+    shared_engine(url, KEPT).dispose()
+    event.listen(shared_engine(url, KEPT), "connect", count)
+    for _ in range(3):  # as a code server does for each tick
+        with instance_on(url) as instance:
+            query(instance)
+
+    assert opened == 1
 
 
 def test_a_restart_of_the_database_costs_no_query(url: str) -> None:

@@ -1,12 +1,14 @@
-"""Dagster's storage on PostgreSQL, with connections that a process keeps and its three storages share.
+"""Dagster's storage on PostgreSQL, with connections that a process keeps, and all its storages share.
 
 The stock storages open a connection for every query and close it again: a daemon with a few sensors opens dozens a
-second, and PostgreSQL forks a process for each. This module needs nothing but dagster-postgres, since it is also in the
-image of Dagster's webserver and daemon, which holds no other code of ours.
+second, and PostgreSQL forks a process for each. A code server makes an instance anew for each tick, so that the
+connections belong to the process, not to the instance. This module needs nothing but dagster-postgres, since it is also
+in the image of Dagster's webserver and daemon, which holds no other code of ours.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dagster import Field, IntSource
@@ -35,6 +37,31 @@ MORE = 16  # that it opens beside those for a moment; a query waits for one, rat
 RECYCLED_SECONDS = 1800  # age at which a connection is replaced: firewalls and failovers forget old ones
 
 
+@cache
+def shared_engine(url: str, connections: int) -> Engine:
+    """The process's engine for a database; the tables are made where they are not there.
+
+    Args:
+        url: of the database.
+        connections: that are kept, at most.
+    """
+    DagsterPostgresStorage(url)
+    return _new_engine(url, connections)
+
+
+def _new_engine(url: str, connections: int, tokens: PgTokenProvider | None = None) -> Engine:
+    return create_pg_engine(
+        url,
+        tokens,
+        isolation_level="AUTOCOMMIT",
+        pool_size=connections,
+        max_overflow=MORE,
+        pool_pre_ping=True,
+        pool_recycle=RECYCLED_SECONDS,
+        pool_use_lifo=True,  # what a busy moment opened grows old and is replaced, not used in turn
+    )
+
+
 class _Shared:
     """A storage whose engine is another's too."""
 
@@ -48,11 +75,6 @@ class _Shared:
 
         event.listen(self._engine, "connect", limited)
         self._engine.dispose()  # those that are open have no limit
-
-    def dispose(self) -> None:
-        """Close the connections."""
-        super().dispose()  # type: ignore[misc]  # of the storage
-        self._engine.dispose()
 
 
 class _RunStorage(_Shared, PostgresRunStorage):
@@ -82,17 +104,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         token_provider: PgTokenProvider | None = None,
         connections: int = KEPT,
     ) -> None:
-        super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
-        self.engine = create_pg_engine(
-            postgres_url,
-            token_provider,
-            isolation_level="AUTOCOMMIT",
-            pool_size=connections,
-            max_overflow=MORE,
-            pool_pre_ping=True,
-            pool_recycle=RECYCLED_SECONDS,
-            pool_use_lifo=True,  # what a busy moment opened grows old and is replaced, not used in turn
-        )
+        shared = token_provider is None and should_autocreate_tables
+        super().__init__(postgres_url, should_autocreate_tables and not shared, inst_data, token_provider)
+        if shared:
+            engine = shared_engine(postgres_url, connections)
+        else:
+            engine = _new_engine(postgres_url, connections, token_provider)
         self._run_storage = _RunStorage(postgres_url, should_autocreate_tables=False, token_provider=token_provider)
         self._event_log_storage = _EventLogStorage(
             postgres_url, should_autocreate_tables=False, token_provider=token_provider
@@ -101,7 +118,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             postgres_url, should_autocreate_tables=False, token_provider=token_provider
         )
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
-            storage._engine = self.engine  # Dagster is pinned; a test counts connections
+            storage._engine = engine  # Dagster is pinned; a test counts connections
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:

@@ -146,6 +146,7 @@ class _Past:
         self._unfinished: set[str] = set()  # works
         self.batched: set[str] = set()  # lanes of batches under way
         self.waiting: Counter[str] = Counter()  # batches under way, by kind
+        self._seen: set[str] = set()  # single runs under way
         self.taken: set[str] = set()  # lanes of single runs under way
         self.under_way: Counter[str] = Counter()  # single runs, by kind
         if batch_job is None:
@@ -185,10 +186,10 @@ class _Past:
             self._note(tags[WORK_TAG], int(tags.get(ATTEMPT_TAG, 0)), record.end_time)
         lanes = sorted({work.lane for work in works if work.lane})
         found = self._instance.get_run_records(RunsFilter(tags={LANE_TAG: lanes}, statuses=UNFINISHED)) if lanes else ()
-        for record in found:
-            lane_of_run = record.dagster_run.tags[LANE_TAG]
-            self.taken.add(lane_of_run)
-            self.under_way[lane_of_run.partition(":")[0]] += 1
+        for run in (record.dagster_run for record in found if record.dagster_run.run_id not in self._seen):
+            self._seen.add(run.run_id)
+            self.taken.add(run.tags[LANE_TAG])
+            self.under_way[run.tags[LANE_TAG].partition(":")[0]] += 1
 
     def askable(self, works: Iterable[WantedRun]) -> Iterator[_Asked]:
         """Those of the works that are neither under way nor pausing."""
