@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import uvicorn
 from click.testing import Result
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, DagsterRunStatus, instance_for_test
+from dagster import DagsterInstance, DagsterRunStatus, instance_for_test
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._core.test_utils import create_run_for_test
@@ -255,7 +255,7 @@ def test_gc_removes_runs_that_ended_long_ago_with_their_events_and_keeps_what_is
         leave("SUCCESS", quiet=long_ago, job=REGISTRY_JOB),
     }
     for run_id in gone | stay:
-        dagster.report_dagster_event(DagsterEvent(DagsterEventType.ENGINE_EVENT.value, "close_days"), run_id)
+        dagster.report_engine_event("closing", run_id=run_id, job_name="close_days")
 
     would = json.loads(satctl("gc", "--dry-run", "--json").stdout)
     assert {run.run_id for run in dagster.get_runs()} == gone | stay

@@ -53,8 +53,8 @@ tags { key value }
 """
 
 _RUNS = f"""
-query Runs($filter: RunsFilter, $limit: Int) {{
-  runsOrError(filter: $filter, limit: $limit) {{
+query Runs($filter: RunsFilter, $limit: Int, $cursor: String) {{
+  runsOrError(filter: $filter, limit: $limit, cursor: $cursor) {{
     __typename
     ... on Runs {{ results {{ {_RUN} }} }}
     ... on InvalidPipelineRunsFilterError {{ message }}
@@ -211,8 +211,8 @@ def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[
     return _listed(url, chosen, limit)
 
 
-def _listed(url: str, chosen: Mapping[str, Any], limit: int) -> list[Run]:
-    answer = execute(url, _RUNS, {"filter": dict(chosen), "limit": limit})["runsOrError"]
+def _listed(url: str, chosen: Mapping[str, Any], limit: int, cursor: str | None = None) -> list[Run]:
+    answer = execute(url, _RUNS, {"filter": dict(chosen), "limit": limit, "cursor": cursor})["runsOrError"]
     if answer["__typename"] != "Runs":
         raise PermanentError(f"Dagster at {public(url)} lists no runs: {_first_line(answer)}")
     return [_run(run) for run in answer["results"]]
@@ -284,15 +284,21 @@ def end(url: str, run_id: str) -> None:
         raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_first_line(answer)}")
 
 
-def ended_before(url: str, instant: datetime, limit: int) -> list[Run]:
+def ended_before(url: str, instant: datetime, limit: int, after: str | None = None) -> list[Run]:
     """Runs that ended before an instant and have not changed since, newest first.
+
+    Args:
+        url: of the webserver.
+        instant: before which they ended.
+        limit: how many, at most.
+        after: the id of the run after which the list goes on.
 
     Raises:
         PermanentError: Dagster refused the query.
         RetryableError: it does not answer.
     """
     chosen = {"statuses": list(_ENDED), "updatedBefore": instant.timestamp()}
-    return _listed(url, chosen, limit)
+    return _listed(url, chosen, limit, after)
 
 
 def delete(url: str, run_id: str) -> None:

@@ -33,10 +33,7 @@ def old_runs(url: str, before: datetime) -> Iterator[graphql.Run]:
     """
     from satcommon.contract import REGISTRY_JOB
 
-    while True:
-        found = graphql.ended_before(url, before, PAGE)
+    after = None
+    while found := graphql.ended_before(url, before, PAGE, after):
         yield from (run for run in found if run.job != REGISTRY_JOB)
-        updated = [run.updated_at for run in found if run.updated_at]
-        if len(found) < PAGE or min(updated) >= before:
-            return
-        before = min(updated)
+        after = found[-1].run_id
