@@ -14,11 +14,12 @@ from dagster import AssetKey, AssetObservation, Config, DagsterRun, Failure, Met
 from pydantic import Field as Described
 
 from satcommon.contract import BATCH_OP, LANE_TAG, PROGRESS_TAG, REGION
-from satcommon.errors import RetryableError, describe
+from satcommon.errors import CatalogueError, DatabaseUnavailableError, StoreError, describe
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
+UNREACHED = (CatalogueError, DatabaseUnavailableError, StoreError)
 GIVEN_UP_AFTER = 3  # regions in a row that could not reach something: it is gone for the others as well
 _REGION_TAG = f"dagster/partition/{REGION}"
 
@@ -111,7 +112,7 @@ def work_off(
             errors = list(_one_region(context, name, works, do))
             if errors:
                 failed[name] = "; ".join(describe(error) for error in errors)
-            unreached = unreached + 1 if any(isinstance(error, RetryableError) for error in errors) else 0
+            unreached = unreached + 1 if any(isinstance(error, UNREACHED) for error in errors) else 0
             if unreached == GIVEN_UP_AFTER and number < len(regions):
                 _come_to(context, len(regions), len(regions))  # the pause is that of all
                 failed |= {other: f"not tried, since {name} failed" for other, _ in regions[number:]}

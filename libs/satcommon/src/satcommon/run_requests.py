@@ -146,6 +146,7 @@ class _Past:
         self._unfinished: set[str] = set()  # works
         self.batched: set[str] = set()  # lanes of batches under way
         self.waiting: Counter[str] = Counter()  # batches under way, by kind
+        self._begun: set[str] = set()  # lanes of background work that is asked for now
         self._seen: set[str] = set()  # single runs under way
         self.taken: set[str] = set()  # lanes of single runs under way
         self.under_way: Counter[str] = Counter()  # single runs, by kind
@@ -193,15 +194,14 @@ class _Past:
 
     def askable(self, works: Iterable[WantedRun]) -> Iterator[_Asked]:
         """Those of the works that are neither under way nor pausing."""
-        begun: set[str] = set()
         for work in works:
             if work.name in self._unfinished or self._pauses(work.name):
                 continue
             if BACKGROUND_TAG in work.tags:
                 # Each commit of a long run leaves other work of another name, which is that run's.
-                if work.lane in self.taken | begun:
+                if work.lane in self.taken or work.lane in self._begun:
                     continue
-                begun.add(work.lane)
+                self._begun.add(work.lane)
             yield _Asked(work, 1 + self._last.get(work.name, (0, 0.0))[0], self._runs[work.name])
 
     def _pauses(self, name: str) -> bool:
