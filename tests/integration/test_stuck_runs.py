@@ -19,7 +19,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_webserver.webserver import DagsterWebserver
-from satcommon.contract import REGISTRY_JOB, lane
+from satcommon.contract import PROGRESS_TAG, REGISTRY_JOB, lane
 from satcommon.db import models
 from satcommon.db.engine import write_transaction
 from satcommon.settings import Settings, settings
@@ -84,13 +84,14 @@ def leave(dagster: DagsterInstance, system: Engine) -> Leave:
         beat: timedelta | None = None,
         location: str = "realtime",
         job: str = "close_days",
+        tags: dict[str, str] | None = None,
     ) -> str:
         server = RegisteredCodeLocationOrigin(location)
         run = create_run_for_test(
             dagster,
             job_name=job,
             status=DagsterRunStatus(status),
-            tags=lane("realtime", "A"),
+            tags=tags or lane("realtime", "A"),
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), "close_days"),
             job_code_origin=None,
         )
@@ -273,3 +274,12 @@ def test_runs_of_days_in_the_window_of_partitions_are_kept(days: int, kept: int)
     chosen = Settings(dagster_days=days)
 
     assert old_runs.kept_from(chosen, now) == now - timedelta(days=kept)
+
+
+# --- batches -------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_listed_with_how_far_it_has_come(leave: Leave, satctl: Satctl) -> None:
+    leave("STARTED", quiet=MINUTE, job="realtime_batch", tags={PROGRESS_TAG: "7/50"})
+
+    assert "7/50 regions" in satctl("runs", "list").stdout
