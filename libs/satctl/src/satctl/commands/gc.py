@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from satcommon.db.engine import read_transaction
@@ -74,35 +74,39 @@ def gc(dry_run: bool, patches: int, as_json: bool) -> None:
         with progress("attempts"):
             attempts = old_attempts(env.engine, kept_from) if dry_run else remove_attempts(env.engine, kept_from, now)
         runs, runs_kept_from = _dagster_runs(env.settings, now, dry_run=dry_run)
+    found: dict[str, Any] = {
+        "removed": not dry_run,
+        "keys": keys,
+        "attempts": attempts,
+        "rebased": [{"region": region, "day": day} for region, day in rebased],
+        "superseded": superseded,
+        "dagster_runs": runs,
+        "failed": failed,
+    }
     if as_json:
-        print_json(
-            {
-                "removed": not dry_run,
-                "keys": keys,
-                "attempts": attempts,
-                "rebased": [{"region": region, "day": day} for region, day in rebased],
-                "superseded": superseded,
-                "dagster_runs": runs,
-                "failed": failed,
-            }
-        )
-        raise click.exceptions.Exit(1 if failed else 0)
-    for key in keys:
-        say(key)
-    attempted = f"{counted(attempts, 'attempt')} from before {kept_from:%Y-%m-%d}"
-    say(f"{counted(len(keys), 'object')} and {attempted} {'would be removed' if dry_run else 'removed'}")
-    if runs:
-        told = f"{counted(runs, 'run')} of Dagster's from before {runs_kept_from:%Y-%m-%d}"
-        say(f"{told} {'would be removed' if dry_run else 'removed'}")
-    if rebased:
-        say(f"{counted(len(rebased), 'day')} {'would be rebased' if dry_run else 'rebased'}")
-    if superseded:
-        taken = "would leave" if dry_run else "left"
-        say(f"{counted(superseded, 'superseded publication')} {taken} the log; their objects go later")
-    for why in failed:
-        warn(why)
+        print_json(found)
+    else:
+        _tell(found, kept_from, runs_kept_from)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _tell(found: dict[str, Any], kept_from: datetime, runs_kept_from: datetime) -> None:
+    """Say what was removed, or would be."""
+    removed = "removed" if found["removed"] else "would be removed"
+    for key in found["keys"]:
+        say(key)
+    attempted = f"{counted(found['attempts'], 'attempt')} from before {kept_from:%Y-%m-%d}"
+    say(f"{counted(len(found['keys']), 'object')} and {attempted} {removed}")
+    if found["dagster_runs"]:
+        say(f"{counted(found['dagster_runs'], 'run')} of Dagster's from before {runs_kept_from:%Y-%m-%d} {removed}")
+    if found["rebased"]:
+        say(f"{counted(len(found['rebased']), 'day')} {'rebased' if found['removed'] else 'would be rebased'}")
+    if found["superseded"]:
+        taken = "left" if found["removed"] else "would leave"
+        say(f"{counted(found['superseded'], 'superseded publication')} {taken} the log; their objects go a day later")
+    for why in found["failed"]:
+        warn(why)
 
 
 def _dagster_runs(chosen: Settings, now: datetime, *, dry_run: bool) -> tuple[int | None, datetime]:
