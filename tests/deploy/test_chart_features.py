@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -336,10 +337,17 @@ def test_each_number_of_runs_has_its_place_in_dagsters_configuration() -> None:
     assert isinstance(found["retention"]["schedule"]["purge_after_days"], int)
 
 
-def test_ticks_that_carry_run_keys_are_kept_for_ever() -> None:
-    found = dagster_yaml(platform(values={"retentionDays": 3}))["retention"]["sensor"]["purge_after_days"]
+def test_ticks_are_kept_for_some_days() -> None:
+    found = dagster_yaml(platform(values={"retentionDays": 30}))["retention"]["sensor"]["purge_after_days"]
 
-    assert found == {"skipped": 3, "failure": 3, "success": -1}
+    assert found == {"skipped": 7, "failure": 30, "success": 30}
+
+
+def test_dagster_s_storage_keeps_as_many_connections_as_the_values_say() -> None:
+    storage = dagster_yaml(platform(values={"dagster": {"connections": 7}}))["storage"]["custom"]
+
+    assert getattr(import_module(storage["module"]), storage["class"]).config_type().keys() >= storage["config"].keys()
+    assert storage["config"] == {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}, "connections": 7}
 
 
 # Workspace and locations

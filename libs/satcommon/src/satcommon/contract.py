@@ -48,11 +48,17 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB = (
 BACKFILL_OP = "fill_open_days"
 RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 RECONCILE_JOB, RECONCILE_OP = "reconcile_scenes", "compare_catalogues"
+INGEST_BATCH, REALTIME_BATCH, REPROCESSING_BATCH = "ingest_batch", "realtime_batch", "reprocessing_batch"
+BATCH_OP = "region_after_region"
 AUDIT_JOB = "audit_regions"
-JOBS = (FETCH_JOB, REGISTRY_JOB, RESCAN_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB, RECONCILE_JOB, AUDIT_JOB)
+JOBS = (
+    *(FETCH_JOB, REGISTRY_JOB, RESCAN_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB, RECONCILE_JOB, AUDIT_JOB),
+    *(INGEST_BATCH, REALTIME_BATCH, REPROCESSING_BATCH),
+)
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
-LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each
+LANE_TAG = "satfields/lane"  # kind:region; the instance runs one at a time of each; a batch of regions has its own
+PROGRESS_TAG = "satfields/progress"  # of a batch: the number of regions that it has come to / of all
 WORK_TAG, ATTEMPT_TAG = "satfields/work", "satfields/attempt"
 CONTENT_TAG = "dagster/data_version"  # of a materialization: the digest of the day's rows, or of its scene
 PRIORITY_TAG = "dagster/priority"

@@ -126,6 +126,7 @@ class Settings(BaseSettings):
     partitions_start: date | None = Field(
         None, description="first day of Dagster's window of partitions, in place of the moving one"
     )
+    batch_regions: int = Field(50, ge=1, description="regions whose work one run does, at most, where many are due")
     sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
     stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")
@@ -169,6 +170,9 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
+    dagster_days: int = Field(
+        90, ge=1, description="days to keep Dagster's runs and their events; days of its window of partitions stay"
+    )
     dagster_ticks_days: int = Field(
         7, ge=1, description="days to keep the history of sensors and schedules on a laptop"
     )

@@ -1,8 +1,9 @@
-"""The jobs of realtime: closing a day, and filling a region's past in one run."""
+"""The jobs of realtime: closing a day, many regions' days in one run, and filling a region's past in one run."""
 
 from dagster import Config, OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
-from satcommon.contract import BACKFILL_JOB, BACKFILL_OP, CLOSE_JOB, FIELD_METRICS
+from satcommon.batch_runs import BatchConfig
+from satcommon.contract import BACKFILL_JOB, BACKFILL_OP, BATCH_OP, CLOSE_JOB, FIELD_METRICS, REALTIME_BATCH
 from satcommon.resources import SatfieldsResource, resources
 
 close_days = define_asset_job(
@@ -25,7 +26,15 @@ def fill_open_days(context: OpExecutionContext, config: BackfillConfig, satfield
     run.fill_open_days(context, satfields.environment(), config)
 
 
-# With resources of its own: Dagster would make the sensors anew that name a job without, and warn of a beta parameter.
+@op(name=BATCH_OP, tags={"dagster/kind": "parquet"})
+def region_after_region(context: OpExecutionContext, config: BatchConfig, satfields: SatfieldsResource) -> None:
+    """Close the days of many regions, or fill their pasts; each closed day is reported as its partition's."""
+    from satfields_realtime import run
+
+    run.close_batch(context, satfields.environment(), config)
+
+
+# With resources of their own: Dagster would make a sensor anew that names a job without, and warn of a beta parameter.
 @job(
     name=BACKFILL_JOB,
     description="Fetch and close a region's days up to a day, in one run",
@@ -34,3 +43,13 @@ def fill_open_days(context: OpExecutionContext, config: BackfillConfig, satfield
 def backfill() -> None:
     """Fill a region's past."""
     fill_open_days()
+
+
+@job(
+    name=REALTIME_BATCH,
+    description="Close many regions' days, or fill their pasts, in one run",
+    resource_defs=resources(),
+)
+def realtime_batch() -> None:
+    """Close many."""
+    region_after_region()

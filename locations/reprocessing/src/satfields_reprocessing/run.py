@@ -1,4 +1,4 @@
-"""What the runs of reprocessing do: drain a region's backlog, audit all regions.
+"""What the runs of reprocessing do: drain a region's backlog or many regions', audit all regions.
 
 Only runs import this module: it loads NumPy and GDAL.
 """
@@ -6,15 +6,22 @@ Only runs import this module: it loads NumPy and GDAL.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, OpExecutionContext
+from dagster import (
+    AssetExecutionContext,
+    AssetMaterialization,
+    MaterializeResult,
+    MetadataValue,
+    OpExecutionContext,
+)
 from satcommon.audit.audit import audit
 from satcommon.audit.record import record
-from satcommon.contract import LANE_TAG, closed_day, in_window, lane
+from satcommon.batch_runs import BatchConfig, BatchedWork, Trouble, work_off
+from satcommon.contract import LANE_TAG, REPROCESSED_FIELD_METRICS, closed_day, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
@@ -30,54 +37,69 @@ from satfields_reprocessing.report import Changes
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
+    from satcommon.storage.object_store import ObjectStore
 
 
 def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[MaterializeResult[None]]:
     """Replay a region's missed field-days chunk by chunk, and report each corrected day."""
+    lane_name = lane("replay", context.partition_key)[LANE_TAG]
+    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
+    with alive, of_run(context.run, context.partition_key):
+        told = _drain(context, env, env.store(), context.partition_key)
+    yield MaterializeResult(metadata=told)
+
+
+def drain_batch(context: OpExecutionContext, env: Environment, config: BatchConfig) -> None:
+    """Drain the backlogs of many regions, one region after another."""
+    store = env.store()
+
+    def drain(name: str, _works: Sequence[BatchedWork]) -> Iterator[Trouble]:
+        try:
+            told = _drain(context, env, store, name)
+        except Exception as error:  # noqa: BLE001  # told on the region's partition; the other regions go on
+            yield Trouble(error, REPROCESSED_FIELD_METRICS, name)
+        else:
+            context.log_event(AssetMaterialization(REPROCESSED_FIELD_METRICS, partition=name, metadata=told))
+
+    work_off(context, env, config, drain)
+
+
+def _drain(
+    context: AssetExecutionContext | OpExecutionContext, env: Environment, store: ObjectStore, name: str
+) -> dict[str, Any]:
+    """Drain a region's backlog; gives what its materialization says."""
     now = datetime.now(UTC)
     with read_transaction(env.engine) as connection:
-        region = registry.region(connection, context.partition_key)
+        region = registry.region(connection, name)
         planned = plan(connection, region.bbox_id, env.deadlines, now)
     context.log.info("plan for %s: %s", region.name, planned)
     done: Counter[str] = Counter()
     changes = Changes()
-    lane_name = lane("replay", region.name)[LANE_TAG]
-    alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
-    with alive, of_run(context.run, region.name):
-        processor = Processor(env.engine, env.store(), utc_now, env.source)
-        for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
-            result = chunk.computed
-            changes.add(result)
-            done.update(
-                {
-                    "field-days done": len(result.steps),
-                    "observed anew": result.observed,
-                    "observations reused": result.reused,
-                    "changed rows": result.changed_rows,
-                    "days changed": len(result.row_counts),
-                    "failed": len(result.failed),
-                    "scene windows read": result.work.scenes,
-                    "scene bytes read": result.work.scene_bytes,
-                }
-            )
-            context.log.info(
-                "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
-            )
-            for day in sorted(day for day in result.row_counts if in_window(day, now)):
-                context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
+    processor = Processor(env.engine, store, utc_now, env.source)
+    for chunk in replay(processor, env.engine, region.bbox_id, env.deadlines, context.run.run_id, now):
+        result = chunk.computed
+        changes.add(result)
+        done.update(
+            {
+                "field-days done": len(result.steps),
+                "observed anew": result.observed,
+                "observations reused": result.reused,
+                "changed rows": result.changed_rows,
+                "days changed": len(result.row_counts),
+                "failed": len(result.failed),
+                "scene windows read": result.work.scenes,
+                "scene bytes read": result.work.scene_bytes,
+            }
+        )
+        context.log.info(
+            "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
+        )
+        for day in sorted(day for day in result.row_counts if in_window(day, now)):
+            context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
     with read_transaction(env.engine) as connection:
-        left = region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC))
-    yield MaterializeResult(
-        metadata={
-            **{
-                key: MetadataValue.json(value) if isinstance(value, dict) else str(value)
-                for key, value in asdict(planned).items()
-            },
-            **done,
-            "still waiting": len(left.waiting),
-            **changes.metadata(region.name),
-        }
-    )
+        waiting = len(region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC)).waiting)
+    costs = {key: MetadataValue.json(v) if isinstance(v, dict) else str(v) for key, v in asdict(planned).items()}
+    return {**costs, **done, "still waiting": waiting, **changes.metadata(region.name)}
 
 
 def audit_regions(context: OpExecutionContext, env: Environment) -> None:

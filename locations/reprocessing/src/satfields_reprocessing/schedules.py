@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import AUDIT_JOB, REGION, REPLAY_JOB
+from satcommon.contract import AUDIT_JOB, REGION, REPROCESSING_BATCH
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
 
 @schedule(
     cron_schedule="0 */6 * * *",
-    job_name=REPLAY_JOB,
+    job_name=REPROCESSING_BATCH,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
@@ -20,7 +20,8 @@ def open_backlogs(context: ScheduleEvaluationContext, satfields: SatfieldsResour
 
     env, now = satfields.environment(), context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, backlogs_to_drain(env, known, now), now, env.engine)
+    wanted = backlogs_to_drain(env, known, now)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=REPROCESSING_BATCH, few=0)
 
 
 @schedule(

@@ -6,7 +6,7 @@ a day may have acquisitions that were refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -102,16 +102,23 @@ def refusals(
         last: last day of the span.
         as_of: the instant; None for now.
     """
+    return refusals_of(connection, [bbox_id], first, last, as_of).get(bbox_id, {})
+
+
+def refusals_of(
+    connection: Connection, bbox_ids: Collection[int], first: date, last: date, as_of: datetime | None = None
+) -> dict[int, dict[date, dict[str, str]]]:
+    """The `refusals` of some regions, by region, in one query."""
     unresolved = Refusal.resolved_at.is_(None)
     stands = unresolved if as_of is None else and_(Refusal.seen_at <= as_of, unresolved | (Refusal.resolved_at > as_of))
     statement = (
-        select(Refusal.day, Refusal.item_id, Refusal.reason)
-        .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last), stands)
+        select(Refusal.bbox_id, Refusal.day, Refusal.item_id, Refusal.reason)
+        .where(Refusal.bbox_id.in_(bbox_ids), Refusal.day.between(first, last), stands)
         .order_by(Refusal.day, Refusal.item_id)
     )
-    reasons: dict[date, dict[str, str]] = {}
+    reasons: dict[int, dict[date, dict[str, str]]] = {}
     for row in connection.execute(statement):
-        reasons.setdefault(row.day, {})[row.item_id] = row.reason
+        reasons.setdefault(row.bbox_id, {}).setdefault(row.day, {})[row.item_id] = row.reason
     return reasons
 
 
