@@ -129,7 +129,7 @@ def test_of_a_batch_that_was_killed_what_it_had_come_to_pauses_and_the_rest_is_a
 def test_the_pause_grows_from_batch_to_batch(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SATFIELDS_RETRY_PAUSE_SECONDS", "30")
     settings.cache_clear()
-    works, now, pauses = _fetches(FEW + 1), NOW, []
+    works, now, pauses = _fetches(FEW + 1), datetime.now(UTC), []  # by which Dagster stamps ends
     for _ in range(4):
         while not (asked := _tick(instance, works, now)):
             now += timedelta(seconds=10)
