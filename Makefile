@@ -6,17 +6,17 @@ PYTHON ?= python3
 
 bin := .venv/bin
 uv := $(bin)/uv --quiet
-packages := libs/satcommon libs/satctl locations/ingest locations/realtime locations/reprocessing
+packages := libs/satcommon libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing
 dev_lock := requirements-dev.lock
 build_lock := requirements-build.lock
-locked := libs/satctl locations/ingest locations/realtime locations/reprocessing k8s/platform
+locked := libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing k8s/platform
 
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 .PHONY: install
-install: .venv/.installed ## make .venv: the development lock and the five packages, editable
+install: .venv/.installed ## make .venv: the development lock and the six packages, editable
 
 # Compiled at once: a run is a new process, and importing Dagster from source takes it ten seconds instead of one.
 .venv/.installed: $(dev_lock) pyproject.toml $(packages:%=%/pyproject.toml) | $(bin)/uv
@@ -37,7 +37,7 @@ $(bin)/uv:
 # Those say nothing of who asks for what: locations that need the same have equal locks, and one layer of their images.
 compile := $(uv) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
     --no-strip-extras --annotation-style line --custom-compile-command "make lock" \
-    $(patsubst %,--no-emit-package %,satcommon satctl satfields-ingest satfields-realtime satfields-reprocessing)
+    $(patsubst %,--no-emit-package %,satcommon satctl satserve satfields-ingest satfields-realtime satfields-reprocessing)
 
 .PHONY: lock
 lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1: the newest)

@@ -24,6 +24,7 @@ COMMANDS = {
     "backup": ("satctl.commands.backup", "Back up the ledger, check backups, and restore one."),
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
+    "keys": ("satctl.commands.keys", "Make, list and revoke keys of the HTTP API."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),
     "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
     "up": ("satctl.commands.up", "Run everything on this machine."),

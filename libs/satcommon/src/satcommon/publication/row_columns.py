@@ -6,6 +6,7 @@ Rows are stored with days as ordinals and lists as text; users get dates and lis
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,26 @@ def readable_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(each.name, _READABLE.get(each.name, each.type)) for each in schema])
 
 
+def with_slots(columns: Sequence[str]) -> list[str]:
+    """Columns to read so that some can be made readable: the days of a state tell which of its slots are empty."""
+    return list(dict.fromkeys([*columns, *(["state_days"] if "state_ndvi_e4" in columns else [])]))
+
+
 def readable(table: pa.Table) -> pa.Table:
-    """Rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty slots in the state."""
-    days, ndvi = table["state_days"].combine_chunks(), table["state_ndvi_e4"].combine_chunks()
-    used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
-    columns = {
-        "item_ids": _lists(table["item_ids"]),
-        "state_days": _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32())),
-        "state_ndvi_e4": _only(used, ndvi, ndvi.flatten()),
-    }
+    """Rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty slots in the state.
+
+    The table may have some of these columns only; `state_ndvi_e4` needs `state_days` beside it.
+    """
+    there, columns = set(table.column_names), {}
+    if "item_ids" in there:
+        columns["item_ids"] = _lists(table["item_ids"])
+    if "state_days" in there:
+        days = table["state_days"].combine_chunks()
+        used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
+        columns["state_days"] = _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32()))
+        if "state_ndvi_e4" in there:
+            ndvi = table["state_ndvi_e4"].combine_chunks()
+            columns["state_ndvi_e4"] = _only(used, ndvi, ndvi.flatten())
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
     return table
