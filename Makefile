@@ -180,7 +180,7 @@ image = --set-string image.repository=$(or $(REPOSITORY),satfields)/$1,image.tag
 locations := ingest realtime reprocessing
 
 .PHONY: deploy
-deploy: deploy-platform $(locations:%=deploy-%) check_pod_status ## install or upgrade all on Kubernetes: the platform, then each location
+deploy: deploy-platform $(locations:%=deploy-%) deploy-api check_pod_status ## install or upgrade all on Kubernetes: platform, locations, API
 
 .PHONY: deploy-platform
 deploy-platform: ## the platform alone; its databases are migrated first
@@ -188,6 +188,11 @@ deploy-platform: ## the platform alone; its databases are migrated first
 	$(upgrade) platform k8s/charts/platform --create-namespace --values k8s/values/$(ENVIRONMENT)/platform.yaml \
 	    $(call image,platform) $(subst image.,satctl.image.,$(call image,satctl)) \
 	    $(PLATFORM_ARGS) || { k8s/pod_status.sh; exit 1; }
+
+.PHONY: deploy-api
+deploy-api: ## the HTTP API alone, at TAG
+	$(upgrade) api k8s/charts/api --values k8s/values/$(ENVIRONMENT)/api.yaml \
+	    $(call image,satserve) || { k8s/pod_status.sh; exit 1; }
 
 .PHONY: $(locations:%=deploy-%)
 $(locations:%=deploy-%): deploy-%: ## deploy-LOCATION: one location alone, at TAG; the others' pods stay as they are
