@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import Any
 
@@ -9,7 +10,6 @@ import pyarrow as pa
 import shapely
 from fastapi import APIRouter, Request
 from satcommon.errors import ObjectMissingError
-from satcommon.stats.result_rows import SCHEMA
 from starlette.responses import Response
 
 from satserve.caller import Caller, Calling
@@ -39,6 +39,7 @@ from satserve.service import Service, Serving, visible_field
 router = APIRouter(prefix="/collections/field_metrics", tags=["Series"])
 
 FORMATS = (COVERAGE, JSON, CSV, PARQUET, ARROW)
+_ITEMS = "item_ids"  # JSON text in CoverageJSON, which has no lists; other lists are left out
 _DTYPES = {"double": "float", "int32": "integer", "int64": "integer"}
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
@@ -141,11 +142,7 @@ def coverage(rows: pa.Table, told: dict[str, Any], wkb: bytes) -> dict[str, Any]
     PointSeries at a point within it.
     """
     shape = shapely.orient_polygons(shapely.from_wkb(wkb))
-    names = [
-        n
-        for n in rows.column_names
-        if n != "day" and not (n in SCHEMA.names and pa.types.is_list(SCHEMA.field(n).type))
-    ]
+    names = [n for n in rows.column_names if n != "day" and (n == _ITEMS or not pa.types.is_list(rows[n].type))]
     axes: dict[str, Any] = {"t": {"values": [day.isoformat() for day in rows["day"].to_pylist()]}}
     if shape.geom_type == "Polygon":
         rings = [[list(point) for point in ring.coords] for ring in (shape.exterior, *shape.interiors)]
@@ -184,7 +181,9 @@ def _parameters(names: list[str]) -> dict[str, Any]:
 def _range(column: pa.ChunkedArray) -> dict[str, Any]:
     kind = _DTYPES.get(str(column.type), "string")
     values = column.to_pylist()
-    if pa.types.is_boolean(column.type):
+    if pa.types.is_list(column.type):
+        values = [None if value is None else json.dumps(value) for value in values]
+    elif pa.types.is_boolean(column.type):
         kind, values = "integer", [int(value) for value in values]
     elif pa.types.is_date(column.type):
         values = [None if value is None else value.isoformat() for value in values]

@@ -50,6 +50,7 @@ class HalfYears:
         self._most_bytes = most_bytes
         self._objects = objects
         self._open: OrderedDict[Path, pa.Array] = OrderedDict()
+        self._current: dict[tuple[int, HalfYear], Path] = {}
         self._lock = threading.Lock()
 
     def rows(self, snapshot: Snapshot, half: HalfYear, field: str, columns: Sequence[str]) -> pa.Table:
@@ -67,11 +68,21 @@ class HalfYears:
         """
         folder = self._folder / str(snapshot.bbox_id) / f"{half.name}-{snapshot.versions[half]}"
         names = ["day", *(name for name in columns if name not in ("day", "field"))]
+        self._follow((snapshot.bbox_id, half), folder)
         try:
             return self._sliced(folder, field, names)
         except (FileNotFoundError, pa.ArrowInvalid):  # not made yet, or cut off by the end of the machine
             self._make(snapshot, half, folder, names)
             return self._sliced(folder, field, names)
+
+    def _follow(self, place: tuple[int, HalfYear], folder: Path) -> None:
+        """Let go of the files before: while they are mapped, their removal gives no room on the disk."""
+        before = self._current.get(place)
+        if before != folder:
+            with self._lock:
+                self._current[place] = folder
+                for file in [file for file in self._open if file.parent == before]:
+                    del self._open[file]
 
     def _sliced(self, folder: Path, field: str, names: Sequence[str]) -> pa.Table:
         fields, ends = self._column(folder / "fields.arrow"), self._column(folder / "ends.arrow")
@@ -98,7 +109,7 @@ class HalfYears:
 
     def _make(self, snapshot: Snapshot, half: HalfYear, folder: Path, names: Sequence[str]) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(folder.parent / f"{half.name}.lock"):
+        with _alone(folder.parent / f"{half.year}.{half.half}.lock"):
             missing = [name for name in names if not _is_whole(folder / f"{name}.arrow")]
             if not missing and _is_whole(folder / "ends.arrow"):
                 with self._lock:  # another process has made them
