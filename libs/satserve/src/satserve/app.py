@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
@@ -30,6 +31,23 @@ _LEAST_COMPRESSED = 1_000  # bytes
 _log = logging.getLogger("satserve")
 
 
+class _Application(FastAPI):
+    """FastAPI, whose document says how requests are refused here, and which key they carry."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)  # a wrong parameter is 400 here, with a problem
+        schemas = document["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}, {}]
+        return document
+
+
 def make_app(environment: Environment) -> FastAPI:
     """The application.
 
@@ -44,7 +62,7 @@ def make_app(environment: Environment) -> FastAPI:
         limiter.total_tokens = environment.settings.database_connections
         yield
 
-    app = FastAPI(
+    app = _Application(
         title="Satfields", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = Service(environment)

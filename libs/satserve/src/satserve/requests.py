@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import Path, Query
 from satcommon.db.registry import MAX_DAY, MIN_DAY
-from satcommon.stats.result_rows import SCHEMA
+from satcommon.stats.result_rows import SCHEMA, column, schema_of
 
 from satserve.problem import Problem, wrong
 
@@ -128,6 +128,8 @@ def _is_instant(text: str) -> bool:
 def columns_of(text: str | None, default: Sequence[str] = COLUMNS) -> list[str]:
     """The columns of `parameter-name`, in the order of rows; the derived ones always come, so they may be named.
 
+    Columns of further indices and bands, too, which only rows of some algorithm versions have.
+
     Raises:
         Problem: there is no such column.
     """
@@ -135,11 +137,16 @@ def columns_of(text: str | None, default: Sequence[str] = COLUMNS) -> list[str]:
         return list(default)
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in COLUMNS and name not in DERIVED:
+        if name not in DERIVED and not is_column(name):
             raise wrong("parameter-name", name, "names of columns, with commas between", "see /columns")
     if not names:
         raise wrong("parameter-name", text, "names of columns, with commas between", "see /columns")
-    return [name for name in COLUMNS if name in names]
+    return [name for name in schema_of(names).names if name in names and name not in _IDENTITY]
+
+
+def is_column(name: str) -> bool:
+    """Whether rows can have a column of a name, besides those that tell which row it is."""
+    return column(name) is not None and name not in _IDENTITY
 
 
 def checked_days(first: date, last: date) -> None:

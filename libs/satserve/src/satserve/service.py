@@ -17,13 +17,17 @@ from satcommon.db.models import Field, Region
 from satcommon.db.records import first, select_all
 from satcommon.environment import Environment
 from satcommon.publication.objects import ResultObjects
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from satserve.caller import Caller, Doorkeeper
 from satserve.features.field_index import FieldIndexes
 from satserve.problem import not_found
 from satserve.series.half_years import HalfYears
 from satserve.series.snapshots import Snapshots
+
+# Made once: to build a statement takes as long as to run it.
+_REGION = select_all(Region).where(Region.name == bindparam("name"))
+_FIELD = select_all(Field).where(Field.external_id == bindparam("external_id"))
 
 
 class Service:
@@ -76,7 +80,7 @@ def visible_region(connection: Connection, name: str, caller: Caller) -> Region:
     Raises:
         Problem: there is none of that name, as far as the caller may see.
     """
-    region = first(connection, select_all(Region).where(Region.name == name))
+    region = first(connection, _REGION, {"name": name})
     if region is None or not caller.sees(region.bbox_id):
         raise not_found("region", name, "/regions")
     return region
@@ -97,12 +101,12 @@ def visible_field(
     Raises:
         Problem: there is none of that id in a region, as far as the caller may see.
     """
-    field = first(connection, select_all(Field).where(Field.external_id == external_id))
+    field = first(connection, _FIELD, {"external_id": external_id})
     if field is None:
         raise not_found("field", external_id, "/collections/fields/items")
     home = field_registry.home(connection, field.field_id, day or date.max)
     if home is not None:
-        region = registry.region(connection, home)
+        region = visible_region(connection, home, Caller(None, ""))
         if caller.sees(region.bbox_id):
             return field, region
     index = service.indexes.get(connection)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from satcommon.db.batches import insert_rows
 from satcommon.db.deadlines import Deadlines
@@ -102,17 +102,23 @@ def refusals(
         last: last day of the span.
         as_of: the instant; None for now.
     """
-    unresolved = Refusal.resolved_at.is_(None)
-    stands = unresolved if as_of is None else and_(Refusal.seen_at <= as_of, unresolved | (Refusal.resolved_at > as_of))
-    statement = (
-        select(Refusal.day, Refusal.item_id, Refusal.reason)
-        .where(Refusal.bbox_id == bbox_id, Refusal.day.between(first, last), stands)
-        .order_by(Refusal.day, Refusal.item_id)
-    )
+    given = {"region": bbox_id, "first": first, "last": last} | ({} if as_of is None else {"as_of": as_of})
     reasons: dict[date, dict[str, str]] = {}
-    for row in connection.execute(statement):
+    for row in connection.execute(_REFUSALS if as_of is None else _REFUSALS_AS_OF, given):
         reasons.setdefault(row.day, {})[row.item_id] = row.reason
     return reasons
+
+
+_OF_DAYS = (
+    select(Refusal.day, Refusal.item_id, Refusal.reason)
+    .where(Refusal.bbox_id == bindparam("region"), Refusal.day.between(bindparam("first"), bindparam("last")))
+    .order_by(Refusal.day, Refusal.item_id)
+)
+_REFUSALS = _OF_DAYS.where(Refusal.resolved_at.is_(None))
+_REFUSALS_AS_OF = _OF_DAYS.where(
+    Refusal.seen_at <= bindparam("as_of"),
+    Refusal.resolved_at.is_(None) | (Refusal.resolved_at > bindparam("as_of")),
+)
 
 
 def refuse(

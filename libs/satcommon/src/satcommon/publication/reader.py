@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
@@ -215,6 +215,9 @@ def first_misses(
         field: the only field; None for all.
         as_of: the instant; None for now.
     """
+    if field is not None and as_of is None:
+        first = connection.execute(_FIRST_MISS, {"region": region.bbox_id, "field": field.field_id}).scalar()
+        return {} if first is None else {field.external_id: first}
     chosen = [] if field is None else [Field.field_id == field.field_id]
     if as_of is None:
         is_open = [~Miss.processed]
@@ -227,6 +230,11 @@ def first_misses(
         .group_by(Field.external_id)
     )
     return {row.external_id: row.day for row in connection.execute(opened)}
+
+
+_FIRST_MISS = select(func.min(Miss.date_missed)).where(
+    Miss.bbox_id == bindparam("region"), Miss.field_id == bindparam("field"), ~Miss.processed
+)
 
 
 def closed_span(connection: Connection, region: Region, as_of: datetime | None = None) -> tuple[date, date]:

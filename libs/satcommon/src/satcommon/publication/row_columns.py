@@ -59,8 +59,11 @@ def readable_row(table: pa.Table) -> dict[str, Any] | None:
 
 def completed(table: pa.Table, day: date, days: Published) -> pa.Table:
     """A day's rows with `final` and `state_as_of`, as `satctl export` describes them."""
-    rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
-    final = [days.is_final(name, planting, day) for name, planting in rows]
+    if days.refused or days.first_miss:
+        rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
+        final = [days.is_final(name, planting, day) for name, planting in rows]
+    else:  # as on most days
+        final = [True] * table.num_rows
     as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
     return table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
 

@@ -68,9 +68,7 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
         objects, asked = ResultObjects(env.store()), (env.deadlines, now)
         story = row_story(env.engine, objects, field, its_region, day, as_of, asked)
         with read_transaction(env.engine) as connection:
-            lacking = (
-                lacking_bands(connection, env.store(), its_region.bbox_id, day, story.row) if story.row else {}
-            )
+            lacking = lacking_bands(connection, env.store(), its_region.bbox_id, day, story.row) if story.row else {}
     stands, row, given, records = story.stands, story.row, story.given, story.records
     told = {"field": external_id, "region": its_region.name, "day": day}
     if as_json:

@@ -32,10 +32,8 @@ class Link(BaseModel):
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Problems that a route answers with, besides those of all routes, for the OpenAPI document."""
-    return {
-        code: {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}, "description": _MEANINGS[code]}
-        for code in sorted({*codes, *_EVERYWHERE})
-    }
+    content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
+    return {code: {"content": content, "description": _MEANINGS[code]} for code in sorted({*codes, *_EVERYWHERE})}
 
 
 _EVERYWHERE = (400, 401, 406, 429, 503)

@@ -19,7 +19,6 @@ from satserve.caller import Caller, Calling
 from satserve.encodings import ARROW, CSV, FLATGEOBUF, GEOJSON, GEOMETRY, JSON, PARQUET, json_bytes
 from satserve.problem import Problem, wrong
 from satserve.requests import (
-    COLUMNS,
     AsOf,
     Columns,
     DayText,
@@ -29,6 +28,7 @@ from satserve.requests import (
     columns_of,
     day_of,
     instant_of,
+    is_column,
 )
 from satserve.routes.answers import media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.service import Service, Serving, visible_region
@@ -98,22 +98,22 @@ def day_rows(
     GeoJSON and FlatGeobuf have the polygon that each row was computed with.
     """
     kind = chosen_format(f, request.headers.get("accept", ""), FORMATS)
-    columns, instant = columns_of(parameter_name), instant_of(as_of)
+    columns, instant = None if parameter_name is None else columns_of(parameter_name), instant_of(as_of)
     its_day = _read(service, caller, region, day_of(day), instant)
     tag = tag_of("day", its_day.version, kind, columns, as_of)
     same = unchanged(request, tag)
     if same is not None:
         return same
     with_geometry = kind in (GEOJSON[0], FLATGEOBUF[0])
-    read = [*columns, *(["geometry_digest"] if with_geometry else [])]
+    read = None if columns is None else [*columns, *(["geometry_digest"] if with_geometry else [])]
     rows = _rows(service, caller, its_day, instant, read)
-    names = [*(["region", "day", "field"]), *columns, "final", "state_as_of"]
+    names = rows.column_names if columns is None else ["region", "day", "field", *columns, "final", "state_as_of"]
     if with_geometry:
         digests = rows["geometry_digest"].to_pylist()
         with service.reading() as connection:
             known = geometries(connection, {digest for digest in digests if digest is not None})
         rows = rows.append_column(GEOMETRY, pa.array([known.get(digest) for digest in digests], pa.binary()))
-        names.append(GEOMETRY)
+        names = [*names, GEOMETRY]
     head = {"region": region, "day": its_day.day, "as_of": instant}
     return table_answer(rows.select(names), next(each for each in FORMATS if each[0] == kind), tag, head)
 
@@ -136,7 +136,7 @@ def day_column(
 ) -> Response:
     """One column of all fields of a region's day, compact, as for a map: `field`, `value` and `final`."""
     kind = chosen_format(f, request.headers.get("accept", ""), COLUMN_FORMATS)
-    if column not in COLUMNS:
+    if not is_column(column):
         raise wrong("column", column, "the name of a column", "see /columns", 404)
     instant = instant_of(as_of)
     its_day = _read(service, caller, region, day_of(day), instant)
@@ -164,9 +164,11 @@ def _read(service: Service, caller: Caller, name: str, day: date, instant: datet
     return _Day(region, day, told)
 
 
-def _rows(service: Service, caller: Caller, its_day: _Day, instant: datetime | None, columns: list[str]) -> pa.Table:
-    """The rows as `satctl export` gives them; where an object was removed meanwhile, by the log of now."""
-    names = list(dict.fromkeys(["region", *_NEEDED, *with_slots(columns)]))
+def _rows(
+    service: Service, caller: Caller, its_day: _Day, instant: datetime | None, columns: list[str] | None
+) -> pa.Table:
+    """The rows as `satctl export` gives them, with all columns that they have for None; where an object was removed meanwhile, by the log of now."""
+    names = None if columns is None else list(dict.fromkeys(["region", *_NEEDED, *with_slots(columns)]))
     try:
         rows = its_day.told.rows(service.objects, its_day.day, names)
     except ObjectMissingError:

@@ -137,7 +137,13 @@ def items(
     response_model=None,
     summary="One region or field",
 )
-def item(request: Request, service: Serving, caller: Calling, collection: CollectionName, item: str) -> Response:
+def item(
+    request: Request,
+    service: Serving,
+    caller: Calling,
+    collection: CollectionName,
+    item: Annotated[str, Path(description="Name of the region, or external id of the field.", max_length=200)],
+) -> Response:
     """A feature."""
     chosen = _Chosen(None, None, None, 1, None)
     if collection == "regions":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from satcommon.db.registry import aoi_of
 from starlette.responses import Response
@@ -111,7 +111,12 @@ def collections(request: Request, service: Serving, caller: Calling) -> Response
 
 
 @router.get("/collections/{collection}", response_model=Collection, responses=problems(404), summary="One collection")
-def collection(request: Request, service: Serving, caller: Calling, collection: str) -> Response:
+def collection(
+    request: Request,
+    service: Serving,
+    caller: Calling,
+    collection: Annotated[str, Path(description="regions, fields or field_metrics.", max_length=60)],
+) -> Response:
     """A collection: its extent, and where its items or locations are."""
     if collection not in _TITLES:
         raise not_found("collection", collection, "/collections")

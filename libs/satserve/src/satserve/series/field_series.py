@@ -13,7 +13,7 @@ from satcommon.db.models import Field, Region
 from satcommon.publication.objects import ResultObjects
 from satcommon.publication.reader import Published, published
 from satcommon.publication.row_columns import readable, with_slots
-from satcommon.stats.result_rows import SCHEMA
+from satcommon.stats.result_rows import column
 from sqlalchemy import Connection
 
 from satserve.series.half_years import HalfYears
@@ -102,7 +102,7 @@ def read_series(
         DamagedObjectError: an object is not the one that was put.
     """
     names = list(dict.fromkeys([*with_slots(columns), *_NEEDED]))
-    parts = [pa.schema([SCHEMA.field(name) for name in ["day", *names]]).empty_table()]
+    parts = [pa.schema([column(name) for name in ["day", *names]]).empty_table()]
     for half in inputs.halves:
         if inputs.newest:
             parts.append(half_years.rows(inputs.snapshot, half, inputs.field, names))
@@ -124,7 +124,10 @@ def _by_day(inputs: SeriesInputs, half: HalfYear, objects: ResultObjects, names:
 
 def _finished(rows: pa.Table, inputs: SeriesInputs) -> pa.Table:
     """Rows with `final` and `state_as_of`: `row_columns.completed`, of one field and many days."""
-    pairs = zip(rows["planting_date"].to_pylist(), rows["day"].to_pylist(), strict=True)
-    final = pa.array([inputs.told.is_final(inputs.field, planting, day) for planting, day in pairs], pa.bool_())
+    if inputs.told.refused:
+        pairs = zip(rows["planting_date"].to_pylist(), rows["day"].to_pylist(), strict=True)
+        final = pa.array([inputs.told.is_final(inputs.field, planting, day) for planting, day in pairs], pa.bool_())
+    else:  # a tenth of the time: only misses count
+        final = pc.less(rows["day"], inputs.told.first_miss.get(inputs.field, date.max))
     as_of = pc.subtract(rows["day"].cast(pa.int32()), rows["days_since_clear"]).cast(pa.date32())
     return rows.append_column("final", final).append_column("state_as_of", as_of)
