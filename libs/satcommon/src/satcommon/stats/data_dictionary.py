@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from satcommon.raster.indices import INDICES
+
 
 class Meaning(NamedTuple):
     """What a column is: its unit, None where it has none; and its least and greatest value, where there are such."""
@@ -96,4 +98,23 @@ DICTIONARY: Mapping[str, Meaning] = {
     "scene_digest": Meaning("digest of the scene; `no_overpass` or `no_scene` where there is none"),
     "geometry_digest": Meaning("digest of the polygon's normal form"),
     "algorithm_version": Meaning("the version whose rules made the row ([rules](algorithm-rules.md))"),
+}
+
+
+def meaning_of(name: str) -> Meaning:
+    """What a column is, also one of a further index or band, which only rows of some algorithm versions have."""
+    if name in DICTIONARY:
+        return DICTIONARY[name]
+    layer, _, what = name.rpartition("_")
+    if layer in INDICES:
+        return Meaning(f"{_STATISTICS[what]} of {INDICES[layer].long_name}", "1")
+    return Meaning("mean of the band", "reflectance")
+
+
+_STATISTICS = {
+    "mean": "mean",
+    "stdev": "standard deviation, of the population",
+    "min": "least value",
+    "max": "greatest value",
+    "quantiles": "quantiles that the version asks for (`quantiles`), in its order",
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from satcommon.stats.data_dictionary import DICTIONARY
+from satcommon.stats.data_dictionary import meaning_of
 from satcommon.stats.result_rows import SCHEMA
 from starlette.responses import Response
 
@@ -42,10 +42,13 @@ class ColumnList(BaseModel):
 
 @router.get("/columns", response_model=ColumnList, responses=problems(), summary="Data dictionary")
 def columns(request: Request, caller: Calling) -> Response:  # noqa: ARG001  # who has no key is told so
-    """Each column of a row: name, type, unit, meaning and range."""
+    """Each column of every row: name, type, unit, meaning and range.
+
+    Rows of algorithm versions that ask for further indices and bands have columns of these besides.
+    """
     told: list[dict[str, Any]] = []
     for column in SCHEMA:
-        meaning = DICTIONARY[column.name]
+        meaning = meaning_of(column.name)
         told.append({"name": column.name, "type": str(column.type), **meaning._asdict()})
     told += [{"name": n, "type": t, "unit": None, "meaning": m, "range": None} for n, t, m in _DERIVED]
     return document(request, {"columns": told})
@@ -55,7 +58,7 @@ def parameters(names: Sequence[str]) -> dict[str, Any]:
     """Columns as parameters of CoverageJSON and EDR."""
     told: dict[str, Any] = {}
     for name in names:
-        meaning = DICTIONARY[name]
+        meaning = meaning_of(name)
         label = {"en": meaning.meaning}
         told[name] = {"type": "Parameter", "description": label, "observedProperty": {"label": {"en": name}}}
         if meaning.unit:

@@ -167,7 +167,10 @@ def _read(service: Service, caller: Caller, name: str, day: date, instant: datet
 def _rows(
     service: Service, caller: Caller, its_day: _Day, instant: datetime | None, columns: list[str] | None
 ) -> pa.Table:
-    """The rows as `satctl export` gives them, with all columns that they have for None; where an object was removed meanwhile, by the log of now."""
+    """The rows as `satctl export` gives them, with all columns that they have for None.
+
+    Where an object was removed meanwhile, they are read by the log of now.
+    """
     names = None if columns is None else list(dict.fromkeys(["region", *_NEEDED, *with_slots(columns)]))
     try:
         rows = its_day.told.rows(service.objects, its_day.day, names)

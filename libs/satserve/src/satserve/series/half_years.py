@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from satcommon.publication.objects import ResultObjects
-from satcommon.stats.result_rows import column
+from satcommon.stats import result_rows
 
 from satserve.metrics import count_built
 from satserve.series.snapshots import HalfYear, Snapshot
@@ -150,7 +150,7 @@ class HalfYears:
             if len(reading) == _DAYS_ONCE:
                 parts.append(pa.concat_tables(reading).unify_dictionaries().combine_chunks())
                 reading = []
-        schema = pa.schema([column(name) for name in [*columns, "day"]])
+        schema = pa.schema([result_rows.column(name) for name in [*columns, "day"]])
         parts = [*parts, *reading] or [_narrow(schema.empty_table())]
         return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
 
