@@ -18,7 +18,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from satserve.guards import Guard
-from satserve.problem import Problem, wrong
+from satserve.problem import Problem, ProblemDetails, wrong
 from satserve.routes import changes, columns, days, features, fields, health, landing, locations, regions
 from satserve.service import Service
 
@@ -41,6 +41,7 @@ class _Application(FastAPI):
             for operation in methods.values():
                 operation["responses"].pop("422", None)  # a wrong parameter is 400 here, with a problem
         schemas = document["components"]["schemas"]
+        schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

@@ -20,6 +20,7 @@ TARGET_BYTES = 8 << 10  # of path and query
 BODY_BYTES = 16 << 10  # of a request, which needs none
 WRITE_SECONDS = 30.0  # for a client to take the next piece of an answer
 
+_ABORT = "satserve.abort"
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _SECURITY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
@@ -65,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The line and the headers are there."""
         self._stop_waiting()
+        self.scope["extensions"] = {_ABORT: self.transport.abort}  # type: ignore[typeddict-item]  # an extension of ours
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -114,6 +116,8 @@ class Guard:
                 await self._app(inner, receive, outlet)
         except TimeoutError:
             _log.info("a client took nothing for %g s: %s", WRITE_SECONDS, scope["path"])
+            # To close the connection would wait for what is not taken.
+            scope["extensions"][_ABORT]()
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             known = method if method in _METHODS else "other"

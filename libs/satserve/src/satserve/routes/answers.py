@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from satserve import encodings
 from satserve.encodings import BINARY, json_bytes
-from satserve.problem import MEDIA_TYPE, ProblemDetails
+from satserve.problem import MEDIA_TYPE
 
 _CACHE = "private, max-age=0, must-revalidate"  # each time asked whether it is the same: corrections come at any time
 _VARY = "accept, accept-encoding, authorization"
@@ -32,7 +32,7 @@ class Link(BaseModel):
 
 def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Problems that a route answers with, besides those of all routes, for the OpenAPI document."""
-    content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
     return {code: {"content": content, "description": _MEANINGS[code]} for code in sorted({*codes, *_EVERYWHERE})}
 
 
