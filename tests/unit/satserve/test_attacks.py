@@ -39,6 +39,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/collections/fields/items", {"filter": "a IN (" + "(" * 100}, "filter"),
     ("/collections/fields/items", {"filter": "name = 'x' OR " * 100 + "1=1"}, "filter"),
     ("/collections/fields/items", {"filter": "((((((((1 = 1))))))))"}, "filter"),
+    ("/collections/fields/items", {"filter": "name = '\\'' AND " + "(" * 30 + "'"}, "filter"),
+    ("/collections/fields/items", {"filter": 'name = "\'" AND ' + "(" * 30 + '"'}, "filter"),
     ("/collections/fields/items", {"filter": "geometry_digest = 'x'"}, "filter"),
     ("/collections/fields/items", {"filter": "name = 'x'; DROP TABLE fields"}, "filter"),
     ("/collections/fields/items", {"filter": "area_ha = 'x'"}, "filter"),

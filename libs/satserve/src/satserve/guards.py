@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The line and the headers are there."""
         self._stop_waiting()
-        self.scope["extensions"] = {_ABORT: self.transport.abort}  # type: ignore[typeddict-item]  # an extension of ours
+        self.scope["extensions"] = {_ABORT: {"abort": self.transport.abort}}  # an extension of ours
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,7 +117,7 @@ class Guard:
         except TimeoutError:
             _log.info("a client took nothing for %g s: %s", WRITE_SECONDS, scope["path"])
             # To close the connection would wait for what is not taken.
-            scope["extensions"][_ABORT]()
+            scope["extensions"][_ABORT]["abort"]()
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             known = method if method in _METHODS else "other"

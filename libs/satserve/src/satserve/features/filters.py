@@ -20,7 +20,7 @@ from satserve.problem import Problem, wrong
 LONGEST = 1_000  # letters
 DEEPEST = 6  # parentheses: the time of the parser doubles with each that is open
 _EXPECTED = f"CQL2 text over {', '.join(PROPERTIES)}"
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
 _COMPARISONS: dict[str, Callable[[pa.Array, pa.Scalar], pa.Array]] = {
     "=": pc.equal,
     "<>": pc.not_equal,
@@ -53,14 +53,12 @@ def matching(text: str, fields: pa.Table) -> pa.Array:
 def _check_size(text: str) -> None:
     if len(text) > LONGEST:
         raise wrong("filter", text, f"at most {LONGEST} letters")
+    if "\\" in text or '"' in text:  # with them, where quoted text ends would be in doubt
+        raise wrong("filter", text, _EXPECTED, "without backslashes and double quotes")
     depth = deepest = 0
     for letter in _QUOTED.sub("", text):
         depth += (letter == "(") - (letter == ")")
         deepest = max(deepest, depth)
-        if depth < 0:
-            break
-    if depth:
-        raise wrong("filter", text, _EXPECTED, "each parenthesis needs its counterpart")
     if deepest > DEEPEST:
         raise wrong("filter", text, f"at most {DEEPEST} parentheses within each other")
 
