@@ -6,17 +6,17 @@ PYTHON ?= python3
 
 bin := .venv/bin
 uv := $(bin)/uv --quiet
-packages := libs/satcommon libs/satctl locations/ingest locations/realtime locations/reprocessing
+packages := libs/satcommon libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing
 dev_lock := requirements-dev.lock
 build_lock := requirements-build.lock
-locked := libs/satctl locations/ingest locations/realtime locations/reprocessing k8s/platform
+locked := libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing k8s/platform
 
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 .PHONY: install
-install: .venv/.installed ## make .venv: the development lock and the five packages, editable
+install: .venv/.installed ## make .venv: the development lock and the six packages, editable
 
 # Compiled at once: a run is a new process, and importing Dagster from source takes it ten seconds instead of one.
 .venv/.installed: $(dev_lock) pyproject.toml $(packages:%=%/pyproject.toml) | $(bin)/uv
@@ -37,7 +37,7 @@ $(bin)/uv:
 # Those say nothing of who asks for what: locations that need the same have equal locks, and one layer of their images.
 compile := $(uv) pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
     --no-strip-extras --annotation-style line --custom-compile-command "make lock" \
-    $(patsubst %,--no-emit-package %,satcommon satctl satfields-ingest satfields-realtime satfields-reprocessing)
+    $(patsubst %,--no-emit-package %,satcommon satctl satserve satfields-ingest satfields-realtime satfields-reprocessing)
 
 .PHONY: lock
 lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1: the newest)
@@ -126,6 +126,7 @@ bench: install ## benchmarks, as ratios: a region's day, one by reference, a lat
 	$(bin)/python benchmarks/sensors.py
 	$(bin)/python benchmarks/recovery.py
 	$(bin)/python benchmarks/control_plane.py
+	$(bin)/python benchmarks/serving.py --regions 2
 
 .PHONY: bench-quick
 bench-quick: install ## that the benchmarks run, in a minute; its figures tell nothing
@@ -138,6 +139,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
 	$(bin)/python benchmarks/recovery.py --quick
 	$(bin)/python benchmarks/control_plane.py --quick
+	$(bin)/python benchmarks/serving.py --quick
 
 .PHONY: docs
 docs: install ## rewrite the tables of docs/reference that follow from code
@@ -182,7 +184,7 @@ image = --set-string image.repository=$(or $(REPOSITORY),satfields)/$1,image.tag
 locations := ingest realtime reprocessing
 
 .PHONY: deploy
-deploy: deploy-platform $(locations:%=deploy-%) check_pod_status ## install or upgrade all on Kubernetes: the platform, then each location
+deploy: deploy-platform $(locations:%=deploy-%) deploy-api check_pod_status ## install or upgrade all on Kubernetes: platform, locations, API
 
 .PHONY: deploy-platform
 deploy-platform: ## the platform alone; its databases are migrated first
@@ -190,6 +192,11 @@ deploy-platform: ## the platform alone; its databases are migrated first
 	$(upgrade) platform k8s/charts/platform --create-namespace --values k8s/values/$(ENVIRONMENT)/platform.yaml \
 	    $(call image,platform) $(subst image.,satctl.image.,$(call image,satctl)) \
 	    $(PLATFORM_ARGS) || { k8s/pod_status.sh; exit 1; }
+
+.PHONY: deploy-api
+deploy-api: ## the HTTP API alone, at TAG
+	$(upgrade) api k8s/charts/api --values k8s/values/$(ENVIRONMENT)/api.yaml \
+	    $(call image,satserve) || { k8s/pod_status.sh; exit 1; }
 
 .PHONY: $(locations:%=deploy-%)
 $(locations:%=deploy-%): deploy-%: ## deploy-LOCATION: one location alone, at TAG; the others' pods stay as they are

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from satcommon.db.engine import engine_of
+from satcommon.environment import Environment
 from satcommon.raster.band_names import known_name
 from satcommon.raster.indices import INDICES, LETTERS
 from satcommon.raster.layers import ALL_BANDS, FURTHER
@@ -19,6 +21,7 @@ from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
 from satcommon.telemetry.metrics import METRICS
 from satctl.main import main as satctl
+from satserve.app import make_app
 
 REFERENCE = Path(__file__).parent / "reference"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -106,10 +109,32 @@ def metrics() -> Iterator[str]:
         yield f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.collector} | {metric.help} |"
 
 
+def http_api() -> Iterator[str]:
+    """Each operation of the HTTP API, with its parameters and formats."""
+    document = make_app(Environment(Settings(), engine_of(Settings()))).openapi()
+    for path, methods in document["paths"].items():
+        operation = methods["get"]
+        answer = operation["responses"].get("200", {}).get("content", {})
+        yield f"## {operation['summary']}"
+        yield ""
+        yield f"`GET {path}`"
+        yield ""
+        yield operation["description"]
+        yield ""
+        yield f"Answers: {', '.join(f'`{kind}`' for kind in answer)}."
+        yield ""
+        if parameters := operation.get("parameters", []):
+            yield "| parameter | in | what it is |"
+            yield "|---|---|---|"
+            yield from (f"| `{each['name']}` | {each['in']} | {each['description']} |" for each in parameters)
+            yield ""
+
+
 PARTS = {
     "bands": bands,
     "indices": indices,
     "metrics": metrics,
+    "http_api": http_api,
     "checks": checks,
     "stac": lambda: keys(stac_config.StacConfig),
     "stac_collection": lambda: keys(stac_config.Collection),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images and puts them where the cluster finds them. `make build_docker` passes its variables on:
-#   IMAGES      which: some of platform satctl ingest realtime reprocessing (all), or NAME=FOLDER of another Dockerfile
+#   IMAGES      which: some of platform satctl satserve ingest realtime reprocessing (all), or NAME=FOLDER of another Dockerfile
 #   BUILD_ARGS  more arguments of the builder
 #   TAG         default: k8s/image-tag.sh's
 #   REPOSITORY  what stands before an image's name (satfields); a builder that is not Docker: docker.io/satfields
@@ -16,14 +16,14 @@ labels=(--label "org.opencontainers.image.version=$(sed -n 's/^version = "\(.*\)
 revision=$(git rev-parse HEAD 2> /dev/null) && labels+=(--label "org.opencontainers.image.revision=$revision")
 [[ -z ${SOURCE:-} ]] || labels+=(--label "org.opencontainers.image.source=$SOURCE")
 read -ra builder <<< "${BUILDER:-docker build}"
-read -ra names <<< "${IMAGES:-platform satctl ingest realtime reprocessing}"
+read -ra names <<< "${IMAGES:-platform satctl satserve ingest realtime reprocessing}"
 
 folder() { # of an image's Dockerfile
     [[ $1 != *=* ]] || { echo "${1#*=}"; return; }
     for candidate in "k8s/$1" "libs/$1" "locations/$1"; do
         [[ ! -f $candidate/Dockerfile ]] || { echo "$candidate"; return; }
     done
-    echo "IMAGES: there is no image $1; expected some of: platform satctl ingest realtime reprocessing" >&2
+    echo "IMAGES: there is no image $1; expected some of: platform satctl satserve ingest realtime reprocessing" >&2
     return 1
 }
 

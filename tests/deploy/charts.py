@@ -70,6 +70,8 @@ def overlays(chart: str, environment: str, location: str = "") -> list[Path]:
     """The files of values that `make deploy` gives, in its order."""
     if chart == "platform":
         return [VALUES / environment / "platform.yaml"]
+    if chart == "api":
+        return [VALUES / environment / "api.yaml"]
     return [VALUES / f"{location}.yaml", VALUES / environment / "location.yaml"]
 
 
@@ -93,6 +95,10 @@ def location_text(
     return _rendered("code-location", name, environment, json.dumps(values or {}), options)
 
 
+def api_text(environment: str = "minikube", values: Manifest | None = None, *options: str) -> str:
+    return _rendered("api", "api", environment, json.dumps(values or {}), options)
+
+
 def manifests(text: str) -> list[Manifest]:
     return [found for found in yaml.load_all(text, StrictLoader) if found]
 
@@ -109,9 +115,18 @@ def location(
     return manifests(location_text(name, environment, values, *options))
 
 
+def api(environment: str = "minikube", values: Manifest | None = None, *options: str) -> list[Manifest]:
+    """The same of the HTTP API."""
+    return manifests(api_text(environment, values, *options))
+
+
 def everything(environment: str) -> list[Manifest]:
     """All releases of an environment."""
-    return [*platform(environment), *(found for name in LOCATIONS for found in location(name, environment))]
+    return [
+        *platform(environment),
+        *api(environment),
+        *(found for name in LOCATIONS for found in location(name, environment)),
+    ]
 
 
 def of_kind(found: list[Manifest], kind: str) -> dict[str, Manifest]:
@@ -139,6 +154,7 @@ def main(folder: Path) -> None:
     for environment in ENVIRONMENTS:
         (folder / environment).mkdir(parents=True)
         (folder / environment / "platform.yaml").write_text(platform_text(environment))
+        (folder / environment / "api.yaml").write_text(api_text(environment))
         for name in LOCATIONS:
             (folder / environment / f"{name}.yaml").write_text(location_text(name, environment))
 

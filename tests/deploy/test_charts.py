@@ -16,6 +16,7 @@ from tests.deploy.charts import (
     LOCATIONS,
     NAMESPACE,
     Manifest,
+    api,
     everything,
     location,
     of_kind,
@@ -28,14 +29,16 @@ from tests.deploy.charts import (
 from tests.deploy.test_chart_features import EXTRAS
 
 VERSIONS = ("1.36", "1.37")  # the newest that the package has
-RELEASES = [("platform", "platform"), *(("code-location", name) for name in LOCATIONS)]
+RELEASES = [("platform", "platform"), ("api", "api"), *(("code-location", name) for name in LOCATIONS)]
 HOLD_A_TOKEN = {"Deployment/satfields-webserver", "Deployment/satfields-daemon"}
+INGRESS: Manifest = {"enabled": True, "host": "fields.example.org", "tlsSecret": "fields-tls", "className": "nginx"}
 CREDENTIALS: Manifest = {"networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
 ALL_FEATURES = [
     *platform(
         "minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}
     ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
+    *api("production", {**EXTRAS, "autoscaling": {"enabled": True}, "ingress": INGRESS}),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
 ]
 
@@ -217,5 +220,6 @@ def test_only_who_works_on_the_ledger_holds_its_secret() -> None:
         "satfields-satctl satctl",
         "satfields-migrate ledger",
         "satfields-metrics metrics",
+        "satfields-api api",
     }
     assert holders["satfields-postgresql"] == {"satfields-postgresql postgresql"}

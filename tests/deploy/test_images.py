@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCATIONS = {"ingest", "realtime", "reprocessing"}
-FOLDERS = ["k8s/platform", "libs/satctl", *(f"locations/{name}" for name in sorted(LOCATIONS))]
+FOLDERS = ["k8s/platform", "libs/satctl", "libs/satserve", *(f"locations/{name}" for name in sorted(LOCATIONS))]
 VERSION = 'version = "0.1.0"'
 LABELS = {"title", "description", "licenses"}  # those that change with each build come from k8s/build.sh
 

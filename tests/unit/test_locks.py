@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DEVELOPMENT = "requirements-dev.lock"
 BUILD = "requirements-build.lock"
 LOCATIONS = ["locations/ingest", "locations/realtime", "locations/reprocessing"]
-IMAGES = ["libs/satctl", *LOCATIONS, "k8s/platform"]
+IMAGES = ["libs/satctl", "libs/satserve", *LOCATIONS, "k8s/platform"]
 LOCKS = [BUILD, *(f"{folder}/requirements.lock" for folder in IMAGES)]
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==(\S+)(?: ; .+)? \\$")
 

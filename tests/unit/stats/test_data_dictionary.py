@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from satcommon.stats.algorithm import algorithm
-from satcommon.stats.result_rows import SCHEMA, SEEN, Status
+from satcommon.stats.data_dictionary import DICTIONARY, meaning_of
+from satcommon.stats.result_rows import OPTIONAL, SCHEMA, SEEN, Status
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/columns.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
@@ -18,6 +19,20 @@ def test_every_column_is_told_in_its_place_with_its_type_and_what_it_is() -> Non
     without_unit = {row[0].strip("`") for row in columns if not row[2]}
     numbers = {column.name for column in SCHEMA if str(column.type) in ("double", "int32", "int64")}
     assert not without_unit & numbers
+
+
+def test_the_dictionary_in_code_says_what_the_page_says() -> None:
+    columns = {row[0].strip("`"): row for row in ROWS if len(row) == 4}
+
+    assert {name: (row[3], row[2] or None) for name, row in columns.items()} == {
+        name: (meaning.meaning, meaning.unit) for name, meaning in DICTIONARY.items()
+    }
+
+
+def test_columns_of_further_indices_and_bands_have_a_meaning_too() -> None:
+    for name in OPTIONAL:
+        assert meaning_of(name).meaning
+        assert meaning_of(name).unit
 
 
 def test_every_status_is_defined_and_whether_it_feeds_the_state() -> None:

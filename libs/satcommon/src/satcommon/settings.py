@@ -31,6 +31,7 @@ _NEAR_PREFIX = 0.9  # similarity required of a name without our prefix, such as 
 # What Kubernetes sets for a service `satfields-webserver`: SATFIELDS_WEBSERVER_SERVICE_HOST, ..._SERVICE_PORT_HTTP,
 # ..._PORT (an address), ..._PORT_80_TCP and ..._PORT_80_TCP_ADDR.
 _SERVICE = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 _JSON = {"simulated_delays": '{"A/2026-05-01": 70}', "simulated_scenarios": '{"A/2026-05-0?": ["late_tile"]}'}
@@ -168,6 +169,19 @@ class Settings(BaseSettings):
     metrics_certificates: str = Field(
         "", description="PEM files of certificates whose end `satctl metrics` tells, separated by commas"
     )
+    api_public: bool = Field(
+        default=False, description="whether the HTTP API answers everybody without a key, not the same machine alone"
+    )
+    api_rate: float = Field(
+        50.0, gt=0, le=100_000, description="requests a second that a key may make to a process of the HTTP API"
+    )
+    api_origins: str = Field(
+        "", description="origins whose pages may call the HTTP API (CORS), with commas between; `*`: any"
+    )
+    api_cache: Path | None = Field(
+        None, description="folder where the HTTP API keeps what it has sorted by field; default: in the home folder"
+    )
+    api_cache_mb: int = Field(4096, ge=64, description="megabytes of that folder, at most")
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_days: int = Field(
@@ -177,10 +191,18 @@ class Settings(BaseSettings):
         7, ge=1, description="days to keep the history of sensors and schedules on a laptop"
     )
 
-    @field_validator("home", "algorithms", "simulated_held")
+    @field_validator("home", "algorithms", "simulated_held", "api_cache")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("api_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in filter(None, map(str.strip, value.split(","))):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("expected origins like https://maps.example.org, with commas between, or *")
+        return value
 
     @field_validator("scene_folder")
     @classmethod

@@ -25,6 +25,7 @@ COMMANDS = {
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
     "metrics": ("satctl.commands.metrics", "Serve metrics for Prometheus."),
+    "keys": ("satctl.commands.keys", "Make, list and revoke keys of the HTTP API."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),
     "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
     "up": ("satctl.commands.up", "Run everything on this machine."),

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from satcommon.db.batches import insert_rows
 from satcommon.db.deadlines import Deadlines
@@ -102,24 +102,38 @@ def refusals(
         last: last day of the span.
         as_of: the instant; None for now.
     """
-    return refusals_of(connection, [bbox_id], first, last, as_of).get(bbox_id, {})
+    given = {"region": bbox_id, "first": first, "last": last} | ({} if as_of is None else {"as_of": as_of})
+    reasons: dict[date, dict[str, str]] = {}
+    for row in connection.execute(_REFUSALS if as_of is None else _REFUSALS_AS_OF, given):
+        reasons.setdefault(row.day, {})[row.item_id] = row.reason
+    return reasons
 
 
 def refusals_of(
-    connection: Connection, bbox_ids: Collection[int], first: date, last: date, as_of: datetime | None = None
+    connection: Connection, bbox_ids: Collection[int], first: date, last: date
 ) -> dict[int, dict[date, dict[str, str]]]:
     """The `refusals` of some regions, by region, in one query."""
-    unresolved = Refusal.resolved_at.is_(None)
-    stands = unresolved if as_of is None else and_(Refusal.seen_at <= as_of, unresolved | (Refusal.resolved_at > as_of))
     statement = (
         select(Refusal.bbox_id, Refusal.day, Refusal.item_id, Refusal.reason)
-        .where(Refusal.bbox_id.in_(bbox_ids), Refusal.day.between(first, last), stands)
+        .where(Refusal.bbox_id.in_(bbox_ids), Refusal.day.between(first, last), Refusal.resolved_at.is_(None))
         .order_by(Refusal.day, Refusal.item_id)
     )
     reasons: dict[int, dict[date, dict[str, str]]] = {}
     for row in connection.execute(statement):
         reasons.setdefault(row.bbox_id, {}).setdefault(row.day, {})[row.item_id] = row.reason
     return reasons
+
+
+_OF_DAYS = (
+    select(Refusal.day, Refusal.item_id, Refusal.reason)
+    .where(Refusal.bbox_id == bindparam("region"), Refusal.day.between(bindparam("first"), bindparam("last")))
+    .order_by(Refusal.day, Refusal.item_id)
+)
+_REFUSALS = _OF_DAYS.where(Refusal.resolved_at.is_(None))
+_REFUSALS_AS_OF = _OF_DAYS.where(
+    Refusal.seen_at <= bindparam("as_of"),
+    Refusal.resolved_at.is_(None) | (Refusal.resolved_at > bindparam("as_of")),
+)
 
 
 def refuse(

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import shapely
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from satcommon.db import membership, registry
 from satcommon.db.expectations import expectations_change
@@ -107,22 +107,24 @@ def field(connection: Connection, external_id: str) -> Field:
 
 def home(connection: Connection, field_id: int, day: date) -> str | None:
     """The name of the field's home region on a day: where its polygon of that day has its largest part."""
-    polygon = (
-        select(FieldRevision.revision_id)
-        .where(
-            FieldRevision.field_id == field_id,
-            FieldRevision.geometry.is_not(None),
-            FieldRevision.valid_from <= day,
-        )
-        .order_by(FieldRevision.revision_id.desc())
-        .limit(1)
+    return connection.execute(_HOME, {"field": field_id, "day": day}).scalar()
+
+
+_POLYGON = (
+    select(FieldRevision.revision_id)
+    .where(
+        FieldRevision.field_id == bindparam("field"),
+        FieldRevision.geometry.is_not(None),
+        FieldRevision.valid_from <= bindparam("day"),
     )
-    statement = (
-        select(Region.name)
-        .join(Membership, Membership.bbox_id == Region.bbox_id)
-        .where(Membership.revision_id == polygon.scalar_subquery(), Membership.home)
-    )
-    return connection.execute(statement).scalar()
+    .order_by(FieldRevision.revision_id.desc())
+    .limit(1)
+)
+_HOME = (
+    select(Region.name)
+    .join(Membership, Membership.bbox_id == Region.bbox_id)
+    .where(Membership.revision_id == _POLYGON.scalar_subquery(), Membership.home)
+)
 
 
 def register_fields(

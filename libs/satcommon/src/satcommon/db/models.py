@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0010"  # the Alembic revision that this code was written for; a test compares it with the newest one
+SCHEMA_REVISION = "0011"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -443,6 +443,29 @@ class PublicationDay(Base):
     day: Mapped[date] = mapped_column(primary_key=True)
     sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     is_base: Mapped[bool]  # as its publication's kind
+
+
+class ApiKey(Base):
+    """A key of the HTTP API: its public part, and the digest of the whole."""
+
+    __tablename__ = "api_keys"
+
+    key_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64))
+    all_regions: Mapped[bool]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]  # None: never
+    revoked_at: Mapped[datetime | None]
+
+
+class ApiKeyRegion(Base):
+    """A region that a key may read; it goes with the region."""
+
+    __tablename__ = "api_key_regions"
+
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), primary_key=True)
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
 
 
 class Run(Base):

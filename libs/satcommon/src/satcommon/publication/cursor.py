@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select, tuple_
@@ -55,8 +55,13 @@ def encode(connection: Connection, positions: Positions) -> str:
     return _PREFIX + base64.urlsafe_b64encode(packed + zlib.crc32(packed).to_bytes(4)).decode().rstrip("=")
 
 
-def decode(connection: Connection, cursor: str) -> Positions:
+def decode(connection: Connection, cursor: str, among: Collection[int] | None = None) -> Positions:
     """The positions of a cursor.
+
+    Args:
+        connection: of a read transaction.
+        cursor: that was given.
+        among: ids of the only regions that are looked at; None for all.
 
     Raises:
         InputError: it is damaged, of another installation, or names publications that are not (or no longer) here.
@@ -70,8 +75,8 @@ def decode(connection: Connection, cursor: str) -> Positions:
         if zlib.crc32(packed).to_bytes(4) != check:
             raise ValueError
         installation, named = json.loads(zlib.decompress(packed))
-        marked = {(bbox_id, created): (position, mark) for bbox_id, created, position, mark in named}
-    except (ValueError, binascii.Error, zlib.error) as error:
+        marked = {(int(bbox_id), int(created)): (int(position), mark) for bbox_id, created, position, mark in named}
+    except (ValueError, TypeError, binascii.Error, zlib.error) as error:
         raise InputError(
             f"cursor {cursor[:40]!r}: is damaged or cut off; give it whole, as `satctl changes` ended with it, "
             "or begin at an instant"
@@ -81,7 +86,11 @@ def decode(connection: Connection, cursor: str) -> Positions:
             f"cursor {cursor[:40]!r}: is of another installation; give one that `satctl changes` printed here, "
             "or begin at an instant"
         )
-    here = {region[0]: marked[region] for region in _regions(connection) if region in marked}
+    here = {
+        region[0]: marked[region]
+        for region in _regions(connection)
+        if region in marked and (among is None or region[0] in among)
+    }
     positions = {bbox_id: position for bbox_id, (position, _) in here.items()}
     marks = _marks(connection, positions)
     if any(mark != marks.get(bbox_id, 0) for bbox_id, (_, mark) in here.items()):

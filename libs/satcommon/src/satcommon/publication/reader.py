@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
 from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
@@ -168,6 +168,7 @@ def published(
     last: date,
     field: Field | None = None,
     as_of: datetime | None = None,
+    days: PublishedDays | None = None,
 ) -> Published:
     """What is published of a span of days, for all fields or for one.
 
@@ -180,11 +181,14 @@ def published(
         last: last day of the span.
         field: the only field; None for all.
         as_of: the instant; None for now.
+        days: what gives the rows, for who knows it; None to look it up.
 
     Raises:
         InputError: a publication that is needed was removed.
     """
-    position = NEWEST if as_of is None else position_at(connection, region.bbox_id, as_of)
+    if days is None:
+        position = NEWEST if as_of is None else position_at(connection, region.bbox_id, as_of)
+        days = published_days(connection, region.bbox_id, first, last, position)
     withdrawn: dict[date, set[str]] = defaultdict(set)
     if as_of is None:
         listed = ledger.withdrawals(connection, region.bbox_id, first, last)
@@ -192,7 +196,7 @@ def published(
         for field_id, day in listed:
             withdrawn[day].add(names[field_id])
     return Published(
-        days=published_days(connection, region.bbox_id, first, last, position),
+        days=days,
         first_miss=first_misses(connection, region, field, as_of),
         refused=list(answers.refusals(connection, region.bbox_id, date.min, last, as_of)),
         withdrawn=withdrawn,
@@ -211,6 +215,9 @@ def first_misses(
         field: the only field; None for all.
         as_of: the instant; None for now.
     """
+    if field is not None and as_of is None:
+        first = connection.execute(_FIRST_MISS, {"region": region.bbox_id, "field": field.field_id}).scalar()
+        return {} if first is None else {field.external_id: first}
     chosen = [] if field is None else [Field.field_id == field.field_id]
     if as_of is None:
         is_open = [~Miss.processed]
@@ -223,6 +230,11 @@ def first_misses(
         .group_by(Field.external_id)
     )
     return {row.external_id: row.day for row in connection.execute(opened)}
+
+
+_FIRST_MISS = select(func.min(Miss.date_missed)).where(
+    Miss.bbox_id == bindparam("region"), Miss.field_id == bindparam("field"), ~Miss.processed
+)
 
 
 def closed_span(connection: Connection, region: Region, as_of: datetime | None = None) -> tuple[date, date]:

@@ -181,9 +181,8 @@ class _Polygons:
 
 def _schema(names: Iterable[str], *, geometry: bool) -> pa.Schema:
     import pyarrow as pa
+    from satcommon.publication.row_columns import readable_schema
     from satcommon.stats.result_rows import schema_of
-
-    from satctl.output.row_columns import readable_schema
 
     more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
     return readable_schema(pa.schema([*schema_of(names), *(pa.field(*each) for each in more)]))
@@ -191,7 +190,7 @@ def _schema(names: Iterable[str], *, geometry: bool) -> pa.Schema:
 
 def _of_day(published_days: Published, objects: ResultObjects, day: date, polygons: _Polygons | None) -> pa.Table:
     """A day's rows, with the columns that are computed during the export."""
-    from satctl.output.row_columns import completed, readable
+    from satcommon.publication.row_columns import completed, readable
 
     table = readable(completed(published_days.rows(objects, day), day, published_days))
     if polygons is not None:

@@ -12,11 +12,8 @@ from satcommon.db import registry
 from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Field
-from satcommon.db.publications import NEWEST, all_layers, position_at
 from satcommon.errors import InputError
 from satcommon.messages import command
-from satcommon.views.field_day import field_day
-from satcommon.views.provenance import provenance
 from sqlalchemy import Connection
 
 from satctl.completion import field_ids, region_names
@@ -25,8 +22,6 @@ from satctl.output.tables import moment, print_facts, print_json, print_table, s
 from satctl.parameters import DAY, as_of_option, json_option
 
 if TYPE_CHECKING:
-    from satcommon.publication.objects import ResultObjects
-    from satcommon.publication.reader import Published
     from satcommon.publication.row_history import PublishedRow
 
 _PUBLICATION = ("sequence", "committed at", "cause", "run", "status", "NDVI", "smoothed e4", "integral e4")
@@ -62,39 +57,24 @@ def history(external_id: str, day: date, region: str | None, as_of: datetime | N
       satctl history north-forty 2026-05-12 --as-of 2026-06-01T08:00:00Z
     """
     from satcommon.publication.objects import ResultObjects
-    from satcommon.publication.reader import published
-    from satcommon.publication.row_history import row_history
     from satcommon.views.lacking_bands import lacking_bands
+    from satcommon.views.row_story import row_story
 
     now = datetime.now(UTC)
     with opened() as env:
-        objects = ResultObjects(env.store())
         with read_transaction(env.engine) as connection:
             field = field_registry.field(connection, external_id)
             its_region = registry.region(connection, region or _home(connection, field, day))
-            records = provenance(connection, field.field_id, its_region.bbox_id, day)
-            position = NEWEST if as_of is None else position_at(connection, its_region.bbox_id, as_of)
-            layers = all_layers(connection, its_region.bbox_id, day, position)
-            days = published(connection, its_region, day, day, field, as_of)
-            row = _row(days, objects, day)
-            stands = None
-            if as_of is None:
-                stands = field_day(connection, field, its_region, day, env.deadlines, now, has_row=row is not None)
-            lacking = lacking_bands(connection, env.store(), its_region.bbox_id, day, row) if row else {}
-        given = row_history(objects, layers, external_id)
+        objects, asked = ResultObjects(env.store()), (env.deadlines, now)
+        story = row_story(env.engine, objects, field, its_region, day, as_of, asked)
+        with read_transaction(env.engine) as connection:
+            lacking = lacking_bands(connection, env.store(), its_region.bbox_id, day, story.row) if story.row else {}
+    stands, row, given, records = story.stands, story.row, story.given, story.records
     told = {"field": external_id, "region": its_region.name, "day": day}
     if as_json:
         more = vars(stands) if stands else {"as_of": as_of}
-        print_json(
-            {
-                **told,
-                **more,
-                "row": row,
-                "lacking_bands": lacking,
-                "publications": [_record(each) for each in given],
-                **records,
-            }
-        )
+        told |= {**more, "row": row, "lacking_bands": lacking, "publications": story.publications}
+        print_json({**told, **records})
         return
     if stands:
         say(f"{external_id} in region {its_region.name} on {day}: {stands.state.value.replace('_', ' ')}")
@@ -131,22 +111,6 @@ def _home(connection: Connection, field: Field, day: date) -> str:
             return home
     show = command("fields", "show", field.external_id)
     raise InputError(f"field {field.external_id!r} is in no region; {show} shows where it is")
-
-
-def _row(published: Published, objects: ResultObjects, day: date) -> dict[str, Any] | None:
-    """The row as users see it, also one that waits to be taken out; None where there is none."""
-    from satctl.output.row_columns import completed, readable_row
-
-    rows = published.days.rows(objects, day, None, [str(published.field)])
-    return readable_row(completed(rows, day, published)) if rows.num_rows else None
-
-
-def _record(published_row: PublishedRow) -> dict[str, Any]:
-    from satctl.output.row_columns import readable_row
-
-    row = published_row.row
-    told = {"run_id": published_row.run_id or None, "why_not": published_row.why_not or None}
-    return vars(published_row) | told | {"row": None if row is None else readable_row(row)}
 
 
 def _cells(published_row: PublishedRow) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from satcommon.contract import LOCATIONS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources.source import SIMULATED
 
-from satctl.local import laptop
+from satctl.local import api, laptop
 from satctl.local.dagster_home import FILE, dagster_home, is_own
 from satctl.local.home_lock import locked_home
 from satctl.output.tables import say, warn
@@ -19,12 +19,15 @@ from satctl.output.tables import say, warn
 SAMPLE_DAYS = 5  # days of the samples before today: the sensors fill them while a newcomer opens the page
 
 
-def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed: bool) -> None:
-    """Run Dagster on the settings' home until this process is interrupted; its database is migrated first.
+def run_all(chosen: Settings, port: int, api_port: int, satctl: Callable[..., object], *, seed: bool) -> None:
+    """Run Dagster and the HTTP API on the settings' home until this process is interrupted.
+
+    Its database is migrated first.
 
     Args:
         chosen: the settings.
         port: of the UI on localhost.
+        api_port: of the HTTP API on localhost.
         satctl: runs a command of satctl, as a user would.
         seed: register the samples where nothing is registered and no other source is named.
 
@@ -52,15 +55,20 @@ def run_all(chosen: Settings, port: int, satctl: Callable[..., object], *, seed:
             environment = scenes_of(chosen, {region.scene_source for region in regions(connection)})
         if chosen.scene_source is None and not environment:
             warn("SATFIELDS_SCENE_SOURCE is not set: no scene is asked for until it names a source")
-        _run(home, port, environment)
+        _run(home, port, api_port, environment)
 
 
-def _run(home: Path, port: int, environment: Mapping[str, str]) -> None:
+def _run(home: Path, port: int, api_port: int, environment: Mapping[str, str]) -> None:
     log = home / "dagster.log"
     if is_own(dagster_home(home)):
         say(f"{home / 'dagster' / FILE} was changed by hand, and is kept")
     say(f"starting Dagster at http://localhost:{port} ...")
-    with laptop.running(home, port, log, environment) as url:
+    with (
+        laptop.running(home, port, log, environment) as url,
+        api.serving(api_port, home / "api.log", environment) as api_url,
+    ):
+        if api_url:
+            say(f"{api_url} serves the results by HTTP (without a key, to this machine alone)")
         say(f"{url} is up: locations {', '.join(LOCATIONS)}; schedules and sensors run. Log: {log}. Ctrl-C ends it.")
         signal.pause()
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, date, datetime
-from typing import IO, Any
+from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import shapely
 from satcommon.errors import InputError, StoreError
+from satcommon.publication.cells import cells, flat, json_text
 
 from satctl.output.sink import STDOUT, check_sink, sink, whole_file
 
@@ -25,8 +24,6 @@ WITH_GEOMETRY = ("geoparquet", "gpkg", "geojson")
 
 _Write = Callable[[pa.Table], None]
 
-# A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection); the last four are full-width = + - @.
-_FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 _GATHERED_ROWS = 20_000  # a row group, or a GeoPackage transaction, for a few rows costs more than the rows
 _GEO = {  # GeoParquet 1.0; its default CRS is OGC:CRS84
     "version": "1.0.0",
@@ -98,40 +95,8 @@ def _geoparquet(file: IO[bytes], schema: pa.Schema) -> AbstractContextManager[_W
 
 @contextmanager
 def _csv(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
-    with pa.csv.CSVWriter(file, _cells(schema.empty_table()).schema) as writer:
-        yield lambda table: writer.write_table(_cells(table))
-
-
-def _cells(table: pa.Table) -> pa.Table:
-    """The columns in forms that CSV has: lists as JSON, instants in ISO 8601, no text that is a formula."""
-    return pa.table({name: _cell(column) for name, column in zip(table.column_names, _flat(table), strict=True)})
-
-
-def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(column.type):
-        return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")  # Arrow's %S includes the fraction
-    if pa.types.is_string(column.type):
-        risky = pc.match_substring_regex(column, _FORMULA)
-        return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
-    return column
-
-
-def _flat(table: pa.Table) -> list[pa.ChunkedArray]:
-    """The columns, with lists as JSON text."""
-    return [
-        pa.chunked_array(
-            [
-                [
-                    None if v is None else json.dumps(v, default=_json_text, ensure_ascii=False)
-                    for v in column.to_pylist()
-                ]
-            ],
-            pa.string(),
-        )
-        if pa.types.is_list(column.type)
-        else column
-        for column in table.columns
-    ]
+    with pa.csv.CSVWriter(file, cells(schema.empty_table()).schema) as writer:
+        yield lambda table: writer.write_table(cells(table))
 
 
 @contextmanager
@@ -142,12 +107,12 @@ def _geopackage(path: str, schema: pa.Schema) -> Iterator[_Write]:
 
     def append(table: pa.Table) -> None:
         nonlocal layer_exists
-        flat = pa.table(dict(zip(table.column_names, _flat(table), strict=True)))
+        plain = pa.table(dict(zip(table.column_names, flat(table), strict=True)))
         multi = [None if wkb is None else _multi(wkb) for wkb in table[GEOMETRY].to_pylist()]
-        flat = flat.set_column(flat.column_names.index(GEOMETRY), GEOMETRY, pa.array(multi, pa.binary()))
+        plain = plain.set_column(plain.column_names.index(GEOMETRY), GEOMETRY, pa.array(multi, pa.binary()))
         try:
             pyogrio.write_arrow(
-                flat,
+                plain,
                 path,
                 layer="rows",
                 driver="GPKG",
@@ -182,7 +147,7 @@ def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: A
             wkb = row.pop(GEOMETRY)
             if wkb not in shapes:
                 shapes[wkb] = shapely.to_geojson(shapely.orient_polygons(shapely.from_wkb(wkb)))  # RFC 7946, 3.1.6
-            properties = json.dumps(row, default=_json_text, ensure_ascii=False)
+            properties = json.dumps(row, default=json_text, ensure_ascii=False)
             feature = f'{{"type": "Feature", "geometry": {shapes[wkb]}, "properties": {properties}}}'
             file.write(separator + feature.encode())
             separator = b",\n"
@@ -190,11 +155,3 @@ def _geojson(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:  # noqa: A
     file.write(b'{"type": "FeatureCollection", "features": [')
     yield write
     file.write(b"\n]}\n")
-
-
-def _json_text(value: Any) -> str:
-    """What JSON has no type for: an instant or a day, in ISO 8601."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    assert isinstance(value, date), type(value)
-    return value.isoformat()

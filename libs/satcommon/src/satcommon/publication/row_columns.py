@@ -6,6 +6,7 @@ Rows are stored with days as ordinals and lists as text; users get dates and lis
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +26,26 @@ def readable_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(each.name, _READABLE.get(each.name, each.type)) for each in schema])
 
 
+def with_slots(columns: Sequence[str]) -> list[str]:
+    """Columns to read so that some can be made readable: the days of a state tell which of its slots are empty."""
+    return list(dict.fromkeys([*columns, *(["state_days"] if "state_ndvi_e4" in columns else [])]))
+
+
 def readable(table: pa.Table) -> pa.Table:
-    """Rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty slots in the state."""
-    days, ndvi = table["state_days"].combine_chunks(), table["state_ndvi_e4"].combine_chunks()
-    used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
-    columns = {
-        "item_ids": _lists(table["item_ids"]),
-        "state_days": _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32())),
-        "state_ndvi_e4": _only(used, ndvi, ndvi.flatten()),
-    }
+    """Rows with `item_ids` as lists of text, `state_days` as lists of dates, and no empty slots in the state.
+
+    The table may have some of these columns only; `state_ndvi_e4` needs `state_days` beside it.
+    """
+    there, columns = set(table.column_names), {}
+    if "item_ids" in there:
+        columns["item_ids"] = _lists(table["item_ids"])
+    if "state_days" in there:
+        days = table["state_days"].combine_chunks()
+        used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
+        columns["state_days"] = _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32()))
+        if "state_ndvi_e4" in there:
+            ndvi = table["state_ndvi_e4"].combine_chunks()
+            columns["state_ndvi_e4"] = _only(used, ndvi, ndvi.flatten())
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
     return table
@@ -47,8 +59,11 @@ def readable_row(table: pa.Table) -> dict[str, Any] | None:
 
 def completed(table: pa.Table, day: date, days: Published) -> pa.Table:
     """A day's rows with `final` and `state_as_of`, as `satctl export` describes them."""
-    rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
-    final = [days.is_final(name, planting, day) for name, planting in rows]
+    if days.refused or days.first_miss:
+        rows = zip(table["field"].to_pylist(), table["planting_date"].to_pylist(), strict=True)
+        final = [days.is_final(name, planting, day) for name, planting in rows]
+    else:  # as on most days
+        final = [True] * table.num_rows
     as_of = pc.subtract(table["day"].cast(pa.int32()), table["days_since_clear"]).cast(pa.date32())
     return table.append_column("final", pa.array(final, pa.bool_())).append_column("state_as_of", as_of)
 

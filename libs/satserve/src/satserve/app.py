@@ -1,0 +1,129 @@
+"""The application: routes, guards, and how errors are told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from satcommon.environment import Environment
+from satcommon.errors import InputError, RetryableError
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+
+from satserve.guards import Guard
+from satserve.problem import Problem, ProblemDetails, wrong
+from satserve.routes import changes, columns, days, features, fields, health, landing, locations, regions
+from satserve.service import Service
+
+_DESCRIPTION = """Results of Satfields, read-only: a row of numbers for each field and day.
+
+Rows are read as they are now, or with `as-of` as they were published at any instant. Every row tells whether it is
+`final`. Requests carry a key as `Authorization: Bearer KEY`; those from the same machine need none. A key sees its own
+regions. Errors are `application/problem+json`."""
+_LEAST_COMPRESSED = 1_000  # bytes
+_log = logging.getLogger("satserve")
+
+
+class _Application(FastAPI):
+    """FastAPI, whose document says how requests are refused here, and which key they carry."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)  # a wrong parameter is 400 here, with a problem
+        schemas = document["components"]["schemas"]
+        schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}, {}]
+        return document
+
+
+def make_app(environment: Environment) -> FastAPI:
+    """The application.
+
+    Args:
+        environment: settings, ledger and store.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Each thread may hold a connection: as many as the budget has, so that none ever waits for one.
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = environment.settings.database_connections
+        yield
+
+    app = _Application(
+        title="Satfields", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.service = Service(environment)
+    for module in (landing, columns, features, locations, days, regions, fields, changes, health):
+        app.include_router(module.router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RetryableError, _unavailable)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(GZipMiddleware, minimum_size=_LEAST_COMPRESSED, compresslevel=4)
+    origins = [origin.strip() for origin in environment.settings.api_origins.split(",") if origin.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD"],
+            allow_headers=["authorization", "if-none-match"],
+            expose_headers=["etag", "link", "retry-after"],
+        )
+    app.add_middleware(Guard)
+    return app
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    """The first parameter that FastAPI refuses, in our words."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = str(first["loc"][-1]) if first["loc"] else "request"
+    expected = str(first["msg"]).removeprefix("Input should be ").removeprefix("String should ")
+    if first["type"] == "missing":
+        return wrong(name, "", f"the parameter {name}").response()
+    is_path = first["loc"][:1] == ("path",)
+    return wrong(name, first["input"], expected, status=404 if is_path else 400).response()
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return Problem(404, "Not found", "there is nothing under this address; / tells where everything is").response()
+    return Problem(error.status_code, str(error.detail), str(error.detail), error.headers).response()
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    """What the registry or the log refuses although the request is well-formed: what is out of retention."""
+    return Problem(410, "Gone", str(error)).response()
+
+
+def _unavailable(_request: Request, error: Exception) -> Response:
+    _log.warning("%s: %s", type(error).__name__, error)
+    detail = "ledger or store can't be reached just now; try again in a few seconds"
+    return Problem(503, "Unavailable", detail, {"retry-after": "5"}).response()
+
+
+def _unexpected(_request: Request, error: Exception) -> Response:
+    _log.error("%s", type(error).__name__, exc_info=error)
+    return Problem(500, "Failed", "this was not expected, and is in the service's log; tell its operator").response()

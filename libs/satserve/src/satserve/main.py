@@ -1,0 +1,78 @@
+"""`satserve`: serve results by HTTP until it is interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+import click
+import uvicorn
+from fastapi import FastAPI
+from satcommon import preflight
+from satcommon.environment import environment
+from satcommon.errors import SatfieldsError
+
+from satserve.app import make_app
+from satserve.guards import BoundedProtocol
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def app() -> FastAPI:
+    """The application by this process's settings, for uvicorn's workers."""
+    return make_app(environment())
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+@click.version_option(package_name="satserve")
+def main(host: str, port: int, workers: int) -> None:
+    """Serve results by HTTP: series, days, changes, boundaries. Read-only.
+
+    Settings are those of the other processes (SATFIELDS_HOME, or
+    SATFIELDS_DATABASE_URL and SATFIELDS_STORE). Requests from this machine
+    need no key; `satctl keys add` makes keys for others.
+
+    \b
+    Examples:
+      satserve
+      satserve --host 0.0.0.0 --port 8080 --workers 2
+      curl http://127.0.0.1:8080/regions
+
+    Exit codes: 0 ended, 1 failed, 2 wrong setting or usage.
+    """
+    try:
+        click.echo(preflight.check(), err=True)
+    except SatfieldsError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    environment().engine.dispose()  # connections belong to the workers
+    if host not in _LOOPBACK and environment().settings.api_public:
+        click.echo("warning: SATFIELDS_API_PUBLIC is set: everybody may read all regions, without a key", err=True)
+    if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="satserve-metrics-")
+    click.echo(f"serving on http://{host}:{port}; Ctrl-C ends it", err=True)
+    uvicorn.run(
+        "satserve.main:app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        http=BoundedProtocol,
+        ws="none",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,  # who calls is who is connected: no header may say otherwise
+        server_header=False,
+        timeout_keep_alive=20,
+        limit_concurrency=512,
+        backlog=512,
+        timeout_graceful_shutdown=20,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A field's rows of many days, fast."""

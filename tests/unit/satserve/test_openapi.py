@@ -1,0 +1,69 @@
+"""The OpenAPI document is what the service does: generated requests find no error, and no answer but those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import content_type_conformance, not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
+from tests.unit.satserve.serving import LAST, Served
+
+HELD = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+KNOWN = {"region": "S", "day": str(LAST), "external_id": "north", "column": "ndvi_mean", "item": "north"}
+
+
+def held(service: Served, examples: int) -> int:
+    """Send generated requests to every operation, half of them of things that there are; gives how many."""
+    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    count = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @hypothesis.settings(
+            max_examples=examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            phases=[hypothesis.Phase.generate],
+        )
+        @hypothesis.given(case=operation.as_strategy(), known=hypothesis.strategies.booleans())
+        def send(case: Any, known: bool) -> None:
+            nonlocal count
+            if known:
+                case.path_parameters = {
+                    name: KNOWN.get(name, value) for name, value in (case.path_parameters or {}).items()
+                }
+            case.call_and_validate(base_url=service.url, checks=HELD)
+            count += 1
+
+        send()
+    return count
+
+
+def test_generated_requests_find_no_error_and_no_answer_that_is_not_told(on_sqlite: Served) -> None:
+    assert held(on_sqlite, 12) >= 150
+
+
+@pytest.mark.nightly
+def test_a_hundred_thousand_generated_requests_find_none(on_sqlite: Served, on_postgresql: Served) -> None:
+    assert held(on_sqlite, 4_500) + held(on_postgresql, 1_500) >= 100_000
+
+
+def test_every_operation_says_what_it_is_and_every_parameter_too(on_sqlite: Served) -> None:
+    document = on_sqlite.json("/openapi.json")
+
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
+            assert operation["description"], path
+            assert operation["tags"], path
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], f"{path} {parameter['name']}"
+            if not path.startswith("/health"):
+                problem = operation["responses"]["400"]["content"]
+                assert set(problem) == {"application/problem+json"}
