@@ -36,6 +36,7 @@ ALL_FEATURES = [
         "minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}
     ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
+    *location("ingest", "production", {"autoscaling": {"enabled": True}}),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
 ]
 

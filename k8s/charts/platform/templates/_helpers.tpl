@@ -61,6 +61,28 @@ tolerations:
 {{- .Values.runs.priorityClass.name | default (ternary (printf "satfields-runs-%s" .Release.Namespace) "" .Values.runs.priorityClass.create) -}}
 {{- end }}
 
+{{/* The same of what runs wait for; and the line of a pod that names it. A hook has none: it may come before the class. */}}
+{{- define "satfields.controlPriority" -}}
+{{- .Values.priorityClass.name | default (ternary (printf "satfields-control-%s" .Release.Namespace) "" .Values.priorityClass.create) -}}
+{{- end }}
+
+{{- define "satfields.priority" -}}
+{{- with include "satfields.controlPriority" . }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Pods of a Deployment on different nodes, where there are some; call with (list $ "component"). */}}
+{{- define "satfields.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "satfields.selector" . | nindent 8 }}
+{{- end }}
+
 {{/* Variables, mounts and volumes that values add to every pod but PostgreSQL's own; the first is empty where there are none. */}}
 {{- define "satfields.env" -}}
 {{- if .Values.databaseCA.configMap }}
