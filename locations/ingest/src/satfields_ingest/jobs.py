@@ -1,12 +1,13 @@
 """The jobs of ingest that have no partition: asking the source again, and comparing the ledger with another one."""
 
-from dagster import Config, OpExecutionContext, job, op
+from dagster import OpExecutionContext, job, op
 from pydantic import Field as Described
 from satcommon.contract import RECONCILE_JOB, RECONCILE_OP, RESCAN_JOB, RESCAN_OP
 from satcommon.resources import SatfieldsResource
+from satcommon.run_config import RunConfig
 
 
-class RescanConfig(Config):
+class RescanConfig(RunConfig):
     """Which days to ask for."""
 
     region: str = Described(description="name of the region")
@@ -15,12 +16,12 @@ class RescanConfig(Config):
     only_never_asked: bool = Described(default=False, description="leave out days that have an answer")
 
 
-@op(name=RESCAN_OP, tags={"dagster/kind": "cog"})
-def ask_anew(context: OpExecutionContext, config: RescanConfig, satfields: SatfieldsResource) -> None:
+@op(name=RESCAN_OP, config_schema=RescanConfig.schema_of_job(), tags={"dagster/kind": "cog"})
+def ask_anew(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
     """Ask for the days of a span where source and ledger differ. The days need no partition."""
     from satfields_ingest.run import rescan
 
-    rescan(context, satfields.environment(), config)
+    rescan(context, satfields.environment(), RescanConfig.of(context.op_config))
 
 
 @job(name=RESCAN_JOB, description="Ask the source again for a region's days of a span, in one run")
