@@ -26,6 +26,7 @@ from tests.deploy.charts import (
     run_helm,
 )
 from tests.deploy.test_chart_features import EXTRAS
+from tests.deploy.test_chart_ui import INGRESS
 
 VERSIONS = ("1.36", "1.37")  # the newest that the package has
 RELEASES = [("platform", "platform"), *(("code-location", name) for name in LOCATIONS)]
@@ -37,6 +38,9 @@ ALL_FEATURES = [
     ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
     *location("ingest", "production", {"autoscaling": {"enabled": True}}),
+    *location("ingest", "minikube", {"secrets": {"asFiles": True}, "runs": {"withEnvironment": True}}),
+    *platform("production", {"secrets": {"asFiles": True}, "backup": {"enabled": True, "to": "s3://b/p"}}),
+    *platform("production", INGRESS),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
 ]
 

@@ -119,13 +119,64 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* The Secrets of a pod, as variables or as files; call with (list $ "ledger" "dagster"), or one of these. The environment
+has their sources, or the paths of the files. */}}
+{{- define "satfields.secretEnvFrom" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if not $root.Values.secrets.asFiles }}
+- secretRef: {name: {{ get $root.Values.secrets $name }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.secretEnv" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+{{- $variable := eq $name "ledger" | ternary "SATFIELDS_DATABASE_URL" "DAGSTER_POSTGRES_URL" }}
+- {name: {{ $variable }}_FILE, value: /etc/satfields-secrets/{{ $name }}/{{ $variable }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.secretMounts" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+- {name: {{ $name }}-secret, mountPath: /etc/satfields-secrets/{{ $name }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.secretVolumes" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+- name: {{ $name }}-secret
+  secret: {secretName: {{ get $root.Values.secrets $name }}, defaultMode: 288} # 0440
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The start of a command that needs DAGSTER_POSTGRES_URL: Dagster's configuration can name a variable, and no file. */}}
+{{- define "satfields.dagsterCommand" -}}
+[sh, -c, 'DAGSTER_POSTGRES_URL="$(cat "$DAGSTER_POSTGRES_URL_FILE")" && export DAGSTER_POSTGRES_URL && unset DAGSTER_POSTGRES_URL_FILE && exec "$@"', sh]
+{{- end }}
+
+{{- define "satfields.ledgerSecrets" -}}
+{{ .Values.dagster.enabled | ternary (list "ledger" "dagster") (list "ledger") | toJson }}
+{{- end }}
+
 {{/* Environment, mounts and volumes of whatever works on the ledger: runs and satctl here, code servers in their chart. */}}
 {{- define "satfields.ledgerEnvFrom" -}}
 - configMapRef: {name: satfields-settings}
-- secretRef: {name: {{ .Values.secrets.ledger }}}
-{{- if .Values.dagster.enabled }}
-- secretRef: {name: {{ .Values.secrets.dagster }}}
+{{- include "satfields.secretEnvFrom" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
 {{- end }}
+
+{{- define "satfields.ledgerEnv" -}}
+{{- include "satfields.secretEnv" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
+{{- include "satfields.env" . }}
 {{- end }}
 
 {{- define "satfields.ledgerMounts" -}}
@@ -134,6 +185,7 @@ topologySpreadConstraints:
 {{- if .Values.volume.enabled }}
 - {name: objects, mountPath: {{ .Values.volume.mountPath }}}
 {{- end }}
+{{- include "satfields.secretMounts" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
 {{- include "satfields.extraMounts" . }}
 {{- end }}
 
@@ -146,6 +198,7 @@ topologySpreadConstraints:
 - name: objects
   persistentVolumeClaim: {claimName: satfields-objects}
 {{- end }}
+{{- include "satfields.secretVolumes" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
 {{- include "satfields.extraVolumes" . }}
 {{- end }}
 
@@ -154,7 +207,12 @@ topologySpreadConstraints:
 - name: wait-for-database
   image: {{ include "satfields.image" (list . .Values.image) }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
+  {{- if .Values.secrets.asFiles }}
+  command: {{ include "satfields.dagsterCommand" . }}
+  args:
+  {{- else }}
   command:
+  {{- end }}
     - python
     - -c
     - |
@@ -170,17 +228,19 @@ topologySpreadConstraints:
                   sys.exit(f"DAGSTER_POSTGRES_URL (Secret {{ .Values.secrets.dagster }}): {error}")
               print(f"waiting: {error}", flush=True)
               time.sleep(2)
-  {{- with include "satfields.env" . }}
+  {{- with print (include "satfields.secretEnv" (list . "dagster")) (include "satfields.env" .) }}
   env:
     {{- . | nindent 4 }}
   {{- end }}
+  {{- with include "satfields.secretEnvFrom" (list . "dagster") }}
   envFrom:
-    - secretRef: {name: {{ .Values.secrets.dagster }}}
+    {{- . | nindent 4 }}
+  {{- end }}
   {{- include "satfields.containerSecurity" . | nindent 2 }}
   resources:
     requests: {cpu: 10m, memory: 64Mi}
     limits: {memory: 128Mi}
-  {{- with include "satfields.extraMounts" . }}
+  {{- with print (include "satfields.secretMounts" (list . "dagster")) (include "satfields.extraMounts" .) }}
   volumeMounts:
     {{- . | nindent 4 }}
   {{- end }}
