@@ -5,12 +5,14 @@ from satcommon.contract import SCENES, region_days
 from satcommon.resources import resources
 
 from satfields_realtime.assets import field_metrics
+from satfields_realtime.checks import check_day
 from satfields_realtime.jobs import backfill, close_days
 from satfields_realtime.schedules import passed_deadlines
 from satfields_realtime.sensors import scene_materialized, unfinished_days, unreported_days
 
 defs = Definitions(
     assets=[AssetSpec(SCENES, partitions_def=region_days), field_metrics],
+    asset_checks=[check_day],
     jobs=[close_days, backfill],
     sensors=[scene_materialized, unfinished_days, unreported_days],
     schedules=[passed_deadlines],

@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetMaterialization, DataVersion, MaterializeResult, OpExecutionContext
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetMaterialization,
+    DataVersion,
+    MaterializeResult,
+    OpExecutionContext,
+)
+from satcommon.checks import as_result, show_day, show_day_checks
 from satcommon.contract import (
     CONTENT_TAG,
     DATE,
@@ -35,6 +44,7 @@ from satcommon.db.heartbeat import beating
 from satcommon.environment import utc_now
 from satcommon.errors import SatfieldsError
 from satcommon.pipeline.close_region import Closer
+from satcommon.views.day_checks import day_checks
 
 from satfields_realtime.waiting import what_waits
 
@@ -69,16 +79,33 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
         if days[before].content not in reported.values():
             earlier.add(before)
     for earlier_day in sorted(earlier_day for earlier_day in earlier if in_window(earlier_day, now)):
-        context.log_event(closed_day(env, region, earlier_day))
+        show_day(context, env, region, earlier_day)
     if day in days and days[day].closed_at is not None:
         closed = closed_day(env, region, day)
         yield MaterializeResult(metadata=closed.metadata, data_version=DataVersion((closed.tags or {})[CONTENT_TAG]))
+        show_day_checks(context, env, region, day)
         return
     with read_transaction(env.engine) as connection:
         why = what_waits(connection, region, day, following, env.deadlines, now)
     context.log.info(why)
     if by_hand:
         yield left(why)
+
+
+def check_again(context: AssetCheckExecutionContext, env: Environment) -> Iterator[AssetCheckResult]:
+    """Evaluate the chosen checks of a region's day; none of a day that is not closed."""
+    key = context.partition_key.keys_by_dimension
+    day = date.fromisoformat(key[DATE])
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, key[REGION])
+        row = ledger.region_day(connection, region.bbox_id, day)
+    if row is None or row.closed_at is None:
+        context.log.info("%s %s is not closed: there is nothing to check yet", region.name, day)
+        return
+    chosen = {check.name for check in context.selected_asset_check_keys}
+    for result in day_checks(env.engine, env.store(), env.deadlines, region, day):
+        if result.name in chosen:
+            yield as_result(FIELD_METRICS, result)
 
 
 def fill_open_days(context: OpExecutionContext, env: Environment, config: BackfillConfig) -> None:
@@ -111,5 +138,5 @@ def fill_open_days(context: OpExecutionContext, env: Environment, config: Backfi
             if closed_days % 30 == 1 or day == until:
                 context.log.info("%s is closed (%d days so far, until %s)", day, closed_days, until)
             if in_window(day, now):
-                context.log_event(closed_day(env, region, day))
+                show_day(context, env, region, day)
     context.add_output_metadata({"days closed": closed_days, **answers})

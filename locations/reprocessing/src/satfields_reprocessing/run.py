@@ -11,8 +11,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue
-from satcommon.contract import LANE_TAG, closed_day, in_window, lane
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetExecutionContext,
+    MaterializeResult,
+    MetadataValue,
+)
+from satcommon.checks import as_result, show_day, show_region_check
+from satcommon.contract import LANE_TAG, REPROCESSED_FIELD_METRICS, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
@@ -20,6 +27,7 @@ from satcommon.environment import utc_now
 from satcommon.pipeline.backlog import plan, region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.views.day_checks import audit_check
 
 from satfields_reprocessing.report import Changes
 
@@ -58,7 +66,7 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
                 "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
             )
             for day in sorted(day for day in result.row_counts if in_window(day, now)):
-                context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
+                show_day(context, env, region, day, **{"corrected by run": context.run.run_id})
     with read_transaction(env.engine) as connection:
         left = region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC))
     yield MaterializeResult(
@@ -72,3 +80,11 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
             **changes.metadata(region.name),
         }
     )
+    show_region_check(context, env, region)
+
+
+def check_again(context: AssetCheckExecutionContext, env: Environment) -> Iterator[AssetCheckResult]:
+    """Evaluate the check of a region's past."""
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, context.partition_key)
+    yield as_result(REPROCESSED_FIELD_METRICS, audit_check(env.engine, region))
