@@ -94,16 +94,16 @@ def test_dagster_tells_the_days_apart_by_their_checks(world: World) -> None:
     assert statuses == {partition("A", world.day(3)): AssetCheckExecutionRecordStatus.FAILED}
 
 
-def test_checks_can_be_evaluated_again_by_hand(world: World) -> None:
+def test_a_partition_that_is_materialized_by_hand_has_its_checks_evaluated(world: World) -> None:
     world.add_region("A", days=3)
     world.deliver("A", world.day(3))
     world.execute(*world.tick("scene_materialized").runs)
-    by_hand = define_asset_job("by_hand", AssetSelection.checks_for_assets(FIELD_METRICS))
+    by_hand = define_asset_job("by_hand", AssetSelection.assets(FIELD_METRICS))
     defs = Definitions([field_metrics], jobs=[by_hand], asset_checks=[check_day], resources=resources())
     job = defs.resolve_job_def("by_hand")
 
     done = job.execute_in_process(partition_key=partition("A", world.day(3)), instance=world.instance)
-    not_closed = job.execute_in_process(partition_key=partition("A", world.day(2)), instance=world.instance)
+    not_closed = job.execute_in_process(partition_key=partition("A", world.yesterday), instance=world.instance)
 
     evaluated = done.get_asset_check_evaluations()
     assert {one.check_name: one.passed for one in evaluated} == dict.fromkeys(PASSED, True)
