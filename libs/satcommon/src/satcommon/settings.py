@@ -152,6 +152,12 @@ class Settings(BaseSettings):
     backup_days: int = Field(
         14, ge=0, description="days for which `satctl gc` keeps objects that a backup of the ledger may still name"
     )
+    webhook_days: float = Field(
+        30.0, gt=0, description="days for which a failing webhook is tried again; then it is dead until resumed"
+    )
+    webhook_private: bool = Field(
+        default=False, description="let webhooks have http:// addresses, and reach private networks and this machine"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_ticks_days: int = Field(

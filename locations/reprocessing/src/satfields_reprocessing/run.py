@@ -1,4 +1,4 @@
-"""What the run of reprocessing does: drain a region's backlog.
+"""What the runs of reprocessing do: drain a region's backlog, and tell webhooks of changes.
 
 Only runs import this module: it loads NumPy and GDAL.
 """
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, MaterializeResult, MetadataValue
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, OpExecutionContext
 from satcommon.contract import LANE_TAG, closed_day, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
@@ -20,6 +20,8 @@ from satcommon.environment import utc_now
 from satcommon.pipeline.backlog import plan, region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
+from satcommon.webhooks.deliver import deliver
 
 from satfields_reprocessing.report import Changes
 
@@ -72,3 +74,13 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
             **changes.metadata(region.name),
         }
     )
+
+
+def tell_webhooks(context: OpExecutionContext, env: Environment) -> None:
+    """Tell each webhook what there is to tell; a receiver's failure is none of the run's."""
+    lane_name = lane("webhooks", "all")[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        for told in deliver(env.engine, ResultObjects(env.store()), env.settings, utc_now):
+            context.log.info("webhook %s: %d events, %d changes", told.webhook, told.events, told.changes)
+            for region, error in told.errors.items():
+                context.log.warning("webhook %s, region %s: %s", told.webhook, region, error)

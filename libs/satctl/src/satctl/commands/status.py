@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.errors import RetryableError
-from satcommon.messages import counted
+from satcommon.messages import command, counted
 
+from satctl.commands.webhooks import webhook_states
 from satctl.local.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output.tables import age, print_json, print_table, say, warn
@@ -38,7 +39,7 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
     planned" days a satellite passes over, and the acquisition plan has no datatake (within the lateness); the due scene
     of "lost upstream" days did not come within the allowed lateness.
     Deadlines follow this process's settings; those of the daemon and the runs may differ. Also lists Dagster's runs
-    that give no sign of life, and warns of a queue that does not move.
+    that give no sign of life, and warns of a queue that does not move, and of webhooks that fail or are dead.
 
     \b
     Examples:
@@ -53,15 +54,18 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
         statuses = [
             region_status(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)
         ]
+        hooks = webhook_states(connection)
         runs = _runs(env, now)
     if as_json:
-        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": statuses, "runs": runs})
+        told = {"at": now, "settings_of_this_process": vars(env.deadlines), "regions": statuses, "runs": runs}
+        print_json({**told, "webhooks": hooks})
         return
     if not statuses:
         say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
         return
     _print(statuses, now, wide=wide)
     _print_runs(runs, now)
+    _warn_of_webhooks(hooks, now)
     waits = env.deadlines
     say(
         f"deadlines by this process's settings: {waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
@@ -206,6 +210,20 @@ def _warn_of(status: RegionStatus) -> None:
         )
     for failed in status.failed_days:
         warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
+
+
+def _warn_of_webhooks(hooks: Sequence[dict[str, Any]], now: datetime) -> None:
+    for hook in hooks:
+        if hook["state"] == "dead":
+            warn(
+                f"webhook {hook['name']} is dead: given up {_moment(hook['dead_since'], now)} for "
+                f"{counted(len(hook['dead_regions']), 'region')}: {hook['error']}. Mend the receiver, then "
+                f"{command('webhooks', 'resume', hook['name'])}"
+            )
+        elif hook["state"] == "failing":
+            warn(
+                f"webhook {hook['name']} has been failing: first {_moment(hook['failing_since'], now)}: {hook['error']}"
+            )
 
 
 def _days(days: Sequence[date]) -> str | None:
