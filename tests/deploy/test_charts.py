@@ -37,6 +37,7 @@ ALL_FEATURES = [
     ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
+    *platform("production", {"metrics": {"dashboards": {"enabled": True}}}),
 ]
 
 in_every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)
