@@ -42,8 +42,8 @@ OWNERS: list[Row] = [
         [
             Panel(
                 "Time since the last day",
-                "Since the end of the last day that has rows. A day is promised six hours after its end: red from 30 hours "
-                "on.",
+                "Since the end of the last day that has rows. A day is promised six hours after its "
+                "end: red from 30 hours on.",
                 "s",
                 [(f"satfields_freshness_seconds{{{R}}}", "{{region}}")],
                 limit=30 * 3600,
@@ -156,8 +156,8 @@ OPERATORS: list[Row] = [
             ),
             Panel(
                 "Region-days that want something",
-                "closable is late by us; waiting_for_source is not; never_asked: ingest has not asked; failed: the next day "
-                "can't be processed.",
+                "closable is late by us; waiting_for_source is not; never_asked: ingest has not asked; failed: the "
+                "next day can't be processed.",
                 "short",
                 [(f"sum by (state) (satfields_regiondays{{{R}}})", "{{state}}")],
             ),
@@ -374,7 +374,10 @@ CONTROL_PLANE: list[Row] = [
                 "How long they take",
                 "Against SATFIELDS_METRICS_TIMEOUT_SECONDS.",
                 "s",
-                [("satfields_collector_duration_seconds", "{{collector}}"), ("satfields_scrape_duration_seconds", "all")],
+                [
+                    ("satfields_collector_duration_seconds", "{{collector}}"),
+                    ("satfields_scrape_duration_seconds", "all"),
+                ],
             ),
         ],
     ),

@@ -309,7 +309,9 @@ def test_dashboards_are_a_choice_and_found_by_grafanas_sidecar() -> None:
     found = platform(values={"metrics": {"dashboards": {"enabled": True}}})
 
     boards = {
-        name: one for name, one in of_kind(found, "ConfigMap").items() if "grafana_dashboard" in one["metadata"]["labels"]
+        name: one
+        for name, one in of_kind(found, "ConfigMap").items()
+        if "grafana_dashboard" in one["metadata"]["labels"]
     }
 
     assert not [name for name in of_kind(platform(), "ConfigMap") if "dashboard" in name]
