@@ -91,7 +91,7 @@ $(pgstac)/.installed: tests/integration/pgstac/requirements.lock | $(bin)/uv
 # The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
 test: install ## unit, integration, protocol and chart tests: a few minutes
-	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/fuzz
+	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts tests/fuzz
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)
@@ -144,6 +144,10 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 .PHONY: docs
 docs: install ## rewrite the tables of docs/reference that follow from code
 	$(bin)/python docs/generate.py
+
+.PHONY: dashboards
+dashboards: install ## rewrite Grafana's dashboards from their lists of panels
+	$(bin)/python k8s/make_dashboards.py
 
 .PHONY: indices
 indices: install ## rewrite the table of spectral indices from the installed spyndex
