@@ -34,7 +34,7 @@ def filled(text: str, variables: dict[str, str]) -> str:
 
 
 def services(variables: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The services with these variables; an environment's entry without a value is that of a variable, if there is one."""
+    """The services with these variables; an entry of an environment without a value is that of its variable."""
     found = yaml.safe_load(filled(TEXT, variables))["services"]
     for service in found.values():
         told = service.get("environment", {}).items()
