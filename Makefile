@@ -10,6 +10,8 @@ packages := libs/satcommon libs/satctl libs/satserve locations/ingest locations/
 dev_lock := requirements-dev.lock
 build_lock := requirements-build.lock
 locked := libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing k8s/platform
+# Tools that want other versions than the development lock has: a lock each, and an environment below .venv.
+apart := docs/site tests/deploy/policy tests/deploy/workflows tests/integration/pgstac
 
 .PHONY: help
 help: ## list the targets
@@ -46,10 +48,9 @@ lock: $(bin)/uv ## remake the locks, keeping versions that still fit (UPGRADE=1:
 	@set -e; for folder in $(locked); do \
 	    $(compile) --no-annotate --upgrade --constraint $(dev_lock) --output-file $$folder/requirements.lock $$folder/pyproject.toml; \
 	done
-	@$(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file tests/deploy/policy/requirements.lock \
-	    tests/deploy/policy/requirements.in
-	@$(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file tests/integration/pgstac/requirements.lock \
-	    tests/integration/pgstac/requirements.in
+	@set -e; for folder in $(apart); do \
+	    $(compile) --no-annotate $(if $(UPGRADE),--upgrade) --output-file $$folder/requirements.lock $$folder/requirements.in; \
+	done
 
 .PHONY: format
 format: install ## rewrite the code as `make lint` wants it
@@ -57,12 +58,29 @@ format: install ## rewrite the code as `make lint` wants it
 	$(bin)/ruff format --quiet
 
 .PHONY: lint
-lint: install ## format, lint, types, which package may import which, Dockerfiles
+lint: install lint-workflows ## format, lint, types, which package may import which, Dockerfiles, workflows
 	$(bin)/ruff format --check
 	$(bin)/ruff check
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/hadolint $(wildcard */*/Dockerfile)
+
+workflows := .venv/workflows
+schema = $(workflows)/bin/check-jsonschema --quiet --builtin-schema
+
+.PHONY: lint-workflows
+lint-workflows: $(workflows)/.installed ## hold .github and k8s/compose against their schemas, and workflows against zizmor's rules; offline
+	$(schema) vendor.github-workflows .github/workflows/*.yml
+	$(schema) vendor.dependabot .github/dependabot.yml
+	$(schema) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(schema) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(schema) vendor.compose-spec k8s/compose/compose.yaml
+	$(workflows)/bin/zizmor --offline --quiet --persona pedantic .github
+
+$(workflows)/.installed: tests/deploy/workflows/requirements.lock | $(bin)/uv
+	$(uv) venv --allow-existing --python $(bin)/python $(workflows)
+	$(uv) pip sync --compile-bytecode --python $(workflows)/bin/python --require-hashes $<
+	@touch $@
 
 policy := .venv/policy
 
@@ -90,8 +108,9 @@ $(pgstac)/.installed: tests/integration/pgstac/requirements.lock | $(bin)/uv
 
 # The longest first, so that they are not what one worker ends with while the other has nothing left to do.
 .PHONY: test
-test: install ## unit, integration, protocol and chart tests: a few minutes
-	$(bin)/pytest -n 2 --dist worksteal -m "not slow" tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts tests/fuzz
+test: install ## unit, integration, protocol and chart tests: a few minutes (TESTS=tests/unit: some)
+	$(bin)/pytest -n 2 --dist worksteal -m "not slow" \
+	    $(or $(TESTS),tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts tests/fuzz)
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)
@@ -149,6 +168,22 @@ docs: install ## rewrite the tables of docs/reference that follow from code
 dashboards: install ## rewrite Grafana's dashboards from their lists of panels
 	$(bin)/python k8s/make_dashboards.py
 
+site := .venv/docs
+
+.PHONY: docs-site
+docs-site: install $(site)/.installed ## the documentation as a site, in .venv/docs/site; a broken link fails
+	$(bin)/python docs/site/make_source.py $(site)
+	cd $(site) && bin/zensical build --strict --clean
+
+.PHONY: docs-serve
+docs-serve: docs-site ## the same on http://localhost:8000
+	cd $(site) && bin/zensical serve
+
+$(site)/.installed: docs/site/requirements.lock | $(bin)/uv
+	$(uv) venv --allow-existing --python $(bin)/python $(site)
+	$(uv) pip sync --compile-bytecode --python $(site)/bin/python --require-hashes $<
+	@touch $@
+
 .PHONY: indices
 indices: install ## rewrite the table of spectral indices from the installed spyndex
 	$(bin)/python libs/satcommon/make_indices.py
@@ -158,6 +193,12 @@ validate: install ## load the three code locations as Dagster does
 	$(bin)/dagster definitions validate --workspace workspace.yaml
 
 # Images
+
+.PHONY: wheels
+wheels: install ## the wheels of the six packages, in dist
+	@set -e; for package in $(packages); do \
+	    $(uv) build --wheel --no-build-isolation --python $(bin)/python --out-dir dist $$package; \
+	done
 
 .PHONY: build_docker
 build_docker: ## build the images and load them into the cluster (IMAGES=ingest: one; see k8s/build.sh)

@@ -89,8 +89,32 @@ class Satctl(click.Group):
             raise Failure(f"{type(error).__name__}: {reason}. This was not expected; {hint}.", FAILED) from error
 
 
+def _install_completion(ctx: click.Context, _parameter: click.Parameter, shell: str | None) -> None:
+    if shell is None or ctx.resilient_parsing:
+        return
+    from satctl.shells import install  # here: other commands do without it
+
+    try:
+        file, rest = install(ctx.command, None if shell == "auto" else shell)
+    except InputError as error:  # options are parsed before `invoke`
+        raise Failure(str(error), WRONG_INPUT) from error
+    click.echo(f"{file} completes commands, options, names of regions and ids of fields. {rest}")
+    ctx.exit()
+
+
 @click.group(cls=Satctl, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
+@click.option(
+    "--install-completion",
+    "shell",
+    type=click.Choice(["auto", "bash", "zsh", "fish"]),
+    is_flag=False,
+    flag_value="auto",
+    is_eager=True,
+    expose_value=False,
+    callback=_install_completion,
+    help="Let the shell complete commands and names; without a value, the login shell.",
+)
 @click.version_option(package_name="satctl")
 def main(debug: bool) -> None:
     """Administer Satfields: regions, fields, and the state of their days.

@@ -1,0 +1,129 @@
+"""Workflows call the targets that developers and `.ci/run` call, and leave nothing of them out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.workflows.run_workflow import Step, actions, steps
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+every_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+
+
+def read(file: Path) -> dict[str, Any]:
+    loaded = yaml.safe_load(file.read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def run_steps(name: str) -> list[Step]:
+    return list(steps(read(ROOT / ".github" / "workflows" / name)))
+
+
+def made(step: Step) -> list[str]:
+    """What a step gives to make, its variables put in: `test-order EXAMPLES=300`."""
+    command = step.command
+    for name, value in step.environment.items():
+        command = command.replace(f'"${name}"', value).replace(f"${name}", value)
+    return re.findall(r"^\s*make ([^\n|]*?)(?: 2>&1.*)?$", command, re.MULTILINE)
+
+
+def targets_of_ci_run() -> set[str]:
+    loop = re.search(r"for target in (.*); do", (ROOT / ".ci" / "run").read_text())
+    assert loop
+    return {quoted or bare for quoted, bare in re.findall(r'"([^"]+)"|(\S+)', loop[1])}
+
+
+@every_workflow
+def test_every_target_that_a_workflow_makes_exists(file: Path) -> None:
+    targets = {word for line in re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE) for word in line.split()}
+    asked = {call.split()[0] for step in steps(read(file)) for call in made(step)}
+
+    assert asked <= targets
+
+
+def test_ci_makes_what_ci_run_makes() -> None:
+    called = {call for step in run_steps("ci.yml") for call in made(step)}
+    parts = {call for call in called if call.startswith("test TESTS=")}
+
+    assert (called - parts) | {"test"} == targets_of_ci_run()
+
+
+def test_the_parts_of_the_tests_are_all_of_them() -> None:
+    whole = re.search(r"\$\(or \$\(TESTS\),(.*)\)", MAKEFILE)
+    assert whole
+    parts = {step.environment["TESTS"] for step in run_steps("ci.yml") if "TESTS" in step.environment}
+
+    assert sorted(folder for part in parts for folder in part.split()) == sorted(whole[1].split())
+
+
+def test_ci_has_the_cluster_test_of_ci_run() -> None:
+    commands = [step.command for step in run_steps("ci.yml")]
+
+    assert ".ci/cluster.sh" in commands
+    assert ".ci/cluster.sh" in (ROOT / ".ci" / "run").read_text()
+
+
+@every_workflow
+def test_actions_are_pinned_by_commit_and_say_their_version(file: Path) -> None:
+    lines = re.findall(r"uses: (.*)$", file.read_text(), re.MULTILINE)
+
+    assert len(lines) == len(actions(read(file)))
+    for line in lines:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+@every_workflow
+def test_a_job_has_no_more_than_it_asks_for(file: Path) -> None:
+    workflow = read(file)
+
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        assert job["permissions"], name
+        assert file.stem == "release" or job["permissions"] == {"contents": "read"}, name
+        assert job["timeout-minutes"] <= 240, name
+
+
+def test_the_runner_of_workflows_says_what_it_can_not_run() -> None:
+    script = ROOT / "tests" / "deploy" / "workflows" / "run_workflow.py"
+    done = subprocess.run(
+        [sys.executable, script, ROOT / ".github" / "workflows" / "ci.yml", "--list"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "would run: lint: make lint\n" in done.stdout
+    assert "NOT RUN, needs GitHub's runner: cluster: kind create cluster" in done.stdout
+    assert "NOT RUN, an action: lint: actions/checkout" in done.stdout
+
+
+def test_the_runner_of_workflows_fails_with_a_command(tmp_path: Path) -> None:
+    workflow = tmp_path / "w.yml"
+    step = {"run": "exit $CODE", "env": {"CODE": "${{ matrix.code }}"}}
+    workflow.write_text(yaml.safe_dump({"jobs": {"one": {"strategy": {"matrix": {"code": [0, 3]}}, "steps": [step]}}}))
+    script = ROOT / "tests" / "deploy" / "workflows" / "run_workflow.py"
+    done = subprocess.run([sys.executable, script, workflow], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout.endswith("1 passed, 1 failed\n")
+
+
+def test_hooks_before_a_commit_run_commands_of_make_lint() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    entries = [hook["entry"] for repo in hooks for hook in repo["hooks"]]
+
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    for entry in entries:
+        program = entry.split()[0].replace(".venv/bin", "$(bin)")
+        assert entry == "make lint-workflows" or re.search(rf"^\t{re.escape(program)}\b", MAKEFILE, re.MULTILINE), entry
