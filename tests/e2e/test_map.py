@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 FIRST, LAST = date(2025, 5, 10), date(2025, 7, 31)
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # draws without a graphics card
-CLEAR_DAY = "2025-07-18"
+CLEAR_DAY = "2025-07-17"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
@@ -196,12 +196,13 @@ def test_click_search_and_back(seen: Seen) -> None:
     page = seen.open()
     box = page.locator("#map").bounding_box()
     assert box
-    for x in range(330, int(box["width"]) - 60, 12):  # eastwards, until a field is met
-        page.mouse.move(box["x"] + x, box["y"] + box["height"] / 2)
-        page.wait_for_timeout(30)
+    places = ((box["x"] + x, box["y"] + box["height"] * y) for y in (0.4, 0.45, 0.5) for x in range(330, 800, 30))
+    for place in places:  # until a field is met
+        page.mouse.move(*place)
+        page.wait_for_timeout(50)
         if page.locator("#tip").is_visible():
             break
-    page.mouse.click(box["x"] + x, box["y"] + box["height"] / 2)
+    page.mouse.click(*place)
     seen.until(lambda: seen.asked("field") != "")
     seen.shown()
     clicked = seen.asked("field")

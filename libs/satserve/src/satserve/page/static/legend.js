@@ -9,9 +9,9 @@ const SCENE_NDVI = ["#debd9c", "#d0b75c", "#879d3f", "#377b36", "#033a22"];
 /**
  * @param {import("./scale.js").Column} column
  * @param {import("./scale.js").Domain} domain
- * @param {boolean} sceneNdvi whether the scene is shown as NDVI, which has colours of its own
+ * @param {"" | "ndvi" | "none"} scene NDVI has colours of its own; none: it is asked for, and the day has none
  */
-export function drawLegend(column, domain, sceneNdvi) {
+export function drawLegend(column, domain, scene) {
   const width = 232;
   const stops = VIRIDIS.map((colour, n) => s("stop", { offset: n / (VIRIDIS.length - 1), "stop-color": colour }));
   const x = (/** @type {number} */ value) => ((value - domain.low) / (domain.high - domain.low)) * width;
@@ -30,7 +30,8 @@ export function drawLegend(column, domain, sceneNdvi) {
     h("p", { class: "hint" }, column.meaning.split(";")[0]?.split(", (")[0] ?? ""),
     ramp,
     h("ul", { class: "keys" }, key("no-value", "No value"), key("provisional", "Not final"), key("missed", "Missed")),
-    ...(sceneNdvi ? [h("p", { class: "scene-ndvi hint" }, "Scene: NDVI 0", sceneRamp(), "1")] : []),
+    ...(scene === "ndvi" ? [h("p", { class: "scene-ndvi hint" }, "Scene: NDVI 0", sceneRamp(), "1")] : []),
+    ...(scene === "none" ? [h("p", { class: "scene-ndvi hint" }, "There is no scene of this day.")] : []),
   );
 }
 
