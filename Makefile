@@ -146,6 +146,7 @@ bench: install ## benchmarks, as ratios: a region's day, one by reference, a lat
 	$(bin)/python benchmarks/publications.py
 	$(bin)/python benchmarks/sensors.py
 	$(bin)/python benchmarks/recovery.py
+	$(bin)/python benchmarks/control_plane.py
 	$(bin)/python benchmarks/serving.py --regions 2
 
 .PHONY: bench-quick
@@ -158,6 +159,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/import_fields.py --fields 1000 --regions 20
 	$(bin)/python benchmarks/sensors.py --regions 20 --days 40
 	$(bin)/python benchmarks/recovery.py --quick
+	$(bin)/python benchmarks/control_plane.py --quick
 	$(bin)/python benchmarks/serving.py --quick
 
 .PHONY: docs

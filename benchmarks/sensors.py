@@ -23,9 +23,9 @@ from typing import Any
 from unittest.mock import patch
 
 import shapely
-from dagster import DagsterInstance, RunsFilter
+from dagster import DagsterInstance, RunRequest, RunsFilter
 from dagster._core.test_utils import create_run_for_test
-from satcommon.contract import REGION, WORK_TAG
+from satcommon.contract import BATCH_OP, REGION, WORK_TAG
 from satcommon.db.batches import insert_rows
 from satcommon.db.engine import engine_of, read_transaction, write_transaction
 from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
@@ -34,7 +34,7 @@ from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.backlog import region_backlog
 from satcommon.pipeline.ready_days import closable_days
-from satcommon.run_requests import ASKED_A_TICK, WantedRun, run_requests
+from satcommon.run_requests import WantedRun, run_requests
 from satcommon.settings import settings
 from satcommon.sources.source import Due
 from satcommon.stats.algorithm import CURRENT
@@ -48,6 +48,8 @@ from sqlalchemy import event, insert, update
 
 NOW = datetime.now(UTC)
 ONE_DAY = timedelta(days=1)
+BATCH = "batch"
+PEER_WORKS = 100  # that it looks up by themselves
 COLUMNS = ("seconds", "of processor", "statements", "runs' queries", "peer, times")
 
 
@@ -122,20 +124,26 @@ def _ticks(
     engine = environment().engine
     for n in (1, 2):
         with measured(instance) as tick:
-            asked = list(run_requests(instance, works(), NOW, engine))
-        found = {str(request.tags["satfields/lane"]) for request in asked}
+            asked = list(run_requests(instance, works(), NOW, engine, batch_job=BATCH))
+        found = {region for request in asked for region in _regions(request)}
         ratio = ""
         if n == 1 and asked:
             with measured(instance) as peer:
                 ledger_of_each()
-                for work in islice(works(), ASKED_A_TICK):
+                for work in islice(works(), PEER_WORKS):
                     instance.get_run_records(RunsFilter(tags={WORK_TAG: work.name}))
             ratio = f"{peer.worked / tick.worked:.1f}"
         told = (f"{tick.seconds:.2f}", f"{tick.worked:.2f}", tick.statements, tick.queries, ratio)
         name = f"{what if n == 1 else '  and the next':26}"
         print(f"{name}{len(asked):>6}{len(found):>9}" + "".join(f"{one:>14}" for one in told), flush=True)
         for request in asked:
-            create_run_for_test(instance, tags=dict(request.tags))
+            tags, config = dict(request.tags), request.run_config
+            create_run_for_test(instance, job_name=request.job_name, tags=tags, run_config=config)
+
+
+def _regions(request: RunRequest) -> set[str]:
+    works = (request.run_config or {}).get("ops", {}).get(BATCH_OP, {}).get("config", {}).get("works", [])
+    return {work["region"] for work in works} or {str(request.tags["satfields/lane"])}
 
 
 def _days_of_each() -> None:

@@ -19,6 +19,7 @@ from satcommon.raster.layers import ALL_BANDS, FURTHER
 from satcommon.raster.plausible import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
+from satcommon.telemetry.metrics import METRICS
 from satctl.main import main as satctl
 from satserve.app import make_app
 
@@ -99,6 +100,15 @@ def indices() -> Iterator[str]:
         yield f"| `{column}` | {told} | [{index.name}]({source}) |"
 
 
+def metrics() -> Iterator[str]:
+    """A row for each metric."""
+    yield "| metric | type | labels | collector | what it is |"
+    yield "|---|---|---|---|---|"
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.collector} | {metric.help} |"
+
+
 def http_api() -> Iterator[str]:
     """Each operation of the HTTP API, with its parameters and formats."""
     document = make_app(Environment(Settings(), engine_of(Settings()))).openapi()
@@ -123,6 +133,7 @@ def http_api() -> Iterator[str]:
 PARTS = {
     "bands": bands,
     "indices": indices,
+    "metrics": metrics,
     "http_api": http_api,
     "checks": checks,
     "stac": lambda: keys(stac_config.StacConfig),

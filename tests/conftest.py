@@ -32,6 +32,10 @@ ROOM = 8 << 30  # bytes that must be free in memory; the tests leave far less
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ["TMPDIR"], tempfile.tempdir = str(MEMORY), None
 
+# Somebody has configured logging here: pytest's own handlers are there during tests only, and some modules that tests
+# import configure a process that nobody has.
+logging.getLogger().addHandler(logging.NullHandler())
+
 # No deadline: a busy machine is no failure. In CI the examples are fixed, so that a red run is the change's
 # own fault; everybody's own runs look for new ones.
 hypothesis.settings.register_profile("default", deadline=None)

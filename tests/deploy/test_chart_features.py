@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -248,6 +249,37 @@ def test_maintenance_comes_at_its_time_and_never_twice_at_once() -> None:
     assert job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == ["gc"]
 
 
+def test_metrics_are_served_by_satctl_and_are_a_choice() -> None:
+    found = platform()
+    (container,) = pod(found, "satfields-metrics")["containers"]
+    annotations = {
+        key: template["metadata"]["annotations"] for key, template in pod_templates(found).items() if "metrics" in key
+    }
+
+    assert container["args"] == ["metrics", "--host=0.0.0.0", "--port=9464"]
+    assert container["image"].startswith("satfields/satctl:")
+    assert {"secretRef": {"name": "satfields-dagster"}} not in container["envFrom"]
+    assert only(found, "Service", "satfields-metrics")["spec"]["ports"][0]["port"] == 9464
+    assert [one["prometheus.io/port"] for one in annotations.values()] == ["9464"]
+    off = platform(values={"metrics": {"enabled": False}})
+    assert not [one for one in off if one["metadata"]["name"] == "satfields-metrics"]
+    plain = json.dumps(platform(values={"metrics": {"annotated": False}}))
+    assert "prometheus.io" not in plain
+
+
+def test_a_monitor_of_the_prometheus_operator_is_a_choice_and_chooses_the_service() -> None:
+    values = {"metrics": {"serviceMonitor": {"enabled": True, "interval": "60s", "labels": {"release": "prometheus"}}}}
+    found = platform(values=values)
+
+    monitor = only(found, "ServiceMonitor", "satfields-metrics")
+
+    assert of_kind(platform(), "ServiceMonitor") == {}
+    labels = only(found, "Service", "satfields-metrics")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "60s", "scrapeTimeout": "25s"}]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
 def test_every_image_of_the_platform_can_come_from_elsewhere() -> None:
     here = {"repository": "registry.example/x", "tag": "7"}
     found = platform(values={"image": here, "satctl": {"image": here}, "postgresql": {"image": here}})
@@ -305,10 +337,17 @@ def test_each_number_of_runs_has_its_place_in_dagsters_configuration() -> None:
     assert isinstance(found["retention"]["schedule"]["purge_after_days"], int)
 
 
-def test_ticks_that_carry_run_keys_are_kept_for_ever() -> None:
-    found = dagster_yaml(platform(values={"retentionDays": 3}))["retention"]["sensor"]["purge_after_days"]
+def test_ticks_are_kept_for_some_days() -> None:
+    found = dagster_yaml(platform(values={"retentionDays": 30}))["retention"]["sensor"]["purge_after_days"]
 
-    assert found == {"skipped": 3, "failure": 3, "success": -1}
+    assert found == {"skipped": 7, "failure": 30, "success": 30}
+
+
+def test_dagster_s_storage_keeps_as_many_connections_as_the_values_say() -> None:
+    storage = dagster_yaml(platform(values={"dagster": {"connections": 7}}))["storage"]["custom"]
+
+    assert getattr(import_module(storage["module"]), storage["class"]).config_type().keys() >= storage["config"].keys()
+    assert storage["config"] == {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}, "connections": 7}
 
 
 # Workspace and locations

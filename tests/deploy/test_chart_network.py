@@ -14,7 +14,8 @@ import pytest
 from tests.deploy.charts import LOCATIONS, Manifest, location, of_kind, platform, pod_templates
 from tests.deploy.test_chart_features import BUCKET, FOLDER
 
-TESTED = {22, 53, 80, 443, 3000, 4000, 5432, 6443, 8080, 9000}
+TESTED = {22, 53, 80, 443, 3000, 4000, 5432, 6443, 8080, 9000, 9464}
+WORK = ("run", "satctl", "migrate", "metrics")  # on ledger and objects, besides the locations
 OUTSIDE_DATABASE = {"postgresql": {"enabled": False}, "settings": FOLDER}
 
 
@@ -100,7 +101,7 @@ def cluster(platform_values: Manifest | None = None) -> tuple[list[Manifest], di
 def test_pods_reach_what_they_need_and_nothing_else() -> None:
     policies, pods = cluster()
     needed = {(asks, name): {4000} for asks in ("webserver", "daemon") for name in LOCATIONS}
-    needed |= {(asks, "webserver"): {3000} for asks in ("satctl", "migrate")}  # one component
+    needed |= {(asks, "webserver"): {3000} for asks in ("satctl", "migrate", "metrics")}
     needed |= {(asks, "postgresql"): {5432} for asks in pods if asks != "postgresql"}
 
     found = {(a, b): edges(policies, pods[a], pods[b]) for a, b in permutations(pods, 2)}
@@ -111,7 +112,7 @@ def test_pods_reach_what_they_need_and_nothing_else() -> None:
 def test_a_pod_lets_in_who_needs_it_whatever_the_others_may_send() -> None:
     policies, pods = cluster()
     let_in = {name: {"webserver", "daemon"} for name in LOCATIONS}
-    let_in |= {"webserver": {"satctl", "migrate"}, "postgresql": pods.keys()}
+    let_in |= {"webserver": {"satctl", "migrate", "metrics"}, "postgresql": pods.keys()}
 
     found = {
         name: {other for other, one in pods.items() if any(allowed(policies, "Ingress", pod, one, p) for p in TESTED)}
@@ -144,7 +145,7 @@ def test_what_is_outside_is_reached_by_port(values: Manifest) -> None:
 
     found = {name: edges(policies, pod, None) for name, pod in pods.items()}
 
-    works = dict.fromkeys((*LOCATIONS, "run", "satctl", "migrate"), dns | database | bucket)
+    works = dict.fromkeys((*LOCATIONS, *WORK), dns | database | bucket)
     control = dict.fromkeys(("webserver", "daemon"), dns | database | api)
     alone = {} if database else {"postgresql": dns}
     assert found == {**works, **control, **alone}
@@ -155,10 +156,8 @@ def test_scenes_in_a_bucket_are_reached_where_objects_are_on_a_volume() -> None:
     policies, pods = cluster(values)
 
     assert {name for name, pod in pods.items() if 443 in edges(policies, pod, None)} == {
-        *(LOCATIONS),
-        "run",
-        "satctl",
-        "migrate",
+        *LOCATIONS,
+        *WORK,
         "webserver",
         "daemon",
     }
@@ -188,7 +187,11 @@ def test_a_clouds_keys_are_reached_where_values_say_so_alone() -> None:
         return {name for name, pod in pods.items() if port in edges(policies, pod, None)}
 
     assert reaching(BUCKET, 80) == set()
-    assert reaching(given, 80) == reaching(ports, 8080) == {*LOCATIONS, "run", "satctl", "migrate"}
+    assert reaching(given, 80) == reaching(ports, 8080) == {*LOCATIONS, *WORK}
+    # Also where the objects are on a volume: scenes of a catalogue may lie in a bucket.
+    stac = {"SATFIELDS_SCENE_SOURCE": "stac", "SATFIELDS_STAC": "earth-search-c1"}
+    on_volume = {"settings": stac, "networkPolicy": given["networkPolicy"]}
+    assert reaching(on_volume, 80) == {*LOCATIONS, *WORK}
 
 
 def test_names_are_asked_of_dns_by_udp_too() -> None:
@@ -202,8 +205,8 @@ def test_names_are_asked_of_dns_by_udp_too() -> None:
 @pytest.mark.parametrize(
     ("value", "others", "reaching", "port"),
     [
-        ("databaseTo", OUTSIDE_DATABASE, {*LOCATIONS, "run", "satctl", "migrate", "webserver", "daemon"}, 5432),
-        ("objectStoreTo", BUCKET, {*LOCATIONS, "run", "satctl", "migrate"}, 443),
+        ("databaseTo", OUTSIDE_DATABASE, {*LOCATIONS, *WORK, "webserver", "daemon"}, 5432),
+        ("objectStoreTo", BUCKET, {*LOCATIONS, *WORK}, 443),
         ("apiServerTo", {}, {"webserver", "daemon"}, 6443),
     ],
 )
@@ -232,6 +235,18 @@ def test_the_ui_is_reached_by_whom_the_values_name() -> None:
         return {port for port in TESTED if allowed(policies, "Ingress", pods["webserver"], named, port)}
 
     assert reached(values) == {3000}
+    assert reached({}) == set()
+
+
+def test_metrics_are_read_by_whom_the_values_name() -> None:
+    named = Pod({"app": "prometheus"})
+    values = {"networkPolicy": {"metricsFrom": [{"podSelector": {"matchLabels": named.labels}}]}}
+
+    def reached(values: Manifest) -> set[int]:
+        policies, pods = cluster(values)
+        return {port for port in TESTED if allowed(policies, "Ingress", pods["metrics"], named, port)}
+
+    assert reached(values) == {9464}
     assert reached({}) == set()
 
 

@@ -83,10 +83,12 @@ def test_what_it_copies_is_let_in_and_is_of_no_other_location(folder: str) -> No
         assert source not in (".", "libs", "locations", "k8s"), "a change anywhere would make this image anew"
 
 
-def test_the_platform_holds_no_code_of_ours_but_for_its_log() -> None:
-    assert copied("k8s/platform") == [
-        f"k8s/platform/{name}" for name in ("requirements.lock", "root_log.py", "root_log.pth")
-    ]
+def test_the_platform_holds_no_code_of_ours_but_for_its_log_and_its_storage() -> None:
+    storage = "libs/satcommon/src/satcommon/pooled_storage.py"
+    mine = [f"k8s/platform/{name}" for name in ("requirements.lock", "root_log.py", "root_log.pth")]
+
+    assert copied("k8s/platform") == [*mine, storage]
+    assert "satcommon" not in (ROOT / storage).read_text().partition('"""\n')[2]
 
 
 @every_image

@@ -41,6 +41,8 @@ def test_the_platform_brings_what_is_not_dagsters() -> None:
         ("ConfigMap", "satfields-settings"),
         ("ConfigMap", "satfields-algorithms"),
         ("CronJob", "satfields-satctl"),
+        ("Deployment", "satfields-metrics"),
+        ("Service", "satfields-metrics"),
         ("Job", "satfields-migrate"),
         ("ServiceAccount", "satfields-satctl"),
     }

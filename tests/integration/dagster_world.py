@@ -42,6 +42,8 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
+from dagster_graphql.schema import create_schema
+from satcommon.batch_runs import works_of
 from satcommon.contract import REGION, SCENES, partition
 from satcommon.db import ledger, models, registry
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
@@ -76,8 +78,14 @@ class Tick:
 
     @property
     def asked(self) -> list[str]:
-        """The partitions of the runs that were asked for; those of a backfill are its region."""
-        return [run.tags.get("dagster/partition") or run.tags["satfields/lane"] for run in self.runs]
+        """The partitions of the runs that were asked for, those of a batch each; those of a backfill are its region."""
+        return [key for run in self.runs for key in _partitions_of(run)]
+
+
+def _partitions_of(run: DagsterRun) -> list[str]:
+    if not (works := works_of(run)):
+        return [run.tags.get("dagster/partition") or run.tags["satfields/lane"]]
+    return [partition(w["region"], date.fromisoformat(w["day"])) if "day" in w else w["region"] for w in works]
 
 
 class World:
@@ -251,6 +259,15 @@ class World:
         self.instance.stop_schedule(found.get_remote_origin_id(), found.selector_id, found)
         return self._told(self.instance.get_ticks(found.get_remote_origin_id(), found.selector_id, limit=1))
 
+    def ask(self, query: str, variables: dict[str, Any] | None) -> dict[str, Any]:
+        """What the webserver would answer to a query of GraphQL."""
+        answer = create_schema().execute(
+            query, context_value=self._context.create_request_context(), variable_values=variables
+        )
+        assert answer.errors is None, answer.errors
+        assert answer.data is not None
+        return dict(answer.data)
+
     def launch(self, run: DagsterRun) -> None:
         """Start what was asked for, as the daemon does with what is first in its queue."""
         with _warnings_of_dagsters_own():
@@ -260,7 +277,7 @@ class World:
         """Run what was asked for, in this process, and expect success."""
         for run in runs:
             self.launch(run)
-            assert self.status(run) is DagsterRunStatus.SUCCESS, self._failure(run)
+            assert self.status(run) is DagsterRunStatus.SUCCESS, self.failure(run)
 
     def backfill(self, keys: Sequence[AssetKey], partitions: Sequence[str]) -> BulkActionStatus:
         """Let the daemon do a backfill as the UI asks for it, its runs as they are queued; gives how it ended."""
@@ -338,7 +355,8 @@ class World:
             for schedule in repository.get_schedules():
                 self.instance.stop_schedule(schedule.get_remote_origin_id(), schedule.selector_id, schedule)
 
-    def _failure(self, run: DagsterRun) -> str:
+    def failure(self, run: DagsterRun) -> str:
+        """What a run failed of."""
         events = [entry.dagster_event for entry in self.instance.all_logs(run.run_id) if entry.dagster_event]
         failures = [event.event_specific_data for event in events if event.is_failure]
         return "\n".join(str(failure) for failure in failures)

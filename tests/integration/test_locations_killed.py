@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterRun, DagsterRunStatus
-from satcommon.contract import ATTEMPT_TAG, BACKFILL_JOB
+from satcommon.contract import ATTEMPT_TAG, BACKFILL_JOB, partition
+from satcommon.db.engine import read_transaction
+from satcommon.db.models import Publication
+from sqlalchemy import select
 
 from tests.integration.dagster_world import World, world
 
@@ -52,6 +55,33 @@ def test_a_backfill_whose_process_is_killed_goes_on_where_it_was(launching_world
     _wait(lambda: launching_world.status(second) is DagsterRunStatus.SUCCESS)
     assert launching_world.watermark("A") == launching_world.day(3)
     assert launching_world.missed("A") == []
+
+
+def test_a_batch_whose_process_is_killed_loses_nothing_and_does_nothing_twice(launching_world: World) -> None:
+    names = [f"R{n:02}" for n in range(30)]
+    for name in names:
+        launching_world.add_region(name, 1, fields=1)
+        launching_world.deliver(name, launching_world.yesterday)
+    (first,) = launching_world.tick("scene_materialized").runs
+    launching_world.launch(first)
+    _wait(lambda: launching_world.watermark(names[4]) is not None)
+
+    os.kill(_process_of(launching_world, first), signal.SIGKILL)
+    done = [name for name in names if launching_world.watermark(name) is not None]
+    rest = launching_world.tick_until_asked("unfinished_days")
+
+    assert launching_world.status(first) is DagsterRunStatus.FAILURE
+    assert len(names) - 1 <= len(done) + len(rest.asked) <= len(names)  # but for the region that it was at
+    assert not {partition(name, launching_world.yesterday) for name in done} & set(rest.asked)
+    for run in rest.runs:
+        launching_world.launch(run)
+        _wait(lambda run=run: launching_world.status(run) is DagsterRunStatus.SUCCESS)
+    for run in launching_world.tick("unfinished_days").runs:
+        launching_world.launch(run)
+    _wait(lambda: all(launching_world.watermark(name) == launching_world.yesterday for name in names))
+    with read_transaction(launching_world.env.engine) as connection:
+        published = connection.execute(select(Publication.bbox_id)).scalars().all()
+    assert len(published) == len(set(published)) == len(names)
 
 
 def _process_of(world: World, run: DagsterRun) -> int:

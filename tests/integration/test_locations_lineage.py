@@ -10,7 +10,7 @@ from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, LOCATIONS, REPROCE
 
 from tests.integration.dagster_world import World
 
-HEAVY = {"numpy", "pandas", "pyarrow", "rasterio", "geopandas", "shapely", "exactextract", "numba"}
+HEAVY = {"structlog", "rich", "numpy", "pandas", "pyarrow", "rasterio", "geopandas", "shapely", "exactextract", "numba"}
 
 
 def test_the_workspace_loads_the_three_locations(world: World) -> None:

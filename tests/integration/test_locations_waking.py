@@ -9,9 +9,10 @@ from dagster import DagsterRunStatus, MetadataValue
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import (
     BACKFILL_JOB,
-    CLOSE_JOB,
     FIELD_METRICS,
     FIELD_REGISTRY,
+    LANE_TAG,
+    REALTIME_BATCH,
     REGION,
     REPROCESSED_FIELD_METRICS,
     SCENES,
@@ -99,9 +100,10 @@ def test_of_a_hundred_scenes_between_two_ticks_none_is_lost_nor_asked_for_twice(
     first, second = world.tick("scene_materialized"), world.tick("scene_materialized")
     third = world.tick("unfinished_days")
 
-    asked = [run.tags["dagster/partition"] for run in first.runs if run.job_name == CLOSE_JOB]
-    assert sorted(asked) == sorted(partition(n, world.day(ago)) for n, d in recent.items() for ago in range(1, d + 1))
-    (run,) = [run for run in first.runs if run.job_name == BACKFILL_JOB]
+    run, batch = sorted(first.runs, key=lambda run: run.job_name)
+    assert (run.job_name, batch.job_name) == (BACKFILL_JOB, REALTIME_BATCH)
+    asked = set(first.asked) - {run.tags[LANE_TAG]}
+    assert asked == {partition(n, world.day(ago)) for n, d in recent.items() for ago in range(1, d + 1)}
     assert run.run_config == backfill_config("behind", world.yesterday)
     assert (second.runs, third.runs) == ([], [])
 

@@ -31,7 +31,7 @@ def test_gc_tells_what_it_would_remove_and_what_it_removed(closed: Environment, 
         ledger.record_attempts(connection, 1, FIRST, {1: None}, run, long_ago)
     kept_from = f"{datetime.now(UTC) - timedelta(days=400):%Y-%m-%d}"
 
-    nothing = {"keys": [], "attempts": 0, "rebased": [], "superseded": 0, "failed": []}
+    nothing = {"keys": [], "attempts": 0, "rebased": [], "superseded": 0, "dagster_runs": None, "failed": []}
 
     would = satctl("gc", "--dry-run").stdout
     as_json = json.loads(satctl("gc", "--dry-run", "--json").stdout)

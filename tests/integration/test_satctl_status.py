@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -85,6 +86,36 @@ def test_the_status_lists_the_last_closed_days_and_the_backlog(closed: Environme
     assert (missed["first_day"], missed["last_day"]) == ("2025-06-03", "2025-06-04")
     assert 0 <= missed["oldest_age_seconds"] < 600
     assert "late_field" in said
+
+
+def test_it_is_watched_until_it_is_interrupted_and_through_an_outage(
+    closed: Environment, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, looks = settings().database_url, []
+
+    def sleep(seconds: float) -> None:
+        """The database is away for the second of three looks."""
+        looks.append(seconds)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        away = "postgresql://u@127.0.0.1:1/x"
+        monkeypatch.setenv("SATFIELDS_DATABASE_URL", away if len(looks) == 1 else database)
+        settings.cache_clear()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setenv("COLUMNS", "80")
+    settings.cache_clear()
+
+    said = satctl("status", "--watch", "7", "--days", "1")
+
+    assert looks == [7.0, 7.0, 7.0]
+    assert said.stdout.count("every 7 s; Ctrl-C ends it") == 3
+    assert said.stdout.count("last closed days") == 2
+    assert said.stderr.count("could not be used") == 1
+    tables = [line for line in said.stdout.splitlines() if line.startswith(" ")]
+    assert 0 < max(map(len, tables)) <= 80
+    assert said.stdout.endswith("ended\n")
+    assert "--watch shows tables" in satctl("status", "--watch", "--json", code=2).stderr
 
 
 def test_the_audit_counts_and_says_what_is_wrong(closed: Environment, satctl: Satctl) -> None:

@@ -19,10 +19,11 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_webserver.webserver import DagsterWebserver
-from satcommon.contract import lane
+from satcommon.contract import PROGRESS_TAG, REGISTRY_JOB, lane
 from satcommon.db import models
 from satcommon.db.engine import write_transaction
-from satcommon.settings import settings
+from satcommon.settings import Settings, settings
+from satctl.dagster_api import old_runs
 from satctl.local.laptop import wait_for
 from sqlalchemy import Engine, insert, text
 
@@ -76,13 +77,21 @@ def dagster(
 def leave(dagster: DagsterInstance, system: Engine) -> Leave:
     """Leaves a run of region A as it is after a power cut; gives its id."""
 
-    def left(status: str, *, quiet: timedelta, beat: timedelta | None = None, location: str = "realtime") -> str:
+    def left(
+        status: str,
+        *,
+        quiet: timedelta,
+        beat: timedelta | None = None,
+        location: str = "realtime",
+        job: str = "close_days",
+        tags: dict[str, str] | None = None,
+    ) -> str:
         server = RegisteredCodeLocationOrigin(location)
         run = create_run_for_test(
             dagster,
-            job_name="close_days",
+            job_name=job,
             status=DagsterRunStatus(status),
-            tags=lane("realtime", "A"),
+            tags=tags or lane("realtime", "A"),
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), "close_days"),
             job_code_origin=None,
         )
@@ -230,3 +239,47 @@ def test_the_status_is_the_ledgers_where_dagster_is_out_of_reach(
     ((state, said),) = checks(satctl("doctor", "--json", code=1))
     assert state == "not checked"
     assert said.startswith("Dagster does not answer at http://127.0.0.1:1")
+
+
+# --- runs that ended long ago --------------------------------------------------------------------------------------
+
+
+def test_gc_removes_runs_that_ended_long_ago_with_their_events_and_keeps_what_is_compared_or_shown(
+    leave: Leave, dagster: DagsterInstance, satctl: Satctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(old_runs, "PAGE", 2)
+    long_ago = timedelta(days=200)
+    gone = {leave(status, quiet=long_ago + n * MINUTE) for n, status in enumerate(["SUCCESS", "FAILURE", "CANCELED"])}
+    stay = {
+        leave("SUCCESS", quiet=timedelta(days=60)),
+        leave("STARTED", quiet=long_ago),
+        leave("SUCCESS", quiet=long_ago, job=REGISTRY_JOB),
+    }
+    for run_id in gone | stay:
+        dagster.report_engine_event("closing", run_id=run_id, job_name="close_days")
+
+    would = json.loads(satctl("gc", "--dry-run", "--json").stdout)
+    assert {run.run_id for run in dagster.get_runs()} == gone | stay
+    did = satctl("gc").stdout
+
+    assert would["dagster_runs"] == 3
+    assert "3 runs of Dagster's from before" in did
+    assert {run.run_id for run in dagster.get_runs()} == stay
+    assert [len(dagster.all_logs(run_id)) > 0 for run_id in (*gone, *stay)] == [False] * 3 + [True] * 3
+
+
+@pytest.mark.parametrize(("days", "kept"), [(90, 90), (14, 61), (365, 365)])
+def test_runs_of_days_in_the_window_of_partitions_are_kept(days: int, kept: int) -> None:
+    now = datetime(2026, 7, 31, tzinfo=UTC)  # whose window begins on 1 June: 60 days before
+    chosen = Settings(dagster_days=days)
+
+    assert old_runs.kept_from(chosen, now) == now - timedelta(days=kept)
+
+
+# --- batches -------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_listed_with_how_far_it_has_come(leave: Leave, satctl: Satctl) -> None:
+    leave("STARTED", quiet=MINUTE, job="realtime_batch", tags={PROGRESS_TAG: "7/50"})
+
+    assert "7/50 regions" in satctl("runs", "list").stdout

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from satcommon.audit.garbage import collect_garbage, remove_superseded, unreferenced_objects
+from satcommon.audit.garbage import collect_garbage, remove_superseded, stored_objects, unreferenced_objects
 from satcommon.db import answers
 from satcommon.db.engine import read_transaction
 from satcommon.db.publications import position_at
@@ -54,7 +54,9 @@ class Archive:
         remove_superseded(self.world.engine, horizon, self.world.now, dry_run=False)
         later = datetime.now(UTC) + timedelta(days=2)
         collect_garbage(
-            self.world.store, unreferenced_objects(self.world.engine, self.world.store, later), lambda: None
+            self.world.store,
+            unreferenced_objects(self.world.engine, stored_objects(self.world.store), later),
+            lambda: None,
         )
 
     def check(self, most: int) -> None:

@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
 from satcommon.messages import rejected
+from satcommon.secret_files import SUFFIX, secret
 
 PREFIX = "SATFIELDS_"
+SECRETS = ("database_url",)  # which a file may hold, named by the variable with _FILE at its end
 
 _OTHERS = {f"{PREFIX}MIGRATIONS"}  # `checkout` reads it
 _RENAMED = {f"{PREFIX}SIMULATED_QUIRKS": "simulated_scenarios"}  # taken by their old names for one release
@@ -65,10 +68,33 @@ def _of_region_and_day(pattern: str) -> str:
     return pattern
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The settings that are secrets, from the files that the environment names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  # theirs
+        return secret(PREFIX + field_name.upper()) or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: secret(PREFIX + name.upper()) for name in SECRETS}
+        return {name: value for name, value in found.items() if value}
+
+
 class Settings(BaseSettings):
     """The settings, each the lower-case name of its variable without the prefix ``SATFIELDS_``."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of files, each a setting's name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from: arguments, files of secrets, the environment."""
+        return init_settings, _SecretFiles(settings_cls), env_settings
 
     home: Path = Field(Path(".satfields"), description="folder of everything that the laptop keeps")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
@@ -127,6 +153,7 @@ class Settings(BaseSettings):
     partitions_start: date | None = Field(
         None, description="first day of Dagster's window of partitions, in place of the moving one"
     )
+    batch_regions: int = Field(50, ge=1, description="regions whose work one run does, at most, where many are due")
     sensor_seconds: int = Field(30, ge=1, description="seconds between two evaluations of a sensor")
     heartbeat_seconds: float = Field(20.0, gt=0, description="seconds between two heartbeats of a run")
     stale_seconds: float = Field(300.0, gt=0, description="age of the last heartbeat at which a run counts as dead")
@@ -153,6 +180,21 @@ class Settings(BaseSettings):
     backup_days: int = Field(
         14, ge=0, description="days for which `satctl gc` keeps objects that a backup of the ledger may still name"
     )
+    log_format: Literal["json", "console"] | None = Field(
+        None, description="how log lines are written; unset: `json` in a pod without a terminal, else `console`"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        None, description="least level of log lines; unset: `info`, of satctl `error`"
+    )
+    metrics_regions: int = Field(
+        1000, ge=0, description="regions with series of their own; the others together are `other`, the latest first"
+    )
+    metrics_timeout_seconds: float = Field(
+        10.0, gt=0, description="how long `satctl metrics` waits for each of the things that it asks"
+    )
+    metrics_certificates: str = Field(
+        "", description="PEM files of certificates whose end `satctl metrics` tells, separated by commas"
+    )
     api_public: bool = Field(
         default=False, description="whether the HTTP API answers everybody without a key, not the same machine alone"
     )
@@ -166,8 +208,17 @@ class Settings(BaseSettings):
         None, description="folder where the HTTP API keeps what it has sorted by field; default: in the home folder"
     )
     api_cache_mb: int = Field(4096, ge=64, description="megabytes of that folder, at most")
+    webhook_days: float = Field(
+        30.0, gt=0, description="days for which a failing webhook is tried again; then it is dead until resumed"
+    )
+    webhook_private: bool = Field(
+        default=False, description="let webhooks have http:// addresses, and reach private networks and this machine"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
+    dagster_days: int = Field(
+        90, ge=1, description="days to keep Dagster's runs and their events; days of its window of partitions stay"
+    )
     dagster_ticks_days: int = Field(
         7, ge=1, description="days to keep the history of sensors and schedules on a laptop"
     )
@@ -256,6 +307,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     ours: they are no settings, and users can't avoid them.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS | set(_RENAMED)
+    known |= {PREFIX + name.upper() + SUFFIX for name in SECRETS}
     unknown = {}
     for name in sorted(environment):
         upper = name.upper()  # pydantic takes a name in any case

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from satcommon.telemetry.logs import logger
+
 if TYPE_CHECKING:
     from satcommon.environment import Environment
 
@@ -31,6 +33,7 @@ def fail_stale_runs(instance: DagsterInstance, env: Environment, location: str, 
     dead = [r.dagster_run for run_id, r in records.items() if (beats.get(run_id) or _utc(r.update_timestamp)) < oldest]
     message = f"no sign of life for {env.settings.stale_seconds:g} s: the run's process is gone"
     for run in dead:
+        logger(__name__).warning("run ended as dead", run=run.run_id, job=run.job_name, status=run.status.value)
         if run.status is DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, message)
         else:

@@ -20,10 +20,12 @@ COMMANDS = {
     "reprocess": ("satctl.commands.reprocess", "Drain a region's backlog now."),
     "history": ("satctl.commands.history", "Show the provenance of one number."),
     "changes": ("satctl.commands.changes", "List what corrections changed, with the values before and after."),
+    "webhooks": ("satctl.commands.webhooks", "Push changes to receivers, as signed CloudEvents."),
     "doctor": ("satctl.commands.doctor", "Check the settings and what they name."),
     "backup": ("satctl.commands.backup", "Back up the ledger, check backups, and restore one."),
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
+    "metrics": ("satctl.commands.metrics", "Serve metrics for Prometheus."),
     "keys": ("satctl.commands.keys", "Make, list and revoke keys of the HTTP API."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),
     "runs": ("satctl.commands.runs", "List and launch Dagster runs."),
@@ -90,7 +92,7 @@ class Satctl(click.Group):
 @click.group(cls=Satctl, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.version_option(package_name="satctl")
-def main(debug: bool) -> None:  # `Satctl.invoke` reads it
+def main(debug: bool) -> None:
     """Administer Satfields: regions, fields, and the state of their days.
 
     Environment variables choose the system: SATFIELDS_HOME on a laptop, SATFIELDS_DATABASE_URL and SATFIELDS_STORE
@@ -107,3 +109,6 @@ def main(debug: bool) -> None:  # `Satctl.invoke` reads it
 
     Exit codes: 0 fine, 1 failed, 2 wrong input, setting or usage.
     """
+    from satcommon.telemetry.logs import configure  # here: completion and `--help` do without the settings
+
+    configure(level="debug" if debug else "error")  # what fails, the command itself tells

@@ -27,10 +27,7 @@ def opened() -> Iterator[Environment]:
     """
     check_home(settings())
     with opened_engine() as engine:
-        if not is_there(engine):
-            raise DatabaseVersionError(
-                f"There is no database {shown(engine.url)} (SATFIELDS_DATABASE_URL) yet. Run `satctl db upgrade`."
-            )
+        require_there(engine)
         require_current(engine)
         yield Environment(settings(), engine)
 
@@ -67,6 +64,19 @@ def check_home(chosen: Settings) -> None:
         raise SettingError(
             f"SATFIELDS_HOME={str(home)!r} can't be used: {existing} {trouble}; "
             "name a folder that this user may write to"
+        )
+
+
+def require_there(engine: Engine) -> None:
+    """Refuse a database that does not exist yet.
+
+    Raises:
+        DatabaseVersionError: it does not.
+        SettingError: the file is not a SQLite database.
+    """
+    if not is_there(engine):
+        raise DatabaseVersionError(
+            f"There is no database {shown(engine.url)} (SATFIELDS_DATABASE_URL) yet. Run `satctl db upgrade`."
         )
 
 

@@ -1,12 +1,25 @@
-"""The jobs of ingest that have no partition: asking the source again, and comparing the ledger with another one."""
+"""The jobs of ingest: fetching a day or many regions', asking the source again, comparing the ledger with another."""
 
-from dagster import Config, OpExecutionContext, job, op
+from dagster import OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
-from satcommon.contract import RECONCILE_JOB, RECONCILE_OP, RESCAN_JOB, RESCAN_OP
-from satcommon.resources import SatfieldsResource
+from satcommon.batch_runs import BatchConfig
+from satcommon.contract import (
+    BATCH_OP,
+    FETCH_JOB,
+    INGEST_BATCH,
+    RECONCILE_JOB,
+    RECONCILE_OP,
+    RESCAN_JOB,
+    RESCAN_OP,
+    SCENES,
+)
+from satcommon.resources import SatfieldsResource, resources
+from satcommon.run_config import RunConfig
+
+fetch_scenes = define_asset_job(FETCH_JOB, [SCENES.to_user_string()], description="Fetch a region's scene of a day")
 
 
-class RescanConfig(Config):
+class RescanConfig(RunConfig):
     """Which days to ask for."""
 
     region: str = Described(description="name of the region")
@@ -15,18 +28,41 @@ class RescanConfig(Config):
     only_never_asked: bool = Described(default=False, description="leave out days that have an answer")
 
 
-@op(name=RESCAN_OP, tags={"dagster/kind": "cog"})
-def ask_anew(context: OpExecutionContext, config: RescanConfig, satfields: SatfieldsResource) -> None:
+@op(name=RESCAN_OP, config_schema=RescanConfig.schema_of_job(), tags={"dagster/kind": "cog"})
+def ask_anew(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
     """Ask for the days of a span where source and ledger differ. The days need no partition."""
     from satfields_ingest.run import rescan
 
-    rescan(context, satfields.environment(), config)
+    rescan(context, satfields.environment(), RescanConfig.of(context.op_config))
 
 
-@job(name=RESCAN_JOB, description="Ask the source again for a region's days of a span, in one run")
+# With resources of their own: Dagster would make a sensor anew that names a job without, and warn of a beta parameter.
+@job(
+    name=RESCAN_JOB,
+    description="Ask the source again for a region's days of a span, in one run",
+    resource_defs=resources(),
+)
 def rescan_scenes() -> None:
     """Ask again."""
     ask_anew()
+
+
+@op(name=BATCH_OP, config_schema=BatchConfig.schema_of_job(), tags={"dagster/kind": "cog"})
+def region_after_region(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
+    """Ask for the days of many regions; each answer is reported as its partition's."""
+    from satfields_ingest.run import fetch_batch
+
+    fetch_batch(context, satfields.environment(), BatchConfig.of(context.op_config))
+
+
+@job(
+    name=INGEST_BATCH,
+    description="Fetch the scenes of many regions' days, or ask again for them, in one run",
+    resource_defs=resources(),
+)
+def ingest_batch() -> None:
+    """Fetch many."""
+    region_after_region()
 
 
 @op(name=RECONCILE_OP, tags={"dagster/kind": "sql"})

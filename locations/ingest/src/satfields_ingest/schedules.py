@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, SkipReason, schedule
-from satcommon.contract import FETCH_JOB, RECONCILE_JOB, REGION, lane
+from satcommon.contract import INGEST_BATCH, RECONCILE_JOB, REGION, lane
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
 
 @schedule(
     cron_schedule="0 1 * * *",
-    job_name=FETCH_JOB,
+    job_name=INGEST_BATCH,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
@@ -24,7 +24,7 @@ def daily_scenes(context: ScheduleEvaluationContext, satfields: SatfieldsResourc
     known = set(context.instance.get_dynamic_partitions(REGION))
     runs = scenes_to_ask_for(env, known, now).works
     wanted = (run for run in runs if run.partition_key and yesterday in run.partition_key)
-    yield from run_requests(context.instance, wanted, now, env.engine)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=INGEST_BATCH, few=0)
 
 
 @schedule(

@@ -12,11 +12,13 @@ from dagster import (
     SkipReason,
     sensor,
 )
-from satcommon.contract import FETCH_JOB, REGION, REGISTRY_JOB, RESCAN_JOB
+from satcommon.contract import FETCH_JOB, INGEST_BATCH, REGION, REGISTRY_JOB
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import cancel_needless, run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
+
+from satfields_ingest.jobs import fetch_scenes, ingest_batch, rescan_scenes
 
 LOOKS_A_TICK = 50  # regions that are compared with the source: a thousand in ten minutes of ticks
 
@@ -46,7 +48,7 @@ def registry_changed(context: SensorEvaluationContext, satfields: SatfieldsResou
 
 
 @sensor(
-    job_name=FETCH_JOB,
+    jobs=[fetch_scenes, ingest_batch],
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
@@ -67,12 +69,12 @@ def due_scenes(context: SensorEvaluationContext, satfields: SatfieldsResource) -
     wanted = list(look.works)
     names = {run.name for run in wanted}
     cancel_needless(context.instance, FETCH_JOB, lambda name: work.is_first_look(name) and name not in names)
-    runs = list(run_requests(context.instance, wanted, now, env.engine))
+    runs = list(run_requests(context.instance, wanted, now, env.engine, batch_job=INGEST_BATCH))
     return SensorResult(run_requests=runs, cursor=look.last)
 
 
 @sensor(
-    job_name=RESCAN_JOB,
+    jobs=[rescan_scenes, ingest_batch],
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
@@ -81,4 +83,5 @@ def older_days(context: SensorEvaluationContext, satfields: SatfieldsResource) -
     from satfields_ingest import work
 
     env, now = satfields.environment(), datetime.now(UTC)
-    yield from run_requests(context.instance, work.older_days_to_ask_for(env, now), now, env.engine)
+    wanted = work.older_days_to_ask_for(env, now)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=INGEST_BATCH)

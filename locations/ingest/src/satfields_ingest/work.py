@@ -1,6 +1,6 @@
 """What there is for ingest to do, read from the ledger, the source, and what was materialized of the registry.
 
-Only ticks import this module: it loads what sources of scenes need.
+Only ticks and runs import this module: it loads what sources of scenes need.
 """
 
 from __future__ import annotations
@@ -8,19 +8,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from satcommon.contract import FIELD_REGISTRY, FIRST_PARTITION, in_window, lane, partition, rescan_config
+from satcommon.contract import (
+    FETCH_JOB,
+    FIELD_REGISTRY,
+    FIRST_PARTITION,
+    RESCAN_JOB,
+    in_window,
+    lane,
+    partition,
+    rescan_config,
+)
 from satcommon.db import answers, ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.region_source import refusal
 from satcommon.db.registry import area_to_read, regions, revision
 from satcommon.errors import AlgorithmError, SatfieldsError, SettingError
-from satcommon.pipeline.ingest_day import news
+from satcommon.pipeline.ingest_day import compared, known_of
 from satcommon.pipeline.rescan import last_older_day
-from satcommon.run_requests import WantedRun, in_turn
+from satcommon.run_requests import WantedRun
 
 if TYPE_CHECKING:
     from satcommon.db.models import Region
@@ -35,7 +45,7 @@ class Look:
     """What ingest sees to do in one tick.
 
     Args:
-        works: days to be fetched: of each region the oldest first, the regions in turn.
+        works: days to be fetched, the oldest first, region after region, those with the oldest day first.
         last: the region that was last compared with the source, from which the next tick goes on.
         troubles: why regions could not be compared, or are not asked for, by region.
     """
@@ -82,8 +92,8 @@ def scenes_to_ask_for(
         for region in active
         if (runs := _fetches(region, spans[region.name], answered, fresh.get(region.name, {}), now))
     }
-    turns = in_turn(dict(sorted(wanted.items(), key=lambda item: str(item[1][0].partition_key))))
-    return Look(turns, turn[-1].name if turn else after, refused | troubles)
+    oldest_first = sorted(wanted.values(), key=lambda works: str(works[0].partition_key))
+    return Look(chain.from_iterable(oldest_first), turn[-1].name if turn else after, refused | troubles)
 
 
 def _of_another_source(env: Environment, active: Sequence[Region]) -> dict[str, Exception]:
@@ -124,10 +134,15 @@ def _news(
     """
     fresh: dict[str, dict[date, str]] = {}
     troubles: dict[str, Exception] = {}
+    if not turn:
+        return fresh, troubles
+    span = min(spans[region.name][0] for region in turn), max(spans[region.name][1] for region in turn)
+    with read_transaction(env.engine) as connection:
+        known = known_of(connection, [region.bbox_id for region in turn], *span)
     for region in turn:
         first, last = spans[region.name]
         try:
-            fresh[region.name] = news(env.engine, env.source(), region.bbox_id, area_to_read(region), first, last, now)
+            fresh[region.name] = compared(env.source(), known[region.bbox_id], area_to_read(region), first, last, now)
         except SatfieldsError as error:
             troubles[region.name] = error
     if troubles and not fresh:
@@ -151,6 +166,7 @@ def _fetches(
             f"fetch:{region.name}:{day}:{new[day] if day in answered else _FIRST_LOOK}",
             lane("ingest", region.name),
             partition(region.name, day),
+            job=FETCH_JOB,
         )
         for day in days
         if in_window(day, now)
@@ -179,13 +195,12 @@ def older_days_to_ask_for(env: Environment, now: datetime) -> Iterator[WantedRun
         if days.first <= without_partition:
             last = min(days.last, without_partition)
             config = rescan_config(days.region, days.first, last, only_never_asked=True)
-            yield WantedRun(
-                f"never asked:{days.region}:{days.first}:{last}", lane("rescan", days.region), config=config
-            )
+            name = f"never asked:{days.region}:{days.first}:{last}"
+            yield WantedRun(name, lane("rescan", days.region), job=RESCAN_JOB, config=config)
     for region in due:
         name = f"rescan:{region.name}:{region.rescanned_at or region.created_at}"
         config = rescan_config(region.name, region.monitored_from, older)
-        yield WantedRun(name, lane("rescan", region.name), config=config)
+        yield WantedRun(name, lane("rescan", region.name), job=RESCAN_JOB, config=config)
 
 
 def registry_to_publish(env: Environment, instance: DagsterInstance) -> Iterator[WantedRun]:

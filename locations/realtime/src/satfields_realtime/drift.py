@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, RunsFilter
+from satcommon.batch_runs import regions_of
 from satcommon.contract import (
     FIELD_METRICS,
     FIRST_PARTITION,
-    LANE_TAG,
     NOT_DUE,
     REGION,
     SCENES,
@@ -30,8 +30,6 @@ from satcommon.run_requests import UNFINISHED
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
-
-_REGION_TAG = f"dagster/partition/{REGION}"
 
 
 class Drift(NamedTuple):
@@ -87,5 +85,4 @@ def _busy(instance: DagsterInstance) -> set[str]:
     """The regions of runs that have begun; those in the queue have committed nothing."""
     begun = [status for status in UNFINISHED if status.value != "QUEUED"]
     runs = [record.dagster_run for record in instance.get_run_records(RunsFilter(statuses=begun))]
-    lanes = {run.tags[LANE_TAG].partition(":")[2] for run in runs if LANE_TAG in run.tags}
-    return lanes | {run.tags[_REGION_TAG] for run in runs if _REGION_TAG in run.tags}
+    return {region for run in runs for region in regions_of(run)}

@@ -14,13 +14,13 @@ from dagster import (
     asset_sensor,
     sensor,
 )
-from satcommon.contract import REGION, SCENES
+from satcommon.contract import REALTIME_BATCH, REGION, SCENES
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
 
-from satfields_realtime.jobs import backfill, close_days
+from satfields_realtime.jobs import backfill, close_days, realtime_batch
 
 _QUIET = timedelta(seconds=4 * settings().sensor_seconds)  # for the sensor on scenes to have been woken meanwhile
 
@@ -29,7 +29,7 @@ REPORTED_A_TICK = 100  # days and regions, oldest first; the next tick goes on
 
 @asset_sensor(
     asset_key=SCENES,
-    jobs=[close_days, backfill],
+    jobs=[close_days, backfill, realtime_batch],
     minimum_interval_seconds=settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
@@ -46,11 +46,12 @@ def scene_materialized(
 
     env, now = satfields.environment(), datetime.now(UTC)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, days_to_close(env, known, now), now, env.engine)
+    wanted = days_to_close(env, known, now)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=REALTIME_BATCH)
 
 
 @sensor(
-    jobs=[close_days, backfill],
+    jobs=[close_days, backfill, realtime_batch],
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )
@@ -61,7 +62,8 @@ def unfinished_days(context: SensorEvaluationContext, satfields: SatfieldsResour
     env, now = satfields.environment(), datetime.now(UTC)
     fail_stale_runs(context.instance, env, "realtime", now)
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, days_to_close(env, known, now, _QUIET), now, env.engine)
+    wanted = days_to_close(env, known, now, _QUIET)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=REALTIME_BATCH)
 
 
 @sensor(minimum_interval_seconds=10 * settings().sensor_seconds, default_status=DefaultSensorStatus.RUNNING)

@@ -11,7 +11,7 @@ from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.registry import regions
 from satcommon.pipeline.ready_days import closable_days_of_all
-from satcommon.run_requests import WantedRun, in_turn
+from satcommon.run_requests import WantedRun
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -24,8 +24,8 @@ _ONE_DAY = timedelta(days=1)
 def days_to_close(
     env: Environment, known_regions: Collection[str], now: datetime, quiet_for: timedelta = timedelta(0)
 ) -> Iterator[WantedRun]:
-    """The regions' days that can be closed: one run for each that is ready by itself, oldest first,
-    the regions in turn.
+    """The regions' days that can be closed: one work for each that is ready by itself, region after region, those
+    with the oldest day first.
 
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
@@ -55,5 +55,6 @@ def days_to_close(
         answered = ledger.answered_since(connection, now - quiet_for)
         active = [r for r in regions(connection, active=True) if r.name in known and r.bbox_id not in answered]
         closable = closable_days_of_all(connection, active, env.deadlines, now)
-        todo = {name: works_of(name, days) for name, days in closable}
-    yield from in_turn(dict(sorted(todo.items())))
+        todo = sorted((days[0].day, name, works_of(name, days)) for name, days in closable if days)
+    for _, _, works in todo:
+        yield from works

@@ -1,16 +1,16 @@
-"""The safety net: every six hours, whatever the sensors saw."""
+"""The safety net: every six hours, whatever the sensors saw; and each day, whether it held."""
 
 from collections.abc import Iterator
 
 from dagster import DefaultScheduleStatus, RunRequest, ScheduleEvaluationContext, schedule
-from satcommon.contract import REGION, REPLAY_JOB
+from satcommon.contract import AUDIT_JOB, REGION, REPROCESSING_BATCH
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 
 
 @schedule(
     cron_schedule="0 */6 * * *",
-    job_name=REPLAY_JOB,
+    job_name=REPROCESSING_BATCH,
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,
 )
@@ -20,4 +20,16 @@ def open_backlogs(context: ScheduleEvaluationContext, satfields: SatfieldsResour
 
     env, now = satfields.environment(), context.scheduled_execution_time
     known = context.instance.get_dynamic_partitions(REGION)
-    yield from run_requests(context.instance, backlogs_to_drain(env, known, now), now, env.engine)
+    wanted = backlogs_to_drain(env, known, now)
+    yield from run_requests(context.instance, wanted, now, env.engine, batch_job=REPROCESSING_BATCH, few=0)
+
+
+@schedule(
+    cron_schedule="0 5 * * *",
+    job_name=AUDIT_JOB,
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+)
+def daily_audit() -> RunRequest:
+    """Audit all regions at 05:00 UTC."""
+    return RunRequest()

@@ -14,27 +14,28 @@ from dagster import (
     asset_sensor,
     sensor,
 )
-from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPLAY_JOB, SCENES
+from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, REGION, REPROCESSING_BATCH, SCENES
 from satcommon.resources import SatfieldsResource
 from satcommon.run_requests import run_requests
 from satcommon.settings import settings
 from satcommon.stale_runs import fail_stale_runs
+
+from satfields_reprocessing.jobs import replay_backlog, reprocessing_batch
 
 
 def _requests(instance: DagsterInstance, satfields: SatfieldsResource) -> Iterator[RunRequest]:
     from satfields_reprocessing.work import backlogs_to_drain
 
     env, now = satfields.environment(), datetime.now(UTC)
-    yield from run_requests(
-        instance, backlogs_to_drain(env, instance.get_dynamic_partitions(REGION), now), now, env.engine
-    )
+    wanted = backlogs_to_drain(env, instance.get_dynamic_partitions(REGION), now)
+    yield from run_requests(instance, wanted, now, env.engine, batch_job=REPROCESSING_BATCH)
 
 
 def _woken_by(key: AssetKey) -> SensorDefinition:
     @asset_sensor(
         name=f"{key.to_user_string()}_materialized",
         asset_key=key,
-        job_name=REPLAY_JOB,
+        jobs=[replay_backlog, reprocessing_batch],
         minimum_interval_seconds=settings().sensor_seconds,
         default_status=DefaultSensorStatus.RUNNING,
         description=f"Drain backlogs when {key.to_user_string()} was materialized. The event only wakes the sensor.",
@@ -50,7 +51,7 @@ def _woken_by(key: AssetKey) -> SensorDefinition:
 
 
 @sensor(
-    job_name=REPLAY_JOB,
+    jobs=[replay_backlog, reprocessing_batch],
     minimum_interval_seconds=2 * settings().sensor_seconds,
     default_status=DefaultSensorStatus.RUNNING,
 )

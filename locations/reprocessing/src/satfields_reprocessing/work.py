@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from satcommon.contract import lane
+from satcommon.contract import REPLAY_JOB, lane
 from satcommon.db.engine import read_transaction
 from satcommon.pipeline.backlog import workable_backlogs
 from satcommon.run_requests import WantedRun
@@ -20,4 +20,5 @@ def backlogs_to_drain(env: Environment, known_regions: Collection[str], now: dat
     with read_transaction(env.engine) as connection:
         backlogs = workable_backlogs(connection, env.deadlines, now)
     for region in sorted(set(known_regions) & backlogs.keys()):
-        yield WantedRun(f"replay:{region}:{backlogs[region]}", lane("replay", region), region)
+        name = f"replay:{region}:{backlogs[region]}"
+        yield WantedRun(name, lane("replay", region), region, job=REPLAY_JOB)

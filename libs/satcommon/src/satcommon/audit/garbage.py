@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete, func, select
 
 from satcommon.db import attempts, ledger
 from satcommon.db.engine import read_transaction, write_transaction
+from satcommon.db.measurements import OF_NO_REGION, measured
 from satcommon.db.models import Attempt, Publication, Scene
 from satcommon.db.publications import remove, superseded
 from satcommon.db.registry import regions
-from satcommon.storage.object_store import ObjectStore
+from satcommon.storage.object_store import Listed, ObjectStore
 
 KEPT_FOR = timedelta(days=1)  # longer than any run waits between its put and its commit
+_KINDS = ("results", "scenes")
 _ATTEMPTS = 10_000  # per transaction, so that nobody waits long
 
 
@@ -39,10 +41,31 @@ def remove_superseded(engine: Engine, before: datetime, now: datetime, *, dry_ru
     return sum(map(len, found.values()))
 
 
+def stored_objects(store: ObjectStore) -> dict[str, Listed]:
+    """Results and scenes as the store lists them, by key."""
+    return {key: listed for kind in _KINDS for key, listed in store.listing(f"{kind}/").items()}
+
+
+def note_objects(engine: Engine, stored: Mapping[str, Listed], now: datetime) -> None:
+    """Keep how many objects there are, and their size, for those who watch and can't list a bucket at each look.
+
+    Args:
+        engine: of the ledger.
+        stored: what is left of `stored_objects`.
+        now: when they were listed.
+    """
+    values: dict[str, float] = {}
+    for kind in _KINDS:
+        sizes = [listed.size for key, listed in stored.items() if key.startswith(f"{kind}/")]
+        values |= {f"objects/{kind}/count": len(sizes), f"objects/{kind}/bytes": sum(sizes)}
+    with write_transaction(engine) as connection:
+        measured(connection, OF_NO_REGION, values, now)
+
+
 def unreferenced_objects(
-    engine: Engine, store: ObjectStore, now: datetime, kept_for: timedelta = KEPT_FOR
+    engine: Engine, stored: Mapping[str, Listed], now: datetime, kept_for: timedelta = KEPT_FOR
 ) -> list[str]:
-    """The keys of results and scenes that nothing has named for some time, at least `KEPT_FOR`.
+    """The keys of `stored_objects` that nothing has named for some time, at least `KEPT_FOR`.
 
     A run under way has put its object within that time, and a reader can open an object for as long after it was
     removed from the log. What a backup of the ledger names was put before it, and removed from the log after it, if at
@@ -50,12 +73,11 @@ def unreferenced_objects(
 
     Args:
         engine: of the ledger.
-        store: of results and scenes.
+        stored: results and scenes, by key.
         now: the present.
         kept_for: how long an object without a name is kept; never less than `KEPT_FOR`.
     """
     kept_for = max(kept_for, KEPT_FOR)
-    stored = {**store.put_times("results/"), **store.put_times("scenes/")}
     with read_transaction(engine) as connection:
         named = set(connection.execute(select(Scene.object_key)).scalars())
         removed: dict[str, datetime] = {}
@@ -67,7 +89,7 @@ def unreferenced_objects(
                 removed[row.object_key] = max(row.removed_at, removed.get(row.object_key, row.removed_at))
     return sorted(
         key
-        for key, put_at in stored.items()
+        for key, (put_at, _) in stored.items()
         if key not in named and now - max(put_at, removed.get(key, put_at)) >= kept_for
     )
 

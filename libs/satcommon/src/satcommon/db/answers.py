@@ -6,7 +6,7 @@ a day may have acquisitions that were refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -106,6 +106,21 @@ def refusals(
     reasons: dict[date, dict[str, str]] = {}
     for row in connection.execute(_REFUSALS if as_of is None else _REFUSALS_AS_OF, given):
         reasons.setdefault(row.day, {})[row.item_id] = row.reason
+    return reasons
+
+
+def refusals_of(
+    connection: Connection, bbox_ids: Collection[int], first: date, last: date
+) -> dict[int, dict[date, dict[str, str]]]:
+    """The `refusals` of some regions, by region, in one query."""
+    statement = (
+        select(Refusal.bbox_id, Refusal.day, Refusal.item_id, Refusal.reason)
+        .where(Refusal.bbox_id.in_(bbox_ids), Refusal.day.between(first, last), Refusal.resolved_at.is_(None))
+        .order_by(Refusal.day, Refusal.item_id)
+    )
+    reasons: dict[int, dict[date, dict[str, str]]] = {}
+    for row in connection.execute(statement):
+        reasons.setdefault(row.bbox_id, {}).setdefault(row.day, {})[row.item_id] = row.reason
     return reasons
 
 

@@ -21,7 +21,7 @@ from satcommon.db import ledger
 from satcommon.db.batches import rows_in
 from satcommon.db.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.db.ledger import OpenMiss
-from satcommon.db.models import Cause, Field, FieldRevision, Membership, Season
+from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
 from satcommon.memory import without_collector
 
 
@@ -37,6 +37,31 @@ def timelines(connection: Connection, bbox_id: int, field_ids: Collection[int] |
         return lines
     wanted = set(field_ids or ())
     return {f: line for f, line in lines.items() if f in wanted}
+
+
+@without_collector()
+def timelines_of_all(connection: Connection) -> dict[int, dict[int, Timeline]]:
+    """The `timelines` of all regions, by region id, in two queries."""
+    pairs = (
+        select(Membership.bbox_id, FieldRevision.field_id)
+        .join(FieldRevision, FieldRevision.revision_id == Membership.revision_id)
+        .distinct()
+        .subquery()
+    )
+    of_pair = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == pairs.c.bbox_id)
+    statement = (
+        select(*_COLUMNS, pairs.c.bbox_id.label("region"))
+        .select_from(pairs)
+        .join(Field, Field.field_id == pairs.c.field_id)
+        .join(Season, Season.field_id == Field.field_id)
+        .join(FieldRevision, FieldRevision.field_id == Field.field_id)
+        .outerjoin(Membership, of_pair)
+    )
+    rows: dict[int, list[Any]] = defaultdict(list)
+    for row in connection.execute(statement):
+        rows[row.region].append(row[:-1])
+    monitored = select(Region.bbox_id, Region.monitored_from, Region.monitored_until)
+    return {b: _timelines((first, last), rows.pop(b, [])) for b, first, last in connection.execute(monitored)}
 
 
 _Rows = Sequence[Row[Any]]  # of a field: its revisions times its seasons; nearly always one row
@@ -65,6 +90,18 @@ def _revisions_and_seasons(rows: _Rows) -> tuple[list[Revision], list[SeasonDays
 
 
 _FEW = 1000
+_COLUMNS = (
+    Field.field_id,
+    Field.external_id,
+    FieldRevision.revision_id,
+    FieldRevision.kind,
+    FieldRevision.valid_from,
+    FieldRevision.geometry_digest,
+    Membership.area_ha,
+    Membership.overlap_ha,
+    Season.planting_date,
+    Season.end_date,
+)
 
 
 @lru_cache(maxsize=1024)
@@ -86,18 +123,7 @@ def _of_region(bbox_id: int, *, one_by_one: bool) -> Select[Any]:
     )
     in_region = (Membership.revision_id == FieldRevision.revision_id) & (Membership.bbox_id == bbox_id)
     return (
-        select(
-            Field.field_id,
-            Field.external_id,
-            FieldRevision.revision_id,
-            FieldRevision.kind,
-            FieldRevision.valid_from,
-            FieldRevision.geometry_digest,
-            Membership.area_ha,
-            Membership.overlap_ha,
-            Season.planting_date,
-            Season.end_date,
-        )
+        select(*_COLUMNS)
         .join(Season, Season.field_id == Field.field_id)
         .join(FieldRevision, FieldRevision.field_id == Field.field_id)
         .outerjoin(Membership, in_region)

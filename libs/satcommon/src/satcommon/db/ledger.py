@@ -209,9 +209,13 @@ def answered_days(connection: Connection, first: date, last: date) -> dict[int, 
     return days
 
 
-def days_of_all(connection: Connection, first: date, last: date) -> Sequence[Day]:
-    """The days of a span that the ledger knows, of all regions, oldest first."""
+def days_of_all(
+    connection: Connection, first: date, last: date, bbox_ids: Collection[int] | None = None
+) -> Sequence[Day]:
+    """The days of a span that the ledger knows, of all regions or of some, oldest first."""
     statement = select_all(Day, _REFUSED.label("refused"), _CONTENT).where(RegionDay.day.between(first, last))
+    if bbox_ids is not None:
+        statement = statement.where(RegionDay.bbox_id.in_(bbox_ids))
     return all_of(connection, statement.order_by(RegionDay.day, RegionDay.bbox_id))
 
 

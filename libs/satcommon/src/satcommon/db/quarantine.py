@@ -7,7 +7,7 @@ for the version. Another version is another matter: no decision concerns it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import NamedTuple
@@ -96,14 +96,22 @@ def version_of(reason: str, digest: str | None) -> str:
 
 def decisions(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[Decided, Verdict]]:
     """The latest decision on each version of an item, by day, of a span of a region's days."""
+    return decisions_of(connection, [bbox_id], first, last).get(bbox_id, {})
+
+
+def decisions_of(
+    connection: Connection, bbox_ids: Collection[int], first: date, last: date
+) -> dict[int, dict[date, dict[Decided, Verdict]]]:
+    """The `decisions` of some regions, by region, in one query."""
     statement = (
-        select(Decision.day, Decision.item_id, Decision.version, Decision.verdict)
-        .where(Decision.bbox_id == bbox_id, Decision.day.between(first, last))
+        select(Decision.bbox_id, Decision.day, Decision.item_id, Decision.version, Decision.verdict)
+        .where(Decision.bbox_id.in_(bbox_ids), Decision.day.between(first, last))
         .order_by(Decision.decided_at)
     )
-    found: dict[date, dict[Decided, Verdict]] = {}
+    found: dict[int, dict[date, dict[Decided, Verdict]]] = {}
     for row in connection.execute(statement):
-        found.setdefault(row.day, {})[Decided(row.item_id, row.version)] = row.verdict
+        of_region = found.setdefault(row.bbox_id, {})
+        of_region.setdefault(row.day, {})[Decided(row.item_id, row.version)] = row.verdict
     return found
 
 

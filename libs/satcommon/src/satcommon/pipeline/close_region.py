@@ -17,6 +17,7 @@ from satcommon.pipeline.ingest_day import Answer, ask
 from satcommon.pipeline.ready_days import closable_days
 from satcommon.sources.source import SceneSource
 from satcommon.storage.object_store import ObjectStore
+from satcommon.telemetry.work import work
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Closer:
                 return
             closable = closable_days(connection, region, self.deadlines, self.now)
         for next_day in [open_day.day for open_day in closable if open_day.day <= day]:
-            closed = close_day(processor, self.engine, self.bbox_id, next_day, self.deadlines, self.run_id, self.now)
+            with work("day closed", region=region.name, day=next_day) as told:
+                closed = close_day(
+                    processor, self.engine, self.bbox_id, next_day, self.deadlines, self.run_id, self.now
+                )
+                told |= _told(closed)
             if closed is not None:
                 yield closed
 
@@ -97,3 +102,11 @@ class Closer:
             if following <= day:
                 return
             day = following
+
+
+def _told(closed: Closed | None) -> dict[str, object]:
+    """What the line of a closed day tells besides."""
+    if closed is None:
+        return {"by": "another run"}
+    computed = closed.computed
+    return {"rows": computed.rows.num_rows, "failed": len(computed.failed), "scene_bytes": computed.work.scene_bytes}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from satcommon.db.expectations import timelines
 from satcommon.db.ledger import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
-from satcommon.db.quarantine import Decisions, Doubt, decisions, judged, still_refused
+from satcommon.db.quarantine import Decisions, Doubt, decisions, decisions_of, judged, still_refused
 from satcommon.db.registry import area_to_read
 from satcommon.errors import RetryableError
 from satcommon.raster import cog
@@ -36,6 +36,7 @@ from satcommon.sources.mosaic import UnreadableDayError, mosaic_scene, piecewise
 from satcommon.sources.source import BY_REFERENCE, AreaOfInterest, Due, SceneSource
 from satcommon.stats.observation import NO_SCENE, NOT_ASKED, NOT_TAKEN
 from satcommon.storage.object_store import ObjectStore
+from satcommon.telemetry.work import work
 
 _Known = tuple[str | None, Due | None, datetime | None, dict[str, str], Decisions]
 _TRIES = 3  # at an answer, while other runs register others
@@ -130,15 +131,17 @@ def ask(
         RetryableError: a file that may be of the day is being written, or other runs keep registering other answers.
         SettingError: the region belongs to another source.
     """
-    for _ in range(_TRIES):
-        asked = fetch(engine, store, source, bbox_id, day, now)
-        answer = enter(engine, asked, clock() if clock else now)
-        if answer is None:
-            continue
-        if asked.unreadable:
-            raise asked.unreadable
-        return answer
-    raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
+    with work("source asked", day=day) as told:
+        for _ in range(_TRIES):
+            asked = fetch(engine, store, source, bbox_id, day, now)
+            answer = enter(engine, asked, clock() if clock else now)
+            if answer is None:
+                continue
+            told |= {"due": answer.due.value, "scene": answer.scene_digest, "refused": len(answer.refused)}
+            if asked.unreadable:
+                raise asked.unreadable
+            return answer
+        raise RetryableError(f"region {bbox_id} {day}: other runs registered other answers {_TRIES} times meanwhile")
 
 
 def fetch(engine: Engine, store: ObjectStore, source: SceneSource, bbox_id: int, day: date, now: datetime) -> Asked:
@@ -253,12 +256,45 @@ def news(
         last: last day of the span.
         now: the present.
     """
+    with read_transaction(engine) as connection:
+        (known,) = known_of(connection, [bbox_id], first, last).values()
+    return compared(source, known, where, first, last, now)
+
+
+class KnownDays(NamedTuple):
+    """What the ledger knows of a span of a region's days, by day."""
+
+    days: dict[date, ledger.Day]
+    refused: dict[date, dict[str, str]]
+    decided: dict[date, Decisions]
+
+
+def known_of(connection: Connection, bbox_ids: Collection[int], first: date, last: date) -> dict[int, KnownDays]:
+    """What the ledger knows of a span of days, by region: three queries, however many regions there are."""
+    refused = answers.refusals_of(connection, bbox_ids, first, last)
+    decided = decisions_of(connection, bbox_ids, first, last)
+    days: dict[int, dict[date, ledger.Day]] = {}
+    for row in ledger.days_of_all(connection, first, last, bbox_ids):
+        days.setdefault(row.bbox_id, {})[row.day] = row
+    return {n: KnownDays(days.get(n, {}), refused.get(n, {}), {**decided.get(n, {})}) for n in bbox_ids}
+
+
+def compared(
+    source: SceneSource, known_days: KnownDays, where: AreaOfInterest, first: date, last: date, now: datetime
+) -> dict[date, str]:
+    """The `news` of a span of a region's days, by what the ledger knew of them before the source was asked.
+
+    Args:
+        source: to be asked.
+        known_days: what the ledger knows.
+        where: the region's area and grid.
+        first: first day of the span.
+        last: last day of the span.
+        now: the present.
+    """
     listing = source.list(where, first, last, now)
     calendar = source.calendar(where, first, last)
-    with read_transaction(engine) as connection:
-        days = ledger.region_days(connection, bbox_id, first, last)
-        refused = answers.refusals(connection, bbox_id, first, last)
-        decided = decisions(connection, bbox_id, first, last)
+    days, refused, decided = known_days
     different: dict[date, str] = {}
     for day, due in calendar.items():
         known, of_day = days.get(day), decided.get(day, {})

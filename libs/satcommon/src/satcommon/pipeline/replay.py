@@ -45,6 +45,7 @@ from satcommon.stats import result_rows
 from satcommon.stats.algorithm import Algorithm, algorithm
 from satcommon.stats.carry_state import STATE_INPUTS, States, carry, states_before
 from satcommon.stats.observation import ObservationCost, Subject, observed_schema
+from satcommon.telemetry.work import work
 
 CHUNK_DAYS = 30  # a chunk at most
 CHUNK_FIELD_DAYS = 50_000  # a chunk at most, so that a commit holds the region's lock for seconds
@@ -133,16 +134,19 @@ def replay(
             inputs = read(connection, bbox_id, deadlines, now)
         if inputs is None:
             return
-        try:
-            computed = compute(processor, inputs, forgiving=restarts == _RESTARTS)
-            if not (computed.steps or computed.failed or inputs.withdrawn):
-                raise PermanentError(
-                    f"{inputs.aoi.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
-                )
-            puts = put(processor, inputs, computed)
-            committed = commit(engine, inputs, computed, puts, run_id, processor.now(now))
-        except ObjectMissingError:
-            committed = False
+        with work("chunk replayed", region=inputs.aoi.name, day=inputs.first) as told:
+            try:
+                computed = compute(processor, inputs, forgiving=restarts == _RESTARTS)
+                if not (computed.steps or computed.failed or inputs.withdrawn):
+                    raise PermanentError(
+                        f"{inputs.aoi.name} {inputs.first}: misses that nobody expects; see `satctl audit`"
+                    )
+                puts = put(processor, inputs, computed)
+                committed = commit(engine, inputs, computed, puts, run_id, processor.now(now))
+                told |= {"last_day": inputs.last, "steps": len(computed.steps), "changed": computed.changed_rows}
+            except ObjectMissingError:
+                committed = False
+            told["committed"] = committed
         if committed:
             restarts = 0
             yield Replayed(inputs, computed)

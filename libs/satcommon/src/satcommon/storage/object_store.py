@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
@@ -23,6 +24,13 @@ from satcommon.storage.ranges import Ranges
 _MISSING = (NotFoundError, FileNotFoundError)
 _EXISTS = (AlreadyExistsError, FileExistsError)
 _PART = 8 << 20  # bytes: a large object goes to a bucket in such parts, each with its own time-out and retries
+
+
+class Listed(NamedTuple):
+    """An object as the store lists it: when it was put, and its bytes."""
+
+    put_at: datetime
+    size: int
 
 
 class ObjectStore:
@@ -123,8 +131,17 @@ class ObjectStore:
         Raises:
             StoreError: the store could not be reached.
         """
+        return {key: listed.put_at for key, listed in self.listing(prefix).items()}
+
+    def listing(self, prefix: str) -> dict[str, Listed]:
+        """The objects under a prefix, by key.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
         with self._explained(prefix):
-            return {e["path"]: e["last_modified"] for batch in obstore.list(self._store, prefix) for e in batch}
+            entries = (entry for batch in obstore.list(self._store, prefix) for entry in batch)
+            return {entry["path"]: Listed(entry["last_modified"], entry["size"]) for entry in entries}
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """How many bytes each object under a prefix has.

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import click
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import RegionDay
+from satcommon.errors import RetryableError, SettingError
 from satcommon.messages import counted
 from sqlalchemy import func, select
 
 from satctl.opening import opened
-from satctl.output.tables import print_json, print_table, progress, say
+from satctl.output.tables import print_json, print_table, progress, say, warn
 from satctl.parameters import json_option, region_option, regions_of, wide_option
 
 if TYPE_CHECKING:
     from satcommon.audit.audit import Report
+    from sqlalchemy import Engine
 
 
 @click.command()
@@ -61,6 +63,7 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
             if deep:
                 with progress(f"recomputing {region.name}", total=days.get(region.bbox_id, 0)) as advance:
                     check_states(env.engine, store, region, reports[-1], advance)
+            _keep(env.engine, region.bbox_id, reports[-1], deep=deep)
             if repairs and not reports[-1].clean:
                 repair(env.engine, region.bbox_id, reports[-1], datetime.now(UTC))
     clean = all(report.clean for report in reports)
@@ -70,6 +73,16 @@ def audit(names: tuple[str, ...], deep: bool, repairs: bool, wide: bool, as_json
         _print_audit(reports, wide=wide)
     if not clean:
         raise click.exceptions.Exit(1)
+
+
+def _keep(engine: Engine, bbox_id: int, report: Report, *, deep: bool) -> None:
+    """Keep the outcome for `satctl metrics`; who may only read the database can audit it all the same."""
+    from satcommon.audit.record import record
+
+    try:
+        record(engine, bbox_id, report, datetime.now(UTC), deep=deep)
+    except (RetryableError, SettingError) as error:
+        warn(f"the outcome is not kept for `satctl metrics`: {error}")
 
 
 def _print_audit(reports: Sequence[Report], *, wide: bool) -> None:

@@ -62,7 +62,7 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_js
                 run.run_id if wide else run.run_id[:8],
                 run.job,
                 run.location,
-                run.tags.get("dagster/partition"),
+                run.tags.get("dagster/partition") or _progress(run),
                 run.status,
                 f"{run.created_at:%Y-%m-%d %H:%M:%S}" if run.created_at else None,
                 run.seconds,
@@ -72,6 +72,14 @@ def list_runs(limit: int, statuses: tuple[str, ...], url: str, wide: bool, as_js
         spare=("location", "seconds"),
         wide=wide,
     )
+
+
+def _progress(run: graphql.Run) -> str | None:
+    """How far a batch has come; None of another run."""
+    from satcommon.contract import PROGRESS_TAG
+
+    come_to = run.tags.get(PROGRESS_TAG)
+    return f"{come_to} regions" if come_to else None
 
 
 def _facts(run: graphql.Run, url: str) -> dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.errors import RetryableError
-from satcommon.messages import counted
+from satcommon.messages import command, counted
 
+from satctl.commands.webhooks import webhook_states
 from satctl.local.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output.tables import age, print_json, print_table, say, warn
 from satctl.parameters import json_option, region_option, regions_of, wide_option
 
 if TYPE_CHECKING:
+    from satcommon.db.deadlines import Deadlines
     from satcommon.environment import Environment
     from satcommon.views.region_status import ClosedDay, RegionStatus
 
@@ -29,23 +33,57 @@ _PATIENCE_SECONDS = 5  # to wait for Dagster, whose runs are the smaller part of
 @click.command()
 @region_option
 @click.option("--days", type=click.IntRange(min=0), default=5, show_default=True, help="Closed days to list.")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=1),
+    is_flag=False,
+    flag_value=10.0,
+    metavar="[SECONDS]",
+    help="Show it again and again, every 10 seconds or so many, until Ctrl-C.",
+)
 @wide_option
 @json_option
-def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None:
+def status(names: tuple[str, ...], days: int, watch: float | None, wide: bool, as_json: bool) -> None:
     """Show what is closed, what is missed, and what each region waits for.
 
     "Source late" days are over, and their due scene has not come; "us late" days could be closed, and are not. On "not
     planned" days a satellite passes over, and the acquisition plan has no datatake (within the lateness); the due scene
     of "lost upstream" days did not come within the allowed lateness.
     Deadlines follow this process's settings; those of the daemon and the runs may differ. Also lists Dagster's runs
-    that give no sign of life, and warns of a queue that does not move.
+    that give no sign of life, and warns of a queue that does not move, and of webhooks that fail or are dead.
 
     \b
     Examples:
       satctl status
       satctl status --region A --days 30
+      satctl status --watch 30 --days 1
       satctl status --json
     """
+    if watch is None:
+        _read(names, days).show(wide=wide, as_json=as_json)
+        return
+    if as_json:
+        raise click.UsageError("--watch shows tables; use --json without it, again and again")
+    try:
+        while True:
+            found: _Seen | RetryableError
+            try:
+                found = _read(names, days)
+            except RetryableError as error:  # it may be back at the next look
+                found = error
+            click.clear()
+            say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, every {watch:g} s; Ctrl-C ends it")
+            if isinstance(found, RetryableError):
+                warn(str(found))
+            else:
+                found.show(wide=wide, as_json=False)
+            time.sleep(watch)
+    except KeyboardInterrupt:
+        say("ended")
+
+
+def _read(names: tuple[str, ...], days: int) -> _Seen:
+    """The state of regions and runs now."""
     from satcommon.views.region_status import region_status
 
     now = datetime.now(UTC)
@@ -53,20 +91,36 @@ def status(names: tuple[str, ...], days: int, wide: bool, as_json: bool) -> None
         statuses = [
             region_status(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)
         ]
-        runs = _runs(env, now)
-    if as_json:
-        print_json({"at": now, "settings_of_this_process": vars(env.deadlines), "regions": statuses, "runs": runs})
-        return
-    if not statuses:
-        say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
-        return
-    _print(statuses, now, wide=wide)
-    _print_runs(runs, now)
-    waits = env.deadlines
-    say(
-        f"deadlines by this process's settings: {waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
-        f"late scenes for {counted(waits.lateness_days, 'day')} (SATFIELDS_LATENESS_DAYS)"
-    )
+        return _Seen(now, env.deadlines, statuses, _runs(env, now), webhook_states(connection))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The state of regions and runs at an instant."""
+
+    now: datetime
+    waits: Deadlines
+    statuses: Sequence[RegionStatus]
+    runs: RunsReport
+    webhooks: Sequence[dict[str, Any]]
+
+    def show(self, *, wide: bool, as_json: bool) -> None:
+        """Print it."""
+        if as_json:
+            settings = vars(self.waits)
+            regions = {"regions": self.statuses, "runs": self.runs, "webhooks": self.webhooks}
+            print_json({"at": self.now, "settings_of_this_process": settings, **regions})
+            return
+        if not self.statuses:
+            say("there are no regions; add one with `satctl regions add`, or the samples with `satctl regions seed`")
+            return
+        _print(self.statuses, self.now, wide=wide)
+        _print_runs(self.runs, self.now)
+        _warn_of_webhooks(self.webhooks, self.now)
+        say(
+            f"deadlines by this process's settings: {self.waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
+            f"late scenes for {counted(self.waits.lateness_days, 'day')} (SATFIELDS_LATENESS_DAYS)"
+        )
 
 
 def _runs(env: Environment, now: datetime) -> RunsReport:
@@ -206,6 +260,20 @@ def _warn_of(status: RegionStatus) -> None:
         )
     for failed in status.failed_days:
         warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
+
+
+def _warn_of_webhooks(hooks: Sequence[dict[str, Any]], now: datetime) -> None:
+    for hook in hooks:
+        if hook["state"] == "dead":
+            warn(
+                f"webhook {hook['name']} is dead: given up {_moment(hook['dead_since'], now)} for "
+                f"{counted(len(hook['dead_regions']), 'region')}: {hook['error']}. Mend the receiver, then "
+                f"{command('webhooks', 'resume', hook['name'])}"
+            )
+        elif hook["state"] == "failing":
+            warn(
+                f"webhook {hook['name']} has been failing: first {_moment(hook['failing_since'], now)}: {hook['error']}"
+            )
 
 
 def _days(days: Sequence[date]) -> str | None:

@@ -15,6 +15,7 @@ REPOSITORY = "__repository__"  # Dagster's name for the repository of a location
 ANSWER_SECONDS = 20
 LOADED, LOADING = "RepositoryLocation", "loading"  # states of a location; any other state is its error
 
+_ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 IN_PROGRESS = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")  # statuses between the queue and the end
 
 _LOCATIONS = """
@@ -52,8 +53,8 @@ tags { key value }
 """
 
 _RUNS = f"""
-query Runs($filter: RunsFilter, $limit: Int) {{
-  runsOrError(filter: $filter, limit: $limit) {{
+query Runs($filter: RunsFilter, $limit: Int, $cursor: String) {{
+  runsOrError(filter: $filter, limit: $limit, cursor: $cursor) {{
     __typename
     ... on Runs {{ results {{ {_RUN} }} }}
     ... on InvalidPipelineRunsFilterError {{ message }}
@@ -79,6 +80,17 @@ mutation End($run: String!) {
   terminateRun(runId: $run, terminatePolicy: MARK_AS_CANCELED_IMMEDIATELY) {
     __typename
     ... on TerminateRunFailure { message }
+    ... on RunNotFoundError { message }
+    ... on UnauthorizedError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+_DELETE = """
+mutation Delete($run: String!) {
+  deleteRun(runId: $run) {
+    __typename
     ... on RunNotFoundError { message }
     ... on UnauthorizedError { message }
     ... on PythonError { message }
@@ -196,7 +208,11 @@ def runs(url: str, limit: int, statuses: list[str] | None = None, run_ids: list[
         RetryableError: it does not answer.
     """
     chosen = {name: value for name, value in (("statuses", statuses), ("runIds", run_ids)) if value}
-    answer = execute(url, _RUNS, {"filter": chosen, "limit": limit})["runsOrError"]
+    return _listed(url, chosen, limit)
+
+
+def _listed(url: str, chosen: Mapping[str, Any], limit: int, cursor: str | None = None) -> list[Run]:
+    answer = execute(url, _RUNS, {"filter": dict(chosen), "limit": limit, "cursor": cursor})["runsOrError"]
     if answer["__typename"] != "Runs":
         raise PermanentError(f"Dagster at {public(url)} lists no runs: {_first_line(answer)}")
     return [_run(run) for run in answer["results"]]
@@ -266,6 +282,34 @@ def end(url: str, run_id: str) -> None:
     answer = execute(url, _END, {"run": run_id})["terminateRun"]
     if answer["__typename"] != "TerminateRunSuccess":
         raise PermanentError(f"Dagster at {public(url)} did not end run {run_id}: {_first_line(answer)}")
+
+
+def ended_before(url: str, instant: datetime, limit: int, after: str | None = None) -> list[Run]:
+    """Runs that ended before an instant and have not changed since, newest first.
+
+    Args:
+        url: of the webserver.
+        instant: before which they ended.
+        limit: how many, at most.
+        after: the id of the run after which the list goes on.
+
+    Raises:
+        PermanentError: Dagster refused the query.
+        RetryableError: it does not answer.
+    """
+    chosen = {"statuses": list(_ENDED), "updatedBefore": instant.timestamp()}
+    return _listed(url, chosen, limit, after)
+
+
+def delete(url: str, run_id: str) -> None:
+    """Delete a run and its events; one that is gone already is no error.
+
+    Raises:
+        PermanentError: Dagster refused it.
+    """
+    answer = execute(url, _DELETE, {"run": run_id})["deleteRun"]
+    if answer["__typename"] not in ("DeletePipelineRunSuccess", "RunNotFoundError"):
+        raise PermanentError(f"Dagster at {public(url)} did not delete run {run_id}: {_first_line(answer)}")
 
 
 def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:

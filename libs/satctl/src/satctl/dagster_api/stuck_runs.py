@@ -6,6 +6,7 @@ one of our sensors or Dagster's run monitoring ends it. The report says which ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,6 +91,20 @@ def runs_report(
     """
     unfinished = graphql.unfinished(url, seconds)
     beats = heartbeats(engine, [run.run_id for run in unfinished.in_progress])
+    return runs_report_of(unfinished, beats, chosen, now)
+
+
+def runs_report_of(
+    unfinished: graphql.Unfinished, beats: Mapping[str, datetime], chosen: Settings, now: datetime
+) -> RunsReport:
+    """The state of the runs that Dagster told of.
+
+    Args:
+        unfinished: what it told.
+        beats: the last heartbeat of each run that has one.
+        chosen: the settings.
+        now: the present.
+    """
     silence = _Silence(chosen, _monitoring(unfinished.configuration), now)
     silent = [silent_run for run in unfinished.in_progress if (silent_run := silence.judge(run, beats.get(run.run_id)))]
     return RunsReport(

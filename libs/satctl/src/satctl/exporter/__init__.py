@@ -1,0 +1,1 @@
+"""What `satctl metrics` serves: collectors, each asked in time, and the page that they make."""
