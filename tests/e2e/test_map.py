@@ -123,7 +123,8 @@ def seen(browser: Browser, farm: Served, request: pytest.FixtureRequest, tmp_pat
     folder = Path(os.environ.get("PICTURES") or tmp_path)
     name = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")
     found.page.wait_for_timeout(300)  # the map draws its last frame; for the picture alone
-    found.page.screenshot(path=folder / f"map-{name}.png", animations="disabled")
+    picture = Image.open(io.BytesIO(found.page.screenshot(animations="disabled")))
+    picture.convert("RGB").quantize(192).save(folder / f"map-{name}.png", optimize=True)
     context.close()
     assert found.wrong == []
 
@@ -190,6 +191,7 @@ def test_season(seen: Seen) -> None:
     rows = Path(begun.value.path()).read_text().splitlines()
     assert begun.value.suggested_filename == f"{CORRECTED}.csv"
     assert len(rows) == (LAST - FIRST).days + 2
+    page.evaluate("document.getElementById('panel').scrollTo(0, 0)")
 
 
 def test_click_search_and_back(seen: Seen) -> None:
