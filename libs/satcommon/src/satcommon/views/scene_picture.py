@@ -54,11 +54,7 @@ def scene_picture(reader: CellReader, bounds: Bounds, layer: Layer, max_pixels: 
     seen = inside & (shown.classes != PixelClass.NODATA)
     for band in shown.bands.values():
         seen &= band != NODATA
-    bands = shown.bands
-    if layer is Layer.TRUE_COLOUR:
-        colours = _true_colour(shown)
-    else:
-        colours = coloured(bands["red"], bands["nir"], shown.classes)
+    colours = _true_colour(shown) if layer is Layer.TRUE_COLOUR else _ndvi(shown)
     png = io.BytesIO()
     Image.fromarray(np.dstack([colours, np.where(seen, 255, 0).astype(np.uint8)])).save(png, "PNG", compress_level=4)
     return png.getvalue()
@@ -97,3 +93,7 @@ def _true_colour(layers: Layers) -> NDArray[np.uint8]:
     light = np.clip((REFLECTANCE_SCALE * values + REFLECTANCE_OFFSET) / BRIGHTEST, 0, 1) ** GAMMA
     colours: NDArray[np.uint8] = (255 * light).round().astype(np.uint8)
     return colours
+
+
+def _ndvi(layers: Layers) -> NDArray[np.uint8]:
+    return coloured(layers.bands["red"], layers.bands["nir"], layers.classes)

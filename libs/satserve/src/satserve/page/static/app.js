@@ -121,7 +121,7 @@ async function viewMap(stale) {
   const read = day ? await regionDay(state.region, day, column.name, state.asOf) : null;
   if (stale()) return;
   told = read;
-  drawLegend(column, domain);
+  drawLegend(column, domain, state.layer === "none" ? "" : !pictures.has(day) ? "none" : state.layer === "ndvi" ? "ndvi" : "");
   map?.setPicture(state.region, pictures.has(day) ? day : "", state.layer);
   map?.setValues(read ?? { values: new Map(), missed: new Map() }, domain);
   const n = fields.findIndex((each) => each.id === state.field);
