@@ -2,7 +2,10 @@
 
 import importlib.util
 import re
+import shutil
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -83,3 +86,35 @@ def test_the_map_has_a_line_for_every_folder() -> None:
 
     for name in folders | modules - {"memory.py"}:  # which says in its first line all that there is to say
         assert f"`{name}`" in text, name
+
+
+def _site() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_source", ROOT / "docs/site/make_source.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_sites_navigation_has_the_kinds_of_the_index_in_order(tmp_path: Path) -> None:
+    _site().write(tmp_path)
+
+    parts = tomllib.loads((tmp_path / "zensical.toml").read_text())["project"]["nav"]
+    assert [title for part in parts for title in part] == [
+        "Overview", "Start here", "How to", "Reference", "Explanation", "Decisions", "Contributing",
+    ]  # fmt: skip
+    assert parts[2]["How to"][0] == {"Run on one machine": "how-to/run-on-one-machine.md"}
+    assert len(parts[5]["Decisions"]) == 1 + len(list((ROOT / "docs/decisions").glob("*.md")))
+    assert "](../contributing.md#the-map)" in (tmp_path / "source/explanation/architecture.md").read_text()
+
+
+def test_a_page_that_the_index_leaves_out_stops_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = _site()
+    copy = tmp_path / "tree"
+    shutil.copytree(ROOT / "docs", copy / "docs")
+    shutil.copy(ROOT / "CONTRIBUTING.md", copy)
+    (copy / "docs/how-to/forgotten.md").write_text("# Forgotten\n")
+    monkeypatch.setattr(site, "ROOT", copy)
+
+    with pytest.raises(ValueError, match="no row for how-to/forgotten.md"):
+        site.write(tmp_path / "site")
