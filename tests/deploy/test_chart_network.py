@@ -188,6 +188,10 @@ def test_a_clouds_keys_are_reached_where_values_say_so_alone() -> None:
 
     assert reaching(BUCKET, 80) == set()
     assert reaching(given, 80) == reaching(ports, 8080) == {*LOCATIONS, *WORK}
+    # Also where the objects are on a volume: scenes of a catalogue may lie in a bucket.
+    stac = {"SATFIELDS_SCENE_SOURCE": "stac", "SATFIELDS_STAC": "earth-search-c1"}
+    on_volume = {"settings": stac, "networkPolicy": given["networkPolicy"]}
+    assert reaching(on_volume, 80) == {*LOCATIONS, *WORK}
 
 
 def test_names_are_asked_of_dns_by_udp_too() -> None:

@@ -265,12 +265,12 @@ def test_no_device_is_given_but_by_the_values() -> None:
 
 def test_runs_give_way_to_everything_else() -> None:
     found = platform()
-    (made,) = of_kind(found, "PriorityClass").values()
+    made = only(found, "PriorityClass", f"satfields-runs-{NAMESPACE}")
     others = [pod["spec"] for pod in pod_templates([*found, *location()]).values()]
 
     assert -10 <= made["value"] < 0
     assert (made["preemptionPolicy"], made["globalDefault"]) == ("Never", False)
-    assert [spec for spec in others if "priorityClassName" in spec] == []
+    assert [spec for spec in others if spec.get("priorityClassName") == made["metadata"]["name"]] == []
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_the_priority_of_runs_is_the_platforms_to_say(
     chosen: Manifest, name: str | None, instance: DagsterInstance, tmp_path: Path
 ) -> None:
     runs = {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "spot"}], "priorityClass": chosen}
-    found = platform(values={"runs": runs})
+    found = platform(values={"runs": runs, "priorityClass": {"create": False}})
 
     spec = launched(instance, written(found, tmp_path), "ingest", {}, {}).spec.template.spec
 

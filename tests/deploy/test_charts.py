@@ -27,18 +27,23 @@ from tests.deploy.charts import (
     run_helm,
 )
 from tests.deploy.test_chart_features import EXTRAS
+from tests.deploy.test_chart_ui import INGRESS
 
 VERSIONS = ("1.36", "1.37")  # the newest that the package has
 RELEASES = [("platform", "platform"), ("api", "api"), *(("code-location", name) for name in LOCATIONS)]
 HOLD_A_TOKEN = {"Deployment/satfields-webserver", "Deployment/satfields-daemon"}
-INGRESS: Manifest = {"enabled": True, "host": "fields.example.org", "tlsSecret": "fields-tls", "className": "nginx"}
+API_INGRESS: Manifest = {"enabled": True, "host": "fields.example.org", "tlsSecret": "fields-tls", "className": "nginx"}
 CREDENTIALS: Manifest = {"networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
 ALL_FEATURES = [
     *platform(
         "minikube", {"algorithms": "a", "imagePullSecrets": [{"name": "registry"}], "webserver": {"readOnly": True}}
     ),
     *location("realtime", "production", {"volume": {"claim": "objects"}, "runs": {"withEnvironment": True}, **EXTRAS}),
-    *api("production", {**EXTRAS, "autoscaling": {"enabled": True}, "ingress": INGRESS}),
+    *api("production", {**EXTRAS, "autoscaling": {"enabled": True}, "ingress": API_INGRESS}),
+    *location("ingest", "production", {"autoscaling": {"enabled": True}}),
+    *location("ingest", "minikube", {"secrets": {"asFiles": True}, "runs": {"withEnvironment": True}}),
+    *platform("production", {"secrets": {"asFiles": True}, "backup": {"enabled": True, "to": "s3://b/p"}}),
+    *platform("production", INGRESS),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
 ]
 

@@ -33,6 +33,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - name: objects
   persistentVolumeClaim: {claimName: {{ . }}}
 {{- end }}
+{{- if .Values.secrets.asFiles }}
+{{- range $name := list "ledger" "dagster" }}
+{{- with get $.Values.secrets $name }}
+- name: {{ $name }}-secret
+  secret: {secretName: {{ . }}, defaultMode: 288} # 0440
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .Values.databaseCA.configMap }}
 - name: database-ca
   configMap: {name: {{ .Values.databaseCA.configMap }}}
@@ -48,6 +56,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.volume.claim }}
 - {name: objects, mountPath: {{ .Values.volume.mountPath }}}
 {{- end }}
+{{- if .Values.secrets.asFiles }}
+{{- range $name := list "ledger" "dagster" }}
+{{- if get $.Values.secrets $name }}
+- {name: {{ $name }}-secret, mountPath: /etc/satfields-secrets/{{ $name }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .Values.databaseCA.configMap }}
 - {name: database-ca, mountPath: /etc/satfields-database, readOnly: true}
 {{- end }}
@@ -57,11 +72,24 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "location.env" -}}
+{{- if .Values.secrets.asFiles }}
+- {name: SATFIELDS_DATABASE_URL_FILE, value: /etc/satfields-secrets/ledger/SATFIELDS_DATABASE_URL}
+{{- if .Values.secrets.dagster }}
+- {name: DAGSTER_POSTGRES_URL_FILE, value: /etc/satfields-secrets/dagster/DAGSTER_POSTGRES_URL}
+{{- end }}
+{{- end }}
 {{- if .Values.databaseCA.configMap }}
 - {name: PGSSLROOTCERT, value: /etc/satfields-database/{{ .Values.databaseCA.key }}}
 {{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The start of a command that needs DAGSTER_POSTGRES_URL, where that is in a file: Dagster's configuration names a variable. */}}
+{{- define "location.dagsterCommand" -}}
+{{- if and .Values.secrets.asFiles .Values.secrets.dagster -}}
+["sh", "-c", "DAGSTER_POSTGRES_URL=\"$(cat \"$DAGSTER_POSTGRES_URL_FILE\")\" && export DAGSTER_POSTGRES_URL && unset DAGSTER_POSTGRES_URL_FILE && exec \"$@\"", "sh"]
 {{- end }}
 {{- end }}
 
@@ -81,7 +109,8 @@ are other servers. Nothing where the cluster is not asked (`helm template`). */}
 {{- $context := dict "run_k8s_config" (dict "container_config" $container) -}}
 {{- if .Values.runs.withEnvironment -}}
 {{- $_ := set $context "env_config_maps" (list .Values.settings) -}}
-{{- $_ := set $context "env_secrets" (compact (list .Values.secrets.ledger .Values.secrets.dagster)) -}}
+{{- if not .Values.secrets.asFiles }}{{- $_ := set $context "env_secrets" (compact (list .Values.secrets.ledger .Values.secrets.dagster)) -}}{{- end -}}
+{{- with include "location.dagsterCommand" . }}{{- $_ := set $container "command" (fromJsonArray .) -}}{{- end -}}
 {{- $_ := set $context "volumes" (include "location.volumes" . | fromYamlArray) -}}
 {{- $_ := set $context "volume_mounts" (include "location.mounts" . | fromYamlArray) -}}
 {{- with include "location.env" . }}{{- $_ := set $container "env" (fromYamlArray .) -}}{{- end -}}
@@ -102,8 +131,10 @@ securityContext:
 
 {{- define "location.envFrom" -}}
 - configMapRef: {name: {{ .Values.settings }}}
+{{- if not .Values.secrets.asFiles }}
 - secretRef: {name: {{ .Values.secrets.ledger }}}
 {{- with .Values.secrets.dagster }}
 - secretRef: {name: {{ . }}}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -61,6 +61,28 @@ tolerations:
 {{- .Values.runs.priorityClass.name | default (ternary (printf "satfields-runs-%s" .Release.Namespace) "" .Values.runs.priorityClass.create) -}}
 {{- end }}
 
+{{/* The same of what runs wait for; and the line of a pod that names it. A hook has none: it may come before the class. */}}
+{{- define "satfields.controlPriority" -}}
+{{- .Values.priorityClass.name | default (ternary (printf "satfields-control-%s" .Release.Namespace) "" .Values.priorityClass.create) -}}
+{{- end }}
+
+{{- define "satfields.priority" -}}
+{{- with include "satfields.controlPriority" . }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Pods of a Deployment on different nodes, where there are some; call with (list $ "component"). */}}
+{{- define "satfields.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "satfields.selector" . | nindent 8 }}
+{{- end }}
+
 {{/* Variables, mounts and volumes that values add to every pod but PostgreSQL's own; the first is empty where there are none. */}}
 {{- define "satfields.env" -}}
 {{- if .Values.databaseCA.configMap }}
@@ -97,25 +119,91 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{/* Environment, mounts and volumes of whatever works on the ledger: runs and satctl here, code servers in their chart. */}}
-{{- define "satfields.ledgerEnvFrom" -}}
-- configMapRef: {name: satfields-settings}
-- secretRef: {name: {{ .Values.secrets.ledger }}}
-{{- if .Values.dagster.enabled }}
-- secretRef: {name: {{ .Values.secrets.dagster }}}
+{{/* The Secrets of a pod, as variables or as files; call with (list $ "ledger" "dagster"), or one of these. The environment
+has their sources, or the paths of the files. */}}
+{{- define "satfields.secretEnvFrom" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if not $root.Values.secrets.asFiles }}
+- secretRef: {name: {{ get $root.Values.secrets $name }}}
+{{- end }}
 {{- end }}
 {{- end }}
 
+{{- define "satfields.secretEnv" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+{{- $variable := eq $name "ledger" | ternary "SATFIELDS_DATABASE_URL" "DAGSTER_POSTGRES_URL" }}
+- {name: {{ $variable }}_FILE, value: /etc/satfields-secrets/{{ $name }}/{{ $variable }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.secretMounts" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+- {name: {{ $name }}-secret, mountPath: /etc/satfields-secrets/{{ $name }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "satfields.secretVolumes" -}}
+{{- $root := index . 0 -}}
+{{- range $name := rest . }}
+{{- if $root.Values.secrets.asFiles }}
+- name: {{ $name }}-secret
+  secret: {secretName: {{ get $root.Values.secrets $name }}, defaultMode: 288} # 0440
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The start of a command that needs DAGSTER_POSTGRES_URL: Dagster's configuration can name a variable, and no file. */}}
+{{- define "satfields.dagsterCommand" -}}
+[sh, -c, 'DAGSTER_POSTGRES_URL="$(cat "$DAGSTER_POSTGRES_URL_FILE")" && export DAGSTER_POSTGRES_URL && unset DAGSTER_POSTGRES_URL_FILE && exec "$@"', sh]
+{{- end }}
+
+{{- define "satfields.ledgerSecrets" -}}
+{{ .Values.dagster.enabled | ternary (list "ledger" "dagster") (list "ledger") | toJson }}
+{{- end }}
+
+{{/* Environment, mounts and volumes of whatever works on the ledger: runs and satctl here, code servers in their chart. */}}
+{{- define "satfields.ledgerEnvFrom" -}}
+- configMapRef: {name: satfields-settings}
+{{- include "satfields.secretEnvFrom" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
+{{- end }}
+
+{{- define "satfields.ledgerEnv" -}}
+{{- include "satfields.secretEnv" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
+{{- include "satfields.env" . }}
+{{- end }}
+
 {{- define "satfields.ledgerMounts" -}}
+{{- include "satfields.mountsOf" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
+{{- end }}
+
+{{- define "satfields.ledgerVolumes" -}}
+{{- include "satfields.volumesOf" (prepend (include "satfields.ledgerSecrets" . | fromJsonArray) .) }}
+{{- end }}
+
+{{/* The same with the secrets of the names; call with (list $ "name" ...). */}}
+{{- define "satfields.mountsOf" -}}
+{{- $secrets := rest . -}}
+{{- with index . 0 }}
 - {name: tmp, mountPath: /tmp}
 - {name: algorithms, mountPath: /etc/satfields, readOnly: true}
 {{- if .Values.volume.enabled }}
 - {name: objects, mountPath: {{ .Values.volume.mountPath }}}
 {{- end }}
+{{- include "satfields.secretMounts" (prepend $secrets .) }}
 {{- include "satfields.extraMounts" . }}
 {{- end }}
+{{- end }}
 
-{{- define "satfields.ledgerVolumes" -}}
+{{- define "satfields.volumesOf" -}}
+{{- $secrets := rest . -}}
+{{- with index . 0 }}
 - name: tmp
   emptyDir: {}
 - name: algorithms
@@ -124,7 +212,9 @@ tolerations:
 - name: objects
   persistentVolumeClaim: {claimName: satfields-objects}
 {{- end }}
+{{- include "satfields.secretVolumes" (prepend $secrets .) }}
 {{- include "satfields.extraVolumes" . }}
+{{- end }}
 {{- end }}
 
 {{/* Waits until Dagster's database answers, so that a start beside it is no crash; call with $. */}}
@@ -132,7 +222,12 @@ tolerations:
 - name: wait-for-database
   image: {{ include "satfields.image" (list . .Values.image) }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
+  {{- if .Values.secrets.asFiles }}
+  command: {{ include "satfields.dagsterCommand" . }}
+  args:
+  {{- else }}
   command:
+  {{- end }}
     - python
     - -c
     - |
@@ -148,17 +243,19 @@ tolerations:
                   sys.exit(f"DAGSTER_POSTGRES_URL (Secret {{ .Values.secrets.dagster }}): {error}")
               print(f"waiting: {error}", flush=True)
               time.sleep(2)
-  {{- with include "satfields.env" . }}
+  {{- with print (include "satfields.secretEnv" (list . "dagster")) (include "satfields.env" .) }}
   env:
     {{- . | nindent 4 }}
   {{- end }}
+  {{- with include "satfields.secretEnvFrom" (list . "dagster") }}
   envFrom:
-    - secretRef: {name: {{ .Values.secrets.dagster }}}
+    {{- . | nindent 4 }}
+  {{- end }}
   {{- include "satfields.containerSecurity" . | nindent 2 }}
   resources:
     requests: {cpu: 10m, memory: 64Mi}
     limits: {memory: 128Mi}
-  {{- with include "satfields.extraMounts" . }}
+  {{- with print (include "satfields.secretMounts" (list . "dagster")) (include "satfields.extraMounts" .) }}
   volumeMounts:
     {{- . | nindent 4 }}
   {{- end }}

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dagster import AssetKey, AssetObservation, Config, DagsterRun, Failure, MetadataValue, OpExecutionContext
+from dagster import AssetKey, AssetObservation, DagsterRun, Failure, MetadataValue, OpExecutionContext
 from pydantic import Field as Described
 
 from satcommon.contract import BATCH_OP, LANE_TAG, PROGRESS_TAG, REGION
 from satcommon.errors import CatalogueError, DatabaseUnavailableError, StoreError, describe
+from satcommon.run_config import RunConfig
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -24,17 +25,17 @@ GIVEN_UP_AFTER = 3  # regions in a row that could not reach something: it is gon
 _REGION_TAG = f"dagster/partition/{REGION}"
 
 
-class BatchedWork(Config):
+class BatchedWork(RunConfig):
     """One work of a batch."""
 
     work: str = Described(description="name of the work")
     attempt: int = Described(default=1, description="how often it will have been tried")
     region: str = Described(description="name of the region")
-    day: str | None = Described(default=None, description="YYYY-MM-DD, of work on a day")
+    day: str = Described(default="", description="YYYY-MM-DD, of work on a day")
     config: dict[str, Any] = Described(default={}, description="of work that has a job of its own, as that job's")
 
 
-class BatchConfig(Config):
+class BatchConfig(RunConfig):
     """What a batch does. The works of a region stand together, in their order."""
 
     kind: str = Described(description="of the works, as in the tag satfields/lane")

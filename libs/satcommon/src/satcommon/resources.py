@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, IOManagerDefinition, mem_io_manager
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
@@ -32,6 +32,12 @@ class SatfieldsResource(ConfigurableResource[None]):
         return environment()
 
 
-def resources() -> dict[str, SatfieldsResource]:
-    """The resources of a location's definitions."""
-    return {RESOURCE: SatfieldsResource()}
+def resources() -> dict[str, Any]:
+    """The resources of a location's definitions.
+
+    No output of ours is handed on by Dagster. Its default for that would let whoever launches a run choose a folder.
+    """
+    return {RESOURCE: SatfieldsResource(), "io_manager": _hands_nothing_on}
+
+
+_hands_nothing_on = IOManagerDefinition(mem_io_manager.resource_fn, config_schema={})

@@ -291,7 +291,7 @@ def _batch(job: str, wanted: Sequence[_Asked], now: datetime) -> RunRequest:
 def _batched(asked: _Asked) -> BatchedWork:
     work = asked.work
     key = work.partition_key
-    day = key.keys_by_dimension[DATE] if isinstance(key, MultiPartitionKey) else None
+    day = key.keys_by_dimension[DATE] if isinstance(key, MultiPartitionKey) else ""
     ops = (work.config or {}).get("ops", {})
     options: dict[str, Any] = next((op["config"] for op in ops.values()), {})
     region = work.lane.partition(":")[2]

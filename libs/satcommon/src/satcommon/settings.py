@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from satcommon.errors import SettingError
 from satcommon.messages import rejected
+from satcommon.secret_files import SUFFIX, secret
 
 PREFIX = "SATFIELDS_"
+SECRETS = ("database_url",)  # which a file may hold, named by the variable with _FILE at its end
 
 _OTHERS = {f"{PREFIX}MIGRATIONS"}  # `checkout` reads it
 _RENAMED = {f"{PREFIX}SIMULATED_QUIRKS": "simulated_scenarios"}  # taken by their old names for one release
@@ -65,10 +68,33 @@ def _of_region_and_day(pattern: str) -> str:
     return pattern
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The settings that are secrets, from the files that the environment names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  # theirs
+        return secret(PREFIX + field_name.upper()) or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: secret(PREFIX + name.upper()) for name in SECRETS}
+        return {name: value for name, value in found.items() if value}
+
+
 class Settings(BaseSettings):
     """The settings, each the lower-case name of its variable without the prefix ``SATFIELDS_``."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # pydantic's names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a folder of files, each a setting's name
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from: arguments, files of secrets, the environment."""
+        return init_settings, _SecretFiles(settings_cls), env_settings
 
     home: Path = Field(Path(".satfields"), description="folder of everything that the laptop keeps")
     database_url: str = Field("", description="SQLAlchemy URL of the ledger; default: SQLite in the home folder")
@@ -275,6 +301,7 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str]:
     ours: they are no settings, and users can't avoid them.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _OTHERS | set(_RENAMED)
+    known |= {PREFIX + name.upper() + SUFFIX for name in SECRETS}
     unknown = {}
     for name in sorted(environment):
         upper = name.upper()  # pydantic takes a name in any case

@@ -1,6 +1,6 @@
 """The jobs of ingest: fetching a day or many regions', asking the source again, comparing the ledger with another."""
 
-from dagster import Config, OpExecutionContext, define_asset_job, job, op
+from dagster import OpExecutionContext, define_asset_job, job, op
 from pydantic import Field as Described
 from satcommon.batch_runs import BatchConfig
 from satcommon.contract import (
@@ -14,11 +14,12 @@ from satcommon.contract import (
     SCENES,
 )
 from satcommon.resources import SatfieldsResource, resources
+from satcommon.run_config import RunConfig
 
 fetch_scenes = define_asset_job(FETCH_JOB, [SCENES.to_user_string()], description="Fetch a region's scene of a day")
 
 
-class RescanConfig(Config):
+class RescanConfig(RunConfig):
     """Which days to ask for."""
 
     region: str = Described(description="name of the region")
@@ -27,12 +28,12 @@ class RescanConfig(Config):
     only_never_asked: bool = Described(default=False, description="leave out days that have an answer")
 
 
-@op(name=RESCAN_OP, tags={"dagster/kind": "cog"})
-def ask_anew(context: OpExecutionContext, config: RescanConfig, satfields: SatfieldsResource) -> None:
+@op(name=RESCAN_OP, config_schema=RescanConfig.schema_of_job(), tags={"dagster/kind": "cog"})
+def ask_anew(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
     """Ask for the days of a span where source and ledger differ. The days need no partition."""
     from satfields_ingest.run import rescan
 
-    rescan(context, satfields.environment(), config)
+    rescan(context, satfields.environment(), RescanConfig.of(context.op_config))
 
 
 # With resources of their own: Dagster would make a sensor anew that names a job without, and warn of a beta parameter.
@@ -46,12 +47,12 @@ def rescan_scenes() -> None:
     ask_anew()
 
 
-@op(name=BATCH_OP, tags={"dagster/kind": "cog"})
-def region_after_region(context: OpExecutionContext, config: BatchConfig, satfields: SatfieldsResource) -> None:
+@op(name=BATCH_OP, config_schema=BatchConfig.schema_of_job(), tags={"dagster/kind": "cog"})
+def region_after_region(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
     """Ask for the days of many regions; each answer is reported as its partition's."""
     from satfields_ingest.run import fetch_batch
 
-    fetch_batch(context, satfields.environment(), config)
+    fetch_batch(context, satfields.environment(), BatchConfig.of(context.op_config))
 
 
 @job(

@@ -102,7 +102,7 @@ def fetch_batch(context: OpExecutionContext, env: Environment, config: BatchConf
 
     def fetch(name: str, works: Sequence[BatchedWork]) -> Iterator[Trouble]:
         for work in works:
-            day = date.fromisoformat(str(work.day))
+            day = date.fromisoformat(work.day)
             region = monitored_region(env, context.run, name, day)
             if isinstance(region, str):
                 context.log.info(region)

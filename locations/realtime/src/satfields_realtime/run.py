@@ -9,8 +9,17 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from dagster import AssetExecutionContext, AssetMaterialization, DataVersion, MaterializeResult, OpExecutionContext
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetExecutionContext,
+    AssetMaterialization,
+    DataVersion,
+    MaterializeResult,
+    OpExecutionContext,
+)
 from satcommon.batch_runs import BatchConfig, BatchedWork, Trouble, work_off
+from satcommon.checks import as_result, show_day, show_day_checks
 from satcommon.contract import (
     CONTENT_TAG,
     DATE,
@@ -37,6 +46,7 @@ from satcommon.environment import utc_now
 from satcommon.errors import SatfieldsError
 from satcommon.pipeline.close_region import Closer
 from satcommon.run_logs import of_run
+from satcommon.views.day_checks import day_checks
 
 from satfields_realtime.jobs import BackfillConfig
 from satfields_realtime.waiting import what_waits
@@ -63,13 +73,14 @@ def close_day(context: AssetExecutionContext, env: Environment) -> Iterator[Mate
     with alive, of_run(context.run, region.name):
         to_report = _close_through(context, env, env.store(), region, day, now)
     for closed in sorted(to_report - {day}):
-        context.log_event(closed_day(env, region, closed))
+        show_day(context, env, region, closed)
     with read_transaction(env.engine) as connection:
         following = ledger.next_day(connection, region)
         row = ledger.region_day(connection, region.bbox_id, day)
     if row is not None and row.closed_at is not None:
         shown = closed_day(env, region, day)
         yield MaterializeResult(metadata=shown.metadata, data_version=DataVersion((shown.tags or {})[CONTENT_TAG]))
+        show_day_checks(context, env, region, day)
         return
     with read_transaction(env.engine) as connection:
         why = what_waits(connection, region, day, following, env.deadlines, now)
@@ -110,14 +121,14 @@ def close_batch(context: OpExecutionContext, env: Environment, config: BatchConf
     store = env.store()
 
     def close(name: str, works: Sequence[BatchedWork]) -> Iterator[Trouble]:
-        now, day = datetime.now(UTC), date.fromisoformat(str(works[-1].day))
+        now, day = datetime.now(UTC), date.fromisoformat(works[-1].day)
         region = monitored_region(env, context.run, name, day)
         if isinstance(region, str):
             context.log.info(region)
             return
         try:
             for closed in sorted(_close_through(context, env, store, region, day, now)):
-                context.log_event(closed_day(env, region, closed))
+                show_day(context, env, region, closed)
         except Exception as error:  # noqa: BLE001  # told on the day's partition; the other regions go on
             yield Trouble(error, FIELD_METRICS, partition(name, day) if in_window(day, now) else None)
 
@@ -129,6 +140,22 @@ def close_batch(context: OpExecutionContext, env: Environment, config: BatchConf
                 yield Trouble(error, FIELD_METRICS)
 
     work_off(context, env, config, close if config.kind == "realtime" else fill)
+
+
+def check_again(context: AssetCheckExecutionContext, env: Environment) -> Iterator[AssetCheckResult]:
+    """Evaluate the chosen checks of a region's day; none of a day that is not closed."""
+    key = context.partition_key.keys_by_dimension
+    day = date.fromisoformat(key[DATE])
+    with read_transaction(env.engine) as connection:
+        region = registry.region(connection, key[REGION])
+        row = ledger.region_day(connection, region.bbox_id, day)
+    if row is None or row.closed_at is None:
+        context.log.info("%s %s is not closed: there is nothing to check yet", region.name, day)
+        return
+    chosen = {check.name for check in context.selected_asset_check_keys}
+    for result in day_checks(env.engine, env.store(), env.deadlines, region, day):
+        if result.name in chosen:
+            yield as_result(FIELD_METRICS, result)
 
 
 def fill_open_days(context: OpExecutionContext, env: Environment, config: BackfillConfig) -> None:
@@ -166,5 +193,5 @@ def _fill(context: OpExecutionContext, env: Environment, store: ObjectStore, con
         if counts["days closed"] % 30 == 1 or day == until:
             context.log.info("%s is closed (%d days so far, until %s)", day, counts["days closed"], until)
         if in_window(day, now):
-            context.log_event(closed_day(env, region, day))
+            show_day(context, env, region, day)
     return counts

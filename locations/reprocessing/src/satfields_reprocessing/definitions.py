@@ -6,6 +6,7 @@ from satcommon.resources import resources
 from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
+from satfields_reprocessing.checks import check_region
 from satfields_reprocessing.jobs import audit_regions, replay_backlog, reprocessing_batch
 from satfields_reprocessing.schedules import daily_audit, open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
@@ -19,6 +20,7 @@ defs = Definitions(
         AssetSpec(FIELD_REGISTRY),
         reprocessed_field_metrics,
     ],
+    asset_checks=[check_region],
     jobs=[replay_backlog, reprocessing_batch, audit_regions],
     sensors=[*woken_sensors, unfinished_backlogs],
     schedules=[open_backlogs, daily_audit],

@@ -1,6 +1,6 @@
 """The jobs of reprocessing: draining a region's backlog, many regions' in one run, and the audit of all regions."""
 
-from dagster import OpExecutionContext, define_asset_job, job, op
+from dagster import AssetSelection, OpExecutionContext, define_asset_job, job, op
 from satcommon.batch_runs import BatchConfig
 from satcommon.contract import (
     AUDIT_JOB,
@@ -14,17 +14,17 @@ from satcommon.resources import SatfieldsResource, resources
 
 replay_backlog = define_asset_job(
     REPLAY_JOB,
-    [REPROCESSED_FIELD_METRICS.to_user_string()],
+    AssetSelection.assets(REPROCESSED_FIELD_METRICS).without_checks(),  # the run reports it
     description="Drain a region's backlog, oldest day first",
 )
 
 
-@op(name=BATCH_OP, tags={"dagster/kind": "parquet"})
-def region_after_region(context: OpExecutionContext, config: BatchConfig, satfields: SatfieldsResource) -> None:
+@op(name=BATCH_OP, config_schema=BatchConfig.schema_of_job(), tags={"dagster/kind": "parquet"})
+def region_after_region(context: OpExecutionContext, satfields: SatfieldsResource) -> None:
     """Drain the backlogs of many regions; each is reported as its partition's, and so is each corrected day."""
     from satfields_reprocessing.run import drain_batch
 
-    drain_batch(context, satfields.environment(), config)
+    drain_batch(context, satfields.environment(), BatchConfig.of(context.op_config))
 
 
 # With resources of its own: Dagster would make the sensors anew that name a job without, and warn of a beta parameter.

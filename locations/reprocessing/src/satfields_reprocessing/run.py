@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
     AssetExecutionContext,
     AssetMaterialization,
     MaterializeResult,
@@ -21,7 +23,8 @@ from dagster import (
 from satcommon.audit.audit import audit
 from satcommon.audit.record import record
 from satcommon.batch_runs import BatchConfig, BatchedWork, Trouble, work_off
-from satcommon.contract import LANE_TAG, REPROCESSED_FIELD_METRICS, closed_day, in_window, lane
+from satcommon.checks import as_result, show_day, show_region_check
+from satcommon.contract import LANE_TAG, REPROCESSED_FIELD_METRICS, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction
 from satcommon.db.heartbeat import beating
@@ -32,10 +35,12 @@ from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
 from satcommon.run_logs import of_run
 from satcommon.telemetry.work import work
+from satcommon.views.day_checks import audit_check
 
 from satfields_reprocessing.report import Changes
 
 if TYPE_CHECKING:
+    from satcommon.db.models import Region
     from satcommon.environment import Environment
     from satcommon.storage.object_store import ObjectStore
 
@@ -45,8 +50,10 @@ def drain_backlog(context: AssetExecutionContext, env: Environment) -> Iterator[
     lane_name = lane("replay", context.partition_key)[LANE_TAG]
     alive = beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds)
     with alive, of_run(context.run, context.partition_key):
-        told = _drain(context, env, env.store(), context.partition_key)
+        region = _region(env, context.partition_key)
+        told = _drain(context, env, env.store(), region)
     yield MaterializeResult(metadata=told)
+    show_region_check(context, env, region)
 
 
 def drain_batch(context: OpExecutionContext, env: Environment, config: BatchConfig) -> None:
@@ -55,22 +62,28 @@ def drain_batch(context: OpExecutionContext, env: Environment, config: BatchConf
 
     def drain(name: str, _works: Sequence[BatchedWork]) -> Iterator[Trouble]:
         try:
-            told = _drain(context, env, store, name)
+            region = _region(env, name)
+            told = _drain(context, env, store, region)
         except Exception as error:  # noqa: BLE001  # told on the region's partition; the other regions go on
             yield Trouble(error, REPROCESSED_FIELD_METRICS, name)
         else:
             context.log_event(AssetMaterialization(REPROCESSED_FIELD_METRICS, partition=name, metadata=told))
+            show_region_check(context, env, region)
 
     work_off(context, env, config, drain)
 
 
+def _region(env: Environment, name: str) -> Region:
+    with read_transaction(env.engine) as connection:
+        return registry.region(connection, name)
+
+
 def _drain(
-    context: AssetExecutionContext | OpExecutionContext, env: Environment, store: ObjectStore, name: str
+    context: AssetExecutionContext | OpExecutionContext, env: Environment, store: ObjectStore, region: Region
 ) -> dict[str, Any]:
     """Drain a region's backlog; gives what its materialization says."""
     now = datetime.now(UTC)
     with read_transaction(env.engine) as connection:
-        region = registry.region(connection, name)
         planned = plan(connection, region.bbox_id, env.deadlines, now)
     context.log.info("plan for %s: %s", region.name, planned)
     done: Counter[str] = Counter()
@@ -95,7 +108,7 @@ def _drain(
             "%s %s..%s: %d field-days", region.name, chunk.inputs.first, chunk.inputs.last, len(result.steps)
         )
         for day in sorted(day for day in result.row_counts if in_window(day, now)):
-            context.log_event(closed_day(env, region, day, **{"corrected by run": context.run.run_id}))
+            show_day(context, env, region, day, **{"corrected by run": context.run.run_id})
     with read_transaction(env.engine) as connection:
         waiting = len(region_backlog(connection, region.bbox_id, env.deadlines, datetime.now(UTC)).waiting)
     costs = {key: MetadataValue.json(v) if isinstance(v, dict) else str(v) for key, v in asdict(planned).items()}
@@ -123,3 +136,8 @@ def audit_regions(context: OpExecutionContext, env: Environment) -> None:
     context.add_output_metadata({"regions": len(regions), "not clean": len(unclean)})
     if unclean:
         raise PermanentError(f"the audit is not clean: {', '.join(unclean)}; `satctl audit` tells more")
+
+
+def check_again(context: AssetCheckExecutionContext, env: Environment) -> Iterator[AssetCheckResult]:
+    """Evaluate the check of a region's past."""
+    yield as_result(REPROCESSED_FIELD_METRICS, audit_check(env.engine, _region(env, context.partition_key)))

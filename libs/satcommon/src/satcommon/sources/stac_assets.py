@@ -7,7 +7,6 @@ version it is of (ETag, else time of modification, and size); where that changes
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ from obstore.store import HTTPStore, LocalStore, S3Store
 from satcommon.errors import ArchiveError, SceneError
 from satcommon.raster.geotiff import ADVICE, failing, open_geotiff
 from satcommon.raster.threads import at_once
+from satcommon.secret_files import secret
 from satcommon.sources.stac_signing import matches
 from satcommon.storage.ranges import CHUNK, Ranges
 from satcommon.storage.s3 import message_of
@@ -193,8 +193,8 @@ class Assets:
         region = storage.region or "us-west-2"
         endpoint = storage.endpoint or f"https://s3.{region}.amazonaws.com"
         keys: Any = {}
-        if not storage.anonymous and (key := os.environ.get(storage.key_variable)):
-            keys = {"access_key_id": key, "secret_access_key": os.environ.get(storage.secret_variable, "")}
+        if not storage.anonymous and (key := secret(storage.key_variable)):
+            keys = {"access_key_id": key, "secret_access_key": secret(storage.secret_variable)}
         return S3Store(
             name,
             region=region,
@@ -323,7 +323,7 @@ def headers_for(url: str, config: StacConfig) -> Mapping[str, str]:
     return {
         header.name: header.prefix + value
         for header in config.headers
-        if matches(url, header.hosts) and (value := os.environ.get(header.variable))
+        if matches(url, header.hosts) and (value := secret(header.variable))
     }
 
 

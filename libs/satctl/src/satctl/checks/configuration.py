@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from satcommon.errors import SettingError
+from satcommon.secret_files import secret
 from satcommon.settings import Settings, unknown_variables, valid_settings
 from sqlalchemy import make_url
 
 from satctl.checks.findings import Finding, State
-
-DAGSTER_DATABASE = "DAGSTER_POSTGRES_URL"  # read by dagster.yaml; not one of our settings
+from satctl.local.dagster_home import DAGSTER_DATABASE
 
 
 def usable_settings() -> tuple[Settings | None, list[Finding]]:
@@ -44,7 +44,10 @@ def misspelt_variables() -> Iterator[Finding]:
 def secrets_of(chosen: Settings) -> list[str]:
     """The passwords in the settings, which no message may show."""
     passwords = [urlsplit(chosen.dagster_url).password]
-    for database in (chosen.database_url, os.environ.get(DAGSTER_DATABASE, "")):
+    databases = [chosen.database_url]
+    with suppress(SettingError):  # its check says so
+        databases.append(secret(DAGSTER_DATABASE))
+    for database in databases:
         with suppress(Exception):  # not a URL: its check says so, without quoting it
             url = make_url(database)
             passwords += [url.password, *(str(url.query.get(name, "")) for name in ("password", "sslpassword"))]

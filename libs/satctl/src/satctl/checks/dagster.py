@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 
 from satcommon.db.engine import shown
 from satcommon.errors import RetryableError, SettingError
 from satcommon.messages import command
+from satcommon.secret_files import secret
 from sqlalchemy import URL, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from satctl.checks import clocks
-from satctl.checks.configuration import DAGSTER_DATABASE
 from satctl.checks.findings import Finding, State, System
+from satctl.local.dagster_home import DAGSTER_DATABASE
 from satctl.local.home_lock import dagster_url
 
 
 def records(_: System) -> Iterator[Finding]:
     """Where Dagster keeps its records in PostgreSQL: the database can be used, and is not the ledger's."""
-    stated = os.environ.get(DAGSTER_DATABASE)
+    stated = secret(DAGSTER_DATABASE)
     if not stated:
         return  # Dagster keeps its records in files
     url = _dagster_url(stated)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +11,7 @@ from uuid import uuid4
 from satcommon.errors import StoreError
 from satcommon.geo.grid import Bounds
 from satcommon.messages import counted
+from satcommon.secret_files import secret
 from satcommon.sources.open_source import open_source
 from satcommon.sources.source import SIMULATED, STAC
 
@@ -84,7 +84,7 @@ def _catalogue(system: System) -> Finding:
 
     assert system.settings.stac is not None
     source = StacSource.named(system.settings.stac)
-    unset = [name for name in source.config.variables if not os.environ.get(name)]
+    unset = [name for name in source.config.variables if not secret(name)]
     found = source.check()
     said = f"{source.config.where} (SATFIELDS_STAC={system.settings.stac}): answers, and {found}"
     if unset:

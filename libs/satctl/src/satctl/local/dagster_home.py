@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from string import Template
 
 from satcommon.errors import SettingError
+from satcommon.secret_files import secret
 from satcommon.settings import settings
 
 FILE = "dagster.yaml"
 _STAMP = "# Written by satctl at each start, until it is changed by hand; then it is kept. Digest: "
+DAGSTER_DATABASE = "DAGSTER_POSTGRES_URL"  # named by dagster.yaml; not one of our settings
 _EARLIER = "# Dagster's instance on a laptop: "  # how earlier versions began the file, which they always overwrote
 
 
@@ -52,7 +53,7 @@ def is_own(folder: Path) -> bool:
 def _configuration() -> str:
     """The configuration from the package's templates, with numbers from the settings."""
     chosen = settings()
-    parts = [FILE, *(["dagster-postgresql.yaml"] if os.environ.get("DAGSTER_POSTGRES_URL") else [])]
+    parts = [FILE, *(["dagster-postgresql.yaml"] if secret(DAGSTER_DATABASE) else [])]
     text = "\n".join(Path(__file__).with_name(part).read_text() for part in parts)
     return Template(text).substitute(
         runs=chosen.dagster_runs, background=max(1, chosen.dagster_runs - 1), ticks_days=chosen.dagster_ticks_days

@@ -116,8 +116,10 @@ def _environment(home: Path, late_day: date) -> dict[str, str]:
     return {
         "SATFIELDS_HOME": str(home),
         "SATFIELDS_DATABASE_URL": "",
+        "SATFIELDS_DATABASE_URL_FILE": "",
         "SATFIELDS_STORE": "",
         "DAGSTER_POSTGRES_URL": "",
+        "DAGSTER_POSTGRES_URL_FILE": "",
         "SATFIELDS_SCENE_SOURCE": "simulated",
         "SATFIELDS_SIMULATED_HELD": str(held),
         "SATFIELDS_SENSOR_SECONDS": "2",

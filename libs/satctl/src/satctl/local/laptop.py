@@ -18,9 +18,10 @@ from typing import IO
 
 from satcommon.contract import LOCATIONS
 from satcommon.errors import InputError, RetryableError
+from satcommon.secret_files import secret
 
 from satctl.local.checkout import database_folder
-from satctl.local.dagster_home import dagster_home
+from satctl.local.dagster_home import DAGSTER_DATABASE, dagster_home
 
 START_SECONDS = 300.0  # for three code servers and the webserver to answer, on a busy machine
 STOP_SECONDS = 3.0  # for `dagster dev` to end its children, before they are killed; runs tolerate that
@@ -66,7 +67,7 @@ def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) ->
     with plain(log) as output:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
             [*arguments, "--host", "127.0.0.1", "--log-level", "warning"],
-            env={**os.environ, **environment, "DAGSTER_HOME": str(dagster_home(home))},
+            env=_environment(home, environment),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -77,6 +78,14 @@ def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) ->
             yield url
         finally:
             stop(process)
+
+
+def _environment(home: Path, changed: Mapping[str, str]) -> dict[str, str]:
+    """The environment of Dagster's processes: its configuration names DAGSTER_POSTGRES_URL, and knows no file."""
+    environment = {**os.environ, **changed, "DAGSTER_HOME": str(dagster_home(home))}
+    if environment.pop(f"{DAGSTER_DATABASE}_FILE", ""):
+        environment[DAGSTER_DATABASE] = secret(DAGSTER_DATABASE)
+    return environment
 
 
 @contextmanager
