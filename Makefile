@@ -18,7 +18,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z0-9_-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 .PHONY: install
-install: .venv/.installed ## make .venv: the development lock and the six packages, editable
+install: .venv/.installed page ## make .venv: the development lock and the six packages, editable; the page's files
 
 # Compiled at once: a run is a new process, and importing Dagster from source takes it ten seconds instead of one.
 .venv/.installed: $(dev_lock) pyproject.toml $(packages:%=%/pyproject.toml) | $(bin)/uv
@@ -34,6 +34,26 @@ $(bin)/uv:
 	$(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' $(dev_lock) > .venv/uv.lock
 	$(bin)/pip --quiet --disable-pip-version-check install --require-hashes --requirement .venv/uv.lock
+
+# What the page of maps is made with: npm compares each package with its hash in the lock. Without Node.js or a network
+# all else works, and the page says what is missing.
+page_of := libs/satserve
+third_party := $(page_of)/src/satserve/page/static/third_party
+maplibre := $(page_of)/node_modules/maplibre-gl
+
+.PHONY: page
+page: $(third_party)/.installed ## fetch the map library of the page, and what checks the page's types (needs npm)
+
+$(third_party)/.installed: $(page_of)/package.json $(page_of)/package-lock.json
+	@mkdir -p $(@D)
+	@if ! command -v npm > /dev/null; then \
+	    echo "npm is not installed: the page of satserve has no map. With Node.js 20 or newer: make page" >&2; \
+	elif ! (cd $(page_of) && npm ci --silent); then \
+	    echo "npm could not fetch the map library: the page of satserve has no map. Try again with: make page" >&2; \
+	else \
+	    cp $(maplibre)/dist/maplibre-gl.mjs $(maplibre)/dist/maplibre-gl-worker.mjs $(maplibre)/dist/maplibre-gl.css \
+	        $(maplibre)/LICENSE.txt $(@D)/ && touch $@; \
+	fi
 
 # The development lock chooses every version, for all Pythons from 3.11 on; the others repeat its choice for one image.
 # Those say nothing of who asks for what: locations that need the same have equal locks, and one layer of their images.
@@ -58,12 +78,13 @@ format: install ## rewrite the code as `make lint` wants it
 	$(bin)/ruff format --quiet
 
 .PHONY: lint
-lint: install lint-workflows ## format, lint, types, which package may import which, Dockerfiles, workflows
+lint: install lint-workflows ## format, lint, types, which package may import which, Dockerfiles, workflows, the page's types
 	$(bin)/ruff format --check
 	$(bin)/ruff check
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/hadolint $(wildcard */*/Dockerfile)
+	$(if $(wildcard $(page_of)/node_modules),cd $(page_of) && node_modules/.bin/tsc,@echo "the page's types are not checked: npm is missing")
 
 workflows := .venv/workflows
 schema = $(workflows)/bin/check-jsonschema --quiet --builtin-schema
@@ -110,7 +131,7 @@ $(pgstac)/.installed: tests/integration/pgstac/requirements.lock | $(bin)/uv
 .PHONY: test
 test: install ## unit, integration, protocol and chart tests: a few minutes (TESTS=tests/unit: some)
 	$(bin)/pytest -n 2 --dist worksteal -m "not slow" \
-	    $(or $(TESTS),tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/fuzz)
+	    $(or $(TESTS),tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts tests/fuzz)
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)
@@ -164,6 +185,10 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 docs: install ## rewrite the tables of docs/reference that follow from code
 	$(bin)/python docs/generate.py
 
+.PHONY: dashboards
+dashboards: install ## rewrite Grafana's dashboards from their lists of panels
+	$(bin)/python k8s/make_dashboards.py
+
 site := .venv/docs
 
 .PHONY: docs-site
@@ -197,7 +222,7 @@ wheels: install ## the wheels of the six packages, in dist
 	done
 
 .PHONY: build_docker
-build_docker: ## build the images and load them into the cluster (IMAGES=ingest: one; see k8s/build.sh)
+build_docker: page ## build the images and load them into the cluster (IMAGES=ingest: one; see k8s/build.sh)
 	@k8s/build.sh
 
 .PHONY: demo
@@ -281,4 +306,4 @@ e2e_k8s: install ## build, install, feed, upgrade, kill and remove all on kubect
 
 .PHONY: clean
 clean: ## remove .venv and caches; data in .satfields stay
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache $(third_party) $(page_of)/node_modules

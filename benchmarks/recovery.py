@@ -129,7 +129,7 @@ def measure(engine: Engine, folder: Path, rows: int) -> None:
     [manifest] = made
     measured("verify", rows, lambda: verify(backups, manifest, store, lambda: None, deep=False))
     with another(engine, folder, "restored") as other:
-        measured("restore", rows, lambda: restore(other, backups, manifest, target_of(other), lambda: None))
+        measured("restore", rows, lambda: restore(other, backups, manifest, target_of(other), NOW, lambda: None))
     print(f"\nthe backup has {manifest.size / 1e6:,.1f} MB")
     if engine.dialect.name == "postgresql":
         peer(engine, folder, rows)

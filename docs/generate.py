@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from satcommon.db.engine import engine_of
@@ -24,6 +25,7 @@ from satctl.main import main as satctl
 from satserve.app import make_app
 
 REFERENCE = Path(__file__).parent / "reference"
+ALERTS = Path(__file__).parents[1] / "k8s" / "alerts"
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -130,7 +132,32 @@ def http_api() -> Iterator[str]:
             yield ""
 
 
+def alerts() -> Iterator[str]:
+    """A row for each alert; one of two severities has two."""
+    yield "| alert | severity | fires when | for |"
+    yield "|---|---|---|---|"
+    for file in sorted(ALERTS.glob("*.yaml")):
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    name, summary = rule["alert"], rule["annotations"]["summary"]
+                    summary = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", summary)
+                    page = f"[{name}](../runbooks/{name}.md)"
+                    yield f"| {page} | {rule['labels']['severity']} | {summary} | {rule.get('for', '')} |"
+
+
+def alert_settings() -> Iterator[str]:
+    """A row for each setting of the rules."""
+    yield "| recording rule | default |"
+    yield "|---|---|"
+    (group, *_) = yaml.safe_load((ALERTS / "slo.yaml").read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]:
+        yield f"| `{rule['record']}` | {rule['expr'].removeprefix('vector(').removesuffix(')')} |"
+
+
 PARTS = {
+    "alerts": alerts,
+    "alert_settings": alert_settings,
     "bands": bands,
     "indices": indices,
     "metrics": metrics,

@@ -280,6 +280,50 @@ def test_a_monitor_of_the_prometheus_operator_is_a_choice_and_chooses_the_servic
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_alert_rules_are_a_choice_and_those_of_the_files_with_the_values_of_this_release() -> None:
+    rules = {"enabled": True, "runbooks": "https://docs.example/runbooks/", "labels": {"release": "p"}}
+    rules |= {"freshnessDueHours": 8, "databaseCapacityBytes": 1e11}
+    settings = {"SATFIELDS_LATENESS_DAYS": "20"}
+
+    found = of_kind(platform(values={"metrics": {"rules": rules}, "settings": settings}), "PrometheusRule")
+
+    assert of_kind(platform(), "PrometheusRule") == {}
+    assert {name: [group["name"] for group in one["spec"]["groups"]] for name, one in found.items()} == {
+        f"satfields-{file.stem}": [group["name"] for group in yaml.safe_load(file.read_text())["groups"]]
+        for file in (CHARTS.parent / "alerts").glob("*.yaml")
+    }
+    assert all(one["metadata"]["labels"]["release"] == "p" for one in found.values())
+    rendered = [rule for one in found.values() for group in one["spec"]["groups"] for rule in group["rules"]]
+    chosen = {rule["record"]: rule["expr"] for rule in rendered if "labels" in rule and "record" in rule}
+    assert chosen["satfields:freshness_due:hours"] == "vector(8)"
+    assert chosen["satfields:lateness:days"] == "vector(20)"
+    assert chosen["satfields:database_capacity:bytes"] == "vector(1e+11)"
+    assert len(chosen) == 6
+    links = [rule["annotations"]["runbook_url"] for rule in rendered if "alert" in rule]
+    assert {link.rpartition("/")[0] for link in links} == {"https://docs.example/runbooks"}
+    given = [rule for rule in rendered if rule.get("record") not in chosen]
+    assert "SatfieldsDaemonStopped" in {rule.get("alert") for rule in given}
+    assert sum("{{ $value" in json.dumps(rule) for rule in given) > 10  # Prometheus' templates, not Helm's
+
+
+def test_dashboards_are_a_choice_and_found_by_grafanas_sidecar() -> None:
+    found = platform(values={"metrics": {"dashboards": {"enabled": True}}})
+
+    boards = {
+        name: one
+        for name, one in of_kind(found, "ConfigMap").items()
+        if "grafana_dashboard" in one["metadata"]["labels"]
+    }
+
+    assert not [name for name in of_kind(platform(), "ConfigMap") if "dashboard" in name]
+    files = sorted((CHARTS.parent / "dashboards").glob("*.json"))
+    assert sorted(boards) == [f"satfields-dashboard-{file.stem}" for file in files]
+    assert {one["metadata"]["labels"]["grafana_dashboard"] for one in boards.values()} == {"1"}
+    for file in files:
+        (text,) = boards[f"satfields-dashboard-{file.stem}"]["data"].values()
+        assert json.loads(text) == json.loads(file.read_text())
+
+
 def test_every_image_of_the_platform_can_come_from_elsewhere() -> None:
     here = {"repository": "registry.example/x", "tag": "7"}
     found = platform(values={"image": here, "satctl": {"image": here}, "postgresql": {"image": here}})

@@ -45,6 +45,7 @@ ALL_FEATURES = [
     *platform("production", {"secrets": {"asFiles": True}, "backup": {"enabled": True, "to": "s3://b/p"}}),
     *platform("production", INGRESS),
     *platform("production", {**EXTRAS, "serviceAccountAnnotations": {"run": {"role": "x"}}, **CREDENTIALS}),
+    *platform("production", {"metrics": {"dashboards": {"enabled": True}}}),
 ]
 
 in_every_environment = pytest.mark.parametrize("environment", ENVIRONMENTS)

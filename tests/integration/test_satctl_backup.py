@@ -17,7 +17,7 @@ import pytest
 from satcommon.db.attempts import partitions
 from satcommon.db.engine import open_engine, read_transaction, revision, write_transaction
 from satcommon.db.heartbeat import beating
-from satcommon.db.models import Base, Publication, Run, Scene
+from satcommon.db.models import Base, Delivery, Publication, Run, Scene
 from satcommon.db.registry import region
 from satcommon.environment import Environment
 from satcommon.pipeline.close_day import Processor
@@ -199,6 +199,16 @@ def test_what_is_there_is_replaced_only_when_told_and_after_a_backup_of_it(farm:
 
 
 @also_slowly_on_postgresql
+def test_receivers_of_webhooks_are_told_to_read_anew_after_a_restore(farm: Environment, satctl: Satctl) -> None:
+    satctl("webhooks", "add", "all", "https://example.org/hook")
+    satctl("backup", "create")
+    satctl("backup", "restore", "latest", "--replace", "--yes")
+
+    with read_transaction(farm.engine) as connection:
+        [resync] = connection.execute(select(Delivery.resync)).scalars()
+    assert "the ledger was restored at" in resync
+
+
 def test_a_database_with_runs_at_work_is_not_replaced(farm: Environment, satctl: Satctl) -> None:
     backup(satctl)
     with beating(farm.engine, "alive", "lane", 1000.0):

@@ -363,3 +363,22 @@ def test_an_export_of_what_is_not_there_is_refused(
     output = [] if "--output" in arguments else ["--output", "-"]
 
     assert message in satctl("export", *arguments, *output, code=2).stderr
+
+
+def test_only_chosen_columns_and_statuses_are_written(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
+    everything, chosen, polygons = (tmp_path / name for name in ("all.parquet", "some.parquet", "some.geojson"))
+    satctl("export", "S", "--output", str(everything))
+    statuses = [row["status"] for row in pq.read_table(everything).to_pylist()]
+    only = ["--column", "final", "--column", "ndvi_mean", "--status", statuses[0]]
+
+    satctl("export", "S", *only, "--output", str(chosen))
+    satctl("export", "S", *only, "--output", str(polygons))
+
+    table = pq.read_table(chosen)
+    assert table.column_names == ["region", "day", "field", "ndvi_mean", "final"]
+    assert table.num_rows == statuses.count(statuses[0])
+    assert all(feature["geometry"] for feature in json.loads(polygons.read_text())["features"])
+    for wrong in (["--column", "ndvi"], ["--status", "sunny"]):
+        said = satctl("export", "S", *wrong, "--output", str(tmp_path / "none.csv"), code=2).output
+        assert f"{wrong[0]} {wrong[1]}:" in said
+        assert not (tmp_path / "none.csv").exists()

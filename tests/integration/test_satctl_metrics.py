@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 from satcommon.contract import JOBS, LOCATIONS
@@ -30,6 +26,7 @@ from satctl.exporter.collectors import opened_collectors
 from satctl.exporter.scrape import Scraper
 from sqlalchemy import Engine, delete
 
+from tests.certificates import certificate
 from tests.integration.satctl_world import Satctl
 
 if TYPE_CHECKING:
@@ -160,21 +157,13 @@ def test_the_first_certificate_of_a_file_to_end_counts(
 ) -> None:
     now = datetime.now(UTC)
     file = tmp_path / "chain.pem"
-    file.write_bytes(b"".join(_certificate(now + timedelta(days=days)) for days in (90, 10)))
+    file.write_bytes(b"".join(certificate(now + timedelta(days=days)) for days in (90, 10)))
     monkeypatch.setenv("SATFIELDS_METRICS_CERTIFICATES", f" {file} ,")
 
     found = read(satctl("metrics", "--once").stdout)
 
     left = found["satfields_certificate_remaining_seconds", (str(file),)]
     assert left == pytest.approx(10 * 86400, abs=300)
-
-
-def _certificate(end: datetime) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(end - timedelta(days=100)).not_valid_after(end)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def test_the_page_is_served(closed: Environment) -> None:

@@ -46,7 +46,8 @@ def test_the_index_lists_every_page_but_the_decisions() -> None:
     index = ROOT / "docs/README.md"
     listed = {(index.parent / link).resolve() for link in _LINK.findall(index.read_text(encoding="utf-8"))}
 
-    missing = [page for page in PAGES if page not in listed and page != index and page.parent.name != "decisions"]
+    elsewhere = {"decisions", "runbooks"}  # the table of alerts lists these
+    missing = [page for page in PAGES if page not in listed and page != index and page.parent.name not in elsewhere]
 
     assert missing == []
 

@@ -48,12 +48,13 @@ FETCH_JOB, REGISTRY_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB = (
 BACKFILL_OP = "fill_open_days"
 RESCAN_JOB, RESCAN_OP = "rescan_scenes", "ask_anew"
 RECONCILE_JOB, RECONCILE_OP = "reconcile_scenes", "compare_catalogues"
+WEBHOOKS_JOB = "deliver_webhooks"
 INGEST_BATCH, REALTIME_BATCH, REPROCESSING_BATCH = "ingest_batch", "realtime_batch", "reprocessing_batch"
 BATCH_OP = "region_after_region"
 AUDIT_JOB = "audit_regions"
 JOBS = (
     *(FETCH_JOB, REGISTRY_JOB, RESCAN_JOB, CLOSE_JOB, BACKFILL_JOB, REPLAY_JOB, RECONCILE_JOB, AUDIT_JOB),
-    *(INGEST_BATCH, REALTIME_BATCH, REPROCESSING_BATCH),
+    *(INGEST_BATCH, REALTIME_BATCH, REPROCESSING_BATCH, WEBHOOKS_JOB),
 )
 
 DATE, REGION = "date", "region"  # the dimensions; Dagster makes the tags dagster/partition/date and /region of them
@@ -71,6 +72,7 @@ PRIORITIES = {
     "backfill": "1",
     "rescan": "1",
     "reconcile": "0",
+    "webhooks": "1",
     "replay": "0",
 }  # realtime never waits behind a replay
 
@@ -115,7 +117,7 @@ def rescan_config(region: str, first: date, last: date, *, only_never_asked: boo
 
 def lane(kind: str, region: str) -> dict[str, str]:
     """The tags that keep runs of one kind and region in a row, realtime before replay."""
-    background = {BACKGROUND_TAG: "yes"} if kind in ("backfill", "rescan", "reconcile", "replay") else {}
+    background = {BACKGROUND_TAG: "yes"} if kind in ("backfill", "rescan", "reconcile", "replay", "webhooks") else {}
     return {LANE_TAG: f"{kind}:{region}", PRIORITY_TAG: PRIORITIES[kind]} | background
 
 

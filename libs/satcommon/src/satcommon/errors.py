@@ -20,6 +20,10 @@ class InputError(PermanentError):
     """A user's input is refused. Nothing of it was applied."""
 
 
+class RemovedError(InputError):
+    """What was asked for was published, and removed: out of retention, or lost."""
+
+
 class SettingError(PermanentError):
     """An environment variable is missing or wrong; the message names it."""
 

@@ -208,6 +208,12 @@ class Settings(BaseSettings):
         None, description="folder where the HTTP API keeps what it has sorted by field; default: in the home folder"
     )
     api_cache_mb: int = Field(4096, ge=64, description="megabytes of that folder, at most")
+    webhook_days: float = Field(
+        30.0, gt=0, description="days for which a failing webhook is tried again; then it is dead until resumed"
+    )
+    webhook_private: bool = Field(
+        default=False, description="let webhooks have http:// addresses, and reach private networks and this machine"
+    )
     dagster_url: str = Field("http://localhost:3002", description="Dagster's webserver, for satctl")
     dagster_runs: int = Field(3, ge=1, le=100, description="runs at a time on a laptop; replays leave one to realtime")
     dagster_days: int = Field(

@@ -1,4 +1,4 @@
-"""Shell completion: names of regions and ids of fields, from the database."""
+"""Shell completion: names of regions and webhooks and ids of fields, from the database."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ def field_ids(_context: click.Context, _parameter: click.Parameter, begun: str) 
     from satcommon.db.models import Field
 
     return _beginning(Field.external_id, begun)
+
+
+def webhook_names(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The names of webhooks with this beginning; none where the database fails."""
+    from satcommon.db.models import Webhook
+
+    return _beginning(Webhook.name, begun)
 
 
 def _beginning(column: InstrumentedAttribute[str], begun: str) -> list[str]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "reprocess": ("satctl.commands.reprocess", "Drain a region's backlog now."),
     "history": ("satctl.commands.history", "Show the provenance of one number."),
     "changes": ("satctl.commands.changes", "List what corrections changed, with the values before and after."),
+    "webhooks": ("satctl.commands.webhooks", "Push changes to receivers, as signed CloudEvents."),
     "doctor": ("satctl.commands.doctor", "Check the settings and what they name."),
     "backup": ("satctl.commands.backup", "Back up the ledger, check backups, and restore one."),
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),

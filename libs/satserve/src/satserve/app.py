@@ -18,8 +18,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
 from satserve.guards import Guard
+from satserve.page import routes as page
 from satserve.problem import Problem, ProblemDetails, wrong
-from satserve.routes import changes, columns, days, features, fields, health, landing, locations, regions
+from satserve.routes import changes, columns, days, features, fields, health, landing, locations, pictures, regions
 from satserve.service import Service
 
 _DESCRIPTION = """Results of Satfields, read-only: a row of numbers for each field and day.
@@ -67,7 +68,8 @@ def make_app(environment: Environment) -> FastAPI:
         title="Satfields", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = Service(environment)
-    for module in (landing, columns, features, locations, days, regions, fields, changes, health):
+    app.router.routes.extend(page.ROUTES)  # before the landing page, which is for programs
+    for module in (landing, columns, features, locations, days, pictures, regions, fields, changes, health):
         app.include_router(module.router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -20,7 +20,7 @@ ARROW = ("arrow", "application/vnd.apache.arrow.stream")
 GEOJSON = ("GeoJSON", "application/geo+json")
 FLATGEOBUF = ("fgb", "application/vnd.flatgeobuf")
 COVERAGE = ("CoverageJSON", "application/prs.coverage+json")
-BINARY = ("parquet", "arrow", "fgb")  # not compressed again
+BINARY = ("parquet", "arrow", "fgb", "png")  # not compressed again
 
 GEOMETRY = "geometry"
 _ROWS = 2_000  # of a piece

@@ -148,7 +148,9 @@ class _Outlet:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*filter(_is_told, message["headers"]), *_SECURITY]
+            own = {name for name, _ in message["headers"]}  # the page has a policy of its own
+            added = (header for header in _SECURITY if header[0] not in own)
+            message["headers"] = [*filter(_is_told, message["headers"]), *added]
         elif message["type"] == "http.response.body" and self._without_body:
             message = {**message, "body": b""}
             if message.get("more_body"):

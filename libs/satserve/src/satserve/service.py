@@ -21,6 +21,7 @@ from sqlalchemy import Connection, bindparam
 
 from satserve.caller import Caller, Doorkeeper
 from satserve.features.field_index import FieldIndexes
+from satserve.pictures import Pictures
 from satserve.problem import not_found
 from satserve.series.half_years import HalfYears
 from satserve.series.snapshots import Snapshots
@@ -42,6 +43,7 @@ class Service:
         self.doorkeeper = Doorkeeper(environment.engine, environment.settings)
         self.indexes = FieldIndexes()
         self.snapshots = Snapshots()
+        self.pictures = Pictures()
 
     @cached_property
     def objects(self) -> ResultObjects:

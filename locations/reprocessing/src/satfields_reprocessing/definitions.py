@@ -1,4 +1,4 @@
-"""The code location `reprocessing`: it drains the backlog of late data."""
+"""The code location `reprocessing`: it drains the backlog of late data, and tells webhooks of changes."""
 
 from dagster import AssetSpec, Definitions, in_process_executor
 from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, SCENES, region_days
@@ -7,6 +7,7 @@ from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
 from satfields_reprocessing.checks import check_region
+from satfields_reprocessing.deliveries import deliver_webhooks, webhook_sensors
 from satfields_reprocessing.jobs import audit_regions, replay_backlog, reprocessing_batch
 from satfields_reprocessing.schedules import daily_audit, open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
@@ -21,8 +22,8 @@ defs = Definitions(
         reprocessed_field_metrics,
     ],
     asset_checks=[check_region],
-    jobs=[replay_backlog, reprocessing_batch, audit_regions],
-    sensors=[*woken_sensors, unfinished_backlogs],
+    jobs=[replay_backlog, reprocessing_batch, audit_regions, deliver_webhooks],
+    sensors=[*woken_sensors, unfinished_backlogs, *webhook_sensors],
     schedules=[open_backlogs, daily_audit],
     resources=resources(),
     executor=in_process_executor,

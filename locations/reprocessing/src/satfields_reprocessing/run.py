@@ -1,4 +1,4 @@
-"""What the runs of reprocessing do: drain a region's backlog or many regions', audit all regions.
+"""What the runs of reprocessing do: drain backlogs, audit all regions, tell webhooks of changes.
 
 Only runs import this module: it loads NumPy and GDAL.
 """
@@ -33,9 +33,11 @@ from satcommon.errors import PermanentError
 from satcommon.pipeline.backlog import plan, region_backlog
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
+from satcommon.publication.objects import ResultObjects
 from satcommon.run_logs import of_run
 from satcommon.telemetry.work import work
 from satcommon.views.day_checks import audit_check
+from satcommon.webhooks.deliver import deliver
 
 from satfields_reprocessing.report import Changes
 
@@ -141,3 +143,13 @@ def audit_regions(context: OpExecutionContext, env: Environment) -> None:
 def check_again(context: AssetCheckExecutionContext, env: Environment) -> Iterator[AssetCheckResult]:
     """Evaluate the check of a region's past."""
     yield as_result(REPROCESSED_FIELD_METRICS, audit_check(env.engine, _region(env, context.partition_key)))
+
+
+def tell_webhooks(context: OpExecutionContext, env: Environment) -> None:
+    """Tell each webhook what there is to tell; a receiver's failure is none of the run's."""
+    lane_name = lane("webhooks", "all")[LANE_TAG]
+    with beating(env.engine, context.run.run_id, lane_name, env.settings.heartbeat_seconds):
+        for told in deliver(env.engine, ResultObjects(env.store()), env.settings, utc_now):
+            context.log.info("webhook %s: %d events, %d changes", told.webhook, told.events, told.changes)
+            for region, error in told.errors.items():
+                context.log.warning("webhook %s, region %s: %s", told.webhook, region, error)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from sqlalchemy import (
+    BigInteger,
     Date,
     DateTime,
     Dialect,
@@ -33,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from satcommon.sources.source import Due
 
-SCHEMA_REVISION = "0011"  # the Alembic revision that this code was written for; a test compares it with the newest one
+SCHEMA_REVISION = "0012"  # the Alembic revision that this code was written for; a test compares it with the newest one
 
 
 class Cause(StrEnum):
@@ -466,6 +467,43 @@ class ApiKeyRegion(Base):
 
     key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.key_id"), primary_key=True)
     bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+
+
+class Webhook(Base):
+    """An address that is told of changes."""
+
+    __tablename__ = "webhooks"
+
+    webhook_id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    secret: Mapped[str] = mapped_column(String(100))  # signs: a receiver has the same, so no digest would do
+    every_region: Mapped[bool]  # also those that are registered later
+    columns: Mapped[str] = mapped_column(Text)  # JSON list; empty for all
+    threshold: Mapped[float | None] = mapped_column(Float)
+    first_publications: Mapped[bool]  # also days that are published for the first time
+    created_at: Mapped[datetime]
+
+
+class Delivery(Base):
+    """How far a webhook was told of a region's changes, in the publication log; of the changes it keeps no copy."""
+
+    __tablename__ = "webhook_deliveries"
+
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.webhook_id"), primary_key=True)
+    bbox_id: Mapped[int] = mapped_column(ForeignKey("bounding_boxes.bbox_id"), primary_key=True)
+    position: Mapped[int]  # as in a cursor: the sequence of the last publication that was told whole
+    mark: Mapped[int] = mapped_column(BigInteger)  # as in a cursor: tells that publication from any other
+    part: Mapped[int]  # changes of the publication after it that were told already
+    resync: Mapped[str | None] = mapped_column(Text)  # why the receiver must read all anew; it is told so next
+    attempts: Mapped[int]  # that failed, since the last that did not
+    failing_since: Mapped[datetime | None]
+    next_try_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+    delivered_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]  # given up, until somebody resumes it
+    claimed_by: Mapped[str | None] = mapped_column(String(32))
+    claimed_until: Mapped[datetime | None]
 
 
 class Run(Base):

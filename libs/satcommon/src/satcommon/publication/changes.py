@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Publication, PublicationKind, Region
 from satcommon.db.publications import Layer, days_of, layer_of, publications
-from satcommon.errors import InputError
+from satcommon.errors import InputError, RemovedError
 from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
 from satcommon.stats import result_rows
@@ -95,7 +95,7 @@ def changes(
         selection: which are listed.
 
     Raises:
-        InputError: a publication that is needed was removed; tells from which instant on none was.
+        RemovedError: a publication that is needed was removed; tells from which instant on none was.
         ObjectMissingError: an object is lost.
         DamagedObjectError: an object is not the one that was put.
     """
@@ -108,7 +108,7 @@ def changes(
             days = days_of(connection, publication)
             if publication.removed_at is not None:
                 whole = whole_since(connection, region.bbox_id, days)
-                raise InputError(
+                raise RemovedError(
                     f"region {region.name!r}: publication {publication.sequence} was removed at "
                     f"{publication.removed_at:%Y-%m-%dT%H:%M:%SZ}, so its changes can't be told; "
                     f"begin with --since {whole:%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -44,13 +44,13 @@ def encode(connection: Connection, positions: Positions) -> str:
 
     Each region is told by its id and the instant of its registration: a removed region's id may be given again.
     """
-    marks = _marks(connection, positions)
+    marks = marks_of(connection, positions)
     regions = [
         [bbox_id, created, positions[bbox_id], marks.get(bbox_id, 0)]
         for bbox_id, created in _regions(connection)
         if bbox_id in positions
     ]
-    text = json.dumps([_installation(connection), regions], separators=(",", ":")).encode()
+    text = json.dumps([installation(connection), regions], separators=(",", ":")).encode()
     packed = zlib.compress(text, 9)
     return _PREFIX + base64.urlsafe_b64encode(packed + zlib.crc32(packed).to_bytes(4)).decode().rstrip("=")
 
@@ -74,14 +74,14 @@ def decode(connection: Connection, cursor: str, among: Collection[int] | None = 
         packed, check = data[:-4], data[-4:]
         if zlib.crc32(packed).to_bytes(4) != check:
             raise ValueError
-        installation, named = json.loads(zlib.decompress(packed))
+        of_installation, named = json.loads(zlib.decompress(packed))
         marked = {(int(bbox_id), int(created)): (int(position), mark) for bbox_id, created, position, mark in named}
     except (ValueError, TypeError, binascii.Error, zlib.error) as error:
         raise InputError(
             f"cursor {cursor[:40]!r}: is damaged or cut off; give it whole, as `satctl changes` ended with it, "
             "or begin at an instant"
         ) from error
-    if installation != _installation(connection):
+    if of_installation != installation(connection):
         raise InputError(
             f"cursor {cursor[:40]!r}: is of another installation; give one that `satctl changes` printed here, "
             "or begin at an instant"
@@ -92,7 +92,7 @@ def decode(connection: Connection, cursor: str, among: Collection[int] | None = 
         if region in marked and (among is None or region[0] in among)
     }
     positions = {bbox_id: position for bbox_id, (position, _) in here.items()}
-    marks = _marks(connection, positions)
+    marks = marks_of(connection, positions)
     if any(mark != marks.get(bbox_id, 0) for bbox_id, (_, mark) in here.items()):
         raise InputError(
             f"cursor {cursor[:40]!r}: is ahead of what is published here: the database was restored from a backup that "
@@ -102,7 +102,7 @@ def decode(connection: Connection, cursor: str, among: Collection[int] | None = 
     return positions
 
 
-def _marks(connection: Connection, positions: Positions) -> dict[int, int]:
+def marks_of(connection: Connection, positions: Positions) -> dict[int, int]:
     """What tells a region's publication from any other of its sequence; none where there is no such publication."""
     key = tuple_(Publication.bbox_id, Publication.sequence)
     columns = (Publication.bbox_id, Publication.object_key, Publication.run_id, Publication.committed_at)
@@ -113,7 +113,8 @@ def _marks(connection: Connection, positions: Positions) -> dict[int, int]:
     }
 
 
-def _installation(connection: Connection) -> str:
+def installation(connection: Connection) -> str:
+    """What tells this database from every other."""
     return connection.execute(select(Registry.installation)).scalar_one()
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, func, or_, select
 from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Region
 from satcommon.db.publications import NEWEST, Layer, first_commit, layers, position_at, span
-from satcommon.errors import InputError
+from satcommon.errors import InputError, RemovedError
 from satcommon.publication.objects import WITHDRAWN, ResultObjects
 from satcommon.stats.result_rows import OPTIONAL, SCHEMA, completed, only, without
 
@@ -78,14 +78,14 @@ def published_days(
         position: the sequence up to which publications count.
 
     Raises:
-        InputError: a publication that is needed was removed, out of retention or lost; tells from when on none was.
+        RemovedError: a publication that is needed was removed, out of retention or lost; tells from when on none was.
     """
     found = layers(connection, bbox_id, first, last, position)
     removed = {day: layer for day, of_day in found.items() for layer in of_day if layer.removed_at is not None}
     if removed:
         day, layer = next(iter(removed.items()))
         whole = whole_since(connection, bbox_id, removed)
-        raise InputError(
+        raise RemovedError(
             f"{day} can't be read as it was: {layer.name} was removed at {layer.removed_at:%Y-%m-%d %H:%M:%S} UTC; "
             f"these days are whole as of {whole:%Y-%m-%dT%H:%M:%S.%fZ} and later"
         )
@@ -184,7 +184,7 @@ def published(
         days: what gives the rows, for who knows it; None to look it up.
 
     Raises:
-        InputError: a publication that is needed was removed.
+        RemovedError: a publication that is needed was removed.
     """
     if days is None:
         position = NEWEST if as_of is None else position_at(connection, region.bbox_id, as_of)

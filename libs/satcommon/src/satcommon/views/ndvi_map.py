@@ -200,14 +200,20 @@ def _map(
     metres_per_pixel = float(extent_m.max()) / max_pixels
     width, height = (max(1, round(side)) for side in (extent_m / metres_per_pixel).tolist())
     shown = np.ix_(*(np.arange(n) * m // n for n, m in zip((height, width), classes.shape, strict=True)))
-    image = Image.fromarray(_coloured(bands["red"][shown], bands["nir"][shown], classes[shown]))
+    image = Image.fromarray(coloured(bands["red"][shown], bands["nir"][shown], classes[shown]))
     _draw_outlines(image, grid, rings)
     _draw_scale(image, metres_per_pixel)
     return image
 
 
-def _coloured(red: NDArray[np.uint16], nir: NDArray[np.uint16], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB, shape (rows, columns, 3)."""
+def coloured(red: NDArray[np.uint16], nir: NDArray[np.uint16], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """NDVI in the ramp's colours and what hides the ground in its own: RGB, shape (rows, columns, 3).
+
+    Args:
+        red: harmonised, shape (rows, columns).
+        nir: likewise.
+        classes: `PixelClass` values, likewise.
+    """
     red_r, nir_r = (REFLECTANCE_SCALE * band.astype(np.float32) + REFLECTANCE_OFFSET for band in (red, nir))
     ndvi = (nir_r - red_r) / np.maximum(nir_r + red_r, 1e-6)
     hidden = np.where((red == NODATA) | (nir == NODATA), PixelClass.NODATA, classes)

@@ -15,6 +15,7 @@ from psycopg import sql
 from satcommon.db.claims import LANE
 from satcommon.db.engine import open_engine, read_transaction, revision, shown, write_transaction
 from satcommon.db.models import Base, Field, Publication, Region, Run
+from satcommon.db.webhooks import request_resync
 from satcommon.errors import DamagedObjectError, DatabaseUnavailableError, DatabaseVersionError, InputError
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Connection, Engine, delete, func, select, text
@@ -109,17 +110,20 @@ def require_quiet(engine: Engine, now: datetime, stale_seconds: float) -> None:
         )
 
 
-def restore(engine: Engine, backups: Backups, manifest: Manifest, target: Target, progress: Callable[[], None]) -> None:
+def restore(
+    engine: Engine, backups: Backups, manifest: Manifest, target: Target, now: datetime, progress: Callable[[], None]
+) -> None:
     """Put a backup in the place of what is in the database, and migrate it to this code's schema.
 
     Killed at any instant, it leaves the database as it was, or restored. Signs of life of runs are not restored: those
-    runs are gone.
+    runs are gone. Receivers of webhooks are told to read all anew: they may know what was taken back.
 
     Args:
         engine: of the database.
         backups: where the backup lies.
         manifest: of the backup.
         target: of `target_of`.
+        now: the present.
         progress: called for each part.
 
     Raises:
@@ -127,10 +131,11 @@ def restore(engine: Engine, backups: Backups, manifest: Manifest, target: Target
         DatabaseUnavailableError: the database can't be reached, or is in use; nothing was changed.
     """
     if engine.dialect.name == "sqlite":
-        _restore_file(engine, backups, manifest, progress)
+        _restore_file(engine, backups, manifest, now, progress)
     else:
         with write_transaction(engine) as connection:
             _restore_rows(connection, backups, manifest, target, progress)
+            _tell_receivers(connection, manifest, now)
 
 
 def compared(engine: Engine, store: ObjectStore) -> Compared:
@@ -141,7 +146,13 @@ def compared(engine: Engine, store: ObjectStore) -> Compared:
     return Compared(sorted(named - stored), sorted(stored - named))
 
 
-def _restore_file(engine: Engine, backups: Backups, manifest: Manifest, progress: Callable[[], None]) -> None:
+def _tell_receivers(connection: Connection, manifest: Manifest, now: datetime) -> None:
+    request_resync(connection, f"the ledger was restored at {now:%Y-%m-%dT%H:%M:%SZ} from backup {manifest.name}")
+
+
+def _restore_file(
+    engine: Engine, backups: Backups, manifest: Manifest, now: datetime, progress: Callable[[], None]
+) -> None:
     """Make the whole file elsewhere first; then SQLite copies it over the database in one transaction of its own."""
     assert engine.url.database is not None
     file = Path(engine.url.database)
@@ -154,6 +165,7 @@ def _restore_file(engine: Engine, backups: Backups, manifest: Manifest, progress
         migrations.upgrade(copy)
         with write_transaction(copy) as connection:
             connection.execute(delete(Run))
+            _tell_receivers(connection, manifest, now)
         try:
             with closing(copy.raw_connection()) as source, closing(engine.raw_connection()) as whole:
                 read, written = source.driver_connection, whole.driver_connection

@@ -67,7 +67,7 @@ def restore(name: str, place: str | None, dry_run: bool, replace: bool, as_json:
             return
         safety = None if target.empty else _safety(engine, backups, now)
         with progress(f"restoring {manifest.name}") as advance:
-            restoring.restore(engine, backups, manifest, target, advance)
+            restoring.restore(engine, backups, manifest, target, now, advance)
         compared = restoring.compared(engine, store_of_settings())
     if as_json:
         print_json({"restored": manifest.name, "replaced": safety, **vars(compared)})

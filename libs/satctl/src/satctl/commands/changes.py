@@ -114,7 +114,7 @@ class _Listing:
                 from satcommon.db.fields import field
 
                 field(connection, chosen.field)  # refuses one that there is not
-            self._since = _positions(connection, chosen.since)
+            self._since = positions(connection, chosen.since)
             newest = cursor.newest(connection)
             read = {region.bbox_id: newest.get(region.bbox_id, 0) for region in self._regions}
             self._until = {**self._since, **read}
@@ -132,7 +132,8 @@ class _Listing:
             yield from (table for table in tables if table.num_rows)
 
 
-def _positions(connection: Connection, since: str) -> Positions:
+def positions(connection: Connection, since: str) -> Positions:
+    """The positions of a cursor or an instant, as `--since` takes it."""
     from satcommon.publication import cursor
 
     if not since[:1].isdigit():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,8 @@ class _Selection(NamedTuple):
     first: date | None
     last: date | None
     as_of: datetime | None
+    columns: tuple[str, ...]
+    statuses: tuple[str, ...]
 
 
 _selection_options = grouped(
@@ -61,6 +63,14 @@ _selection_options = grouped(
     ),
     click.option("--to", "last", type=DAY, help="Last day.  [default: the watermark; of a field, its season's end]"),
     as_of_option,
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="NAME",
+        help="Only this column, besides region, day and field; repeatable.",
+    ),
+    click.option("--status", "statuses", multiple=True, metavar="STATUS", help="Only rows of this status; repeatable."),
 )
 
 
@@ -99,6 +109,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
       satctl export --field north-40 --output north-40.gpkg
       satctl export A --output A.parquet --format geoparquet
       satctl export A --as-of 2026-06-01T08:00:00Z --output settled.csv
+      satctl export A --column ndvi_mean --column final --status clear --output A.csv
       satctl export A --format geojson --output - | jq .features[0]
     """
     from satcommon.publication.objects import ResultObjects
@@ -108,6 +119,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
 
     if (selection.region is None) == (selection.field is None):
         raise click.UsageError("give either a REGION or --field EXTERNAL_ID")
+    _check_statuses(selection.statuses)
     chosen = kind or _by_suffix(output)
     check_output(chosen, output, force=force)
     with opened() as env:
@@ -118,9 +130,10 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
         with Spool(partial(_schema, geometry=polygons is not None)) as rows:
             with progress(f"exporting {selection.region or selection.field}", total=len(days.days.layers)) as advance:
                 for day in days.days.layers:
-                    rows.add(_of_day(days, objects, day, polygons))
+                    rows.add(_of_status(_of_day(days, objects, day, polygons), selection.statuses))
                     advance()
-            schema = rows.schema if all_columns else rows.filled_schema()
+            schema = rows.schema if all_columns or selection.columns else rows.filled_schema()
+            schema = _of_columns(schema, selection.columns)
             with open_writer(chosen, output, schema, force=force) as write:
                 for table in rows.tables(schema):
                     write(table)
@@ -131,6 +144,34 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
     click.echo(
         f"wrote {counted(rows.row_count, 'row')} of {counted(rows.tables_with_rows, 'day')} to {output}{more}", err=True
     )
+
+
+def _check_statuses(statuses: Sequence[str]) -> None:
+    from satcommon.stats.result_rows import Status
+
+    for status in statuses:
+        if status not in list(Status):
+            raise InputError(f"--status {status}: there is no such status; expected one of {', '.join(Status)}")
+
+
+def _of_status(rows: pa.Table, statuses: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.is_in(rows["status"], value_set=pa.array(statuses))) if statuses else rows
+
+
+def _of_columns(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    """The chosen columns, in the order of the rows; with them what a row is of, and its polygon."""
+    import pyarrow as pa
+
+    unknown = [name for name in columns if name not in schema.names]
+    if unknown:
+        raise InputError(
+            f"--column {unknown[0]}: these rows have no such column; expected one of {', '.join(schema.names)}"
+        )
+    always = ("region", "day", "field", "geometry")
+    return pa.schema([each for each in schema if each.name in (*always, *columns)]) if columns else schema
 
 
 def _by_suffix(output: str) -> str:

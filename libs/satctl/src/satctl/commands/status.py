@@ -6,14 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.errors import RetryableError
-from satcommon.messages import counted
+from satcommon.messages import command, counted
 
+from satctl.commands.webhooks import webhook_states
 from satctl.local.home_lock import dagster_url
 from satctl.opening import opened
 from satctl.output.tables import age, print_json, print_table, say, warn
@@ -49,7 +50,7 @@ def status(names: tuple[str, ...], days: int, watch: float | None, wide: bool, a
     planned" days a satellite passes over, and the acquisition plan has no datatake (within the lateness); the due scene
     of "lost upstream" days did not come within the allowed lateness.
     Deadlines follow this process's settings; those of the daemon and the runs may differ. Also lists Dagster's runs
-    that give no sign of life, and warns of a queue that does not move.
+    that give no sign of life, and warns of a queue that does not move, and of webhooks that fail or are dead.
 
     \b
     Examples:
@@ -90,7 +91,7 @@ def _read(names: tuple[str, ...], days: int) -> _Seen:
         statuses = [
             region_status(connection, region, env.deadlines, days, now) for region in regions_of(connection, names)
         ]
-        return _Seen(now, env.deadlines, statuses, _runs(env, now))
+        return _Seen(now, env.deadlines, statuses, _runs(env, now), webhook_states(connection))
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,13 @@ class _Seen:
     waits: Deadlines
     statuses: Sequence[RegionStatus]
     runs: RunsReport
+    webhooks: Sequence[dict[str, Any]]
 
     def show(self, *, wide: bool, as_json: bool) -> None:
         """Print it."""
         if as_json:
             settings = vars(self.waits)
-            regions = {"regions": self.statuses, "runs": self.runs}
+            regions = {"regions": self.statuses, "runs": self.runs, "webhooks": self.webhooks}
             print_json({"at": self.now, "settings_of_this_process": settings, **regions})
             return
         if not self.statuses:
@@ -114,6 +116,7 @@ class _Seen:
             return
         _print(self.statuses, self.now, wide=wide)
         _print_runs(self.runs, self.now)
+        _warn_of_webhooks(self.webhooks, self.now)
         say(
             f"deadlines by this process's settings: {self.waits.deadline_hours:g} h (SATFIELDS_DEADLINE_HOURS), "
             f"late scenes for {counted(self.waits.lateness_days, 'day')} (SATFIELDS_LATENESS_DAYS)"
@@ -257,6 +260,20 @@ def _warn_of(status: RegionStatus) -> None:
         )
     for failed in status.failed_days:
         warn(f"region {status.region}: {failed.day} failed {counted(failed.tries, 'time')}: {failed.error}")
+
+
+def _warn_of_webhooks(hooks: Sequence[dict[str, Any]], now: datetime) -> None:
+    for hook in hooks:
+        if hook["state"] == "dead":
+            warn(
+                f"webhook {hook['name']} is dead: given up {_moment(hook['dead_since'], now)} for "
+                f"{counted(len(hook['dead_regions']), 'region')}: {hook['error']}. Mend the receiver, then "
+                f"{command('webhooks', 'resume', hook['name'])}"
+            )
+        elif hook["state"] == "failing":
+            warn(
+                f"webhook {hook['name']} has been failing: first {_moment(hook['failing_since'], now)}: {hook['error']}"
+            )
 
 
 def _days(days: Sequence[date]) -> str | None:

@@ -11,12 +11,12 @@ from satcommon.db import ledger
 from satcommon.db.models import Field as FieldRow
 from satcommon.db.models import Miss, Publication, PublicationKind, Region
 from satcommon.views.region_status import region_status
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 from starlette.responses import Response
 
 from satserve.caller import Calling
 from satserve.problem import wrong
-from satserve.requests import Cursor, Limit, RegionName
+from satserve.requests import Cursor, Limit, RegionName, day_of
 from satserve.routes.answers import Link, document, link, path_of, problems
 from satserve.service import Service, Serving, visible_region, visible_regions
 
@@ -119,9 +119,16 @@ def one_region(request: Request, service: Serving, caller: Calling, region: Regi
 
 @router.get("/{region}/misses", response_model=Misses, responses=problems(404), summary="What is missed")
 def misses(
-    request: Request, service: Serving, caller: Calling, region: RegionName, limit: Limit = 1000, cursor: Cursor = None
+    request: Request,
+    service: Serving,
+    caller: Calling,
+    region: RegionName,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+    day: Annotated[str | None, Query(max_length=10, description="Of this day alone, as YYYY-MM-DD.")] = None,
 ) -> Response:
     """The open misses of a region, in the order in which they were opened."""
+    its_day = None if day is None else day_of(day)
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
         raise wrong("cursor", cursor, "the cursor of a link `next`", "begin without a cursor")
     with service.reading() as connection:
@@ -130,6 +137,7 @@ def misses(
             select(Miss.id, FieldRow.external_id, Miss.date_missed, Miss.cause, Miss.processing_time, Miss.attempts)
             .join(FieldRow, FieldRow.field_id == Miss.field_id)
             .where(Miss.bbox_id == found.bbox_id, ~Miss.processed, Miss.id > int(cursor or 0))
+            .where(Miss.date_missed == its_day if its_day is not None else true())
             .order_by(Miss.id)
             .limit(limit + 1)
         )
@@ -147,7 +155,7 @@ def misses(
     path = path_of("regions", region, "misses")
     links = [link(request, path, "self")]
     if len(rows) > limit:
-        links.append(link(request, path, "next", limit=limit, cursor=rows[limit - 1].id))
+        links.append(link(request, path, "next", limit=limit, cursor=rows[limit - 1].id, day=day))
     return document(request, {"misses": told, "links": links})
 
 

@@ -1,0 +1,99 @@
+"""A region's scene as a picture without anything drawn over it, to be laid under a map in Web Mercator."""
+
+from __future__ import annotations
+
+import io
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+from PIL import Image
+
+from satcommon.geo.grid import Bounds, Grid
+from satcommon.raster.layers import NODATA, REFLECTANCE_OFFSET, REFLECTANCE_SCALE, Layers, PixelClass
+from satcommon.views.ndvi_map import coloured
+
+if TYPE_CHECKING:
+    from satcommon.raster.scene_reader import CellReader
+
+BRIGHTEST = 0.3  # reflectance shown as white: bare soil and canopy stay below it, cloud above
+GAMMA = 1 / 1.6  # lifts dark canopy
+
+
+class Layer(StrEnum):
+    """What a picture shows."""
+
+    TRUE_COLOUR = "truecolor"
+    NDVI = "ndvi"
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """The bands that it is made of."""
+        return ("red", "green", "blue") if self is Layer.TRUE_COLOUR else ("red", "nir")
+
+
+def scene_picture(reader: CellReader, bounds: Bounds, layer: Layer, max_pixels: int) -> bytes:
+    """A scene as a PNG with transparency where it has no pixels.
+
+    Its corners are those of `bounds`, and its rows and columns are even in Web Mercator (EPSG:3857).
+
+    Args:
+        reader: of the scene, opened; it has the layer's bands.
+        bounds: of the region.
+        layer: what to show.
+        max_pixels: of the picture's longer side.
+    """
+    overview = reader.read_overview(max_pixels)
+    row, column = _cells(reader.grid, overview.classes.shape, bounds, max_pixels)
+    inside = (row >= 0) & (row < overview.classes.shape[0]) & (column >= 0) & (column < overview.classes.shape[1])
+    at = np.where(inside, row, 0), np.where(inside, column, 0)
+    shown = Layers({name: overview.bands[name][at] for name in layer.bands}, overview.classes[at])
+    seen = inside & (shown.classes != PixelClass.NODATA)
+    for band in shown.bands.values():
+        seen &= band != NODATA
+    bands = shown.bands
+    if layer is Layer.TRUE_COLOUR:
+        colours = _true_colour(shown)
+    else:
+        colours = coloured(bands["red"], bands["nir"], shown.classes)
+    png = io.BytesIO()
+    Image.fromarray(np.dstack([colours, np.where(seen, 255, 0).astype(np.uint8)])).save(png, "PNG", compress_level=4)
+    return png.getvalue()
+
+
+def _cells(
+    grid: Grid, shape: tuple[int, ...], bounds: Bounds, max_pixels: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the overview for each pixel of the picture, of its shape; -1 or beyond where there is none."""
+    east = bounds.east + (360.0 if bounds.east < bounds.west else 0.0)
+    top, bottom = (_mercator(latitude) for latitude in (bounds.north, bounds.south))
+    across, down = math.radians(east - bounds.west), top - bottom
+    width, height = (max(1, round(max_pixels * side / max(across, down))) for side in (across, down))
+    longitude = bounds.west + (np.arange(width) + 0.5) / width * (east - bounds.west)
+    latitude = np.degrees(np.arctan(np.sinh(top - (np.arange(height) + 0.5) / height * down)))
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True).transform(
+        *np.meshgrid((longitude + 180.0) % 360.0 - 180.0, latitude)
+    )
+    left, low, right, high = grid.extent
+    with np.errstate(invalid="ignore"):
+        column, row = (x - left) / (right - left) * shape[1], (high - y) / (high - low) * shape[0]
+    return _whole(row), _whole(column)
+
+
+def _whole(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.floor(np.nan_to_num(numbers, nan=-1, posinf=-1, neginf=-1)).astype(np.int64)
+
+
+def _mercator(latitude: float) -> float:
+    return math.asinh(math.tan(math.radians(latitude)))
+
+
+def _true_colour(layers: Layers) -> NDArray[np.uint8]:
+    """RGB, shape (rows, columns, 3)."""
+    values = np.dstack(list(layers.bands.values())).astype(np.float32)
+    light = np.clip((REFLECTANCE_SCALE * values + REFLECTANCE_OFFSET) / BRIGHTEST, 0, 1) ** GAMMA
+    colours: NDArray[np.uint8] = (255 * light).round().astype(np.uint8)
+    return colours

@@ -1,0 +1,1 @@
+"""Webhooks: changes pushed to receivers, signed and in order."""

@@ -1,0 +1,1 @@
+"""The page of maps: its files, and the routes that serve them."""
