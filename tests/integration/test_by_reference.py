@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from satcommon.audit.garbage import unreferenced_objects
+from satcommon.audit.garbage import stored_objects, unreferenced_objects
 from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Cause
@@ -455,4 +455,5 @@ def test_collection_of_garbage_keeps_the_documents_of_scenes(archive: Archive, w
     world.close(archive.source())
     world.store.put("scenes/1/nobody's.json", b"{}")
 
-    assert unreferenced_objects(world.engine, world.store, NOW + timedelta(days=40_000)) == ["scenes/1/nobody's.json"]
+    stored, later = stored_objects(world.store), NOW + timedelta(days=40_000)
+    assert unreferenced_objects(world.engine, stored, later) == ["scenes/1/nobody's.json"]

@@ -52,7 +52,7 @@ def instance(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def test_all_sensors_and_schedules_are_looked_at() -> None:
-    assert (len(_SENSORS), len(_SCHEDULES)) == (10, 4)
+    assert (len(_SENSORS), len(_SCHEDULES)) == (12, 6)
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["nothing to do", "all days due"])

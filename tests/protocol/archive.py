@@ -12,7 +12,7 @@ from satcommon.db import answers
 from satcommon.db.engine import read_transaction
 from satcommon.db.publications import position_at
 from satcommon.errors import InputError
-from satcommon.publication.changes import COLUMNS, Selection, changes, value_of
+from satcommon.publication.changes import Selection, changes, value_of
 from satcommon.publication.cursor import decode, newest
 from satcommon.publication.cursor import encode as encode_cursor
 from satcommon.publication.objects import ResultObjects, digest, encode
@@ -20,6 +20,8 @@ from satcommon.publication.reader import first_misses, published_days
 from satcommon.stats.result_rows import SCHEMA
 from truth import REGIONS, Row
 from world import World
+
+COLUMNS = [name for name in SCHEMA.names if name not in ("region", "day", "field")]
 
 
 @dataclass(frozen=True)

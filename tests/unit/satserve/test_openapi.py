@@ -38,7 +38,7 @@ def held(service: Served, examples: int) -> int:
                 case.path_parameters = {
                     name: KNOWN.get(name, value) for name, value in (case.path_parameters or {}).items()
                 }
-            case.call_and_validate(base_url=service.url, checks=HELD)
+            case.call_and_validate(base_url=service.url, checks=HELD, timeout=60)
             count += 1
 
         send()
