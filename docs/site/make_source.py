@@ -16,6 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 NAVIGATION = {"how to": "How to", "reference": "Reference", "explanation": "Explanation"}
+WHOLE = {
+    "runbooks": "Runbooks",
+    "decisions": "Decisions",
+}  # folders whose pages docs/README.md does not list one by one
 CONFIGURATION = """\
 [project]
 site_name = "Satfields"
@@ -44,18 +48,16 @@ permalink = true
 """
 
 
-def navigation(index: str, decisions: list[Path]) -> list[dict[str, object]]:
-    """The site's navigation, from docs/README.md and the records of decisions."""
+def navigation(index: str, source: Path) -> list[dict[str, object]]:
+    """The site's navigation, from docs/README.md, and from the folders that are listed as a whole."""
     parts: list[dict[str, object]] = [{"Overview": "README.md"}, {"Start here": "start-here.md"}]
     for heading, body in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", index, re.MULTILINE | re.DOTALL):
         pages = [{title: path} for title, path in re.findall(r"^\| \[(.*?)\]\(([\w/-]+\.md)\)", body, re.MULTILINE)]
         parts.append({NAVIGATION[heading.lower()]: pages})
-    records = [{_title(file): f"decisions/{file.name}"} for file in decisions]
-    return [
-        *parts,
-        {"Decisions": [{"All decisions": "decisions/index.md"}, *records]},
-        {"Contributing": "contributing.md"},
-    ]
+    for folder, title in WHOLE.items():
+        pages = [{_title(file): f"{folder}/{file.name}"} for file in _listed(source / folder)]
+        parts.append({title: [{f"All {folder}": f"{folder}/index.md"}, *pages]})
+    return [*parts, {"Contributing": "contributing.md"}]
 
 
 def pages_of(parts: object) -> set[str]:
@@ -76,20 +78,24 @@ def write(folder: Path) -> None:
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("site", "*.py", "__pycache__"))
-    decisions = sorted((source / "decisions").glob("[0-9]*.md"))
-    lines = [f"- [{_title(file)}]({file.name})" for file in decisions]
-    (source / "decisions" / "index.md").write_text("\n".join(["# Decisions", "", *lines, ""]))
+    for kind, title in WHOLE.items():
+        lines = [f"- [{_title(file)}]({file.name})" for file in _listed(source / kind)]
+        (source / kind / "index.md").write_text("\n".join([f"# {title}", "", *lines, ""]))
     contributing = (ROOT / "CONTRIBUTING.md").read_text().replace("](docs/decisions)", "](decisions/index.md)")
     (source / "contributing.md").write_text(contributing.replace("](docs/", "]("))
     for page in source.rglob("*.md"):
         text = page.read_text().replace("](../../CONTRIBUTING.md", "](../contributing.md")
-        page.write_text(text.replace("](decisions)", "](decisions/index.md)"))
+        page.write_text(re.sub(rf"\]\(((?:\.\./)*(?:{'|'.join(WHOLE)}))/?\)", r"](\1/index.md)", text))
 
-    parts = navigation((ROOT / "docs" / "README.md").read_text(), decisions)
+    parts = navigation((ROOT / "docs" / "README.md").read_text(), source)
     left_out = {page.relative_to(source).as_posix() for page in source.rglob("*.md")} - pages_of(parts)
     if left_out:
         raise ValueError(f"docs/README.md: no row for {', '.join(sorted(left_out))}; add one to the table of its kind")
     (folder / "zensical.toml").write_text(CONFIGURATION.format(navigation=_inline(parts)))
+
+
+def _listed(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.md") if file.name not in ("README.md", "index.md"))
 
 
 def _title(page: Path) -> str:

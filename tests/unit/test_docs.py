@@ -2,7 +2,10 @@
 
 import importlib.util
 import re
+import shutil
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,7 +37,8 @@ def test_every_page_that_the_tree_names_exists() -> None:
     suffixes = {".py", ".md", ".yaml", ".json", ".sh", ".toml", ""}
     folders = ("libs", "locations", "k8s", "db", "tests", "benchmarks", "docs")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes]
-    for path in [*(path for path in files if path.is_file()), ROOT / "Makefile", ROOT / "README.md"]:
+    ours = (path for path in files if path.is_file() and "node_modules" not in path.parts)
+    for path in [*ours, ROOT / "Makefile", ROOT / "README.md"]:
         for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
 
@@ -84,3 +88,36 @@ def test_the_map_has_a_line_for_every_folder() -> None:
 
     for name in folders | modules - {"memory.py"}:  # which says in its first line all that there is to say
         assert f"`{name}`" in text, name
+
+
+def _site() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_source", ROOT / "docs/site/make_source.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_sites_navigation_has_the_kinds_of_the_index_in_order(tmp_path: Path) -> None:
+    _site().write(tmp_path)
+
+    parts = tomllib.loads((tmp_path / "zensical.toml").read_text())["project"]["nav"]
+    assert [title for part in parts for title in part] == [
+        "Overview", "Start here", "How to", "Reference", "Explanation", "Runbooks", "Decisions", "Contributing",
+    ]  # fmt: skip
+    assert parts[2]["How to"][0] == {"Run on one machine": "how-to/run-on-one-machine.md"}
+    assert len(parts[6]["Decisions"]) == 1 + len(list((ROOT / "docs/decisions").glob("*.md")))
+    assert "](../contributing.md#the-map)" in (tmp_path / "source/explanation/architecture.md").read_text()
+
+
+def test_a_page_that_the_index_leaves_out_stops_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = _site()
+    copy = tmp_path / "tree"
+    shutil.copytree(ROOT / "docs", copy / "docs")
+    shutil.copy(ROOT / "CONTRIBUTING.md", copy)
+    (copy / "docs" / "how-to/forgotten.md").write_text("# Forgotten\n")
+    monkeypatch.setattr(site, "ROOT", copy)
+
+    with pytest.raises(ValueError, match=r"no row for how-to/forgotten\.md"):
+        site.write(tmp_path / "site")

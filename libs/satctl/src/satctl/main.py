@@ -6,6 +6,7 @@ import errno
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 from satcommon.errors import InputError, SatfieldsError, SettingError
 
 # Each command's module, and its line in `satctl --help`, which therefore loads no command and none of its libraries.
@@ -68,6 +69,13 @@ class Satctl(click.Group):
         """The commands' lines of the help; no command is loaded."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options with this beginning; no command is loaded."""
+        commands = [
+            CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; what it raises becomes a failure."""
