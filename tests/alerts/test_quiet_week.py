@@ -131,8 +131,8 @@ def test_a_week_of_late_scenes_and_corrections_makes_no_alert(
     patches = [series[name_of(Sample("satfields_publications_total", (name, "patch"), 0.0))] for name in LONGITUDES]
     assert any(len(set(values) - {"_"}) > 1 for values in patches)  # something was late, and put right
 
-    # Promtool's clock begins at 1970-01-01 00:00, the week at the same time of day, which a rule asks for, two days later:
-    # before, the regions' last days would have ended in negative time.
+    # Promtool's clock begins at 1970-01-01 00:00, the week at the same time of day, which a rule asks for, two days
+    # later: before, the regions' last days would have ended in negative time.
     written = dict(dagster_and_machine()) | {name: " ".join(values) for name, values in series.items()}
     written = {name: "_ " * EMPTY + values for name, values in written.items()}
     quiet = [Firing(60 * hour, []) for hour in range(EMPTY, EMPTY + STEPS)]
