@@ -93,8 +93,8 @@ def written_test(name: str, step: str, series: Mapping[str, str], firing: Iterab
 def run_tests(file: Path, step: str, tests: Sequence[dict[str, Any]], files: Sequence[Path] = FILES) -> None:
     """Let promtool run tests, with rules that are evaluated at each step.
 
-    All rules are one group, in their order: promtool evaluates groups in any order, and what was recorded a step of half
-    an hour ago is too old for the next one.
+    All rules are one group, in their order: promtool evaluates groups in any order, and what was recorded a step of
+    half an hour ago is too old for the next one.
     """
     found = [rule for each in files for group in yaml.safe_load(each.read_text())["groups"] for rule in group["rules"]]
     united = file.with_name("rules.yaml")
