@@ -354,6 +354,7 @@ def test_every_alert_has_a_fault_here_or_is_named() -> None:
     assert FAULTS.keys() | BY_PROMTOOL_ALONE == {rule["alert"] for rule in alerts()}
 
 
+@pytest.mark.nightly
 def test_each_failure_is_told_by_its_own_alert_and_by_no_other(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     if (now + 20 * MINUTE).date() != now.date():
