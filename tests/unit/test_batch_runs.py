@@ -31,9 +31,9 @@ def run_batch(instance: DagsterInstance, engine: Engine, errors: dict[str, Excep
         if name in errors:
             yield Trouble(errors[name], SCENES)
 
-    @op(name=BATCH_OP)
-    def batch(context: OpExecutionContext, config: BatchConfig) -> None:
-        work_off(context, Environment(settings(), engine), config, do)
+    @op(name=BATCH_OP, config_schema=BatchConfig.schema_of_job())
+    def batch(context: OpExecutionContext) -> None:
+        work_off(context, Environment(settings(), engine), BatchConfig.of(context.op_config), do)
 
     @job
     def batches() -> None:

@@ -24,7 +24,7 @@ defs = Definitions(
     asset_checks=[check_region],
     jobs=[replay_backlog, reprocessing_batch, audit_regions, deliver_webhooks],
     sensors=[*woken_sensors, unfinished_backlogs, *webhook_sensors],
-    schedules=[open_backlogs, daily_audit],
+    schedules=[open_backlogs, daily_audit, untold_webhooks],
     resources=resources(),
     executor=in_process_executor,
 )

@@ -109,7 +109,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
       satctl export --field north-40 --output north-40.gpkg
       satctl export A --output A.parquet --format geoparquet
       satctl export A --as-of 2026-06-01T08:00:00Z --output settled.csv
-      satctl export A --column ndvi_mean --column final --status clear --output A.csv
+      satctl export A --column ndvi_mean --status clear --output A.csv
       satctl export A --format geojson --output - | jq .features[0]
     """
     from satcommon.publication.objects import ResultObjects
