@@ -7,7 +7,7 @@ from satcommon.run_logs import log_as
 
 from satfields_reprocessing.assets import reprocessed_field_metrics
 from satfields_reprocessing.checks import check_region
-from satfields_reprocessing.deliveries import deliver_webhooks, webhook_sensors
+from satfields_reprocessing.deliveries import deliver_webhooks, untold_webhooks, webhook_sensors
 from satfields_reprocessing.jobs import audit_regions, replay_backlog, reprocessing_batch
 from satfields_reprocessing.schedules import daily_audit, open_backlogs
 from satfields_reprocessing.sensors import unfinished_backlogs, woken_sensors
