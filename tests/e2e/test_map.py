@@ -1,6 +1,6 @@
 """The page of maps in a real browser, on two small regions of a season.
 
-What the browser saw is kept in the folder PICTURES; `PICTURES=docs/pictures make test-slow` renews those of the docs.
+What the browser saw is kept in the folder PICTURES; `PICTURES=docs/pictures make nightly` renews those of the docs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.e2e.farm import CORRECTED, grow
 from tests.e2e.test_browser import BROWSERS, PATIENCE_MS, QUIET
 from tests.unit.satserve.serving import Served, served
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly  # a browser that draws without a graphics card takes minutes
 
 FIRST, LAST = date(2025, 5, 10), date(2025, 7, 31)
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # draws without a graphics card
