@@ -1,4 +1,4 @@
-"""`satctl backup`: what is restored is what was, on both databases, and nothing half is taken for whole."""
+"""`satctl backup`: what is restored equals what was backed up, on both databases; an incomplete backup is refused."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def test_a_backup_of_another_kind_of_database_is_refused(
     assert "is of sqlite" in satctl("backup", "restore", "latest", "--yes", code=2).output
 
 
-# --- nothing half is taken for whole -------------------------------------------------------------------------------
+# --- an incomplete backup is refused -------------------------------------------------------------------------------
 
 
 class Killed(BaseException):

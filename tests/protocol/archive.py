@@ -17,11 +17,9 @@ from satcommon.publication.cursor import decode, newest
 from satcommon.publication.cursor import encode as encode_cursor
 from satcommon.publication.objects import ResultObjects, digest, encode
 from satcommon.publication.reader import first_misses, published_days
-from satcommon.stats.result_rows import SCHEMA
+from satcommon.stats.result_rows import SCHEMA, VALUES
 from truth import REGIONS, Row
 from world import World
-
-COLUMNS = [name for name in SCHEMA.names if name not in ("region", "day", "field")]
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Follower:
         """The folded rows are the published ones."""
         folded = {key[1:]: row for key, row in self.rows.items() if key[0] == region and row}
         true = {
-            (on, name): {c: _plain(c, row[c]) for c in COLUMNS if row[c] is not None}
+            (on, name): {c: _plain(c, row[c]) for c in VALUES if row[c] is not None}
             for on, rows in published.items()
             for name, row in rows.items()
         }

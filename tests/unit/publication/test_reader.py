@@ -29,9 +29,5 @@ def test_only_the_publication_folder_opens_result_objects() -> None:
         for use in uses(ast.parse(path.read_text()))
     }
 
-    listings = {
-        "libs/satcommon/src/satcommon/audit/garbage.py",
-        "libs/satcommon/src/satcommon/audit/audit.py",
-        "libs/satctl/src/satctl/backup/create.py",
-    }
+    listings = {"libs/satcommon/src/satcommon/audit/garbage.py", "libs/satcommon/src/satcommon/audit/audit.py"}
     assert {each for each in found if each[0] not in listings or each[1] in READERS} == set()

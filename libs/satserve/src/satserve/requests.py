@@ -9,15 +9,13 @@ from typing import Annotated
 
 from fastapi import Path, Query
 from satcommon.db.registry import MAX_DAY, MIN_DAY
-from satcommon.stats.result_rows import SCHEMA, column, schema_of
+from satcommon.stats.result_rows import IDENTITY, VALUES, column, schema_of
 
 from satserve.problem import Problem, wrong
 
 MOST_ITEMS = 10_000
 MOST_DAYS = 1_500  # of a series: four seasons
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_IDENTITY = ("region", "day", "field")
-COLUMNS = tuple(name for name in SCHEMA.names if name not in _IDENTITY)
 DERIVED = ("final", "state_as_of")
 
 RegionName = Annotated[str, Path(description="Name of the region.", max_length=100, examples=["A"])]
@@ -125,7 +123,7 @@ def _is_instant(text: str) -> bool:
     return len(text) > 10 and text[10] == "T"
 
 
-def columns_of(text: str | None, default: Sequence[str] = COLUMNS) -> list[str]:
+def columns_of(text: str | None, default: Sequence[str] = VALUES) -> list[str]:
     """The columns of `parameter-name`, in the order of rows; the derived ones always come, so they may be named.
 
     Columns of further indices and bands, too, which only rows of some algorithm versions have.
@@ -141,12 +139,12 @@ def columns_of(text: str | None, default: Sequence[str] = COLUMNS) -> list[str]:
             raise wrong("parameter-name", name, "names of columns, with commas between", "see /columns")
     if not names:
         raise wrong("parameter-name", text, "names of columns, with commas between", "see /columns")
-    return [name for name in schema_of(names).names if name in names and name not in _IDENTITY]
+    return [name for name in schema_of(names).names if name in names and name not in IDENTITY]
 
 
 def is_column(name: str) -> bool:
     """Whether rows can have a column of a name, besides those that tell which row it is."""
-    return column(name) is not None and name not in _IDENTITY
+    return column(name) is not None and name not in IDENTITY
 
 
 def checked_days(first: date, last: date) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from dagster import (
     AssetKey,
     DagsterInstance,
-    DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     EventLogEntry,
@@ -26,15 +25,8 @@ from dagster import (
 )
 from satcommon.contract import FIELD_METRICS, REPROCESSED_FIELD_METRICS, WEBHOOKS_JOB, lane
 from satcommon.resources import SatfieldsResource, resources
+from satcommon.run_requests import UNFINISHED
 from satcommon.settings import settings
-
-_UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
 @op(tags={"dagster/kind": "webhook"})
@@ -64,7 +56,7 @@ def _requests(instance: DagsterInstance, satfields: SatfieldsResource, now: date
 
     with read_transaction(satfields.environment().engine) as connection:
         wanted = is_work(connection, now)
-    if wanted and not instance.get_run_ids(RunsFilter(job_name=WEBHOOKS_JOB, statuses=_UNFINISHED), limit=1):
+    if wanted and not instance.get_run_ids(RunsFilter(job_name=WEBHOOKS_JOB, statuses=UNFINISHED), limit=1):
         yield RunRequest()
 
 

@@ -142,7 +142,7 @@ def _log(store: ObjectStore, region: Region, log: Sequence[Publication], report:
 
 def _scenes(store: ObjectStore, region: Region, scenes: Mapping[date, Scene], report: Report) -> None:
     """The scene of every day is there: what is late on the day needs it."""
-    stored = store.sizes(f"scenes/{region.bbox_id}/")
+    stored = store.listing(f"scenes/{region.bbox_id}/")
     for day, scene in scenes.items():
         if scene.object_key not in stored:
             report.lost_scenes.append(day)

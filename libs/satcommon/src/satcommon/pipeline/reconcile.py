@@ -97,7 +97,7 @@ class Reconciliation:
         region: name of the region.
         first: first day that was compared.
         last: last day.
-        here: acquisitions registered here, each once, whatever its versions.
+        here: acquisitions registered here; several versions of one count once.
         there: acquisitions listed there, likewise.
         differences: by day, tile and item.
         in_neither: days on which imagery is due, and which neither side has.

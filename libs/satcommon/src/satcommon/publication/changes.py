@@ -23,9 +23,7 @@ from satcommon.errors import InputError, RemovedError
 from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
 from satcommon.stats import result_rows
-from satcommon.stats.result_rows import SCHEMA, completed, only, schema_of
-
-_IDENTITY = ("region", "day", "field")
+from satcommon.stats.result_rows import IDENTITY, VALUES, completed, only, schema_of
 
 SCHEMA_OF_CHANGES = pa.schema(
     [
@@ -68,9 +66,9 @@ def checked_columns(names: Sequence[str]) -> Sequence[str]:
     Raises:
         InputError: there is no such column.
     """
-    unknown = [name for name in names if name in _IDENTITY or result_rows.column(name) is None]
+    unknown = [name for name in names if name in IDENTITY or result_rows.column(name) is None]
     if unknown:
-        known = ", ".join(name for name in SCHEMA.names if name not in _IDENTITY)
+        known = ", ".join(VALUES)
         raise InputError(
             f"--column {unknown[0]}: rows have no such column; expected one of {known}, "
             "or of further indices, as evi_mean"
@@ -133,7 +131,7 @@ def _of_day(
     was = before.rows(objects, day, columns, names)
     if columns is None:
         all_names = schema_of([*was.column_names, *rows.column_names]).names
-        columns = ["region", "field", *(name for name in all_names if name not in _IDENTITY)]
+        columns = ["region", "field", *(name for name in all_names if name not in IDENTITY)]
     was, rows = completed(was, columns), completed(rows, columns)
     for start in range(0, len(names), _FIELDS):
         some = names[start : start + _FIELDS]

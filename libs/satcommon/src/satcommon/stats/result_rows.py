@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from satcommon.raster.indices import ALWAYS, INDICES
 from satcommon.raster.layers import BANDS, FURTHER
 
+IDENTITY = ("region", "day", "field")  # what a row is of; all other columns are values
 LAYERS = ("ndvi", "ndmi", "lst_c")
 STATISTICS = ("mean", "stdev", "min", "max")
 QUANTILES = tuple(f"{layer}_quantiles" for layer in LAYERS)
@@ -80,6 +81,7 @@ OPTIONAL = (*QUANTILES, *(name for name in _ALL if name in _OF_FURTHER))
 _OPTIONAL = frozenset(OPTIONAL)
 
 SCHEMA = pa.schema([column for name, column in _ALL.items() if name not in _OF_FURTHER])
+VALUES = tuple(name for name in SCHEMA.names if name not in IDENTITY)
 """The columns of every row. Those of further indices and bands are in tables where a version asks for them.
 
 Fractions are of the field's covered cells (`observed`) or of those observed (the others), by weight; `cell_count`

@@ -143,15 +143,6 @@ class ObjectStore:
             entries = (entry for batch in obstore.list(self._store, prefix) for entry in batch)
             return {entry["path"]: Listed(entry["last_modified"], entry["size"]) for entry in entries}
 
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """How many bytes each object under a prefix has.
-
-        Raises:
-            StoreError: the store could not be reached.
-        """
-        with self._explained(prefix):
-            return {e["path"]: e["size"] for batch in obstore.list(self._store, prefix) for e in batch}
-
     def delete(self, key: str) -> None:
         """Remove an object; as with S3, a missing object is no error.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 
+from satcommon.audit.garbage import stored_objects
 from satcommon.db import ledger
 from satcommon.db.engine import revision_of
 from satcommon.db.models import Publication, Scene
@@ -20,7 +21,6 @@ from satctl.backup.manifest import FORMAT, Manifest, Objects, Part, RegionCopy, 
 from satctl.backup.snapshot import TABLES, snapshot
 
 OBJECTS = "objects"  # the stream of the objects' list: key, size and digest of each, separated by tabs
-_KINDS = ("results/", "scenes/")
 
 
 def create(
@@ -56,10 +56,10 @@ def create(
             for part in backups.put_stream(name, stream, chunks):
                 parts.append(part)
                 progress()
-    sizes = stored_objects(store)
+    stored = stored_objects(store)
+    sizes = {key: stored[key].size for key in named if key in stored}
     lines = [f"{key}\t{sizes.get(key, '')}\t{digest or ''}\n".encode() for key, digest in sorted(named.items())]
     parts += backups.put_stream(name, OBJECTS, lines)
-    found = [sizes[key] for key in named if key in sizes]
     manifest = Manifest(
         format=FORMAT,
         name=name,
@@ -72,8 +72,8 @@ def create(
         tables=tables,
         objects=Objects(
             count=len(named),
-            size=sum(found),
-            lost=len(named) - len(found),
+            size=sum(sizes.values()),
+            lost=len(named) - len(sizes),
             digest=hashlib.sha256(b"".join(lines)).hexdigest(),
         ),
         parts=parts,
@@ -88,11 +88,6 @@ def named_objects(connection: Connection) -> dict[str, str | None]:
     results = connection.execute(select(Publication.object_key, Publication.object_digest).where(*readable))
     scenes = connection.execute(select(Scene.object_key)).scalars()
     return {**dict.fromkeys(scenes), **{row.object_key: row.object_digest for row in results}}
-
-
-def stored_objects(store: ObjectStore) -> dict[str, int]:
-    """The size of every result and scene in the store."""
-    return {key: size for kind in _KINDS for key, size in store.sizes(kind).items()}
 
 
 def _regions(connection: Connection) -> list[RegionCopy]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg import sql
+from satcommon.audit.garbage import stored_objects
 from satcommon.db.claims import LANE
 from satcommon.db.engine import open_engine, read_transaction, revision, shown, write_transaction
 from satcommon.db.models import Base, Field, Publication, Region, Run
@@ -20,7 +21,7 @@ from satcommon.errors import DamagedObjectError, DatabaseUnavailableError, Datab
 from satcommon.storage.object_store import ObjectStore
 from sqlalchemy import Connection, Engine, delete, func, select, text
 
-from satctl.backup.create import named_objects, stored_objects
+from satctl.backup.create import named_objects
 from satctl.backup.folder import Backups
 from satctl.backup.manifest import Manifest
 from satctl.backup.snapshot import FILE

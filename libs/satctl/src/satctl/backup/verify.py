@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from satcommon.audit.garbage import stored_objects
 from satcommon.errors import DamagedObjectError, ObjectMissingError
 from satcommon.storage.object_store import ObjectStore
 
-from satctl.backup.create import OBJECTS, stored_objects
+from satctl.backup.create import OBJECTS
 from satctl.backup.folder import Backups
 from satctl.backup.manifest import Manifest
 from satctl.backup.snapshot import FILE
@@ -66,11 +67,11 @@ def verify(
     except DamagedObjectError as error:
         found.problems.append(str(error))
         return found
-    sizes = stored_objects(store)
+    stored = stored_objects(store)
     for wanted in objects:
         found.checked += 1
-        size = sizes.get(wanted.key)
-        if size is None or (wanted.size is not None and size != wanted.size):
+        there = stored.get(wanted.key)
+        if there is None or wanted.size not in (None, there.size):
             found.lost.append(wanted.key)
         elif deep and wanted.digest is not None:
             if not _is_whole(store, wanted):

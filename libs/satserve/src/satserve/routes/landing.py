@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from satcommon.db.registry import aoi_of
+from satcommon.stats.result_rows import VALUES
 from starlette.responses import Response
 
 from satserve.caller import Calling
 from satserve.encodings import COVERAGE, GEOJSON
 from satserve.problem import not_found
-from satserve.requests import COLUMNS
 from satserve.routes.answers import Link, document, link, problems
 from satserve.routes.columns import parameters
 from satserve.service import Serving, visible_regions
@@ -153,7 +153,7 @@ def _collection(request: Request, name: str, extent: dict[str, Any]) -> dict[str
         variables = {"query_type": "locations", "output_formats": formats, "default_output_format": COVERAGE[0]}
         told["data_queries"] = {"locations": {"link": {**where, "variables": variables}}}
         told["output_formats"] = formats
-        told["parameter_names"] = parameters(COLUMNS)
+        told["parameter_names"] = parameters(VALUES)
         return told
     items = {**link(request, f"{base}/items", "items"), "type": GEOJSON[1]}
     told["itemType"] = "feature"

@@ -12,13 +12,12 @@ from fastapi import APIRouter, Request
 from satcommon.db.models import Region
 from satcommon.errors import AlgorithmError, ObjectMissingError
 from satcommon.stats.algorithm import algorithm
-from satcommon.stats.result_rows import further_columns, schema_of
+from satcommon.stats.result_rows import VALUES, further_columns, schema_of
 from starlette.responses import Response
 
 from satserve.caller import Caller, Calling
 from satserve.encodings import ARROW, COVERAGE, CSV, GEOJSON, JSON, PARQUET, geojson_geometry, json_bytes
 from satserve.requests import (
-    COLUMNS,
     DERIVED,
     MOST_DAYS,
     AsOf,
@@ -140,7 +139,7 @@ def _all_columns(region: Region) -> list[str]:
     try:
         rules = algorithm(region.algorithm_version)
     except AlgorithmError:  # of a file that this process has not: its further columns can be named
-        return list(COLUMNS)
+        return list(VALUES)
     names = schema_of(further_columns(rules.indices, rules.further_bands)).names
     return [name for name in names if is_column(name)]
 
