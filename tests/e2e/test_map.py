@@ -1,6 +1,6 @@
 """The page of maps in a real browser, on two small regions of a season.
 
-What the browser saw is kept in the folder PICTURES; `PICTURES=docs/pictures make nightly` renews those of the docs.
+What the browser saw is kept in the folder PICTURES; `PICTURES=docs/pictures make test-slow` renews those of the docs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from tests.e2e.farm import CORRECTED, grow
 from tests.e2e.test_browser import BROWSERS, PATIENCE_MS, QUIET
 from tests.unit.satserve.serving import Served, served
 
-pytestmark = pytest.mark.nightly  # a browser that draws without a graphics card takes minutes
+pytestmark = pytest.mark.slow
 
 FIRST, LAST = date(2025, 5, 10), date(2025, 7, 31)
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # draws without a graphics card
@@ -109,7 +109,8 @@ class Seen:
         assert wait_for(condition, PATIENCE_MS / 1000, pause=0.05), (self.page.url, self.wrong)
 
     def asked(self, name: str) -> str:
-        return parse_qs(urlsplit(self.page.url).query).get(name, [""])[0]
+        """A part of the address, as the browser has it now: `page.url` is as of Playwright's last event."""
+        return parse_qs(self.page.evaluate("location.search").removeprefix("?")).get(name, [""])[0]
 
 
 @pytest.fixture
