@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import obstore
 import pytest
@@ -30,6 +31,15 @@ def test_what_an_environment_holds_as_secret_is_told_by_names_and_addresses() ->
     found = secrets_of(ENVIRONMENT)
 
     assert found == {PASSWORD, "Pa%22ss%2Fwo%40rd%5C9", KEY, "planted-key-id", "short"}
+
+
+def test_secrets_in_files_that_an_environment_names_are_hidden_too(tmp_path: Path) -> None:
+    url, key = tmp_path / "url", tmp_path / "key"
+    url.write_text("postgresql://user:planted-word@db/x\n")
+    key.write_text(KEY)
+    given = {"SATFIELDS_DATABASE_URL_FILE": str(url), "AWS_SECRET_ACCESS_KEY_FILE": str(key), "SSL_CERT_FILE": str(url)}
+
+    assert secrets_of({**given, "OTHER_TOKEN_FILE": str(tmp_path / "gone")}) == {"planted-word", KEY}
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,15 @@ def secret(name: str) -> str:
     value, path = os.environ.get(name, ""), os.environ.get(name + SUFFIX, "")
     if value and path:
         raise SettingError(f"{name} and {name}{SUFFIX} are both set; unset one of them")
-    return _content(name + SUFFIX, path) if path else value
+    return content(name + SUFFIX, path) if path else value
 
 
-def _content(variable: str, path: str) -> str:
+def content(variable: str, path: str) -> str:
+    """The secret in a file that a variable names.
+
+    Raises:
+        SettingError: it can't be read, is no text, or is empty.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:

@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
+
+from satcommon.errors import SettingError
+from satcommon.secret_files import SUFFIX, content
 
 HIDDEN = "***"
 
@@ -78,9 +82,18 @@ class Redactor:
 
 
 def secrets_of(environment: Mapping[str, str] = os.environ) -> set[str]:
-    """The values of an environment that are secret: by their variable's name, or as a password within an address."""
+    """The secrets of an environment: by their variable's name, or as a password within an address.
+
+    A variable may name a file in place of the value; one that can't be read is told by whoever needs it.
+    """
     found = set()
-    for name, value in environment.items():
+    given = dict(environment)
+    for variable, path in environment.items():
+        name = variable.removesuffix(SUFFIX)
+        if name != variable and (_SECRET_NAME.search(name) or name.endswith("_URL")):
+            with suppress(SettingError):
+                given[name] = content(variable, path)
+    for name, value in given.items():
         if _SECRET_NAME.search(name) and not _PATH_NAME.search(name):
             found.add(value)
         if name.upper() == "PGPASSWORD":
