@@ -178,6 +178,17 @@ def test_a_catalogue_is_reached_by_what_reads_imagery_and_only_where_it_is_the_s
     assert policy["spec"]["egress"][0]["to"] == there
 
 
+def test_receivers_of_webhooks_are_reached_by_runs_and_satctl_and_only_where_values_say() -> None:
+    volume = {"volume": {"enabled": True}}
+    there = {"networkPolicy": {"webhooksTo": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]}}
+
+    def reaching(values: Manifest) -> set[str]:
+        policies, pods = cluster(values)
+        return {name for name, pod in pods.items() if 443 in edges(policies, pod, None)}
+
+    assert reaching({**volume, **there}) - reaching(volume) == {"run", "satctl", "migrate"}
+
+
 def test_a_clouds_keys_are_reached_where_values_say_so_alone() -> None:
     given = {**BUCKET, "networkPolicy": {"credentialsTo": [{"ipBlock": {"cidr": "169.254.170.23/32"}}]}}
     ports = {**BUCKET, "networkPolicy": {**given["networkPolicy"], "credentialsPorts": [80, 8080]}}
