@@ -25,11 +25,11 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 from satcommon.contract import lane
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.answers import refuse
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, Measurement
 from satcommon.db.quarantine import Doubt
 from satcommon.sources.source import Due
@@ -240,12 +240,12 @@ def missed(at: Watched, region: str, cause: Cause, ago: timedelta, failures: int
         missed_field = min(timelines(connection, bbox_id)), day
     with write_transaction(engine) as connection:
         now = datetime.now(UTC)
-        ledger.open_misses(connection, bbox_id, [OpenMiss(*missed_field, cause, "d")], now - ago)
+        missed_days.open_misses(connection, bbox_id, [OpenMiss(*missed_field, cause, "d")], now - ago)
         for _ in range(failures):
-            ledger.count_failures(connection, bbox_id, [missed_field], now)
+            missed_days.count_failures(connection, bbox_id, [missed_field], now)
     yield missed_field
     with write_transaction(engine) as connection:
-        ledger.resolve_misses(connection, bbox_id, [missed_field], datetime.now(UTC))
+        missed_days.resolve_misses(connection, bbox_id, [missed_field], datetime.now(UTC))
 
 
 @contextmanager

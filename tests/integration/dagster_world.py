@@ -45,7 +45,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_graphql.schema import create_schema
 from satcommon.batch_runs import works_of
 from satcommon.contract import REGION, SCENES, partition
-from satcommon.db import ledger, models, registry
+from satcommon.db import ledger, missed_days, models, registry
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment, environment
@@ -171,7 +171,7 @@ class World:
     def missed(self, name: str) -> list[date]:
         """The days of a region's open misses."""
         with read_transaction(self.env.engine) as connection:
-            found = ledger.misses(connection, registry.region(connection, name).bbox_id, date.min, date.max)
+            found = missed_days.misses(connection, registry.region(connection, name).bbox_id, date.min, date.max)
             return [miss.date_missed for miss in found]
 
     def deliver(self, region: str, *days: date, ago: timedelta = timedelta(minutes=10)) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from satcommon.audit.garbage import stored_objects, unreferenced_objects
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Cause
 from satcommon.errors import SceneError, SettingError, StoreError
@@ -185,7 +185,7 @@ def test_a_file_that_was_replaced_after_ingest_fails_the_day_and_the_next_listin
             world.through(archive.source())
     world.through(archive.source())  # closes the day all the same
     with read_transaction(world.engine) as connection:
-        causes = {miss.cause for miss in ledger.misses(connection, 1, DAY, DAY)}
+        causes = {miss.cause for miss in missed_days.misses(connection, 1, DAY, DAY)}
     after = world.ask(archive.source())
     world.replay(archive.source())
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from affine import Affine
-from satcommon.db import ledger
+from satcommon.db import missed_days
 from satcommon.db.engine import read_transaction
 from satcommon.db.registry import region
 from satcommon.environment import Environment
@@ -170,7 +170,7 @@ def drain(env: Environment) -> None:
 
 def missed(system: Engine) -> list[tuple[date, str]]:
     with read_transaction(system) as connection:
-        found = ledger.misses(connection, region(connection, "S").bbox_id, date.min, date.max)
+        found = missed_days.misses(connection, region(connection, "S").bbox_id, date.min, date.max)
     return [(miss.date_missed, miss.cause.value) for miss in found]
 
 

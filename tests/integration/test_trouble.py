@@ -12,7 +12,7 @@ import rasterio
 from rasterio.warp import transform as warp
 from satcommon.audit.audit import Report, audit
 from satcommon.audit.repair import repair
-from satcommon.db import fields, ledger, publications, registry
+from satcommon.db import fields, ledger, missed_days, publications, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Attempt, Cause, Region
@@ -115,7 +115,7 @@ class Farm:
 
     def missed(self) -> list[tuple[int, int]]:
         with read_transaction(self.engine) as connection:
-            found = ledger.misses(connection, 1, date.min, date.max)
+            found = missed_days.misses(connection, 1, date.min, date.max)
         return [(m.field_id, (m.date_missed - FIRST).days) for m in found]
 
 
@@ -348,7 +348,7 @@ def test_a_spoilt_tile_fails_the_fields_on_it_alone(tiled: Farm) -> None:
     assert tiled.missed() == [(2, 0)]
     assert tiled.problems() == []
     with read_transaction(tiled.engine) as connection:
-        (miss,) = ledger.misses(connection, 1, date.min, date.max)
+        (miss,) = missed_days.misses(connection, 1, date.min, date.max)
         tried = connection.execute(select(Attempt.field_id, Attempt.error_code).where(Attempt.day == day(0))).all()
     assert miss.cause is Cause.PROCESSING_ERROR
     assert {field_id: error is None for field_id, error in tried} == {1: True, 2: False, 3: True}

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 from satcommon.audit.audit import audit
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, missed_days, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.geo.grid import Bounds, Grid
@@ -134,7 +134,7 @@ class Farm:
     def causes(self) -> set[tuple[date, str]]:
         """Days and causes of the open misses."""
         with read_transaction(self.engine) as connection:
-            return {(row.date_missed, row.cause) for row in ledger.misses(connection, 1, self.first, self.last)}
+            return {(row.date_missed, row.cause) for row in missed_days.misses(connection, 1, self.first, self.last)}
 
 
 MakeFarm = Callable[..., Farm]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from farm import WEST, causes, realtime, replay, settle
-from satcommon.db import fields, ledger, publications, registry
+from satcommon.db import fields, ledger, missed_days, publications, registry
 from satcommon.db.engine import read_transaction, write_transaction
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause
 from satcommon.db.publications import MAX_OBJECT_AGE
 from satcommon.errors import ObjectMissingError
@@ -42,7 +42,7 @@ def miss(world: World, name: str, n: int) -> None:
     opened = OpenMiss(field_id(world, name), day(n), Cause.PROCESSING_ERROR, "tried in vain")
     with write_transaction(world.engine) as connection:
         ledger.lock_region(connection, world.bbox_id(WEST))
-        ledger.open_misses(connection, world.bbox_id(WEST), [opened], world.now)
+        missed_days.open_misses(connection, world.bbox_id(WEST), [opened], world.now)
 
 
 def clear_days(row: dict[str, Any]) -> list[int]:

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import shapely
 from satcommon.audit.audit import audit
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, missed_days, registry
 from satcommon.db.engine import open_engine, read_transaction, write_transaction
 from satcommon.db.models import (
     Base,
@@ -463,7 +463,7 @@ class World:
             self.satellite.deliveries[aoi] = REPAIRED.get(delivery, delivery)
         for region in REGIONS:
             with write_transaction(self.engine) as connection:
-                ledger.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
+                missed_days.forget_failures(connection, self.bbox_id(region), None, date.min, date.max)
 
     def closer(self, region: str, run_id: str = "run") -> Closer:
         return Closer(self.engine, self.store, self.bbox_id(region), DEADLINES, run_id, self.now)

@@ -12,11 +12,11 @@ import shapely
 from satcommon.audit.audit import Report, audit
 from satcommon.audit.deep_audit import check_states
 from satcommon.audit.repair import repair
-from satcommon.db import fields, ledger, publications, registry
+from satcommon.db import fields, ledger, missed_days, publications, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import (
     Cause,
     FieldRevision,
@@ -229,14 +229,14 @@ def test_a_miss_that_was_dropped_is_found(world: World) -> None:
 def test_a_miss_that_nobody_expects_is_found(world: World) -> None:
     with write_transaction(world.engine) as connection:
         fields.activate_field(connection, "f1", day(3), NOW, active=False)
-        ledger.open_misses(connection, 1, [OpenMiss(1, day(3), Cause.CARRY, "carry")], NOW)
+        missed_days.open_misses(connection, 1, [OpenMiss(1, day(3), Cause.CARRY, "carry")], NOW)
 
     expect(world.audit(), f"{day(3)} f1: missed, but not expected")
 
 
 def test_a_miss_on_a_day_that_is_not_closed_is_found(world: World) -> None:
     with write_transaction(world.engine) as connection:
-        ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS), Cause.CARRY, "carry")], NOW)
+        missed_days.open_misses(connection, 1, [OpenMiss(1, day(DAYS), Cause.CARRY, "carry")], NOW)
 
     expect(world.audit(), "1 misses on a day that is not closed")
 
@@ -311,7 +311,7 @@ def test_many_problems_are_all_counted_and_the_first_ones_told(world: World) -> 
     world.execute(delete(Membership))
     with write_transaction(world.engine) as connection:
         for n in range(40):
-            ledger.open_misses(connection, 1, [OpenMiss(1, day(DAYS + n), Cause.CARRY, "carry")], NOW)
+            missed_days.open_misses(connection, 1, [OpenMiss(1, day(DAYS + n), Cause.CARRY, "carry")], NOW)
 
     report = world.audit()
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from satcommon.db import expectations, fields, ledger, registry
+from satcommon.db import expectations, fields, ledger, missed_days, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.expectations import expectations_change, timelines
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, FieldRevision, Membership, Region, RegionDay, RevisionKind, Season
 from satcommon.errors import InputError
 from satcommon.geo.grid import Bounds, Grid
@@ -92,7 +92,7 @@ def seen(connection: Connection) -> Seen:
                 if activity is not RevisionKind.DEACTIVATED and (region.bbox_id, polygon.revision_id) in members:
                     planting = index(season.planting_date)
                     found.expected[region.name, field_id, n] = (planting, polygon.geometry_digest)
-        for miss in ledger.misses(connection, region.bbox_id, date.min, date.max):
+        for miss in missed_days.misses(connection, region.bbox_id, date.min, date.max):
             found.misses[region.name, miss.field_id, index(miss.date_missed)] = (miss.cause, miss.digest)
         for field_id, when in ledger.withdrawals(connection, region.bbox_id, date.min, date.max):
             found.withdrawn.add((region.name, field_id, index(when)))
@@ -227,8 +227,10 @@ def happen(  # noqa: C901 - one case an event
             return Cause.LATE_REGION
         case "drain":  # as a replay would
             for region in registry.regions(connection):
-                opened = ledger.misses(connection, region.bbox_id, date.min, date.max)
-                ledger.resolve_misses(connection, region.bbox_id, [(m.field_id, m.date_missed) for m in opened], NOW)
+                opened = missed_days.misses(connection, region.bbox_id, date.min, date.max)
+                missed_days.resolve_misses(
+                    connection, region.bbox_id, [(m.field_id, m.date_missed) for m in opened], NOW
+                )
                 listed = ledger.withdrawals(connection, region.bbox_id, date.min, date.max)
                 ledger.cross_off(connection, region.bbox_id, listed)
             return None
@@ -237,7 +239,7 @@ def happen(  # noqa: C901 - one case an event
             missed = [f for region, f, n in expected if (region, n) == (told[0], told[1])]
             bbox_id = registry.region(connection, told[0]).bbox_id
             opened_misses = [OpenMiss(f, day(told[1]), Cause.LATE_SCENE, "s") for f in missed]
-            ledger.open_misses(connection, bbox_id, opened_misses, NOW)
+            missed_days.open_misses(connection, bbox_id, opened_misses, NOW)
             return None
     return Cause.REVISED_FIELD
 

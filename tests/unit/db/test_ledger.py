@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 import shapely
-from satcommon.db import fields, ledger, publications, registry
+from satcommon.db import fields, ledger, missed_days, publications, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Attempt, Cause, Miss, ProcessingType
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import Due
@@ -35,12 +35,12 @@ def day(n: int) -> date:
 
 
 def opened(connection: Connection) -> dict[tuple[int, int], tuple[Cause, str, int]]:
-    found = ledger.misses(connection, A, date.min, date.max)
+    found = missed_days.misses(connection, A, date.min, date.max)
     return {(m.field_id, (m.date_missed - DAY).days): (m.cause, m.digest, m.attempts) for m in found}
 
 
 def miss(connection: Connection, field_id: int, n: int, cause: Cause, digest: str, now: datetime = NOW) -> None:
-    ledger.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, digest)], now)
+    missed_days.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, digest)], now)
 
 
 # --- days ------------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_an_event_that_finds_a_miss_open_replaces_its_cause_and_digest_and_gives
     connection: Connection,
 ) -> None:
     miss(connection, 1, 0, Cause.LATE_FIELD, "one")
-    ledger.count_failures(connection, A, [(1, DAY)], NOW)
+    missed_days.count_failures(connection, A, [(1, DAY)], NOW)
     miss(connection, 1, 0, Cause.REVISED_FIELD, "two")
 
     assert opened(connection) == {(1, 0): (Cause.REVISED_FIELD, "two", 0)}
@@ -103,7 +103,7 @@ def test_a_carry_leaves_an_open_miss_as_it_is(connection: Connection) -> None:
 def test_a_miss_and_its_carry_in_one_batch_are_one_miss(connection: Connection) -> None:
     both = [OpenMiss(1, DAY, Cause.CARRY, "carry"), OpenMiss(1, DAY, Cause.REVISED_SCENE, "s")]
 
-    ledger.open_misses(connection, A, both, NOW)
+    missed_days.open_misses(connection, A, both, NOW)
 
     assert opened(connection) == {(1, 0): (Cause.REVISED_SCENE, "s", 0)}
 
@@ -111,14 +111,14 @@ def test_a_miss_and_its_carry_in_one_batch_are_one_miss(connection: Connection) 
 def test_of_two_misses_of_a_field_day_in_one_batch_the_later_one_holds(connection: Connection) -> None:
     both = [OpenMiss(1, DAY, Cause.REVISED_FIELD, "f"), OpenMiss(1, DAY, Cause.REVISED_SCENE, "s")]
 
-    ledger.open_misses(connection, A, both, NOW)
+    missed_days.open_misses(connection, A, both, NOW)
 
     assert opened(connection) == {(1, 0): (Cause.REVISED_SCENE, "s", 0)}
 
 
 def test_a_field_day_is_missed_once_at_most_but_may_be_missed_again(connection: Connection) -> None:
     miss(connection, 1, 0, Cause.LATE_FIELD, "one")
-    ledger.resolve_misses(connection, A, [(1, DAY)], NOW)
+    missed_days.resolve_misses(connection, A, [(1, DAY)], NOW)
     miss(connection, 1, 0, Cause.REVISED_SCENE, "two", LATER)
 
     rows = connection.execute(select(Miss.cause, Miss.processed, Miss.resolved_time).order_by(Miss.id)).all()
@@ -134,7 +134,7 @@ def test_a_miss_that_another_event_took_over_is_not_resolved_by_the_work_on_the_
         miss(connection, field_id, 0, Cause.LATE_FIELD, "one")
     miss(connection, 2, 0, Cause.REVISED_FIELD, "two")
 
-    ledger.resolve_opened(connection, A, [(1, DAY, "one"), (2, DAY, "one")], LATER)
+    missed_days.resolve_opened(connection, A, [(1, DAY, "one"), (2, DAY, "one")], LATER)
 
     assert opened(connection) == {(2, 0): (Cause.REVISED_FIELD, "two", 0)}
 
@@ -145,31 +145,31 @@ def test_the_backlog_is_told_by_cause_with_its_oldest(connection: Connection) ->
     miss(connection, 2, 5, Cause.LATE_SCENE, "s", LATER)
     miss(connection, 1, 4, Cause.CARRY, "carry", LATER)
 
-    told = {one.cause: one for one in ledger.backlog_by_cause(connection, A)}
+    told = {one.cause: one for one in missed_days.backlog_by_cause(connection, A)}
 
     assert told[Cause.LATE_SCENE] == (Cause.LATE_SCENE, 3, day(3), day(5), NOW)
     assert told[Cause.CARRY].field_days == 1
 
 
 def test_nothing_to_do_is_nothing_done(connection: Connection) -> None:
-    ledger.open_misses(connection, A, [], NOW)
-    ledger.resolve_misses(connection, A, [], NOW)
-    ledger.resolve_opened(connection, A, [], NOW)
-    ledger.count_failures(connection, A, [], NOW)
+    missed_days.open_misses(connection, A, [], NOW)
+    missed_days.resolve_misses(connection, A, [], NOW)
+    missed_days.resolve_opened(connection, A, [], NOW)
+    missed_days.count_failures(connection, A, [], NOW)
     ledger.withdraw(connection, A, [], NOW)
     ledger.cross_off(connection, A, [])
 
     assert opened(connection) == {}
-    assert ledger.backlog_by_cause(connection, A) == []
+    assert missed_days.backlog_by_cause(connection, A) == []
 
 
 def test_more_misses_than_a_statement_has_parameters(connection: Connection) -> None:
     many = [OpenMiss(1, day(n), Cause.LATE_FIELD, "d") for n in range(12_000)]
 
-    ledger.open_misses(connection, A, many, NOW)
-    ledger.open_misses(connection, A, many, LATER)
+    missed_days.open_misses(connection, A, many, NOW)
+    missed_days.open_misses(connection, A, many, LATER)
 
-    [told] = ledger.backlog_by_cause(connection, A)
+    [told] = missed_days.backlog_by_cause(connection, A)
     assert (told.field_days, told.opened_at) == (12_000, NOW)  # another event does not make it younger
 
 

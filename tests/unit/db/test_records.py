@@ -18,7 +18,7 @@ from sqlalchemy.engine import Row
 ROOT = Path(__file__).parents[3]
 PRELUDE = """
 from datetime import date
-from satcommon.db import fields, ledger, records, registry
+from satcommon.db import fields, ledger, missed_days, records, registry
 from satcommon.db.models import Region
 from sqlalchemy import Connection
 
@@ -29,7 +29,7 @@ RIGHT = {
     "registry.regions(connection)[0].monitored_from.year",
     "fields.field(connection, 'f').geometry_digest.upper()",
     "ledger.region_days(connection, 1, day, day)[day].refused",
-    "ledger.misses(connection, 1, day, day)[0].cause.value",
+    "missed_days.misses(connection, 1, day, day)[0].cause.value",
     "records.all_of(connection, records.select_all(Region))[0].bbox_id",
 }
 WRONG = {
@@ -39,8 +39,8 @@ WRONG = {
     "ledger.region_days(connection, 1, day, day)[day].taken": '"Day" has no attribute "taken"',
     "ledger.days_of_all(connection, day, day)[0].object_key": '"Day" has no attribute "object_key"',
     "dict(ledger.open_days(connection))[1][day].closed_at": '"OpenDay" has no attribute "closed_at"',
-    "ledger.misses(connection, 1, day, day)[0].day": '"Miss" has no attribute "day"',
-    "[miss.digest for miss in ledger.misses_of_all(connection)]": '"SimilarMisses" has no attribute "digest"',
+    "missed_days.misses(connection, 1, day, day)[0].day": '"Miss" has no attribute "day"',
+    "[miss.digest for miss in missed_days.misses_of_all(connection)]": '"SimilarMisses" has no attribute "digest"',
     "records.one(connection, records.select_all(Region)).id": '"Region" has no attribute "id"',
 }
 

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import shapely
-from satcommon.db import fields, ledger, publications, registry
+from satcommon.db import fields, ledger, missed_days, publications, registry
 from satcommon.db.engine import write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.fields import NewField
@@ -40,7 +40,7 @@ def close(connection: Connection, first: int, last: int) -> None:
 
 
 def causes(connection: Connection) -> dict[int, Cause]:
-    return {(m.date_missed - FIRST).days: m.cause for m in ledger.misses(connection, 1, date.min, date.max)}
+    return {(m.date_missed - FIRST).days: m.cause for m in missed_days.misses(connection, 1, date.min, date.max)}
 
 
 # --- regions ---------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_days_monitored_earlier_are_closed_in_one_publication_without_rows_and_m
     add(connection)
     close(connection, 0, 2)
     fields.register_fields(connection, [NewField("f", "f", SHAPE, day(-9))], NOW)
-    ledger.resolve_misses(connection, 1, [(1, day(n)) for n in range(3)], NOW)
+    missed_days.resolve_misses(connection, 1, [(1, day(n)) for n in range(3)], NOW)
 
     assert registry.monitor_region(connection, "A", day(-3), None, NOW)
 

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, missed_days, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import write_transaction
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, Scene
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES, RegionBacklog, plan, region_backlog, workable_backlogs
@@ -36,13 +36,13 @@ def connection(engine: Engine) -> Iterator[Connection]:
         shapes = [box(-0.04 + i / 50, 45.02, -0.03 + i / 50, 45.03) for i in range(2)]
         new = [NewField(f"f{i}", "f", s, day(0), day(7) if i == 2 else None) for i, s in enumerate(shapes, 1)]
         fields.register_fields(connection, new, NOW)
-        opened = ledger.misses(connection, A, date.min, date.max)
-        ledger.resolve_misses(connection, A, [(m.field_id, m.date_missed) for m in opened], NOW)
+        opened = missed_days.misses(connection, A, date.min, date.max)
+        missed_days.resolve_misses(connection, A, [(m.field_id, m.date_missed) for m in opened], NOW)
         yield connection
 
 
 def miss(connection: Connection, field_id: int, n: int, cause: Cause = Cause.LATE_FIELD) -> None:
-    ledger.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, "d")], NOW)
+    missed_days.open_misses(connection, A, [OpenMiss(field_id, day(n), cause, "d")], NOW)
 
 
 def found(connection: Connection, now: datetime = NOW) -> RegionBacklog:
@@ -104,11 +104,11 @@ def test_a_miss_that_failed_waits_twice_as_long_each_time_and_for_ever_after_the
     miss(connection, 1, 3)
 
     for tries in range(1, TRIES):
-        ledger.count_failures(connection, A, [(1, day(3))], NOW)
+        missed_days.count_failures(connection, A, [(1, day(3))], NOW)
         pause = FIRST_PAUSE * 2 ** (tries - 1)
         assert found(connection, NOW + pause - timedelta(seconds=1)).waiting
         assert found(connection, NOW + pause).misses
-    ledger.count_failures(connection, A, [(1, day(3))], NOW)
+    missed_days.count_failures(connection, A, [(1, day(3))], NOW)
     assert found(connection, NOW + timedelta(days=999)).waiting
 
     miss(connection, 1, 3, Cause.REVISED_FIELD)  # another event: tried anew

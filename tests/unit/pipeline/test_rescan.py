@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from satcommon.audit.audit import audit
-from satcommon.db import answers, fields, ledger, registry
+from satcommon.db import answers, fields, ledger, missed_days, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField
-from satcommon.db.ledger import CauseBacklog
+from satcommon.db.missed_days import CauseBacklog
 from satcommon.errors import RetryableError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
@@ -64,7 +64,7 @@ class World:
 
     def backlog(self) -> list[CauseBacklog]:
         with read_transaction(self.engine) as connection:
-            return ledger.backlog_by_cause(connection, 1)
+            return missed_days.backlog_by_cause(connection, 1)
 
     def clean(self) -> bool:
         with read_transaction(self.engine) as connection:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from satcommon.db import ledger
+from satcommon.db import missed_days
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import field
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause
 from satcommon.db.registry import region
 from satcommon.publication.objects import ResultObjects
@@ -87,7 +87,7 @@ def open_miss(service: Served) -> None:
         north = field(connection, "north").field_id
         bbox_id = region(connection, "S").bbox_id
         miss = OpenMiss(north, LAST, Cause.REVISED_SCENE, "x" * 64)
-        ledger.open_misses(connection, bbox_id, [miss], datetime.now(UTC))
+        missed_days.open_misses(connection, bbox_id, [miss], datetime.now(UTC))
 
 
 def test_a_miss_and_a_correction_are_other_versions_and_the_series_follows(own: Served, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Cause, Miss, Region, RegionDay
@@ -32,8 +32,8 @@ def check(env: Environment, name: str, day: date = DAY, deadlines: Deadlines | N
 
 def miss(env: Environment, attempts: int) -> None:
     with write_transaction(env.engine) as connection:
-        opened = ledger.OpenMiss(1, DAY, Cause.LATE_FIELD, "x")
-        ledger.open_misses(connection, 1, [opened], datetime.now(UTC))
+        opened = missed_days.OpenMiss(1, DAY, Cause.LATE_FIELD, "x")
+        missed_days.open_misses(connection, 1, [opened], datetime.now(UTC))
         connection.execute(update(Miss).values(attempts=attempts))
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import shapely
-from satcommon.db import fields, ledger, registry
+from satcommon.db import fields, ledger, missed_days, registry
 from satcommon.db.answers import refuse
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.sources.source import Due
@@ -60,21 +60,21 @@ def _make_trouble(connection, bbox_id: int, kind: int, last) -> None:  # type: i
     if kind == 1:  # the source is late: a closed day whose scene is due, and an open one
         ledger.set_day(connection, bbox_id, last, due=Due.DUE)
         ledger.set_day(connection, bbox_id, NOW.date() - DAY, due=Due.DUE, answered_at=NOW)
-        ledger.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 3 * DAY)
+        missed_days.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 3 * DAY)
     if kind == 2:  # never asked
         ledger.set_day(connection, bbox_id, last, answered_at=None)
-        ledger.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 2 * DAY)
+        missed_days.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 2 * DAY)
     if kind == 3:  # the source lies
         refuse(connection, bbox_id, last, {"item": "item: found 1; expected 2"}, NOW - 4 * DAY, {})
-        ledger.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 4 * DAY)
+        missed_days.open_misses(connection, bbox_id, [OpenMiss(field, last, Cause.LATE_SCENE, "d")], NOW - 4 * DAY)
     if kind == 4:  # errors: a field-day that failed for good, one that waits for a replay, and a day that fails
         missed = [
             OpenMiss(field, last, Cause.PROCESSING_ERROR, "d"),
             OpenMiss(field, last - DAY, Cause.LATE_FIELD, "d"),
         ]
-        ledger.open_misses(connection, bbox_id, missed, NOW - 5 * DAY)
+        missed_days.open_misses(connection, bbox_id, missed, NOW - 5 * DAY)
         for _ in range(3):
-            ledger.count_failures(connection, bbox_id, [(field, last)], NOW - DAY)
+            missed_days.count_failures(connection, bbox_id, [(field, last)], NOW - DAY)
         ledger.record_failure(connection, bbox_id, last + DAY, "ValueError: no")
     if kind == 5:
         registry.activate_region(connection, registry.regions(connection)[-1].name, active=False)

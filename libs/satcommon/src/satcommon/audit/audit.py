@@ -14,7 +14,7 @@ from datetime import date
 import shapely
 from sqlalchemy import Connection, Engine, select
 
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.answers import refusals, stands_for
 from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
@@ -100,7 +100,7 @@ def audit(engine: Engine, store: ObjectStore, region: Region, progress: Callable
         publications_of_region = publications(connection, region.bbox_id)
         lines = timelines(connection, region.bbox_id)
         misses: dict[date, set[int]] = defaultdict(set)
-        for miss in ledger.misses(connection, region.bbox_id, date.min, date.max):
+        for miss in missed_days.misses(connection, region.bbox_id, date.min, date.max):
             misses[miss.date_missed].add(miss.field_id)
         withdrawn = ledger.withdrawals(connection, region.bbox_id, date.min, date.max)
         closed = sorted(day for day, row in days.items() if row.closed_at is not None)

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from satcommon.audit.audit import Report
-from satcommon.db import ledger
+from satcommon.db import missed_days
 from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import Timeline
@@ -42,7 +42,7 @@ def check_states(
         lines = {line.external_id: line for line in timelines(connection, region.bbox_id).values()}
         names = {line.field_id: name for name, line in lines.items()}
         first_miss: dict[str, date] = {}
-        for miss in ledger.misses(connection, region.bbox_id, date.min, date.max):
+        for miss in missed_days.misses(connection, region.bbox_id, date.min, date.max):
             first_miss.setdefault(names.get(miss.field_id, ""), miss.date_missed)
         for field_id, day in report.lost:
             first_miss[names[field_id]] = min(day, first_miss.get(names[field_id], day))

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from sqlalchemy import Engine
 
 from satcommon.audit.audit import Report
-from satcommon.db import ledger, publications
+from satcommon.db import ledger, missed_days, publications
 from satcommon.db.engine import write_transaction
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, PublicationKind
 from satcommon.pipeline.inputs import expected_fields
 
@@ -41,7 +41,7 @@ def repair(engine: Engine, bbox_id: int, report: Report, now: datetime) -> None:
         for day in empty:
             lost |= {(f.field_id, day) for f in expected_fields(connection, bbox_id, day)}
         misses = [OpenMiss(f, day, Cause.PROCESSING_ERROR, f"audit {now.isoformat()}") for f, day in sorted(lost)]
-        ledger.open_misses(connection, bbox_id, misses, now)
+        missed_days.open_misses(connection, bbox_id, misses, now)
         ledger.withdraw(connection, bbox_id, [(f, day) for f, day in report.unlisted if day in same], now)
         for day in report.lost_scenes:
             ledger.set_day(connection, bbox_id, day, listing=None)

@@ -17,10 +17,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.orm import aliased
 
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.batches import rows_in
 from satcommon.db.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
 from satcommon.memory import without_collector
 
@@ -211,9 +211,9 @@ def _reconcile(
                 # The day itself has not changed, but the state it starts from has.
                 carried.append(OpenMiss(field_id, day, Cause.CARRY, Cause.CARRY.value))
         left += [(field_id, day) for day in old if day not in new]
-    ledger.resolve_misses(connection, bbox_id, left, now)
+    missed_days.resolve_misses(connection, bbox_id, left, now)
     ledger.cross_off(connection, bbox_id, back)
-    ledger.open_misses(connection, bbox_id, [*missed, *carried], now)
+    missed_days.open_misses(connection, bbox_id, [*missed, *carried], now)
     ledger.withdraw(connection, bbox_id, left, now)
 
 
@@ -231,7 +231,7 @@ def miss_closed_days(connection: Connection, bbox_id: int, cause: Cause, digest:
     if last is not None:
         lines = timelines(connection, bbox_id)
         missed = (OpenMiss(f, day, cause, digest) for f, line in lines.items() for day in _days(line, last))
-        ledger.open_misses(connection, bbox_id, missed, now)
+        missed_days.open_misses(connection, bbox_id, missed, now)
 
 
 def _days(timeline: Timeline | None, last: date) -> dict[date, Span]:

@@ -1,4 +1,4 @@
-"""The ledger: closed and published days, misses, withdrawals and attempts.
+"""The ledger: closed and published days, withdrawals and attempts; misses are in `missed_days`.
 
 Functions run inside the caller's transaction and take `now` instead of reading a clock. Those that write what is
 published or missed expect the caller to hold the lock of the region's row.
@@ -16,9 +16,7 @@ from sqlalchemy import (
     Connection,
     Delete,
     Row,
-    Update,
     bindparam,
-    case,
     delete,
     exists,
     func,
@@ -30,9 +28,7 @@ from sqlalchemy import (
 from satcommon.db.batches import for_each, insert_rows, rows_in
 from satcommon.db.models import (
     Attempt,
-    Cause,
     Field,
-    Miss,
     ProcessingType,
     Publication,
     Refusal,
@@ -40,7 +36,6 @@ from satcommon.db.models import (
     RegionDay,
     Scene,
     Withdrawal,
-    open_misses_only,
 )
 from satcommon.db.records import all_of, one, select_all, typed
 from satcommon.sources.source import Due
@@ -64,18 +59,6 @@ class OpenDay(NamedTuple):
     answered: bool
 
 
-class SimilarMisses(NamedTuple):
-    """Open misses of a region that are alike, counted."""
-
-    bbox_id: int
-    cause: Cause
-    attempts: int
-    tried_at: datetime | None
-    due_day: date | None  # theirs, if it lacks its due scene; None elsewhere, where no miss waits for its day
-    field_days: int
-    ids: int  # the sum of theirs
-
-
 # Statements of every step, built once: building one takes longer than SQLite takes to run it.
 _REGION = select_all(Region).where(Region.bbox_id == bindparam("region"))
 _LOCKED_REGION = _REGION.with_for_update(key_share=True)
@@ -86,7 +69,7 @@ _IN_SPAN = (
     RegionDay.day >= bindparam("first"),
     RegionDay.day <= bindparam("last"),
 )
-_REFUSED = exists().where(
+REFUSED = exists().where(
     Refusal.bbox_id == RegionDay.bbox_id, Refusal.day == RegionDay.day, Refusal.resolved_at.is_(None)
 )
 _CONTENT = (
@@ -95,7 +78,7 @@ _CONTENT = (
     .scalar_subquery()
     .label("content")
 )
-_DAYS = select_all(Day, _REFUSED.label("refused"), _CONTENT).where(*_IN_SPAN)
+_DAYS = select_all(Day, REFUSED.label("refused"), _CONTENT).where(*_IN_SPAN)
 _OPEN_DAYS = (
     select(
         RegionDay.bbox_id,
@@ -115,30 +98,11 @@ _SCENES = (
     )
     .where(*_IN_SPAN)
 )
-_MISSES = (
-    select_all(Miss)
-    .where(
-        Miss.bbox_id == bindparam("region"),
-        ~Miss.processed,
-        Miss.date_missed >= bindparam("first"),
-        Miss.date_missed <= bindparam("last"),
-    )
-    .order_by(Miss.date_missed, Miss.field_id)
-)
 _WITHDRAWALS = select(Withdrawal.field_id, Withdrawal.day).where(
     Withdrawal.bbox_id == bindparam("region"),
     Withdrawal.day >= bindparam("first"),
     Withdrawal.day <= bindparam("last"),
 )
-
-
-class OpenMiss(NamedTuple):
-    """A field-day to be opened as missed; `digest` identifies the event, to tell it from a later one."""
-
-    field_id: int
-    day: date
-    cause: Cause
-    digest: str
 
 
 def region(connection: Connection, bbox_id: int) -> Region:
@@ -213,7 +177,7 @@ def days_of_all(
     connection: Connection, first: date, last: date, bbox_ids: Collection[int] | None = None
 ) -> Sequence[Day]:
     """The days of a span that the ledger knows, of all regions or of some, oldest first."""
-    statement = select_all(Day, _REFUSED.label("refused"), _CONTENT).where(RegionDay.day.between(first, last))
+    statement = select_all(Day, REFUSED.label("refused"), _CONTENT).where(RegionDay.day.between(first, last))
     if bbox_ids is not None:
         statement = statement.where(RegionDay.bbox_id.in_(bbox_ids))
     return all_of(connection, statement.order_by(RegionDay.day, RegionDay.bbox_id))
@@ -222,7 +186,7 @@ def days_of_all(
 def days_without_scene(connection: Connection, bbox_id: int) -> dict[date, Day]:
     """A region's days that lack a scene although one is due, or a satellite passes over; oldest first."""
     statement = (
-        select_all(Day, _REFUSED.label("refused"), _CONTENT)
+        select_all(Day, REFUSED.label("refused"), _CONTENT)
         .where(
             RegionDay.bbox_id == bbox_id,
             RegionDay.due.in_((Due.DUE, Due.NOT_PLANNED)),
@@ -297,178 +261,6 @@ def record_failure(connection: Connection, bbox_id: int, day: date, error: str) 
     tries = (known.tries if known else 0) + 1
     set_day(connection, bbox_id, day, tries=tries, error=error)
     return tries
-
-
-# --- misses --------------------------------------------------------------------------------------------------------
-
-
-def open_misses(connection: Connection, bbox_id: int, misses: Iterable[OpenMiss], now: datetime) -> None:
-    """Open misses. An open one takes the new cause and digest and keeps its age; a carry leaves it as it is.
-
-    Args:
-        connection: of a write transaction that holds the region's lock.
-        bbox_id: the region.
-        misses: the field-days; of two of one field-day, the later one holds.
-        now: the time of opening.
-    """
-    where = {
-        "index_elements": ["bbox_id", "field_id", "date_missed"],
-        "index_where": open_misses_only(connection.dialect.name),
-    }
-
-    def replace(statement: Any) -> Any:
-        latest = {c: statement.excluded[c] for c in ("cause", "digest")} | {"attempts": 0}
-        return statement.on_conflict_do_update(**where, set_=latest)
-
-    carried: dict[tuple[int, date], OpenMiss] = {}
-    others: dict[tuple[int, date], OpenMiss] = {}  # of two of a field-day, the later one holds
-    for miss in misses:
-        (carried if miss.cause is Cause.CARRY else others)[miss.field_id, miss.day] = miss
-    same = {"bbox_id": bbox_id, "processing_time": now, "processed": False}
-    for chosen, on_conflict in (
-        (others, replace),
-        (carried, lambda statement: statement.on_conflict_do_nothing(**where)),
-    ):
-        rows = [
-            {"field_id": m.field_id, "date_missed": m.day, "cause": m.cause, "digest": m.digest}
-            for m in chosen.values()
-        ]
-        insert_rows(connection, Miss, rows, same, on_conflict)
-
-
-def resolve_misses(connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date]], now: datetime) -> None:
-    """Close the open misses of field-days that are no longer expected, whatever opened them.
-
-    Args:
-        connection: of a write transaction that holds the region's lock.
-        bbox_id: the region.
-        missed: (field id, day) of each.
-        now: the time of closing.
-    """
-    rows = [{"f": f, "d": d} for f, d in missed]
-    _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
-
-
-def resolve_opened(
-    connection: Connection, bbox_id: int, missed: Sequence[tuple[int, date, str]], now: datetime
-) -> None:
-    """Close the open misses of field-days that were computed, where the event that opened them is still the same.
-
-    Args:
-        connection: of a write transaction that holds the region's lock.
-        bbox_id: the region.
-        missed: (field id, day, digest of the event) of each.
-        now: the time of closing.
-    """
-    rows = [{"f": f, "d": d, "o": o} for f, d, o in missed]
-    _update_open(connection, bbox_id, rows, {"processed": True, "resolved_time": now})
-
-
-def count_failures(
-    connection: Connection,
-    bbox_id: int,
-    failed: Sequence[tuple[int, date]],
-    now: datetime,
-    most: int | None = None,
-) -> None:
-    """Count a failed attempt of open misses, which lengthens their pause.
-
-    Args:
-        connection: of a write transaction that holds the region's lock.
-        bbox_id: the region.
-        failed: (field id, day) of each.
-        now: the time of the attempt.
-        most: the count goes no higher, so that they are tried again however often they fail.
-    """
-    rows = [{"f": f, "d": d} for f, d in failed]
-    counted: Any = Miss.attempts + 1
-    if most is not None:
-        counted = case((Miss.attempts >= most, Miss.attempts), else_=counted)
-    _update_open(connection, bbox_id, rows, {"attempts": counted, "tried_at": now})
-
-
-def _update_open(connection: Connection, bbox_id: int, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
-    """Update open misses by `f`, `d` and, if given, `o`: field id, day, and the digest that opened them."""
-    keys = {"f": "field_id", "d": "date_missed", "o": "digest"}
-    keys = {key: column for key, column in keys.items() if rows and key in rows[0]}
-
-    def statement(given: Mapping[str, ColumnElement[Any]]) -> Update:
-        same = [Miss.__table__.c[column] == given[key] for key, column in keys.items()]
-        return update(Miss).where(Miss.bbox_id == bbox_id, ~Miss.processed, *same).values(values)
-
-    for_each(connection, Miss, keys, rows, statement)
-
-
-def forget_failures(
-    connection: Connection, bbox_id: int, field_ids: Collection[int] | None, first: date, last: date
-) -> int:
-    """Let failed field-days of a span be tried again without a pause; returns their number.
-
-    Args:
-        connection: of a write transaction.
-        bbox_id: the region.
-        field_ids: the fields; None for all of the region.
-        first: first day of the span.
-        last: last day of the span.
-    """
-    chosen = [Miss.bbox_id == bbox_id, ~Miss.processed, Miss.attempts > 0]
-    chosen += [Miss.date_missed >= first, Miss.date_missed <= last]
-    if field_ids is not None:
-        chosen.append(Miss.field_id.in_(field_ids))
-    return connection.execute(update(Miss).where(*chosen).values(attempts=0)).rowcount
-
-
-def misses(connection: Connection, bbox_id: int, first: date, last: date) -> Sequence[Miss]:
-    """The open misses of a span of days, by day and field.
-
-    Args:
-        connection: of a read transaction.
-        bbox_id: the region.
-        first: first day of the span.
-        last: last day of the span.
-    """
-    return all_of(connection, _MISSES, {"region": bbox_id, "first": first, "last": last})
-
-
-def misses_of_all(connection: Connection) -> Iterable[SimilarMisses]:
-    """The open misses of all regions, without days that wait indefinitely; similar ones of a region are one item."""
-    has_scene = RegionDay.scene_digest.is_not(None)
-    due_day = case((~has_scene & (RegionDay.due == Due.DUE), RegionDay.day)).label("due_day")
-    alike = (Miss.bbox_id, Miss.cause, Miss.attempts, Miss.tried_at, due_day)
-    statement = (
-        select(*alike, func.count().label("field_days"), func.sum(Miss.id).label("ids"))
-        .outerjoin(RegionDay, (RegionDay.bbox_id == Miss.bbox_id) & (RegionDay.day == Miss.date_missed))
-        .where(~Miss.processed, RegionDay.day.is_(None) | has_scene | (RegionDay.answered_at.is_not(None) & ~_REFUSED))
-        .group_by(*alike)
-    )
-    return typed(connection.execute(statement), SimilarMisses)
-
-
-class CauseBacklog(NamedTuple):
-    """The open misses of a region of one cause."""
-
-    cause: Cause
-    field_days: int
-    first_day: date
-    last_day: date
-    opened_at: datetime
-
-
-def backlog_by_cause(connection: Connection, bbox_id: int) -> list[CauseBacklog]:
-    """The open misses of a region by cause: their number, their days, and when the oldest was opened."""
-    statement = (
-        select(
-            Miss.cause,
-            func.count().label("field_days"),
-            func.min(Miss.date_missed).label("first_day"),
-            func.max(Miss.date_missed).label("last_day"),
-            func.min(Miss.processing_time).label("opened_at"),
-        )
-        .where(Miss.bbox_id == bbox_id, ~Miss.processed)
-        .group_by(Miss.cause)
-        .order_by(Miss.cause)
-    )
-    return [CauseBacklog(*row) for row in connection.execute(statement)]
 
 
 # --- withdrawals ---------------------------------------------------------------------------------------------------

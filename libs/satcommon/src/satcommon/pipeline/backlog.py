@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from satcommon.db import answers, ledger, registry
+from satcommon.db import answers, ledger, missed_days, registry
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
 from satcommon.db.models import Cause, Miss, Region
@@ -52,7 +52,7 @@ def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, n
         deadlines: the waiting times.
         now: the present.
     """
-    misses = ledger.misses(connection, bbox_id, date.min, date.max)
+    misses = missed_days.misses(connection, bbox_id, date.min, date.max)
     region = ledger.region(connection, bbox_id)
     bounds = aoi_of(region).bounds
     waits: dict[date, bool] = {}
@@ -68,7 +68,7 @@ def region_backlog(connection: Connection, bbox_id: int, deadlines: Deadlines, n
     return RegionBacklog(work, waiting, frozenset(ledger.withdrawals(connection, bbox_id, date.min, date.max)))
 
 
-def _pauses(miss: Miss | ledger.SimilarMisses, now: datetime) -> bool:
+def _pauses(miss: Miss | missed_days.SimilarMisses, now: datetime) -> bool:
     """Whether an open miss failed and pauses, perhaps for ever."""
     if miss.attempts == 0 or miss.tried_at is None:
         return False
@@ -83,7 +83,7 @@ def workable_backlogs(connection: Connection, deadlines: Deadlines, now: datetim
     """
     regions = {region.bbox_id: region for region in registry.regions(connection)}
     work: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    for alike in ledger.misses_of_all(connection):
+    for alike in missed_days.misses_of_all(connection):
         day, bounds = alike.due_day, aoi_of(regions[alike.bbox_id]).bounds
         if not _pauses(alike, now) and (day is None or deadlines.given_up(day, bounds, now)):
             work[alike.bbox_id].append((alike.cause.value, int(alike.field_days), int(alike.ids)))
@@ -150,11 +150,11 @@ def plan(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
                 steps += max(0, (end - first).days + 1)
                 touched_ordinals.update(range(first.toordinal(), end.toordinal() + 1))
     touched = {date.fromordinal(ordinal) for ordinal in touched_ordinals}
-    missed_days = {day for (_, day), cause in todo.misses.items() if cause is not Cause.CARRY}
+    scene_days = {day for (_, day), cause in todo.misses.items() if cause is not Cause.CARRY}
     scenes = 0
-    if missed_days:
-        days = ledger.region_days(connection, bbox_id, min(missed_days), max(missed_days))
-        scenes = sum(row.scene_digest is not None for day, row in days.items() if day in missed_days)
+    if scene_days:
+        days = ledger.region_days(connection, bbox_id, min(scene_days), max(scene_days))
+        scenes = sum(row.scene_digest is not None for day, row in days.items() if day in scene_days)
     without_row = sum(cause in _WITHOUT_ROW for cause in todo.misses.values())
     counted: tuple[dict[str, int], dict[str, int]] = (defaultdict(int), defaultdict(int))
     for counts, causes in zip(counted, (todo.misses, todo.waiting), strict=True):

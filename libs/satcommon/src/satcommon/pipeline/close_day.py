@@ -14,12 +14,12 @@ from enum import Enum, auto
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import geometries
 from satcommon.db.expected import ONE_DAY
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, PublicationKind
 from satcommon.db.publications import MAX_OBJECT_AGE, NewPublication, StoredObject, publish
 from satcommon.db.registry import revision
@@ -229,7 +229,7 @@ def commit(
         same = revision(connection) == inputs.registry
         fields = inputs.fields if same else expected_fields(connection, inputs.bbox_id, inputs.day)
         present = set(computed.rows["field"].to_pylist())
-        ledger.open_misses(connection, inputs.bbox_id, _misses(inputs, computed, current, fields, present), now)
+        missed_days.open_misses(connection, inputs.bbox_id, _misses(inputs, computed, current, fields, present), now)
         if not same:
             expected = {f.field_id for f in fields}
             gone = [f.field_id for f in inputs.fields if f.external_id in present and f.field_id not in expected]

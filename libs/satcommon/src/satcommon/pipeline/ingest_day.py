@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from satcommon.db import answers, ledger, region_source
+from satcommon.db import answers, ledger, missed_days, region_source
 from satcommon.db.answers import stands_for
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Acquisition as AcquisitionRow
 from satcommon.db.models import Cause, Scene
 from satcommon.db.quarantine import Decisions, Doubt, decisions, decisions_of, judged, still_refused
@@ -442,11 +442,11 @@ def register(
         return False
     ledger.set_day(connection, bbox_id, day, listing=listing, due=due, scene_digest=scene_digest, answered_at=now)
     if others:  # what a day failed for may be so no more, as a file of a scene by reference that was gone
-        ledger.forget_failures(connection, bbox_id, None, day, day)
+        missed_days.forget_failures(connection, bbox_id, None, day, day)
     old, new = stands_for(before), stands_for(ledger.region_day(connection, bbox_id, day))
     if before is not None and before.closed_at is not None and old != new:
         late = old in (NOT_ASKED, NOT_TAKEN) or new == NOT_TAKEN or (old == NO_SCENE and scene_digest)
         cause = Cause.LATE_SCENE if late else Cause.REVISED_SCENE
         expected = [t.field_id for t in timelines(connection, bbox_id).values() if t.at(day)]
-        ledger.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)
+        missed_days.open_misses(connection, bbox_id, [OpenMiss(f, day, cause, new) for f in expected], now)
     return True

@@ -17,12 +17,12 @@ from datetime import date, datetime, timedelta
 import pyarrow as pa
 from sqlalchemy import Connection, Engine
 
-from satcommon.db import ledger, publications
+from satcommon.db import ledger, missed_days, publications
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Timeline
-from satcommon.db.ledger import OpenMiss
+from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, ProcessingType, PublicationKind, Region
 from satcommon.db.publications import MAX_OBJECT_AGE, NewPublication, StoredObject
 from satcommon.db.registry import aoi_of
@@ -179,7 +179,7 @@ def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: dateti
     lines = timelines(connection, bbox_id, own)
     opened = {
         (m.field_id, m.date_missed): OpenMiss(m.field_id, m.date_missed, m.cause, m.digest)
-        for m in ledger.misses(connection, bbox_id, first, last)
+        for m in missed_days.misses(connection, bbox_id, first, last)
         if m.field_id in own
     }
     withdrawn = frozenset(w for w in todo.withdrawals if w[1] <= last)
@@ -447,12 +447,14 @@ def commit(
             return False
         _publish(connection, inputs, computed, stored, run_id, now)
         resolved = [(f, day, inputs.misses[f, day].digest) for f, day in computed.steps if (f, day) in inputs.misses]
-        ledger.resolve_opened(connection, inputs.bbox_id, resolved, now)
+        missed_days.resolve_opened(connection, inputs.bbox_id, resolved, now)
         ledger.cross_off(connection, inputs.bbox_id, inputs.withdrawn)
-        ledger.open_misses(connection, inputs.bbox_id, _misses(connection, inputs, computed), now)
+        missed_days.open_misses(connection, inputs.bbox_id, _misses(connection, inputs, computed), now)
         outages = computed.unreachable
-        ledger.count_failures(connection, inputs.bbox_id, [key for key in computed.failed if key not in outages], now)
-        ledger.count_failures(connection, inputs.bbox_id, sorted(outages), now, most=TRIES - 1)
+        missed_days.count_failures(
+            connection, inputs.bbox_id, [key for key in computed.failed if key not in outages], now
+        )
+        missed_days.count_failures(connection, inputs.bbox_id, sorted(outages), now, most=TRIES - 1)
         run = ledger.ProcessingRun(ProcessingType.REPROCESSING, run_id, inputs.now)
         for day in sorted({day for _, day in computed.steps} | {day for _, day in computed.failed}):
             errors: dict[int, str | None] = {f: None for f, d in computed.steps if d == day}

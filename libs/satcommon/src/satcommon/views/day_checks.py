@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from satcommon.db import ledger
+from satcommon.db import ledger, missed_days
 from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.registry import aoi_of
@@ -94,7 +94,7 @@ def day_checks(
 def _complete(connection: Connection, region: Region, day: ledger.Day) -> CheckResult:
     lines = timelines(connection, region.bbox_id).values()
     expected = sum(line.at(day.day) is not None for line in lines)
-    missed = ledger.misses(connection, region.bbox_id, day.day, day.day)
+    missed = missed_days.misses(connection, region.bbox_id, day.day, day.day)
     withdrawn = len(ledger.withdrawals(connection, region.bbox_id, day.day, day.day))
     return _account(COMPLETE, expected, (day.row_count or 0) - withdrawn, missed)
 
@@ -110,7 +110,7 @@ def audit_check(engine: Engine, region: Region) -> CheckResult:
             return CheckResult(AUDIT, Outcome.PASSED, "no day is closed yet", {"expected": 0})
         lines = timelines(connection, region.bbox_id).values()
         expected = sum(max(0, (min(span.last, last) - span.first).days + 1) for line in lines for span in line.spans)
-        missed = ledger.misses(connection, region.bbox_id, date.min, last)
+        missed = missed_days.misses(connection, region.bbox_id, date.min, last)
         withdrawn = len(ledger.withdrawals(connection, region.bbox_id, date.min, last))
         rows = ledger.published_rows(connection, region.bbox_id, date.min, last)
     return _account(AUDIT, expected, rows - withdrawn, missed)

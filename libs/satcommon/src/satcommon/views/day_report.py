@@ -40,7 +40,7 @@ def day_report(
     """
     import pyarrow.compute as pc
 
-    from satcommon.db import answers, ledger
+    from satcommon.db import answers, ledger, missed_days
     from satcommon.db.engine import read_transaction
     from satcommon.db.registry import aoi_of
     from satcommon.errors import SatfieldsError
@@ -51,7 +51,7 @@ def day_report(
     with read_transaction(engine) as connection:
         closed = ledger.region_day(connection, region.bbox_id, day)
         refused = answers.refusals(connection, region.bbox_id, day, day).get(day)
-        missed = len(ledger.misses(connection, region.bbox_id, day, day))
+        missed = len(missed_days.misses(connection, region.bbox_id, day, day))
         published = published_days(connection, region.bbox_id, day, day)
     assert closed is not None
     rows = published.rows(ResultObjects(store), day)

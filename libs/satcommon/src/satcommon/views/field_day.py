@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, select
 
-from satcommon.db import answers, ledger
+from satcommon.db import answers, ledger, missed_days
 from satcommon.db.answers import Absence
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
@@ -127,7 +127,8 @@ def _field_day(
             return FieldDay(State.TO_BE_WITHDRAWN, reason, why, "the next replay takes the row out")
         return FieldDay(State.NOT_EXPECTED, reason, why, next_step)
     miss = next(
-        (row for row in ledger.misses(connection, region.bbox_id, day, day) if row.field_id == field.field_id), None
+        (row for row in missed_days.misses(connection, region.bbox_id, day, day) if row.field_id == field.field_id),
+        None,
     )
     if miss is not None:
         return _missed(connection, field, region, miss, deadlines, now, has_row=has_row)

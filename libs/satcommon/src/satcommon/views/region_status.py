@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, case, func, select
 
-from satcommon.db import answers, ledger
+from satcommon.db import answers, ledger, missed_days
 from satcommon.db.answers import Absence
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.expectations import timelines
@@ -272,7 +272,7 @@ def _backlog(connection: Connection, region: Region, awaited: set[date], now: da
     )
     days = connection.execute(statement).all()
     missed = []
-    for backlog in ledger.backlog_by_cause(connection, region.bbox_id):
+    for backlog in missed_days.backlog_by_cause(connection, region.bbox_id):
         of_cause = [day for day in days if day.cause == backlog.cause]
         missed.append(
             MissedDays(

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import click
 from satcommon.db import fields as field_registry
-from satcommon.db import ledger, registry
+from satcommon.db import ledger, missed_days, registry
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.errors import InputError
 from satcommon.messages import counted
@@ -63,7 +63,7 @@ def reprocess(
             return
         with write_transaction(env.engine) as connection:
             ledger.lock_region(connection, bbox_id)
-            again = ledger.forget_failures(connection, bbox_id, ids, first or date.min, last or date.max)
+            again = missed_days.forget_failures(connection, bbox_id, ids, first or date.min, last or date.max)
         if again:
             say(f"{counted(again, 'failed field-day')} will be tried again")
     tags = {"dagster/partition": region, f"dagster/partition/{REGION}": region} | lane("replay", region)

@@ -249,7 +249,7 @@ def _let_sensors_work(env: Environment, today: date, late_day: date, home: Path,
 
 def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bool, int]:
     """Days closed by the sensors; whether the late day is closed, and has its scene; how many misses are open."""
-    from satcommon.db import ledger
+    from satcommon.db import ledger, missed_days
     from satcommon.db.engine import read_transaction
     from satcommon.db.registry import regions
 
@@ -261,7 +261,7 @@ def _state(env: Environment, today: date, late_day: date) -> tuple[int, bool, bo
             if region.name == LATE_REGION and late_day in days:
                 late_day_is_closed = days[late_day].closed_at is not None
                 scene_is_there = days[late_day].scene_digest is not None
-            open_misses += sum(part.field_days for part in ledger.backlog_by_cause(connection, region.bbox_id))
+            open_misses += sum(part.field_days for part in missed_days.backlog_by_cause(connection, region.bbox_id))
     return closed, late_day_is_closed, scene_is_there, open_misses
 
 
