@@ -1,14 +1,22 @@
-"""The root logger's handler, from the start of each interpreter of the image: `root_log.pth` imports this.
+"""What is written to the log, from the start of each interpreter of the image: `root_log.pth` imports this.
 
 Dagster's loggers have a handler and pass on what they wrote. When PostgreSQL does not answer, its client warns on the
 root logger, which gives itself a handler if it has none: from then on each line would be written twice.
+
+Dagster formats its lines itself, so secrets of the environment are replaced in what has been formatted.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from satcommon.telemetry.redaction import HIDDEN, secrets_of
+
+_SURE = 8  # letters: a shorter secret would be found within other words
 
 
 class JsonLine(logging.Formatter):
@@ -36,6 +44,33 @@ def unwritten(record: logging.LogRecord) -> bool:
     return True
 
 
+class WithoutSecrets:
+    """A text stream into which no known secret is written, neither as it is nor as JSON escapes it.
+
+    Args:
+        stream: that is written to.
+        secrets: the known ones.
+    """
+
+    def __init__(self, stream: TextIO, secrets: set[str]) -> None:
+        self._stream = stream
+        forms = secrets | {json.dumps(secret)[1:-1] for secret in secrets}
+        self._forms = sorted(forms, key=len, reverse=True)  # one may hold another
+
+    def write(self, text: str) -> int:
+        """Write text; returns its own length, as streams do."""
+        written = text
+        for form in self._forms:
+            written = written.replace(form, HIDDEN)
+        self._stream.write(written)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_secrets = {secret for secret in secrets_of() if len(secret) >= _SURE}
+sys.stdout, sys.stderr = WithoutSecrets(sys.stdout, _secrets), WithoutSecrets(sys.stderr, _secrets)
 _handler = logging.StreamHandler()
 _handler.setFormatter(JsonLine())
 _handler.addFilter(unwritten)

@@ -84,11 +84,14 @@ def test_what_it_copies_is_let_in_and_is_of_no_other_location(folder: str) -> No
 
 
 def test_the_platform_holds_no_code_of_ours_but_for_its_log_and_its_storage() -> None:
-    storage = "libs/satcommon/src/satcommon/pooled_storage.py"
     mine = [f"k8s/platform/{name}" for name in ("requirements.lock", "root_log.py", "root_log.pth")]
+    names = ["pooled_storage", "errors", "secret_files", "telemetry/redaction"]
+    modules = [f"libs/satcommon/src/satcommon/{name}.py" for name in names]
 
-    assert copied("k8s/platform") == [*mine, storage]
-    assert "satcommon" not in (ROOT / storage).read_text().partition('"""\n')[2]
+    assert copied("k8s/platform") == [*mine, *modules]
+    for module in modules:  # they need no other of ours
+        imported = re.findall(r"^\s*(?:from|import) satcommon[.\w]*", (ROOT / module).read_text(), re.M)
+        assert {line.split("satcommon.")[1].replace(".", "/") for line in imported} <= set(names)
 
 
 @every_image
@@ -165,3 +168,29 @@ logging.getLogger("urllib3").warning("a retry")
 
     assert sorted(events) == ["a retry", "a tick", "no database"]
     assert len(written("")) == 4  # else it is of no use any more: the tick was written twice
+
+
+def test_the_platforms_log_holds_no_secret_of_its_environment() -> None:
+    password, key = 'a "quoted" p\\ssword', "of-the-bucket/8s+"
+    program = f"""
+import logging, sys
+import root_log
+from dagster._utils.log import configure_loggers
+configure_loggers(formatter="json")
+for name in ("root", "dagster.daemon", "urllib3"):
+    logging.getLogger(name).warning("%s and {key}", {password!r})
+print({password!r}, {key!r})
+raise ValueError({key!r})
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "k8s/platform"),
+        "DAGSTER_PG_PASSWORD": password,
+        "AWS_SECRET_ACCESS_KEY": key,
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+    lines = (done.stdout + done.stderr).splitlines()
+    assert [json.loads(line)["event"] for line in lines if line.startswith("{")] == 3 * ["*** and ***"]
+    assert {"*** ***", "ValueError: ***"} <= set(lines)
+    assert not [secret for secret in ("quoted", "ssword", "of-the-bucket") if secret in done.stdout + done.stderr]
