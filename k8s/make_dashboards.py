@@ -222,6 +222,12 @@ OPERATORS: list[Row] = [
                 limit=1,
             ),
             Panel(
+                "Regions of webhooks",
+                "behind is normal after a publication; failing is tried again; dead waits for somebody.",
+                "short",
+                [('sum by (webhook, state) (satfields_webhook_regions{state!="told"})', "{{webhook}} {{state}}")],
+            ),
+            Panel(
                 "Publications within a day",
                 "day: first rows; patch: corrections; rebase: maintenance.",
                 "short",

@@ -67,8 +67,9 @@ def healthy() -> dict[str, float]:
     }
     for each in (sensor, schedule):
         series |= {of("instigator_running", **each): 1.0, of("tick_failed", **each): 0.0}
-    for collector in ("regions", "audits", "attempts", "database", "store", "machine", "runs", "dagster"):
+    for collector in ("regions", "audits", "attempts", "webhooks", "database", "store", "machine", "runs", "dagster"):
         series[of("up", collector=collector)] = 1.0
+    series[of("webhook_regions", webhook="farm", state="dead")] = 0.0
     for region in REGIONS:
         series |= {
             of("freshness_seconds", region=region): 26 * 3600.0,
@@ -167,6 +168,8 @@ CASES = [
         {of("backlog_age_seconds", **A, cause="late_scene", waits_for="source"): 31.1 * DAY},
         60,
     ),
+    Case('SatfieldsWebhookFailing{webhook="farm"}', {of("webhook_failing_seconds", webhook="farm"): 3700}, 5),
+    Case('SatfieldsWebhookDead{webhook="farm"}', {of("webhook_regions", webhook="farm", state="dead"): 2}, 5),
 ]
 # Those that take hours, and so steps of half an hour.
 SLOW_CASES = [

@@ -26,11 +26,12 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster_shared.error import SerializableErrorInfo
 from satcommon.contract import lane
 from satcommon.db import ledger, missed_days
+from satcommon.db import webhooks as hooks
 from satcommon.db.answers import refuse
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.missed_days import OpenMiss
-from satcommon.db.models import Cause, Measurement
+from satcommon.db.models import Cause, Delivery, Measurement
 from satcommon.db.quarantine import Doubt
 from satcommon.sources.source import Due
 from sqlalchemy import NullPool, create_engine, text, update
@@ -320,6 +321,25 @@ def days_late(at: Watched) -> AbstractContextManager[None]:
     return days_left_open(at, *(f"L{number}" for number in range(5)))
 
 
+@contextmanager
+def receiver_fails(at: Watched, **values: datetime) -> Iterator[None]:
+    """A webhook that first failed hours ago, as deliveries note it."""
+    new = hooks.NewWebhook(
+        "farm", "https://example.org", "secret", [at.world.region_id("R06")], (), None, first_publications=False
+    )
+    values["failing_since"] = datetime.now(UTC) - 2 * HOUR
+    with write_transaction(at.world.env.engine) as connection:
+        hooks.add(connection, new, {}, at.world.now)
+        connection.execute(update(Delivery).values(attempts=7, error="answered 500", **values))
+    yield
+    with write_transaction(at.world.env.engine) as connection:
+        hooks.remove(connection, "farm")
+
+
+def receiver_dead(at: Watched) -> AbstractContextManager[None]:
+    return receiver_fails(at, dead_at=datetime.now(UTC))
+
+
 FAULTS: dict[str, Fault] = {
     "SatfieldsExporterDown": exporter_down,
     "SatfieldsDatabaseUnreachable": database_stopped,
@@ -345,6 +365,8 @@ FAULTS: dict[str, Fault] = {
     "SatfieldsAuditNotRun": audit_old,
     "SatfieldsRegionBehind": region_behind,
     "SatfieldsWatermarkStuck": watermark_stuck,
+    "SatfieldsWebhookFailing": receiver_fails,
+    "SatfieldsWebhookDead": receiver_dead,
     "SatfieldsFreshnessMissed": days_late,  # the last: its ticket stays until three days, as scaled, are over
 }
 BY_PROMTOOL_ALONE = {"SatfieldsClockOff", "SatfieldsDiskFull", "SatfieldsDatabaseFull"}

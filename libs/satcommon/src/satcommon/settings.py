@@ -187,7 +187,9 @@ class Settings(BaseSettings):
         None, description="least level of log lines; unset: `info`, of satctl `error`"
     )
     metrics_regions: int = Field(
-        1000, ge=0, description="regions with series of their own; the others together are `other`, the latest first"
+        1000,
+        ge=0,
+        description="regions and webhooks with series of their own, the latest first; the others together are `other`",
     )
     metrics_timeout_seconds: float = Field(
         10.0, gt=0, description="how long `satctl metrics` waits for each of the things that it asks"

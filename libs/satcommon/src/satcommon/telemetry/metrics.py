@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-OTHER = "other"  # the region label of all regions beyond SATFIELDS_METRICS_REGIONS
+OTHER = "other"  # the label of all regions, or webhooks, beyond SATFIELDS_METRICS_REGIONS
 
 
 class Kind(StrEnum):
@@ -52,10 +52,11 @@ class Sample(NamedTuple):
     value: float
 
 
-REGIONS, AUDITS, ATTEMPTS, DATABASE, STORE, MACHINE, RUNS, DAGSTER, EXPORTER = (
+REGIONS, AUDITS, ATTEMPTS, WEBHOOKS, DATABASE, STORE, MACHINE, RUNS, DAGSTER, EXPORTER = (
     "regions",
     "audits",
     "attempts",
+    "webhooks",
     "database",
     "store",
     "machine",
@@ -177,6 +178,27 @@ METRICS = (
         ATTEMPTS,
         "The longest of them, from the run's start to its commit.",
         ("type",),
+    ),
+    # --- webhooks --------------------------------------------------------------------------------------------------
+    Metric(
+        "satfields_webhook_regions",
+        WEBHOOKS,
+        "Regions of a webhook: told (all), behind (changes wait), failing (and tried again), dead (given up).",
+        ("webhook", "state"),
+    ),
+    Metric(
+        "satfields_webhook_lag_seconds",
+        WEBHOOKS,
+        "Age of the oldest publication that a webhook was not told; 0 without one.",
+        ("webhook",),
+        Rest.MAX,
+    ),
+    Metric(
+        "satfields_webhook_failing_seconds",
+        WEBHOOKS,
+        "Time since a webhook that is tried again first failed. None: no series.",
+        ("webhook",),
+        Rest.MAX,
     ),
     # --- database, store, machine ----------------------------------------------------------------------------------
     Metric("satfields_database_connections", DATABASE, "Connections to PostgreSQL's server, of all its clients."),

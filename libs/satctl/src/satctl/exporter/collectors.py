@@ -17,6 +17,7 @@ from satcommon.views.metrics.database import database_samples
 from satcommon.views.metrics.expected_days import ExpectedDays
 from satcommon.views.metrics.measured import attempt_samples, measured_samples
 from satcommon.views.metrics.regions import region_samples
+from satcommon.views.metrics.webhooks import webhook_samples
 from sqlalchemy import Connection, Engine
 
 from satctl.dagster_api.figures import dagster_samples, run_samples
@@ -25,7 +26,7 @@ from satctl.local.home_lock import dagster_url
 from satctl.opening import require_there
 
 Collect = Callable[[], Iterable[Sample]]
-_CONNECTIONS = 6  # collectors that ask the database at once, and one to spare
+_CONNECTIONS = 7  # collectors that ask the database at once, and one to spare
 _PROBE = "preflight"  # a key that need not exist
 
 
@@ -55,6 +56,7 @@ def _collectors(chosen: Settings, engine: Engine) -> dict[str, Collect]:
         ),
         metrics.AUDITS: of_ledger(lambda connection, now: measured_samples(connection, chosen.metrics_regions, now)),
         metrics.ATTEMPTS: of_ledger(attempt_samples),
+        metrics.WEBHOOKS: of_ledger(lambda connection, now: webhook_samples(connection, chosen.metrics_regions, now)),
         metrics.DATABASE: of_ledger(lambda connection, _: database_samples(connection, _now)),
         metrics.STORE: lambda: _ask_store(chosen),
         metrics.MACHINE: lambda: machine_samples(chosen, _now()),

@@ -1,4 +1,4 @@
-"""Figures of many regions in few series: the first ones have their own, the others are one."""
+"""Figures of many regions or webhooks in few series: the first ones have their own, the others are one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _UNITE: dict[Rest, Callable[[list[float]], float]] = {Rest.SUM: sum, Rest.MAX: m
 
 
 def capped(samples: Iterable[Sample], names: Sequence[str], limit: int) -> Iterator[Sample]:
-    """The samples, those of regions beyond the limit united as the table says.
+    """The samples, those of names beyond the limit united as the table says.
 
     Args:
-        samples: whose first label is the region.
-        names: of all regions, the most urgent first. One that is called as the united ones is among these.
-        limit: how many regions keep series of their own.
+        samples: whose first label is the name.
+        names: of all regions or webhooks, the most urgent first. One that is called as the united ones is among these.
+        limit: how many names keep series of their own.
     """
     kept = {name for name in names[:limit] if name != OTHER}
     rest: dict[tuple[str, tuple[str, ...]], list[float]] = {}
