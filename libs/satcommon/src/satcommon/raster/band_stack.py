@@ -131,8 +131,8 @@ def _check_file(file: DatasetReader, name: str) -> None:
     """
     if file.count != 1:
         raise SceneError(
-            f"{name}: holds {file.count} bands, and which of them is meant nobody says; expected one band an asset: name "
-            "an asset of one band in satfields.toml, or write each band to a file of its own (`gdal_translate -b 1`)"
+            f"{name}: holds {file.count} bands, and nothing says which is meant; expected one: name an asset of "
+            "one band in satfields.toml, or write each band to a file of its own (`gdal_translate -b 1`)"
         )
     if file.crs:
         return
@@ -144,8 +144,8 @@ def _check_file(file: DatasetReader, name: str) -> None:
             f"provider must warp it (`gdalwarp -t_srs {system if crs else 'EPSG:...'}`) and list it anew"
         )
     raise SceneError(
-        f"{name}: has no coordinate reference system; its provider must assign the one that its pixels are in, and list "
-        "it anew"
+        f"{name}: has no coordinate reference system; its provider must assign the one that its pixels are in, and "
+        "list it anew"
     )
 
 

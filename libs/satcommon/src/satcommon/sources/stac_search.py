@@ -228,7 +228,8 @@ def _next(page: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _boxes(bounds: Bounds) -> list[list[float]]:
     """The boxes to ask for; on either side of the antimeridian one, since some APIs refuse one across it."""
-    spans = [(bounds.west, bounds.east)] if bounds.west <= bounds.east else [(bounds.west, 180.0), (-180.0, bounds.east)]
+    across = bounds.west > bounds.east
+    spans = [(bounds.west, 180.0), (-180.0, bounds.east)] if across else [(bounds.west, bounds.east)]
     return [[west, bounds.south, east, bounds.north] for west, east in spans]
 
 
