@@ -98,10 +98,8 @@ def test_the_page_has_a_block_for_each_profile() -> None:
     assert CHOICES.keys() == profiles().keys()
 
 
-@pytest.mark.parametrize(
-    "profile",
-    [pytest.param(name, marks=[] if name == "earth-search-c1" else [pytest.mark.slow]) for name in CHOICES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", CHOICES)
 def test_a_newcomer_gets_a_season_from_each_profile(profile: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, signatures = Files(here / "files"), Files(here / "signatures")
     with ExitStack() as servers:
