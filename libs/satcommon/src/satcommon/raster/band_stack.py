@@ -36,12 +36,15 @@ class BandStack:
         factors: how many cells of the stack one of each file has, across and down.
 
     Raises:
-        SceneError: the files do not lie on one lattice: another system, cells that do not nest, or another extent.
+        SceneError: a file holds several bands or no place on Earth, or the files do not lie on one lattice: another
+            system, cells that do not nest, or another extent.
     """
 
     def __init__(self, files: Mapping[str, DatasetReader], name: str) -> None:
         self.name = name
         self.files = list(files.values())
+        for label, file in files.items():
+            _check_file(file, f"{name}: {label}")
         finest = min(self.files, key=lambda file: (abs(file.transform.a), -file.width))
         self.crs, self.transform = finest.crs, finest.transform
         self.width, self.height = finest.width, finest.height
@@ -118,6 +121,32 @@ def _spread(read: Callable[[Window], NDArray[Any]], window: Window, factors: tup
 def _corners(window: Window) -> tuple[int, int, int, int]:
     left, top = round(window.col_off), round(window.row_off)
     return left, top, left + round(window.width), top + round(window.height)
+
+
+def _check_file(file: DatasetReader, name: str) -> None:
+    """Refuse a file that is no raster of one band.
+
+    Raises:
+        SceneError: naming what it is instead.
+    """
+    if file.count != 1:
+        raise SceneError(
+            f"{name}: holds {file.count} bands, and nothing says which is meant; expected one: name an asset of "
+            "one band in satfields.toml, or write each band to a file of its own (`gdal_translate -b 1`)"
+        )
+    if file.crs:
+        return
+    points, crs = file.gcps
+    if points:
+        system = crs_text(crs) if crs else "no stated system"
+        raise SceneError(
+            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; its "
+            f"provider must warp it (`gdalwarp -t_srs {system if crs else 'EPSG:...'}`) and list it anew"
+        )
+    raise SceneError(
+        f"{name}: has no coordinate reference system; its provider must assign the one that its pixels are in, and "
+        "list it anew"
+    )
 
 
 def _factors(file: DatasetReader, finest: DatasetReader, label: str, name: str) -> tuple[int, int]:

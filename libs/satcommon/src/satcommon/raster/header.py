@@ -143,7 +143,13 @@ def overpass_of(platform: str, sensed_at: datetime, bounds: Bounds | None) -> st
     return f"{platform}/{solar.date()}/{solar.hour // _SLOT_HOURS * _SLOT_HOURS:02}h"
 
 
-def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata, further: Collection[str] = ()) -> Header:
+def read_header(
+    dataset: DatasetReader,
+    name: str,
+    declared: DeclaredMetadata,
+    further: Collection[str] = (),
+    product_name: str | None = None,
+) -> Header:
     """The header of an open file.
 
     Args:
@@ -151,11 +157,12 @@ def read_header(dataset: DatasetReader, name: str, declared: DeclaredMetadata, f
         name: its path in the folder, which says something of the product; also for messages.
         declared: what is declared beside it.
         further: bands of `layers.FURTHER` that are wanted.
+        product_name: what says something of the product in place of `name`.
 
     Raises:
         SceneError: the file can't be read, or does not say what is needed; the message says what.
     """
-    product = read_product(name)
+    product = read_product(product_name or name)
     with failing(name, ADVICE):
         tags = {key: _tag(dataset, key, name) for key in ("PLATFORM", "PROCESSING_BASELINE", "TIFFTAG_DATETIME")}
         _compare(declared, product, tags["PLATFORM"], name)

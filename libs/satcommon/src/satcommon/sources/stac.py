@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _SLACK = timedelta(hours=1)  # an item may be searched by another time than the one that it is told by
 _GRIDS = 5  # items that are tried for a grid
 _KEPT_ITEMS = 2000  # of those listed last, so that they need not be asked for again when they are read
+_BAND = re.compile(r"\bband ([a-z]\w*)")  # in messages of the readers of files
 
 
 class StacSource:
@@ -182,7 +184,7 @@ class StacSource:
         """
         name = acquisition.item_id
         known = self._known(name, aoi.further, self._items.get(name))
-        with _advising(), self._opened(known) as there:
+        with _advising(known), self._opened(known) as there:
             header = there.header
             _require_same(known, there, acquisition)
             there.stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
@@ -222,7 +224,7 @@ class StacSource:
         """
         name = acquisition.item_id
         known, versions = stac_reference.decode(reference, self._collections)
-        with ExitStack() as opened, _advising():
+        with ExitStack() as opened, _advising(known):
             try:
                 there = opened.enter_context(self._opened(known))
             except (GoneError, DeniedError):
@@ -282,7 +284,9 @@ class StacSource:
             labels = [link.name.removeprefix(f"{known.name}: ") for link in known.links]
             files = {label: stack.enter_context(each.opened()) for label, each in zip(labels, ranges, strict=True)}
             bands = BandStack(files, known.name)
-            header = read_header(cast("DatasetReader", bands), known.item["id"], known.declared, known.further)
+            header = read_header(
+                cast("DatasetReader", bands), known.name, known.declared, known.further, known.item["id"]
+            )
             pins = [
                 "" if file.checksum or self.config.pins == "item" or each.version is None else each.version.pin
                 for file, each in zip(known.files, ranges, strict=True)
@@ -310,12 +314,21 @@ def _require_same(known: KnownItem, there: _Opened, acquisition: Acquisition) ->
 
 
 @contextmanager
-def _advising() -> Iterator[None]:
-    """The readers of files advise to state something in `satfields.toml`: here that is the file of SATFIELDS_STAC."""
+def _advising(known: KnownItem) -> Iterator[None]:
+    """Put the messages of the readers of files in a catalogue's words.
+
+    They advise to state something in `satfields.toml`: here that is the file of SATFIELDS_STAC. And a band is an asset.
+    """
+
+    def named(found: re.Match[str]) -> str:
+        key = known.asset_of(found[1])
+        return f"{found[0]} (asset {key})" if key else found[0]
+
     try:
         yield
     except SceneError as error:
         advice = str(error).replace(folder_config.NAME, f"the file that {stac_config.VARIABLE} names")
+        advice = _BAND.sub(named, advice)
         if isinstance(error, RadiometricError):
             raise RadiometricError(advice, error.check) from error
         raise SceneError(advice) from error

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from satcommon.errors import SceneError
 from satcommon.geo.solar import solar_day
@@ -20,6 +22,7 @@ from satcommon.raster.offsets import baseline_of
 from satcommon.raster.product import Level, Tier, comparable
 from satcommon.raster.product import read as read_product
 from satcommon.raster.scene import Acquisition, to_milliseconds
+from satcommon.sources.files import MASKS
 from satcommon.sources.refused import told_day
 from satcommon.sources.stac_assets import Link
 from satcommon.sources.stac_item import ItemFile, parse_item, without_offset
@@ -57,6 +60,10 @@ class KnownItem:
     bounds: Bounds | None
     further: tuple[str, ...] = ()
 
+    def asset_of(self, band: str) -> str | None:
+        """The key of a band's asset."""
+        return next((key for n, key in enumerate(self.keys, 1) if self.declared.of_band(n).name == band), None)
+
 
 def understood(item: Item, collections: Mapping[str, Collection], further: Sequence[str] = ()) -> KnownItem:
     """An item with what is declared of its bands.
@@ -81,6 +88,9 @@ def understood(item: Item, collections: Mapping[str, Collection], further: Seque
     if declared.sensed_at is None:
         raise SceneError(f"{name}: states no time of sensing; tell the provider")
     chosen = _chosen(collection, wanted, files, name)
+    _require_masks_within(item, {key: files[key].href for key, _ in chosen}, name)
+    told = (baseline for key, _ in chosen for baseline in _baselines_of(files[key].href))
+    declared = replace(declared, other_baselines=tuple(dict.fromkeys([*declared.other_baselines, *told])))
     _check_texts(declared, item_id, name)
     baseline = baseline_of(declared, read_product(item_id), "", name)
     bands, ruled = {}, {}
@@ -139,6 +149,38 @@ def _chosen(
             )
         chosen.append((collection.mask.asset, None))
     return chosen
+
+
+def _require_masks_within(item: Item, links: Mapping[str, str], name: str) -> None:
+    """Refuse an item with an asset that GDAL would take for the mask of another, since it would not be read.
+
+    Raises:
+        SceneError: naming both assets.
+    """
+    masks = {f"{_path_of(href)}{ending}": key for key, href in links.items() for ending in MASKS}
+    for beside, asset in item["assets"].items():
+        key = masks.get(_path_of(asset.get("href"))) if isinstance(asset, dict) else None
+        if key:
+            raise SceneError(
+                f"{name}: asset {key}: has a mask in a file beside it, asset {beside}; only a mask within the file is "
+                "read: its provider must write it so (`gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES`), or "
+                "remove that asset"
+            )
+
+
+def _baselines_of(href: str) -> Iterator[str]:
+    """The baselines in the names of Sentinel-2's products among the folders and the file of a link."""
+    for part in PurePosixPath(_path_of(href)).parts:
+        product = read_product(part)
+        if product.platform.startswith("sentinel-2"):
+            yield from product.baselines
+
+
+def _path_of(href: Any) -> str:
+    try:
+        return unquote(urlsplit(href).path) if isinstance(href, str) else ""
+    except ValueError:  # no URL; the reader of files refuses it
+        return ""
 
 
 def _band(collection: Collection, asset: BandAsset | None, file: ItemFile, baseline: str, name: str) -> DeclaredBand:

@@ -8,7 +8,7 @@ link a next page that was there before; each of that is noticed, and the search 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,22 +68,22 @@ class ApiCatalogue:
     def search(self, bounds: Bounds, first: datetime, last: datetime) -> list[Item]:
         """See `Catalogue`."""
         asked = {
-            "bbox": _box(bounds),
             "datetime": f"{_utc(first)}/{_utc(last)}",
             "query": self._config.query,
             "filter": self._config.filter,
             "filter_lang": "cql2-json" if self._config.filter else None,
         }
-        return self._whole(lambda: self._search(collections=self._collections, **asked))
+        boxes = _boxes(bounds)
+        return self._whole(lambda: [self._search(collections=self._collections, bbox=box, **asked) for box in boxes])
 
     def sample(self, bounds: Bounds) -> list[Item]:
         """See `Catalogue`."""
-        search = self._search(collections=self._collections, bbox=_box(bounds))
-        return _features(next(self._pages(search)), self._url)
+        searches = [self._search(collections=self._collections, bbox=box) for box in _boxes(bounds)]
+        return [item for search in searches for item in _features(next(self._pages(search)), self._url)]
 
     def item(self, collection: str, item_id: str) -> Item | None:
         """See `Catalogue`."""
-        items = self._whole(lambda: self._search(collections=[collection], ids=[item_id]))
+        items = self._whole(lambda: [self._search(collections=[collection], ids=[item_id])])
         return next((item for item in items if item.get("id") == item_id), None)
 
     def _search(self, **asked: Any) -> ItemSearch:
@@ -94,11 +94,13 @@ class ApiCatalogue:
         # Not by its own `pages_as_dicts`, which leaves out empty pages, and with them what they say.
         return self._io.get_pages(search.url, search.method, search.get_parameters())
 
-    def _whole(self, search: Callable[[], ItemSearch]) -> list[Item]:
-        """A search brought to its end; one whose pages contradict each other is begun again."""
+    def _whole(self, searches: Callable[[], list[ItemSearch]]) -> list[Item]:
+        """Searches brought to their end; where pages contradict each other, they are begun again."""
         for attempt in range(1, self._config.requests.tries + 1):
             try:
-                return _gathered(self._pages(search()), self._url, counted=self._config.requests.counts)
+                counted = self._config.requests.counts
+                found = [_gathered(self._pages(search), self._url, counted=counted) for search in searches()]
+                return _each_once(item for items in found for item in items)
             except _InconsistentError as error:
                 if attempt == self._config.requests.tries:
                     raise CatalogueError(
@@ -171,25 +173,36 @@ def _gathered(pages: Iterator[dict[str, Any]], url: str, *, counted: bool) -> li
         CatalogueError: a page is no item collection.
         _InconsistentError: an item comes with two contents, or there are fewer or more than the catalogue counts.
     """
-    items: dict[tuple[str, str], Item] = {}
-    nameless: list[Item] = []
+    features: list[Item] = []
     matched: set[int] = set()
     for page in pages:
-        for item in _features(page, url):
-            if not isinstance(item.get("id"), str):
-                nameless.append(item)  # the reader of items refuses it
-                continue
-            known = items.setdefault((str(item.get("collection")), item["id"]), item)
-            if known is not item and _content(known) != _content(item):
-                raise _InconsistentError(f"item {item['id']} comes twice, with different contents")
+        features += _features(page, url)
         count = page.get("numberMatched", (page.get("context") or {}).get("matched"))
         if counted and isinstance(count, int):
             matched.add(count)
-    found = len(items) + len(nameless)
+    items = _each_once(features)
     if len(matched) > 1:
         raise _InconsistentError(f"the number of items changes from page to page ({min(matched)} to {max(matched)})")
-    if matched and found not in matched:
-        raise _InconsistentError(f"{max(matched)} items match, and its pages hold {found}")
+    if matched and len(items) not in matched:
+        raise _InconsistentError(f"{max(matched)} items match, and its pages hold {len(items)}")
+    return items
+
+
+def _each_once(features: Iterable[Item]) -> list[Item]:
+    """Items without those that come again.
+
+    Raises:
+        _InconsistentError: an item comes with two contents.
+    """
+    items: dict[tuple[str, str], Item] = {}
+    nameless: list[Item] = []
+    for item in features:
+        if not isinstance(item.get("id"), str):
+            nameless.append(item)  # the reader of items refuses it
+            continue
+        known = items.setdefault((str(item.get("collection")), item["id"]), item)
+        if known is not item and _content(known) != _content(item):
+            raise _InconsistentError(f"item {item['id']} comes twice, with different contents")
     return [*items.values(), *nameless]
 
 
@@ -213,8 +226,11 @@ def _next(page: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((link for link in linked if link.get("rel") == "next"), None)
 
 
-def _box(bounds: Bounds) -> list[float]:
-    return [bounds.west, bounds.south, bounds.east, bounds.north]
+def _boxes(bounds: Bounds) -> list[list[float]]:
+    """The boxes to ask for; on either side of the antimeridian one, since some APIs refuse one across it."""
+    across = bounds.west > bounds.east
+    spans = [(bounds.west, 180.0), (-180.0, bounds.east)] if across else [(bounds.west, bounds.east)]
+    return [[west, bounds.south, east, bounds.north] for west, east in spans]
 
 
 def _utc(instant: datetime) -> str:
