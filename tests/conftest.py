@@ -20,6 +20,7 @@ import hypothesis
 import pytest
 from satcommon.db.engine import open_engine
 from satcommon.settings import PREFIX, settings
+from satcommon.telemetry import logs
 from satctl.local import migrations
 from sqlalchemy import Engine, make_url
 
@@ -61,6 +62,8 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     settings.cache_clear()
     yield
     settings.cache_clear()
+    for name in logs.OURS:  # satctl, run in this process, lets only errors be written
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture
