@@ -14,12 +14,15 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from satcommon.db.engine import engine_of
 from satcommon.environment import Environment
+from satcommon.publication.row_columns import DETAILS, row_schema
 from satcommon.raster.band_names import known_name
 from satcommon.raster.indices import INDICES, LETTERS
 from satcommon.raster.layers import ALL_BANDS, FURTHER
 from satcommon.raster.plausible import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
+from satcommon.stats.data_dictionary import meaning_of
+from satcommon.stats.result_rows import SCHEMA
 from satcommon.telemetry.metrics import METRICS
 from satctl.main import main as satctl
 from satserve.app import make_app
@@ -102,6 +105,18 @@ def indices() -> Iterator[str]:
         yield f"| `{column}` | {told} | [{index.name}]({source}) |"
 
 
+def columns(first: str, last: str) -> Iterator[str]:
+    """A row for each column of every row from one to another, or of those that only exports and answers have."""
+    schema = [*SCHEMA, *list(row_schema())[len(SCHEMA) :], *DETAILS]
+    names = [column.name for column in schema]
+    yield "| column | type | unit | range | since | what it is |"
+    yield "|---|---|---|---|---|---|"
+    for column in schema[names.index(first) : names.index(last) + 1]:
+        meaning = meaning_of(column.name)
+        told = f"{meaning.unit or ''} | {meaning.range_in_words or ''} | {meaning.since} | {meaning.meaning}"
+        yield f"| `{column.name}` | {column.type} | {told} |"
+
+
 def metrics() -> Iterator[str]:
     """A row for each metric."""
     yield "| metric | type | labels | collector | what it is |"
@@ -160,6 +175,12 @@ PARTS = {
     "alert_settings": alert_settings,
     "bands": bands,
     "indices": indices,
+    "columns_of_what": lambda: columns("region", "status"),
+    "columns_seen": lambda: columns("observed_fraction", "inside_fraction"),
+    "columns_numbers": lambda: columns("ndvi_mean", "lwir11_mean"),
+    "columns_state": lambda: columns("planting_date", "state_ndvi_e4"),
+    "columns_inputs": lambda: columns("item_ids", "algorithm_version"),
+    "columns_added": lambda: columns("final", "area_ha"),
     "metrics": metrics,
     "http_api": http_api,
     "checks": checks,

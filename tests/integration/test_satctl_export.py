@@ -11,6 +11,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import openpyxl
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -19,20 +20,23 @@ import pytest
 import shapely
 from satcommon.db.engine import read_transaction
 from satcommon.environment import Environment
-from satcommon.errors import StoreError
+from satcommon.errors import InputError, StoreError
+from satcommon.geo.geometry import area_ha
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
 from satcommon.publication.objects import ResultObjects
 from satcommon.publication.reader import published_days
 from satcommon.settings import settings
 from satcommon.stats import result_rows
+from satcommon.stats.data_dictionary import meaning_of
+from satctl.output.workbook import MOST_ROWS, check_row_count
 from satctl.output.writers import open_writer
 
 from tests.integration.satctl_world import FIRST, INSIDE, LAST, Satctl, close
 
 LISTS = ("item_ids", "state_days", "state_ndvi_e4", *result_rows.QUANTILES)
 LATER = INSIDE.replace("40.5", "40.55")
-SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json")
+SUFFIXES = (".csv", ".parquet", ".geoparquet", ".gpkg", ".geojson", ".json", ".xlsx")
 Export = Callable[..., Path]
 Rows = list[dict[str, Any]]
 
@@ -145,12 +149,26 @@ def read_frame(frame: geopandas.GeoDataFrame) -> Rows:
     return dated([{str(n): plain(str(n), v) for n, v in row.items()} for row in table.to_dict("records")])
 
 
+def read_workbook(file: Path) -> Rows:
+    names, *lines = openpyxl.load_workbook(file)["rows"].iter_rows(values_only=True)
+
+    def plain(name: str, value: Any) -> Any:
+        if name in LISTS:
+            return None if value is None else json.loads(value)
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if name == "sensed_at" else value.date()
+        return value
+
+    return dated([{n: plain(n, v) for n, v in zip(names, line, strict=True)} for line in lines])
+
+
 READERS: dict[str, Callable[[Path], Rows]] = {
     "csv": read_csv,
     "parquet": lambda file: pq.read_table(file).to_pylist(),
     "geoparquet": lambda file: read_frame(geopandas.read_parquet(file)),
     "gpkg": lambda file: read_frame(geopandas.read_file(file)),
     "geojson": lambda file: read_frame(geopandas.read_file(file)),
+    "xlsx": read_workbook,
 }
 
 
@@ -222,7 +240,13 @@ def test_an_export_without_rows_has_the_columns(kind: str, closed: Environment, 
 def test_the_suffix_names_the_format(suffix: str, exported: Export) -> None:
     content = exported(f"rows{suffix.upper()}").read_bytes()
 
-    starts = {".csv": b'"region"', ".gpkg": b"SQLite format 3", ".geojson": b'{"type"', ".json": b'{"type"'}
+    starts = {
+        ".csv": b'"region"',
+        ".gpkg": b"SQLite format 3",
+        ".geojson": b'{"type"',
+        ".json": b'{"type"',
+        ".xlsx": b"PK",
+    }
     assert content.startswith(starts.get(suffix, b"PAR1"))
     assert (b'"primary_column": "geometry"' in content) == (suffix == ".geoparquet")
 
@@ -276,6 +300,84 @@ def test_no_text_column_of_a_csv_holds_a_formula_and_nothing_else_is_touched(tmp
     assert {"region", "field", "status", "item_ids", "algorithm_version", "more"} < set(names)
     for name in names:
         assert [row[name] for row in rows] == [*("'" + text for text in FORMULAS), *HARMLESS, ""]
+
+
+def test_no_text_of_a_workbook_is_a_formula_and_every_text_is_as_it_was(tmp_path: Path) -> None:
+    texts = [*(text for text in FORMULAS if text[0] not in "\r\n\t"), *HARMLESS, "http://a.example", "1"]
+    schema = pa.schema([("field", pa.string())])
+
+    with open_writer("xlsx", str(tmp_path / "rows.xlsx"), schema, force=False) as write:
+        write(pa.table([texts], schema=schema))
+
+    book = openpyxl.load_workbook(tmp_path / "rows.xlsx")
+    cells = [row[0] for row in book["rows"].iter_rows(min_row=2)]
+    assert [cell.value or "" for cell in cells] == texts
+    assert {cell.data_type for cell in cells if cell.value} == {"s"}
+    assert [cell.quotePrefix for cell in cells] == [text in FORMULAS for text in texts]
+
+
+# --- workbooks -----------------------------------------------------------------------------------------------------
+
+
+def test_a_workbook_has_dates_a_header_in_sight_and_what_each_column_is(exported: Export) -> None:
+    book = openpyxl.load_workbook(exported("rows.xlsx", "--field-details"))
+
+    rows, about = book["rows"], book["columns"]
+    assert rows.freeze_panes == "A2"
+    assert rows["B2"].is_date
+    assert rows["B2"].number_format == "yyyy-mm-dd"
+    assert [cell.value for cell in rows[1]] == [row[0].value for row in about.iter_rows(min_row=2)]
+    told = {row[0]: row for row in about.iter_rows(min_row=2, values_only=True)}
+    assert told["ndvi_integral_e4"][1:3] == ("1e-4 days", "1e-4 day")
+    assert told["observed_fraction"][3] == "0 to 1"
+
+
+def test_more_rows_than_a_sheet_holds_are_refused_with_their_number() -> None:
+    check_row_count("A.xlsx", MOST_ROWS)
+    with pytest.raises(InputError, match=r"A\.xlsx: there are 1,048,576 rows, and a sheet .* write CSV or Parquet"):
+        check_row_count("A.xlsx", MOST_ROWS + 1)
+
+
+def test_a_text_that_no_cell_holds_is_refused(tmp_path: Path) -> None:
+    schema = pa.schema([("item_ids", pa.string())])
+
+    with (
+        pytest.raises(InputError, match=r"item_ids of row 1 has 32,768 characters"),
+        open_writer("xlsx", str(tmp_path / "rows.xlsx"), schema, force=False) as write,
+    ):
+        write(pa.table([["x" * 32_768]], schema=schema))
+
+    assert not list(tmp_path.iterdir())
+
+
+# --- what columns are ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["parquet", "geoparquet"])
+def test_files_say_unit_and_meaning_of_each_column(kind: str, exported: Export) -> None:
+    schema = pq.read_schema(exported(f"rows.{kind}", "--all-columns", "--field-details"))
+
+    for column in schema:
+        if column.name != "geometry":
+            assert column.metadata[b"description"].decode() == meaning_of(column.name).meaning
+    assert schema.field("lst_c_mean").metadata[b"unit"] == b"degrees Celsius"
+    assert schema.field("lst_c_mean").metadata[b"units"] == b"degC"
+    assert b"unit" not in schema.field("state_days").metadata  # dates, here
+
+
+def test_a_rows_field_has_its_name_crop_and_the_area_of_the_rows_polygon(
+    closed: Environment, exported: Export, satctl: Satctl
+) -> None:
+    plain = pq.read_table(exported("plain.parquet"))
+    table = pq.read_table(exported("rows.parquet", "--field-details"))
+    some = pq.read_table(exported("some.parquet", "--column", "area_ha"))
+
+    assert table.column_names[:6] == ["region", "day", "field", "field_name", "area_ha", "status"]  # no crop is known
+    assert set(table["field_name"].to_pylist()) == {"=1+1"}  # its id is its name
+    expected = area_ha(shapely.from_wkt(INSIDE))
+    assert table["area_ha"].to_pylist() == pytest.approx([expected] * 3)
+    assert some.column_names == ["region", "day", "field", "area_ha"]
+    assert table.select(plain.column_names).equals(plain)
 
 
 # --- where it goes -------------------------------------------------------------------------------------------------
@@ -350,7 +452,10 @@ def test_a_geopackage_that_can_not_be_written_is_told_as_such(tmp_path: Path) ->
             ["S", "--output", "nowhere/rows.csv"],
             "--output nowhere/rows.csv: can't be written: there is no folder nowhere",
         ),
-        (["S", "--output", "rows.xlsx"], "'.xlsx' names no format; expected one of .csv, .parquet, .geoparquet, .gpkg"),
+        (
+            ["S", "--output", "rows.ods"],
+            "the suffix '.ods' names no format; expected one of .csv, .parquet, .geoparquet, .gpkg",
+        ),
         (["S", "--output", "rows"], "the suffix '' names no format; expected one of .csv"),
         (["S", "--format", "gpkg"], "--output -: a GeoPackage is a database, not a stream of bytes; name a file"),
         (["S", "--field", "=1+1"], "give either a REGION or --field EXTERNAL_ID"),

@@ -20,7 +20,7 @@ from satcommon.db.registry import region
 from satcommon.publication.cells import cells
 from satcommon.publication.objects import ResultObjects
 from satcommon.publication.reader import published
-from satcommon.publication.row_columns import completed, readable
+from satcommon.publication.row_columns import completed, described, readable
 from sqlalchemy import select
 
 from tests.unit.satserve.serving import BOUNDS, FIRST, LAST, SQUARES, Served
@@ -159,6 +159,28 @@ def test_one_column_of_a_day_is_the_exported_one(service: Served) -> None:
             assert found["value"].to_pylist() == rows[column].to_pylist()
             assert found["field"].to_pylist() == rows["field"].to_pylist()
             assert found["final"].to_pylist() == rows["final"].to_pylist()
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("path", [f"/regions/S/days/{LAST}", "/collections/field_metrics/locations/north"])
+def test_parquet_and_arrow_say_of_each_column_what_the_dictionary_and_exports_say(
+    on_sqlite: Served, kind: str, path: str
+) -> None:
+    schema = READERS[kind](on_sqlite.get(path, f=kind)).schema
+    told = {column["name"]: column for column in on_sqlite.json("/columns")["columns"]}
+
+    assert described(pa.schema([each.remove_metadata() for each in schema])).equals(schema, check_metadata=True)
+    for column in schema:
+        said = {key.decode(): value.decode() for key, value in column.metadata.items()}
+        assert said["description"] == told[column.name]["meaning"]
+        assert (said.get("unit"), said.get("units")) == (told[column.name]["unit"], told[column.name]["units"])
+        assert str(column.type).replace("element", "item") == told[column.name]["type"].replace("element", "item")
+
+
+def test_one_column_alone_keeps_its_unit(on_sqlite: Served) -> None:
+    schema = arrow_of(on_sqlite.get(f"/regions/S/days/{LAST}/columns/lst_c_mean", f="arrow")).schema
+
+    assert schema.field("value").metadata[b"units"] == b"degC"
 
 
 def test_the_story_of_a_row_has_the_row(service: Served) -> None:

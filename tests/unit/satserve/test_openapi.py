@@ -67,3 +67,13 @@ def test_every_operation_says_what_it_is_and_every_parameter_too(on_sqlite: Serv
             if not path.startswith("/health"):
                 problem = operation["responses"]["400"]["content"]
                 assert set(problem) == {"application/problem+json"}
+
+
+def test_the_schema_of_rows_says_unit_and_meaning_of_each_column(on_sqlite: Served) -> None:
+    row = on_sqlite.json("/openapi.json")["components"]["schemas"]["Row"]["properties"]
+    told = {column["name"]: column for column in on_sqlite.json("/columns")["columns"]}
+
+    assert list(row) == list(told)
+    assert all(row[name]["description"] == column["meaning"] for name, column in told.items())
+    assert all(row[name].get("x-unit") == column["unit"] for name, column in told.items())
+    assert row["lst_c_mean"]["x-units"] == "degC"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import shapely
 from pydantic_core import to_json
 from satcommon.publication.cells import cells
+from satcommon.publication.row_columns import described
 
 JSON = ("json", "application/json")
 CSV = ("csv", "text/csv; charset=utf-8")
@@ -50,7 +51,7 @@ class _Pieces(io.RawIOBase):
 
 
 def encoded(kind: str, schema: pa.Schema, tables: Iterable[pa.Table], head: Mapping[str, Any]) -> Iterator[bytes]:
-    """Rows in a format.
+    """Rows in a format; Parquet and Arrow say unit and meaning of each column in its metadata.
 
     Args:
         kind: json, csv, parquet, arrow, GeoJSON or fgb.
@@ -64,9 +65,9 @@ def encoded(kind: str, schema: pa.Schema, tables: Iterable[pa.Table], head: Mapp
     if kind == "csv":
         return _csv(schema, pieces)
     if kind == "parquet":
-        return _parquet(schema, pieces)
+        return _parquet(described(schema), pieces)
     if kind == "arrow":
-        return _arrow(schema, pieces)
+        return _arrow(described(schema), pieces)
     if kind == "GeoJSON":
         return _geojson(pieces, head)
     return iter([flatgeobuf(pa.concat_tables([schema.empty_table(), *pieces]))])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # A cell that begins so is a formula to a spreadsheet (OWASP, CSV injection); the last four are full-width = + - @.
-_FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+FORMULA = "^[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 
 
 def cells(table: pa.Table) -> pa.Table:
@@ -22,7 +22,7 @@ def _cell(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         return pc.strftime(column, "%Y-%m-%dT%H:%M:%SZ")  # Arrow's %S includes the fraction
     if pa.types.is_string(column.type):
-        risky = pc.match_substring_regex(column, _FORMULA)
+        risky = pc.match_substring_regex(column, FORMULA)
         return pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
     return column
 

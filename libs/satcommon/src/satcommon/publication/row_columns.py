@@ -6,7 +6,7 @@ Rows are stored with days as ordinals and lists as text; users get dates and lis
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,57 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from satcommon.stats.data_dictionary import DERIVED, OF_FIELD, Meaning, meaning_of
+from satcommon.stats.result_rows import column as _column
+from satcommon.stats.result_rows import schema_of
+
 if TYPE_CHECKING:
     from satcommon.publication.reader import Published
 
 _EPOCH = pa.scalar(date(1970, 1, 1).toordinal(), pa.int32())
-_READABLE = {"item_ids": pa.list_(pa.string()), "state_days": pa.list_(pa.date32())}
+_DATES = pa.list_(pa.date32())
+_READABLE = {"item_ids": pa.list_(pa.string()), "state_days": _DATES}
+DETAILS = (pa.field("field_name", pa.string()), pa.field("crop_code", pa.string()), pa.field("area_ha", pa.float64()))
+"""What an export can say of a row's field besides."""
+_DERIVED = (pa.field("final", pa.bool_()), pa.field("state_as_of", pa.date32()))
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:
     """The schema that `readable` gives to tables of a schema."""
     return pa.schema([pa.field(each.name, _READABLE.get(each.name, each.type)) for each in schema])
+
+
+def row_schema(names: Iterable[str] = ()) -> pa.Schema:
+    """The columns of rows as users see them, the further ones of some names among them, with the derived ones."""
+    return readable_schema(pa.schema([*schema_of(names), *_DERIVED]))
+
+
+def told(column: pa.Field) -> Meaning | None:
+    """What the data dictionary says of a column of rows; None where it has no such column.
+
+    A list of dates has no unit: only as stored is it of numbers of days.
+    """
+    if _column(column.name) is None and column.name not in (*DERIVED, *OF_FIELD):
+        return None
+    meaning = meaning_of(column.name)
+    return meaning._replace(unit=None) if column.type == _DATES else meaning
+
+
+def described(schema: pa.Schema) -> pa.Schema:
+    """The schema, with what the data dictionary says in each column's metadata.
+
+    The keys are `description`, `unit` (in words) and `units` (as UDUNITS writes it). Columns that are not of rows stay
+    as they are.
+    """
+    return pa.schema([_described(each) for each in schema], schema.metadata)
+
+
+def _described(column: pa.Field) -> pa.Field:
+    meaning = told(column)
+    if meaning is None:
+        return column
+    said = {"description": meaning.meaning, "unit": meaning.unit, "units": meaning.units}
+    return column.with_metadata({**(column.metadata or {}), **{key: text for key, text in said.items() if text}})
 
 
 def with_slots(columns: Sequence[str]) -> list[str]:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from satcommon.publication.objects import ResultObjects
     from satcommon.publication.reader import Published
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
+
+    from satctl.output.row_fields import Polygons
 
 SUFFIXES = {
     ".csv": "csv",
@@ -33,6 +35,7 @@ SUFFIXES = {
     ".gpkg": "gpkg",
     ".geojson": "geojson",
     ".json": "geojson",
+    ".xlsx": "xlsx",
 }
 
 
@@ -46,6 +49,7 @@ class _Selection(NamedTuple):
     as_of: datetime | None
     columns: tuple[str, ...]
     statuses: tuple[str, ...]
+    field_details: bool
 
 
 _selection_options = grouped(
@@ -71,6 +75,7 @@ _selection_options = grouped(
         help="Only this column, besides region, day and field; repeatable.",
     ),
     click.option("--status", "statuses", multiple=True, metavar="STATUS", help="Only rows of this status; repeatable."),
+    click.option("--field-details", is_flag=True, help="Also write field_name, crop_code and area_ha, after field."),
 )
 
 
@@ -86,7 +91,7 @@ _selection_options = grouped(
 @click.option("--all-columns", is_flag=True, help="Also write columns that are empty in every row.")
 @force_option
 def export(selection: _Selection, kind: str | None, output: str, all_columns: bool, force: bool) -> None:
-    """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage or GeoJSON.
+    """Write a region's or a field's rows to CSV, Parquet, GeoParquet, GeoPackage, GeoJSON or Excel.
 
     Rows are sorted by day, then by field. Two columns are computed during the export. `final` is false where a row may
     still change: its field has an open miss on or before that day, or a scene since its planting was refused.
@@ -99,9 +104,17 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
     With --as-of, rows are those that were published at an instant, to the byte, and `final` is as it was then; rows
     that were to be taken out, and were not yet, are among them.
 
+    With --field-details, or where --column names one of them, rows have the field's name and the crop of their season,
+    as registered now (with --as-of, too), and the area in hectares of the polygon that they were computed with.
+
+    Files say what each column is (`satctl columns`): Parquet and GeoParquet in each column's metadata (`description`,
+    `unit`, `units` as UDUNITS writes it), GeoPackage in `gpkg_data_columns`, Excel in a second sheet. CSV and GeoJSON
+    have no place for it.
+
     Formats with geometry have the polygon that the row was computed with, in WGS 84. Days are dates, also within lists.
-    Lists are lists in Parquet and GeoJSON, and JSON text in CSV and GeoPackage, which have no lists. In CSV, text that
-    a spreadsheet would run as a formula begins with an apostrophe.
+    Lists are lists in Parquet and GeoJSON, and JSON text in all others, which have no lists. In CSV, text that a
+    spreadsheet would run as a formula begins with an apostrophe; in Excel such a cell is marked as text. A sheet of
+    Excel holds 1,048,575 rows.
 
     \b
     Examples:
@@ -110,11 +123,14 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
       satctl export A --output A.parquet --format geoparquet
       satctl export A --as-of 2026-06-01T08:00:00Z --output settled.csv
       satctl export A --column ndvi_mean --status clear --output A.csv
+      satctl export A --field-details --output A.xlsx
       satctl export A --format geojson --output - | jq .features[0]
     """
     from satcommon.publication.objects import ResultObjects
 
+    from satctl.output.row_fields import FieldDetails, Polygons
     from satctl.output.spool import Spool
+    from satctl.output.workbook import check_row_count
     from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer
 
     if (selection.region is None) == (selection.field is None):
@@ -126,14 +142,20 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
         objects = ResultObjects(env.store())
         with read_transaction(env.engine) as connection:
             days = _published(connection, selection)
-        polygons = _Polygons(env.engine) if chosen in WITH_GEOMETRY else None
-        with Spool(partial(_schema, geometry=polygons is not None)) as rows:
+        polygons, with_geometry = Polygons(env.engine), chosen in WITH_GEOMETRY
+        details = FieldDetails(env.engine, polygons) if _wants_details(selection) else None
+        with Spool(partial(_schema, details=details is not None, geometry=with_geometry)) as rows:
             with progress(f"exporting {selection.region or selection.field}", total=len(days.days.layers)) as advance:
                 for day in days.days.layers:
-                    rows.add(_of_status(_of_day(days, objects, day, polygons), selection.statuses))
+                    table = _of_status(
+                        _of_day(days, objects, day, polygons if with_geometry else None), selection.statuses
+                    )
+                    rows.add(table if details is None else details.added(table))
                     advance()
+            if chosen == "xlsx":
+                check_row_count(output, rows.row_count)
             schema = rows.schema if all_columns or selection.columns else rows.filled_schema()
-            schema = _of_columns(schema, selection.columns)
+            schema = _of_columns(schema, selection)
             with open_writer(chosen, output, schema, force=force) as write:
                 for table in rows.tables(schema):
                     write(table)
@@ -161,16 +183,24 @@ def _of_status(rows: pa.Table, statuses: Sequence[str]) -> pa.Table:
     return rows.filter(pc.is_in(rows["status"], value_set=pa.array(statuses))) if statuses else rows
 
 
-def _of_columns(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+def _wants_details(selection: _Selection) -> bool:
+    from satcommon.stats.data_dictionary import OF_FIELD
+
+    return selection.field_details or not OF_FIELD.keys().isdisjoint(selection.columns)
+
+
+def _of_columns(schema: pa.Schema, selection: _Selection) -> pa.Schema:
     """The chosen columns, in the order of the rows; with them what a row is of, and its polygon."""
     import pyarrow as pa
+    from satcommon.stats.data_dictionary import OF_FIELD
 
+    columns = selection.columns
     unknown = [name for name in columns if name not in schema.names]
     if unknown:
         raise InputError(
             f"--column {unknown[0]}: these rows have no such column; expected one of {', '.join(schema.names)}"
         )
-    always = ("region", "day", "field", "geometry")
+    always = ("region", "day", "field", "geometry", *(OF_FIELD if selection.field_details else ()))
     return pa.schema([each for each in schema if each.name in (*always, *columns)]) if columns else schema
 
 
@@ -202,34 +232,16 @@ def _published(connection: Connection, selection: _Selection) -> Published:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
-class _Polygons:
-    """The polygons that rows were computed with: WKB by digest. Each is fetched once: revisions never change."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._known: dict[str, bytes] = {}
-
-    def of(self, digests: list[str]) -> pa.Array:
-        import pyarrow as pa
-        from satcommon.db.expectations import geometries
-
-        new = set(digests) - self._known.keys()
-        if new:
-            with read_transaction(self._engine) as connection:
-                self._known |= geometries(connection, new)
-        return pa.array([self._known.get(digest) for digest in digests], pa.binary())
-
-
-def _schema(names: Iterable[str], *, geometry: bool) -> pa.Schema:
+def _schema(names: Iterable[str], *, details: bool, geometry: bool) -> pa.Schema:
     import pyarrow as pa
-    from satcommon.publication.row_columns import readable_schema
-    from satcommon.stats.result_rows import schema_of
+    from satcommon.publication.row_columns import DETAILS, row_schema
 
-    more = [("final", pa.bool_()), ("state_as_of", pa.date32()), *([("geometry", pa.binary())] if geometry else [])]
-    return readable_schema(pa.schema([*schema_of(names), *(pa.field(*each) for each in more)]))
+    columns = list(row_schema(names))
+    more = [pa.field("geometry", pa.binary())] if geometry else []
+    return pa.schema([*columns[:3], *(DETAILS if details else ()), *columns[3:], *more])
 
 
-def _of_day(published_days: Published, objects: ResultObjects, day: date, polygons: _Polygons | None) -> pa.Table:
+def _of_day(published_days: Published, objects: ResultObjects, day: date, polygons: Polygons | None) -> pa.Table:
     """A day's rows, with the columns that are computed during the export."""
     from satcommon.publication.row_columns import completed, readable
 

@@ -1,4 +1,4 @@
-"""Writes tables of rows, one a day, to one file in one of five formats, without holding them all in memory.
+"""Writes tables of rows, one a day, to one file in one of six formats, without holding them all in memory.
 
 Tables have the columns of `result_rows.schema_of`, some more, and `geometry` in formats that have it: WKB in WGS 84.
 """
@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import shapely
-from satcommon.errors import InputError, StoreError
-from satcommon.publication.cells import cells, flat, json_text
+from satcommon.errors import InputError
+from satcommon.publication.cells import cells, json_text
+from satcommon.publication.row_columns import described
 
+from satctl.output.geopackage import GEOMETRY, appender
 from satctl.output.sink import STDOUT, check_sink, sink, whole_file
+from satctl.output.workbook import workbook
 
-GEOMETRY = "geometry"
 WITH_GEOMETRY = ("geoparquet", "gpkg", "geojson")
 
 _Write = Callable[[pa.Table], None]
@@ -37,9 +39,9 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
     """Gives a function that writes a day's rows; the file appears, complete, when the block ends without an error.
 
     Args:
-        kind: csv, parquet, geoparquet, gpkg or geojson.
+        kind: csv, parquet, geoparquet, gpkg, geojson or xlsx.
         output: the file, or - for stdout.
-        schema: of the tables.
+        schema: of the tables. Formats that have a place for it get unit and meaning of each column.
         force: replace a file that exists.
 
     Raises:
@@ -48,7 +50,10 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
     """
     check_output(kind, output, force=force)
     if kind == "gpkg":
-        with whole_file(output, force=force, suffix=".gpkg") as path, _geopackage(str(path), schema) as write:
+        with (
+            whole_file(output, force=force, suffix=".gpkg") as path,
+            _gathered(schema, appender(str(path), schema)) as write,
+        ):
             yield write
         return
     openers: dict[str, Callable[[IO[bytes], pa.Schema], AbstractContextManager[_Write]]] = {
@@ -56,6 +61,7 @@ def open_writer(kind: str, output: str, schema: pa.Schema, *, force: bool) -> It
         "parquet": _parquet,
         "geoparquet": _geoparquet,
         "geojson": _geojson,
+        "xlsx": workbook,
     }
     with sink(output, force=force) as file, openers[kind](file, schema) as write:
         yield write
@@ -85,6 +91,7 @@ def _gathered(schema: pa.Schema, write: _Write) -> Iterator[_Write]:
 
 @contextmanager
 def _parquet(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
+    schema = described(schema)
     with pq.ParquetWriter(file, schema, compression="zstd") as writer, _gathered(schema, writer.write_table) as write:
         yield write
 
@@ -97,43 +104,6 @@ def _geoparquet(file: IO[bytes], schema: pa.Schema) -> AbstractContextManager[_W
 def _csv(file: IO[bytes], schema: pa.Schema) -> Iterator[_Write]:
     with pa.csv.CSVWriter(file, cells(schema.empty_table()).schema) as writer:
         yield lambda table: writer.write_table(cells(table))
-
-
-@contextmanager
-def _geopackage(path: str, schema: pa.Schema) -> Iterator[_Write]:
-    import pyogrio
-
-    layer_exists = False
-
-    def append(table: pa.Table) -> None:
-        nonlocal layer_exists
-        plain = pa.table(dict(zip(table.column_names, flat(table), strict=True)))
-        multi = [None if wkb is None else _multi(wkb) for wkb in table[GEOMETRY].to_pylist()]
-        plain = plain.set_column(plain.column_names.index(GEOMETRY), GEOMETRY, pa.array(multi, pa.binary()))
-        try:
-            pyogrio.write_arrow(
-                plain,
-                path,
-                layer="rows",
-                driver="GPKG",
-                geometry_name=GEOMETRY,
-                geometry_type="MultiPolygon",
-                crs="EPSG:4326",
-                append=layer_exists,
-            )
-        except RuntimeError as error:  # the base of pyogrio's errors
-            raise StoreError(f"the GeoPackage could not be written: {error}; no part of it is left") from error
-        layer_exists = True
-
-    with _gathered(schema, append) as write:
-        yield write
-
-
-def _multi(wkb: bytes) -> bytes:
-    """The geometry as a multipolygon: a layer has one type of geometry."""
-    shape = shapely.from_wkb(wkb)
-    multi: bytes = shapely.to_wkb(shapely.multipolygons([shape]) if shape.geom_type == "Polygon" else shape)
-    return multi
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetJsonSchemaHandler, RootModel
+from pydantic_core import CoreSchema
+from satcommon.publication.row_columns import row_schema, told
 from satcommon.stats.data_dictionary import meaning_of
-from satcommon.stats.result_rows import SCHEMA
 from starlette.responses import Response
 
 from satserve.caller import Calling
@@ -16,21 +18,21 @@ from satserve.routes.answers import document, problems
 
 router = APIRouter(tags=["Rows"])
 
-_DERIVED = (
-    ("final", "bool", "whether no late data known now can still change the row"),
-    ("state_as_of", "date32[day]", "day of the newest observation in the row's state; null before the season's first"),
-)
-
 
 class Column(BaseModel):
     """A column of rows."""
 
     name: str = Field(examples=["ndvi_mean"])
     type: str = Field(description="Arrow's type", examples=["double"])
-    unit: str | None = Field(description="null where it has none", examples=["1"])
+    unit: str | None = Field(description="in words; null where it has none", examples=["degrees Celsius"])
+    units: str | None = Field(description="the unit as UDUNITS writes it", examples=["degC"])
     meaning: str
     range: tuple[float | None, float | None] | None = Field(
         description="least and greatest value, where there are such"
+    )
+    since: str = Field(
+        description="the algorithm version that has it first, or the rule by which a version asks for it",
+        examples=["1"],
     )
 
 
@@ -44,23 +46,59 @@ class ColumnList(BaseModel):
 def columns(request: Request, caller: Calling) -> Response:  # noqa: ARG001  # who has no key is told so
     """Each column of every row: name, type, unit, meaning and range.
 
-    Rows of algorithm versions that ask for further indices and bands have columns of these besides.
+    Types are those of Parquet and Arrow answers. Rows of algorithm versions that ask for further indices and bands have
+    columns of these besides.
     """
-    told: list[dict[str, Any]] = []
-    for column in SCHEMA:
-        meaning = meaning_of(column.name)
-        told.append({"name": column.name, "type": str(column.type), **meaning._asdict()})
-    told += [{"name": n, "type": t, "unit": None, "meaning": m, "range": None} for n, t, m in _DERIVED]
-    return document(request, {"columns": told})
+    return document(request, {"columns": [_column(each) for each in row_schema()]})
+
+
+def _column(column: pa.Field) -> dict[str, Any]:
+    meaning = told(column)
+    assert meaning is not None, column
+    return {"name": column.name, "type": str(column.type), "units": meaning.units, **meaning._asdict()}
+
+
+class Row(RootModel[dict[str, Any]]):
+    """A row: a field on a day in a region. Further indices and bands have columns of their own."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The columns of every row, with what the data dictionary says of them; a request may ask for some only."""
+        columns = {column.name: _json_schema(column) for column in row_schema()}
+        return {"type": "object", "description": cls.__doc__, "properties": columns}
+
+
+def _json_schema(column: pa.Field) -> dict[str, Any]:
+    meaning = told(column)
+    assert meaning is not None, column
+    kind = column.type.value_type if pa.types.is_list(column.type) else column.type
+    value: dict[str, Any] = dict(_JSON_TYPES[str(kind)])
+    least, greatest = meaning.range or (None, None)
+    value |= {name: limit for name, limit in (("minimum", least), ("maximum", greatest)) if limit is not None}
+    if pa.types.is_list(column.type):
+        value = {"type": "array", "items": value}
+    said = {"description": meaning.meaning, "x-unit": meaning.unit, "x-units": meaning.units}
+    return {"anyOf": [value, {"type": "null"}], **{key: text for key, text in said.items() if text}}
+
+
+_JSON_TYPES: dict[str, dict[str, str]] = {
+    "string": {"type": "string"},
+    "bool": {"type": "boolean"},
+    "double": {"type": "number"},
+    "int32": {"type": "integer"},
+    "int64": {"type": "integer"},
+    "date32[day]": {"type": "string", "format": "date"},
+    "timestamp[ms, tz=UTC]": {"type": "string", "format": "date-time"},
+}
 
 
 def parameters(names: Sequence[str]) -> dict[str, Any]:
     """Columns as parameters of CoverageJSON and EDR."""
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name in names:
         meaning = meaning_of(name)
         label = {"en": meaning.meaning}
-        told[name] = {"type": "Parameter", "description": label, "observedProperty": {"label": {"en": name}}}
+        found[name] = {"type": "Parameter", "description": label, "observedProperty": {"label": {"en": name}}}
         if meaning.unit:
-            told[name]["unit"] = {"label": {"en": meaning.unit}, "symbol": meaning.unit}
-    return told
+            found[name]["unit"] = {"label": {"en": meaning.unit}, "symbol": meaning.units}
+    return found

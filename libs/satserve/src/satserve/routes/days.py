@@ -12,7 +12,7 @@ from satcommon.db.expectations import geometries
 from satcommon.db.models import Region
 from satcommon.errors import ObjectMissingError
 from satcommon.publication.reader import Published, published
-from satcommon.publication.row_columns import completed, readable, with_slots
+from satcommon.publication.row_columns import completed, described, readable, with_slots
 from starlette.responses import Response
 
 from satserve.caller import Caller, Calling
@@ -31,6 +31,7 @@ from satserve.requests import (
     is_column,
 )
 from satserve.routes.answers import media_types, problems, table_answer, tag_of, unchanged, whole
+from satserve.routes.columns import Row
 from satserve.service import Service, Serving, visible_region
 
 router = APIRouter(prefix="/regions/{region}/days/{day}", tags=["Rows"])
@@ -46,7 +47,7 @@ class Rows(BaseModel):
     region: str = Field(examples=["A"])
     day: date
     as_of: datetime | None = None
-    rows: list[dict[str, object]] = Field(description="the columns, `final` and `state_as_of`, by field")
+    rows: list[Row] = Field(description="the columns, `final` and `state_as_of`, by field")
 
 
 class OneColumn(BaseModel):
@@ -146,7 +147,8 @@ def day_column(
         return same
     rows = _rows(service, caller, its_day, instant, [column])
     if kind == ARROW[0]:
-        plain = rows.select(["field", column, "final"]).rename_columns(["field", "value", "final"])
+        known = rows.select(["field", column, "final"])
+        plain = known.cast(described(known.schema)).rename_columns(["field", "value", "final"])
         return table_answer(plain, ARROW, tag, {})
     told = {"region": region, "day": its_day.day, "column": column, "field": rows["field"].to_pylist()}
     return whole(

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from satserve.caller import Calling
 from satserve.requests import AsOf, ExternalId, day_of, instant_of
 from satserve.routes.answers import document, problems
+from satserve.routes.columns import Row
 from satserve.service import Serving, visible_field, visible_region
 
 router = APIRouter(prefix="/fields", tags=["Provenance"])
@@ -29,7 +30,7 @@ class Story(BaseModel):
     state: str | None = Field(description="what stands now; null as of an instant", examples=["settled"])
     why: str | None = Field(description="the same in words")
     next_step: str | None = Field(description="what will happen, or what to do")
-    row: dict[str, Any] | None = Field(description="the row, with `final` and `state_as_of`; null where there is none")
+    row: Row | None = Field(description="the row, with `final` and `state_as_of`; null where there is none")
     publications: list[dict[str, Any]] = Field(description="those that gave, changed or took out the row, oldest first")
     misses: list[dict[str, Any]]
     attempts: list[dict[str, Any]]
