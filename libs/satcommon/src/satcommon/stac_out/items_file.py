@@ -33,9 +33,9 @@ def encode_items(items: Sequence[Any], collection: Any) -> bytes:
 
 
 def _row(item: Any, shape: shapely.Geometry) -> dict[str, Any]:
-    top = {name: item[name] for name in ("type", "stac_version", "stac_extensions", "id", "collection")}
+    top: dict[str, Any] = {name: item[name] for name in ("type", "stac_version", "stac_extensions", "id", "collection")}
     top |= {GEOMETRY: shapely.to_wkb(shape), "bbox": dict(zip(_CORNERS, item["bbox"], strict=True))}
-    return top | item["properties"] | {"links": item["links"], "assets": item["assets"]}
+    return {**top, **item["properties"], "links": item["links"], "assets": item["assets"]}
 
 
 def _time(text: str | None) -> datetime | None:

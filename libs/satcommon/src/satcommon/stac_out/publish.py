@@ -204,6 +204,9 @@ class Catalogue:
                 key = f"{work.collection}/{name}"
                 if name.endswith((f"/{ITEM}", f"/{ROWS}", f"/{PICTURE}")) and key not in linked:
                     self._target.delete(key)
+        writer.check(days[-1] if days else None)  # what links the items may have replaced something newer, too
+        for day in work.doubtful.intersection(work.gone):
+            self._target.delete(f"{work.collection}/{DOUBT}{day}.json")
         work.progress.collection = content_of_collection(work.snapshot, self._options)
         writer.save(work.progress)
 
@@ -247,7 +250,7 @@ class Catalogue:
 
     def _title(self, own: str) -> str:
         known = {link["href"]: link.get("title") for link in (self._root or {}).get("links", [])}
-        return known.get(f"./{own}/{COLLECTION}") or self._document(f"{own}/{COLLECTION}")["title"]
+        return str(known.get(f"./{own}/{COLLECTION}") or self._document(f"{own}/{COLLECTION}")["title"])
 
     def _document(self, key: str) -> Any:
         try:
@@ -276,7 +279,7 @@ class _Work:
         self.names = [key.removeprefix(f"{collection}/") for key in target.list(f"{collection}/")]
         self.doubtful = doubtful_days(self.names)
         self.changed = self._changed(frozenset(self.names))
-        self.gone = sorted(self.progress.days.keys() - snapshot.days.keys())
+        self.gone = sorted((self.progress.days.keys() | self.doubtful) - snapshot.days.keys())
         for day in [*self.changed, *self.gone]:
             self.progress.forget(day)
 
@@ -296,4 +299,3 @@ class _Work:
             or self.progress.collection != content_of_collection(self.snapshot, options)
             or bool(self.progress.with_item and not {COLLECTION, ITEMS}.issubset(self.names))
         )
-

@@ -24,7 +24,10 @@ from satcommon.stats.data_dictionary import DICTIONARY, Meaning, meaning_of
 from satcommon.stats.result_rows import column
 
 GEOMETRY = "geometry"
-_SCHEMAS = ("https://vecorel.org/specification/v0.1.0/schema.yaml", "https://fiboa.org/specification/v0.3.0/schema.yaml")
+_SCHEMAS = (
+    "https://vecorel.org/specification/v0.1.0/schema.yaml",
+    "https://fiboa.org/specification/v0.3.0/schema.yaml",
+)
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX = pa.struct([pa.field(corner, pa.float64()) for corner in _CORNERS])
 _GROUP_ROWS = 20_000

@@ -127,15 +127,6 @@ class ObjectStore:
             return False
         return True
 
-    def list(self, prefix: str) -> list[str]:
-        """The keys under a prefix, sorted. A prefix ends at a ``/``.
-
-        Raises:
-            StoreError: the store could not be reached.
-        """
-        with self._explained(prefix):
-            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
-
     def folders(self) -> list[str]:
         """The first parts of all keys that have several, sorted.
 
@@ -144,6 +135,15 @@ class ObjectStore:
         """
         with self._explained(""):
             return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys under a prefix, sorted. A prefix ends at a ``/``.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        with self._explained(prefix):
+            return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
 
     def put_times(self, prefix: str) -> dict[str, datetime]:
         """When each object under a prefix was put.

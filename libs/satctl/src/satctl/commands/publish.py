@@ -49,7 +49,10 @@ _saying = grouped(
         "--provider", "providers", multiple=True, metavar="NAME[=URL]", help="Who provides the data; repeatable."
     ),
     click.option(
-        "--url", "address", metavar="URL", help="Where readers find the catalogue, for links to itself.  [default: a bucket's own; none]"
+        "--url",
+        "address",
+        metavar="URL",
+        help="Where readers find the catalogue, for links to itself.  [default: a bucket's own; none]",
     ),
     click.option("--api", metavar="URL", help="Address of the HTTP API, to link to it.  [default: no links]"),
     click.option("--pictures/--no-pictures", default=True, help="Draw NDVI of each day with a scene.  [default: yes]"),
