@@ -234,6 +234,18 @@ def test_a_renamed_region_leaves_no_collection_under_its_old_name(target: Path, 
     ]
 
 
+def test_the_collection_of_another_installation_stays_where_it_is(target: Path, satctl: Satctl) -> None:
+    satctl("regions", "rename", "S", "T")
+    cursor = target / "S" / "cursor.json"
+    cursor.write_text(json.dumps(json.loads(cursor.read_text()) | {"installation": "other"}))
+
+    told = publish(satctl, target)
+
+    assert told["removed_collections"] == []
+    assert broken_links(target) == []
+    assert (target / "S" / "collection.json").exists()
+
+
 def test_a_bucket_has_the_same_objects_as_a_folder(target: Path, satctl: Satctl, s3_url: str) -> None:
     url = ["--url", "https://data.example.org/c", "--api", "https://api.example.org", "--license", "CC-BY-4.0"]
     publish(satctl, target, *url, "--provider", "Farm=https://farm.example.org")
@@ -326,7 +338,10 @@ def kills() -> Iterator[Callable[[str], None]]:
             return
 
 
-@pytest.mark.parametrize("stage", ["first", "corrected", "shortened"])
+@pytest.mark.parametrize(
+    "stage",
+    ["first", pytest.param("corrected", marks=pytest.mark.slow), pytest.param("shortened", marks=pytest.mark.slow)],
+)
 def test_a_run_killed_at_any_effect_is_gone_on_with_to_the_same_bytes(
     target: Path, closed: Environment, satctl: Satctl, tmp_path: Path, stage: str
 ) -> None:

@@ -21,6 +21,7 @@ from satcommon.db.engine import read_transaction
 from satcommon.db.models import Region, Scene
 from satcommon.db.registry import aoi_of
 from satcommon.errors import InputError, ObjectMissingError, SatfieldsError
+from satcommon.publication.cursor import installation
 from satcommon.publication.objects import ResultObjects
 from satcommon.publication.row_columns import completed, readable
 from satcommon.sources.stored_scenes import StoredScenes
@@ -242,11 +243,21 @@ class Catalogue:
             if not self._target.exists(f"{own}/{CURSOR}"):
                 continue  # not of ours
             has_items = self._target.exists(f"{own}/{COLLECTION}")
-            if own in self._emptied or (known is not None and own not in known):
+            if own in self._emptied or (known is not None and own not in known and self._is_ours(own)):
                 removed.append(own)
             elif has_items:
                 there.append(own)
         return there, removed
+
+    def _is_ours(self, own: str) -> bool:
+        """Whether this installation wrote a collection; not where that can't be told."""
+        with read_transaction(self._engine) as connection:
+            ours = installation(connection)
+        try:
+            progress = read_progress(self._target, own, ours)
+        except InputError:
+            return False
+        return bool(progress.days or progress.collection)
 
     def _title(self, own: str) -> str:
         known = {link["href"]: link.get("title") for link in (self._root or {}).get("links", [])}
