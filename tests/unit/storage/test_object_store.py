@@ -31,6 +31,21 @@ def test_what_was_put_is_read(store: ObjectStore) -> None:
     assert store.exists("results/1/a.parquet")
 
 
+def test_a_replaced_object_is_the_later_one(store: ObjectStore) -> None:
+    store.replace("A/catalog.json", b"first")
+    store.replace("A/catalog.json", b"second")
+
+    assert store.get("A/catalog.json") == b"second"
+    assert store.list("") == ["A/catalog.json"]
+
+
+def test_the_folders_of_a_store_are_the_first_parts_of_its_keys(store: ObjectStore) -> None:
+    for key in ("catalog.json", "B/1/item.json", "A/collection.json", "A/1/item.json"):
+        store.replace(key, b"{}")
+
+    assert store.folders() == ["A", "B"]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(data=st.binary(max_size=100_000), number=st.integers(0, 10**9))
 def test_every_content_survives_as_it_is(store: ObjectStore, data: bytes, number: int) -> None:

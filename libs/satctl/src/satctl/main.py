@@ -27,6 +27,7 @@ COMMANDS = {
     "gc": ("satctl.commands.gc", "Rebase days with many patches, and remove unreferenced objects."),
     "export": ("satctl.commands.export", "Write a region's or a field's rows to a file."),
     "columns": ("satctl.commands.columns", "Show the columns of rows: units, ranges, meanings."),
+    "publish": ("satctl.commands.publish", "Publish results as a static catalogue."),
     "metrics": ("satctl.commands.metrics", "Serve metrics for Prometheus."),
     "keys": ("satctl.commands.keys", "Make, list and revoke keys of the HTTP API."),
     "locations": ("satctl.commands.locations", "List and reload Dagster's code locations."),

@@ -90,6 +90,17 @@ class ObjectStore:
                 return False
         return True
 
+    def replace(self, key: str, data: bytes) -> None:
+        """Store an object under a key, in place of one that may be there; readers see one of the two, whole.
+
+        Results are never replaced: this is for what is published elsewhere under fixed names.
+
+        Raises:
+            StoreError: it could not be stored; what was there is unchanged.
+        """
+        with self._explained(key):
+            obstore.put(self._store, key, data, mode="overwrite")
+
     def get(self, key: str) -> bytes:
         """The object's bytes.
 
@@ -115,6 +126,15 @@ class ObjectStore:
             self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not say so
             return False
         return True
+
+    def folders(self) -> list[str]:
+        """The first parts of all keys that have several, sorted.
+
+        Raises:
+            StoreError: the store could not be reached.
+        """
+        with self._explained(""):
+            return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
 
     def list(self, prefix: str) -> list[str]:
         """The keys under a prefix, sorted. A prefix ends at a ``/``.

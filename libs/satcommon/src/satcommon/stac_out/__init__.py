@@ -1,0 +1,1 @@
+"""Published results as a static STAC catalogue in a folder or a bucket."""
