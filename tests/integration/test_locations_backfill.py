@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from satcommon.contract import (
     BACKFILL_JOB,
     FIELD_METRICS,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DAYS = 40
 
 
+@pytest.mark.slow
 def test_one_run_fills_forty_days_that_nobody_asked_for(world: World) -> None:
     world.add_region("A", days=DAYS)
     (run,) = world.tick("unfinished_days").runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import AssetKey, DagsterRunStatus
 from satcommon.contract import (
     ATTEMPT_TAG,
@@ -59,6 +60,7 @@ def test_seven_regions_are_fetched_closed_and_replayed_by_three_runs(world: Worl
     assert [world.tick(sensor).runs for sensor in WAKING] == [[]] * len(WAKING)
 
 
+@pytest.mark.slow
 def test_a_region_that_fails_stops_none_and_is_asked_for_again_by_itself(world: World) -> None:
     _deliver_to_all(world)
     with write_transaction(world.env.engine) as connection:
@@ -76,6 +78,7 @@ def test_a_region_that_fails_stops_none_and_is_asked_for_again_by_itself(world: 
     assert (again.job_name, again.tags[ATTEMPT_TAG]) == (CLOSE_JOB, "2")
 
 
+@pytest.mark.slow
 def test_of_a_killed_batch_what_was_done_stays_and_only_what_it_was_at_pauses(world: World) -> None:
     _deliver_to_all(world)
     (batch,) = world.tick("scene_materialized").runs

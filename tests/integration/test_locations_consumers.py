@@ -45,6 +45,7 @@ def consumed_world(served_consumers: World, clean_environment: None, monkeypatch
     return served_consumers
 
 
+@pytest.mark.slow
 def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(consumed_world: World) -> None:
     world = consumed_world
     world.add_region("A", days=DAYS)

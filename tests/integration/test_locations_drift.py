@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import FIELD_METRICS, REGION, SCENES, partition
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
 
+@pytest.mark.slow
 def test_wiped_materializations_come_back_and_each_once(world: World) -> None:
     world.add_region("A", days=3)
     days = [world.day(ago) for ago in (3, 2, 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from satcommon.contract import LANE_TAG, RESCAN_JOB, rescan_config
 from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction, write_transaction
@@ -35,6 +36,7 @@ def test_days_that_closed_unasked_are_asked_for_however_old_and_replayed(world: 
     assert world.missed("A") == []
 
 
+@pytest.mark.slow
 def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: World) -> None:
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)

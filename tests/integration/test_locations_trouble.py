@@ -28,6 +28,7 @@ def bare_world(tmp_path: Path, clean_environment: None) -> Iterator[World]:
         yield found
 
 
+@pytest.mark.slow
 def test_each_tick_tells_what_is_missing_until_it_is_there(bare_world: World, tmp_path: Path) -> None:
     assert bare_world.load_errors() == dict.fromkeys(LOCATIONS)
     for sensor in SENSORS:

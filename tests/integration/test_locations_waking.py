@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import DagsterRunStatus, MetadataValue
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import (
@@ -91,6 +92,7 @@ def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: Wo
         world.instance.delete_run(asked[0].run_id)  # as if it had been asked for by nobody
 
 
+@pytest.mark.slow
 def test_of_a_hundred_scenes_between_two_ticks_none_is_lost_nor_asked_for_twice(world: World) -> None:
     recent = {"A": 10, "B": 10, "C": 10}
     for name, days in {**recent, "behind": 70}.items():

@@ -379,7 +379,7 @@ def test_fields_of_less_than_two_cells_are_too_small_and_feed_no_state(make: Mak
         assert (row["ndvi_smoothed_e4"] is None) == (name != "two cells")
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_in_whatever_order_the_pieces_of_a_day_come_the_rows_end_the_same(
     make: MakeFarm, tmp_path: Path, data: st.DataObject

@@ -73,6 +73,7 @@ def _finish(world: World, folder: Any) -> None:
     world.drain()
 
 
+@pytest.mark.slow
 def test_eight_processes_on_postgresql(cluster_laboratory: Laboratory, s3_endpoint: str, tmp_path: Path) -> None:
     with bucket_variables(s3_endpoint) as variables:
         done = crowded(cluster_laboratory, tmp_path, processes=8, seconds=2, variables=variables)

@@ -29,7 +29,7 @@ from world import Laboratory, World, same_results
 from tests.conftest import bucket_variables, new_bucket, postgres_database
 
 WEST = REGIONS[0]
-SAMPLE = 47  # every so many effects are tried by `make test`; `make test-slow` tries all
+SAMPLE = 97  # every so many effects are tried by `make test`; `make nightly` tries all
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["kills", "geopandas", "exactextract", "rasterio", "pyarrow.parquet"])
 

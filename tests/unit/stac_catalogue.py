@@ -258,8 +258,8 @@ def api(folder: Path, items: list[dict[str, Any]], address: str | None = None) -
         _wait_for(f"http://{own}/", process)
         yield f"http://{own}"
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # it has nothing to save, and waits for open connections when it is asked to end
+        process.wait()
 
 
 def free_port() -> int:

@@ -355,6 +355,7 @@ def test_a_downgrade_never_goes_up(blank_engine: Engine) -> None:
         migrations.downgrade(blank_engine, "0001")
 
 
+@pytest.mark.slow
 def test_of_several_upgrades_at_a_time_each_succeeds(blank_engine: Engine) -> None:
     url = blank_engine.url.render_as_string(hide_password=False)
     code = "import sys; from satcommon.db.engine import open_engine; from satctl.local.migrations import upgrade; "

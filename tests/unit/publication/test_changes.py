@@ -62,6 +62,7 @@ def restated(sqlite_engine: Engine, store_folder: Path) -> tuple[Engine, ResultO
     return engine, objects
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_changed_rows_are_listed_without_holding_them(
     restated: tuple[Engine, ResultObjects],
 ) -> None:

@@ -274,6 +274,7 @@ def test_positions_of_a_geojson_may_have_more_than_three_numbers(tmp_path: Path)
     assert field.geometry.equals(SOUND)
 
 
+@pytest.mark.slow
 @each_format
 def test_a_million_vertices_are_refused_in_seconds(suffix: str, tmp_path: Path) -> None:
     angles = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)

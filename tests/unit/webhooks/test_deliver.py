@@ -36,7 +36,7 @@ from sqlalchemy import Engine, delete
 from tests.unit.webhooks import killed
 from tests.unit.webhooks.receiver import DAYS, NOW, REGIONS, SECRET, Log, Receiver, receiving
 
-SAMPLE = 5  # every so many effects are tried by `make test`, `make nightly` tries all; an event has 6
+SAMPLE = 11  # every so many effects are tried by `make test`, `make nightly` tries all; an event has 6
 
 
 @pytest.fixture
