@@ -80,9 +80,10 @@ def stac(place: str, names: tuple[str, ...], said: _Said, dry_run: bool, as_json
     \b
     Examples:
       satctl publish stac --to catalogue
-      satctl publish stac --to s3://public/satfields --url https://data.example.org/satfields --license CC-BY-4.0
+      satctl publish stac --to s3://public/satfields --license CC-BY-4.0
+      satctl publish stac --to catalogue --url https://data.example.org/stac
       satctl publish stac --to catalogue --region A --dry-run
-      satctl publish stac --to catalogue --provider "Farm data=https://farm.example.org" --json
+      satctl publish stac --to catalogue --provider "Farm=https://example.org"
     """
     options = _options(said, place)
     with opened() as env:
