@@ -12,7 +12,7 @@ from satcommon.environment import Environment
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.replay import replay
 from satcommon.views.season import season_of
-from satctl.commands.fields_plot import file_name
+from satctl.output.sink import file_name
 from sqlalchemy import Engine
 
 from tests.integration.satctl_world import INSIDE, Satctl
@@ -89,9 +89,9 @@ def test_what_can_not_be_drawn_is_refused(system: Engine, satctl: Satctl) -> Non
         ("Düngeracker 4.1", "Düngeracker_4.1-season.png"),
         ("../../etc/passwd", "_.._etc_passwd-season.png"),
         ("-rf", "rf-season.png"),
-        ("..", "field-season.png"),
+        ("..", "unnamed-season.png"),
         ("ä" * 200, "ä" * 100 + "-season.png"),
     ],
 )
 def test_a_file_name_is_one_that_every_file_system_takes(external_id: str, name: str) -> None:
-    assert file_name(external_id) == name
+    assert file_name(external_id, "-season.png") == name

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from satcommon.db import ledger
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Decision, Refusal, Verdict
 from satcommon.db.quarantine import Judgement, decide
@@ -27,6 +28,7 @@ from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
 from satcommon.settings import settings
 from satcommon.sources.source import AreaOfInterest
+from satcommon.views.scene_picture import Layer, scene_picture
 from sqlalchemy import Engine, select, update
 
 from tests.integration.satctl_world import Satctl
@@ -141,6 +143,67 @@ def test_an_empty_quarantine_says_so_and_an_unknown_region_is_an_error(farm: Far
     assert farm.satctl("scenes", "quarantine").stdout.strip() == "no scene is in quarantine"
     assert farm.quarantine() == []
     assert "'Nowhere'" in farm.satctl("scenes", "quarantine", "--region", "Nowhere", code=2).stderr
+
+
+def test_acquisitions_are_listed_with_what_became_of_them(doubtful: Farm) -> None:
+    doubtful.deliver("2016-01-06T101243.tif", LAND)
+    doubtful.deliver(SECOND, CELSIUS)
+    doubtful.work(code=1)
+    doubtful.satctl("scenes", "accept", *ON, *WHY, "--here")
+    doubtful.satctl("scenes", "reject", "North", str(DAY), SECOND, *WHY, "--here")
+
+    def listed(*options: str) -> list[tuple[str, ...]]:
+        given = ("--from", str(FIRST), "--to", str(LAST), "--json")
+        known = json.loads(doubtful.satctl("scenes", "list", "North", *(options or given)).stdout)
+        return [(each["day"], each["item"], each["state"], each["decision"]) for each in known]
+
+    assert listed() == [
+        (str(FIRST), "2016-01-06T101243.tif", "used", None),
+        (str(DAY), NAME, "used", "accepted"),
+        (str(DAY), SECOND, "rejected", "rejected"),
+    ]
+    assert listed("--json") == []  # of the last 30 days
+    assert "no acquisition" in doubtful.satctl("scenes", "list", "North").stdout
+    backwards = ("--from", str(LAST), "--to", str(FIRST))
+    assert "is before" in doubtful.satctl("scenes", "list", "North", *backwards, code=2).stderr
+
+
+def test_a_refused_scene_is_shown_with_its_picture(
+    doubtful: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    told = doubtful.satctl("scenes", "show", *ON).stdout
+
+    assert all(word in told for word in ("refused", "not_in_kelvin", "kelvin, 170 to 375"))
+    picture = Path(f"North-{DAY}.png").read_bytes()
+    assert "exists already" in doubtful.satctl("scenes", "show", *ON, code=2).stderr
+    assert (
+        "has no green or blue"
+        in doubtful.satctl("scenes", "show", *ON, "--layer", "truecolor", "--force", code=1).stderr
+    )
+    doubtful.satctl("scenes", "accept", *ON, *WHY, "--here")
+    assert picture == picture_of_the_day(doubtful.env)  # as it is once it was taken
+
+
+def picture_of_the_day(env: Environment) -> bytes:
+    with read_transaction(env.engine) as connection:
+        scene = ledger.current_scene(connection, 1, DAY)
+    assert scene is not None
+    with env.scenes().open(scene.object_key) as reader:
+        return scene_picture(reader, area(env).bounds, Layer.NDVI, 1000)
+
+
+def test_what_can_t_be_shown_says_why(doubtful: Farm) -> None:
+    damaged = "2016-01-08T101243.tif"
+    doubtful.damage(damaged)
+    doubtful.work(code=1)
+
+    assert "can't be read" in doubtful.satctl("scenes", "show", "North", str(LAST), damaged, code=1).stderr
+    unknown = doubtful.satctl("scenes", "show", "North", str(DAY), "other.tif", code=2).stderr
+    assert f"known of that day: {NAME}" in unknown
+    (doubtful.folder / NAME).unlink()
+    assert "lists it no longer" in doubtful.satctl("scenes", "show", *ON, code=2).stderr
 
 
 def test_an_accepted_scene_is_taken_at_once_and_history_tells_who_decided_and_why(doubtful: Farm) -> None:

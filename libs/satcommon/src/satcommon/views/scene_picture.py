@@ -1,9 +1,10 @@
-"""A region's scene as a picture without anything drawn over it, to be laid under a map in Web Mercator."""
+"""A region's scene, or one acquisition, as a picture without anything drawn over it, to be laid under a map."""
 
 from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,15 @@ import pyproj
 from numpy.typing import NDArray
 from PIL import Image
 
+from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import NODATA, REFLECTANCE_OFFSET, REFLECTANCE_SCALE, Layers, PixelClass
 from satcommon.views.ndvi_map import coloured
 
 if TYPE_CHECKING:
+    from satcommon.raster.scene import Acquisition
     from satcommon.raster.scene_reader import CellReader
+    from satcommon.sources.source import AreaOfInterest, SceneSource
 
 BRIGHTEST = 0.3  # reflectance shown as white: bare soil and canopy stay below it, cloud above
 GAMMA = 1 / 1.6  # lifts dark canopy
@@ -46,8 +50,40 @@ def scene_picture(reader: CellReader, bounds: Bounds, layer: Layer, max_pixels: 
         layer: what to show.
         max_pixels: of the picture's longer side.
     """
-    overview = reader.read_overview(max_pixels)
-    row, column = _cells(reader.grid, overview.classes.shape, bounds, max_pixels)
+    return _drawn(reader.read_overview(max_pixels), reader.grid, bounds, layer, max_pixels)
+
+
+def acquisition_picture(
+    source: SceneSource, aoi: AreaOfInterest, acquisition: Acquisition, layer: Layer | None, max_pixels: int
+) -> bytes:
+    """An acquisition as `scene_picture` draws a scene, whether or not it passes the radiometric checks.
+
+    Args:
+        source: that lists it.
+        aoi: of the region.
+        acquisition: as it was listed.
+        layer: what to show; None: true colour where it has the bands, else NDVI.
+        max_pixels: of the picture's longer side.
+
+    Raises:
+        SceneError: it can't be read, or has no cell with the layer's bands.
+        StoreError: it can't be reached.
+    """
+    layers = source.read(aoi, replace(acquisition, accepted=True))
+    present = {name for name, band in layers.bands.items() if (band != NODATA).any()}
+    layer = layer or (Layer.TRUE_COLOUR if present.issuperset(Layer.TRUE_COLOUR.bands) else Layer.NDVI)
+    lacking = [name for name in layer.bands if name not in present]
+    if lacking:
+        raise SceneError(
+            f"{acquisition.item_id}: has no {' or '.join(lacking)} in the region, which {layer.value} shows"
+        )
+    step = max(1, math.ceil(max(aoi.grid.width, aoi.grid.height) / max_pixels))
+    thinned = Layers({name: layers.bands[name][::step, ::step] for name in layer.bands}, layers.classes[::step, ::step])
+    return _drawn(thinned, aoi.grid, aoi.bounds, layer, max_pixels)
+
+
+def _drawn(overview: Layers, grid: Grid, bounds: Bounds, layer: Layer, max_pixels: int) -> bytes:
+    row, column = _cells(grid, overview.classes.shape, bounds, max_pixels)
     inside = (row >= 0) & (row < overview.classes.shape[0]) & (column >= 0) & (column < overview.classes.shape[1])
     at = np.where(inside, row, 0), np.where(inside, column, 0)
     shown = Layers({name: overview.bands[name][at] for name in layer.bands}, overview.classes[at])

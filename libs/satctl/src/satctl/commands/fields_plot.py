@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,11 @@ from satcommon.messages import counted
 
 from satctl.completion import field_ids
 from satctl.opening import opened
-from satctl.output.sink import force_option, sink
+from satctl.output.sink import file_name, force_option, sink
 from satctl.parameters import DAY, as_of_option
 
 if TYPE_CHECKING:
     from satcommon.views.season import FieldSeason
-
-_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 @click.command()
@@ -55,7 +52,7 @@ def plot(
     """
     from satcommon.views.season import season_of
 
-    target = output or file_name(external_id)
+    target = output or file_name(external_id, "-season.png")
     with opened() as env:
         season = season_of(env.engine, env.store(), external_id, first, last, as_of)
     with sink(target, force=force) as file:
@@ -87,9 +84,3 @@ def drawn(season: FieldSeason) -> bytes:
         recomputed=season.recomputed,
         final_before=season.final_before,
     )
-
-
-def file_name(external_id: str) -> str:
-    """The picture's name: letters and digits of any script, dashes, inner dots; anything else becomes an underscore."""
-    safe = re.sub(r"[^\w.-]+", "_", external_id).lstrip(".-") or "field"
-    return safe.encode()[:_LONGEST_NAME].decode(errors="ignore") + "-season.png"

@@ -16,6 +16,7 @@ from satcommon.errors import InputError, PermanentError, SatfieldsError
 from satcommon.messages import command as shown_command
 from satcommon.messages import counted
 
+from satctl.commands.scenes_list import list_scenes, show
 from satctl.commands.scenes_reconcile import reconcile
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
@@ -26,10 +27,11 @@ from satctl.parameters import DAY, json_option, url_option
 
 @click.group()
 def scenes() -> None:
-    """Ask the source of imagery again; decide on refused scenes; compare with other catalogues."""
+    """See acquisitions; ask the source of imagery again; decide on refused scenes; compare with other catalogues."""
 
 
-scenes.add_command(reconcile)
+for command in (list_scenes, show, reconcile):
+    scenes.add_command(command)
 
 
 @scenes.command()
@@ -147,7 +149,7 @@ def _shown(value: object) -> object:
     return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value
 
 
-def _decision(command: Callable[..., None]) -> Callable[..., None]:
+def _decision(decide: Callable[..., None]) -> Callable[..., None]:
     """The parameters of a decision."""
     for parameter in reversed(
         (
@@ -160,8 +162,8 @@ def _decision(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--dry-run", is_flag=True, help="Show what would happen; change nothing."),
         )
     ):
-        command = parameter(command)
-    return command
+        decide = parameter(decide)
+    return decide
 
 
 @scenes.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +14,20 @@ import click
 from satcommon.errors import InputError, StoreError
 
 STDOUT = "-"
+_LONGEST_NAME = 200  # bytes of a name before its ending; file systems take 255
 
 force_option = click.option("--force", is_flag=True, help="Overwrite the file where it exists.")
+
+
+def file_name(name: str, ending: str) -> str:
+    """A file's name: letters and digits of any script, dashes, inner dots; anything else becomes an underscore.
+
+    Args:
+        name: of a field or region.
+        ending: of the file, kept as it is.
+    """
+    safe = re.sub(r"[^\w.-]+", "_", name).lstrip(".-") or "unnamed"
+    return safe.encode()[:_LONGEST_NAME].decode(errors="ignore") + ending
 
 
 @contextmanager
