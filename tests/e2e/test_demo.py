@@ -39,6 +39,7 @@ def test_the_demo_on_the_stores_of_a_cluster_keeps_nothing_in_files(tmp_path: Pa
     assert _started_for(demo.home) == []
 
 
+@pytest.mark.nightly
 def test_the_demo_outlives_a_restart_of_postgresql_and_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
     """In the middle of the sensors' work; then nothing is lost, and no run is needed by hand."""
     home, log = tmp_path / "demo", tmp_path / "log"
@@ -67,7 +68,7 @@ def test_the_demo_outlives_a_restart_of_postgresql_and_an_endpoint_that_does_not
     assert _started_for(home) == []
 
 
-@pytest.mark.parametrize("stores", ["laptop", "cluster"])
+@pytest.mark.parametrize("stores", ["laptop", pytest.param("cluster", marks=pytest.mark.nightly)])
 def test_a_demo_that_is_interrupted_ends_what_it_started(stores: str, tmp_path: Path) -> None:
     home = tmp_path / "demo"
     command = [*COMMAND, "--home", home, "--stores", stores]
