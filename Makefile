@@ -182,7 +182,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/serving.py --quick
 
 .PHONY: docs
-docs: install ## rewrite the tables of docs/reference that follow from code
+docs: install ## rewrite what follows from code: tables of docs/reference, satctl's manual page
 	$(bin)/python docs/generate.py
 
 .PHONY: dashboards

@@ -1,4 +1,4 @@
-"""Write the parts of the reference pages that follow from code: `make docs`. A test holds the pages against it.
+"""Write what follows from code: parts of the reference pages, and satctl's manual page. A test holds them against it.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all else on a page is written by hand.
 """
@@ -30,6 +30,8 @@ from satserve.app import make_app
 
 sys.path.insert(0, str(Path(__file__).parent))  # for who loads this file by its path
 from chart_values import chart_values
+from man_page import FILE as MAN_PAGE
+from man_page import man_page
 from python_api import error_tree, python_api
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -216,3 +218,4 @@ def generated(page: str) -> str:
 if __name__ == "__main__":
     for path in sorted(REFERENCE.glob("*.md")):
         path.write_text(generated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    MAN_PAGE.write_text(man_page(), encoding="utf-8")

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +61,7 @@ def test_every_page_says_first_for_whom_it_is() -> None:
             assert first.startswith("For "), page
 
 
-def test_the_tables_that_follow_from_code_are_what_the_code_gives() -> None:
+def test_what_follows_from_code_is_what_the_code_gives() -> None:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -70,6 +71,14 @@ def test_the_tables_that_follow_from_code_are_what_the_code_gives() -> None:
     for page in sorted((ROOT / "docs/reference").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         assert generate.generated(text) == text, f"run `make docs`: {page.name} differs from the code"
+    assert generate.man_page() == generate.MAN_PAGE.read_text(encoding="utf-8"), "run `make docs`: satctl.1 differs"
+
+
+def test_the_manual_page_is_where_man_looks_for_it() -> None:
+    """Beside the program: man finds it for whoever has satctl on the PATH."""
+    installed = Path(sys.prefix) / "share/man/man1/satctl.1"
+
+    assert installed.read_text(encoding="utf-8").startswith(".TH SATCTL 1"), "run `make install`"
 
 
 def test_every_module_that_a_page_names_exists() -> None:
