@@ -1,9 +1,11 @@
 """The docs: every page is found, every link leads somewhere, and what follows from code is what the code gives."""
 
 import importlib.util
+import json
 import re
 import shutil
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -99,8 +101,8 @@ def test_the_map_has_a_line_for_every_folder() -> None:
         assert f"`{name}`" in text, name
 
 
-def _site() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_source", ROOT / "docs/site/make_source.py")
+def _site(name: str = "make_source") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/site/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -130,3 +132,28 @@ def test_a_page_that_the_index_leaves_out_stops_the_site(tmp_path: Path, monkeyp
 
     with pytest.raises(ValueError, match=r"no row for how-to/forgotten\.md"):
         site.write(tmp_path / "site")
+
+
+def test_the_published_site_has_a_folder_for_main_and_for_each_release(tmp_path: Path) -> None:
+    built, archives, target = tmp_path / "built", tmp_path / "archives", tmp_path / "site"
+    built.mkdir()
+    archives.mkdir()
+    for version in ("v0.9.0", "v0.10.0", "latest"):
+        (built / "index.html").write_text(version)
+        if version != "latest":
+            with tarfile.open(archives / f"{version}.tar.gz", "w:gz") as archive:
+                archive.add(built, ".")
+
+    _site("lay_out").lay_out(built, archives, target)
+
+    listed = [each["version"] for each in json.loads((target / "versions.json").read_text())]
+    assert listed == ["latest", "v0.10.0", "v0.9.0"]
+    assert [(target / version / "index.html").read_text() for version in listed] == listed
+    assert 'url=v0.10.0/"' in (target / "index.html").read_text()
+
+
+def test_the_published_site_is_mains_before_the_first_release(tmp_path: Path) -> None:
+    (tmp_path / "built").mkdir()
+
+    assert _site("lay_out").lay_out(tmp_path / "built", tmp_path / "none", tmp_path / "site") == ["latest"]
+    assert 'url=latest/"' in (tmp_path / "site/index.html").read_text()
