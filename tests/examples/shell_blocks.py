@@ -1,7 +1,8 @@
 """The shell commands of the documentation, and what each block says of itself: which test runs it, or why none does.
 
 A block of `sh` has a comment directly above it, which a rendered page does not show:
-`<!-- run by tests/examples/test_pages.py::test_name -->` or `<!-- not run: why -->`.
+`<!-- run by tests/examples/test_pages.py::test_name -->` or `<!-- not run: why -->`. A page of which a test runs every
+block has `<!-- each block is run by ... -->` once, before the first.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 PROGRAMS = ("satctl", "satserve", "make")  # ours, whose commands are held against the code
 _OURS = re.compile(rf"(?:[\w./-]*/)?({'|'.join(PROGRAMS)}) |\b(?:kubectl|helm|docker|curl|export) ")
 _MARK = re.compile(r"<!-- (run by|not run:) (.*?) -->\s*", re.DOTALL)
+_EACH = re.compile(r"<!-- each block is (run by) (.*?) -->\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,17 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     """The blocks of shell commands of a page, in order; those without a language, if a line begins with a program."""
     before: Token | None = None
+    of_all: re.Match[str] | None = None
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type in ("fence", "code_block"):
             unnamed = not token.info and any(_OURS.match(f"{line} ") for line in token.content.splitlines())
             if token.info == "sh" or unnamed:
                 mark = _MARK.fullmatch(before.content) if before and before.type == "html_block" else None
+                mark = mark or of_all
                 line = (token.map or [0])[0] + 1
                 told = (mark[1], " ".join(mark[2].split())) if mark else ("", "")
                 yield Block(page, line, token.content, token.type == "fence", *told)
+        of_all = of_all or (_EACH.fullmatch(token.content) if token.type == "html_block" else None)
         before = token
 
 
