@@ -90,12 +90,13 @@ workflows := .venv/workflows
 schema = $(workflows)/bin/check-jsonschema --quiet --builtin-schema
 
 .PHONY: lint-workflows
-lint-workflows: $(workflows)/.installed ## hold .github and k8s/compose against their schemas, and workflows against zizmor's rules; offline
+lint-workflows: $(workflows)/.installed ## hold .github and k8s/compose against their schemas, workflows against the rules of actionlint and zizmor; offline
 	$(schema) vendor.github-workflows .github/workflows/*.yml
 	$(schema) vendor.dependabot .github/dependabot.yml
 	$(schema) vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(schema) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(schema) vendor.compose-spec k8s/compose/compose.yaml
+	$(workflows)/bin/jactionlint --shellcheck= --pyflakes= .github/workflows/*.yml
 	$(workflows)/bin/zizmor --offline --quiet --persona pedantic .github
 
 $(workflows)/.installed: tests/deploy/workflows/requirements.lock | $(bin)/uv
@@ -182,7 +183,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/serving.py --quick
 
 .PHONY: docs
-docs: install ## rewrite the tables of docs/reference that follow from code
+docs: install ## rewrite what follows from code: tables of docs/reference, satctl's manual page
 	$(bin)/python docs/generate.py
 
 .PHONY: dashboards

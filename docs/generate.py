@@ -1,10 +1,11 @@
-"""Write the parts of the reference pages that follow from code: `make docs`. A test holds the pages against it.
+"""Write what follows from code: parts of the reference pages, and satctl's manual page. A test holds them against it.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; all else on a page is written by hand.
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,12 @@ from satcommon.stats.result_rows import SCHEMA
 from satcommon.telemetry.metrics import METRICS
 from satctl.main import main as satctl
 from satserve.app import make_app
+
+sys.path.insert(0, str(Path(__file__).parent))  # for who loads this file by its path
+from chart_values import chart_values
+from man_page import FILE as MAN_PAGE
+from man_page import man_page
+from python_api import error_tree, python_api
 
 REFERENCE = Path(__file__).parent / "reference"
 ALERTS = Path(__file__).parents[1] / "k8s" / "alerts"
@@ -184,6 +191,11 @@ PARTS = {
     "metrics": metrics,
     "http_api": http_api,
     "checks": checks,
+    "chart_platform": lambda: chart_values("platform"),
+    "chart_location": lambda: chart_values("code-location"),
+    "chart_api": lambda: chart_values("api"),
+    "python_api": python_api,
+    "errors": error_tree,
     "stac": lambda: keys(stac_config.StacConfig),
     "stac_collection": lambda: keys(stac_config.Collection),
     "stac_asset": lambda: keys(stac_config.BandAsset),
@@ -206,3 +218,4 @@ def generated(page: str) -> str:
 if __name__ == "__main__":
     for path in sorted(REFERENCE.glob("*.md")):
         path.write_text(generated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    MAN_PAGE.write_text(man_page(), encoding="utf-8")

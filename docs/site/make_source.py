@@ -34,6 +34,9 @@ language = "en"
 font = false # the reader's own: a page asks no other host for anything
 features = ["navigation.sections", "navigation.top", "content.code.copy", "search.highlight"]
 
+[project.extra.version]
+provider = "mike" # the selector of versions, where lay_out.py has put versions.json above the site
+
 [[project.theme.palette]]
 media = "(prefers-color-scheme)"
 

@@ -1,8 +1,11 @@
 """The docs: every page is found, every link leads somewhere, and what follows from code is what the code gives."""
 
 import importlib.util
+import json
 import re
 import shutil
+import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +63,7 @@ def test_every_page_says_first_for_whom_it_is() -> None:
             assert first.startswith("For "), page
 
 
-def test_the_tables_that_follow_from_code_are_what_the_code_gives() -> None:
+def test_what_follows_from_code_is_what_the_code_gives() -> None:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -70,6 +73,14 @@ def test_the_tables_that_follow_from_code_are_what_the_code_gives() -> None:
     for page in sorted((ROOT / "docs/reference").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         assert generate.generated(text) == text, f"run `make docs`: {page.name} differs from the code"
+    assert generate.man_page() == generate.MAN_PAGE.read_text(encoding="utf-8"), "run `make docs`: satctl.1 differs"
+
+
+def test_the_manual_page_is_where_man_looks_for_it() -> None:
+    """Beside the program: man finds it for whoever has satctl on the PATH."""
+    installed = Path(sys.prefix) / "share/man/man1/satctl.1"
+
+    assert installed.read_text(encoding="utf-8").startswith(".TH SATCTL 1"), "run `make install`"
 
 
 def test_every_module_that_a_page_names_exists() -> None:
@@ -90,8 +101,8 @@ def test_the_map_has_a_line_for_every_folder() -> None:
         assert f"`{name}`" in text, name
 
 
-def _site() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_source", ROOT / "docs/site/make_source.py")
+def _site(name: str = "make_source") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/site/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -121,3 +132,28 @@ def test_a_page_that_the_index_leaves_out_stops_the_site(tmp_path: Path, monkeyp
 
     with pytest.raises(ValueError, match=r"no row for how-to/forgotten\.md"):
         site.write(tmp_path / "site")
+
+
+def test_the_published_site_has_a_folder_for_main_and_for_each_release(tmp_path: Path) -> None:
+    built, archives, target = tmp_path / "built", tmp_path / "archives", tmp_path / "site"
+    built.mkdir()
+    archives.mkdir()
+    for version in ("v0.9.0", "v0.10.0", "latest"):
+        (built / "index.html").write_text(version)
+        if version != "latest":
+            with tarfile.open(archives / f"{version}.tar.gz", "w:gz") as archive:
+                archive.add(built, ".")
+
+    _site("lay_out").lay_out(built, archives, target)
+
+    listed = [each["version"] for each in json.loads((target / "versions.json").read_text())]
+    assert listed == ["latest", "v0.10.0", "v0.9.0"]
+    assert [(target / version / "index.html").read_text() for version in listed] == listed
+    assert 'url=v0.10.0/"' in (target / "index.html").read_text()
+
+
+def test_the_published_site_is_mains_before_the_first_release(tmp_path: Path) -> None:
+    (tmp_path / "built").mkdir()
+
+    assert _site("lay_out").lay_out(tmp_path / "built", tmp_path / "none", tmp_path / "site") == ["latest"]
+    assert 'url=latest/"' in (tmp_path / "site/index.html").read_text()
