@@ -15,6 +15,7 @@ from satcommon.db.api_keys import KeyRefusedError, grant_of
 from satcommon.db.engine import read_transaction
 from satcommon.settings import Settings
 from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
 
 from satserve.problem import Problem
 
@@ -78,7 +79,7 @@ class Doorkeeper:
         self._public = settings.api_public
         self._rates = Rates(settings.api_rate)
 
-    def caller(self, request: Request) -> Caller:
+    async def caller(self, request: Request) -> Caller:
         """Who sends a request.
 
         Raises:
@@ -86,7 +87,7 @@ class Doorkeeper:
         """
         given = request.headers.getlist("authorization")
         if given:
-            caller = self._by_key(given)
+            caller = await run_in_threadpool(self._by_key, given)
         elif _is_local(request):
             return Caller(None, "local")
         elif self._public:
@@ -134,10 +135,10 @@ def _is_local(request: Request) -> bool:
     return is_loopback and any(host == own or host.startswith(f"{own}:") for own in _OWN_HOSTS)
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:  # async: only to look up a key needs a thread
     """The caller of a request, for routes."""
     doorkeeper: Doorkeeper = request.app.state.service.doorkeeper
-    return doorkeeper.caller(request)
+    return await doorkeeper.caller(request)
 
 
 Calling = Annotated[Caller, Depends(caller_of)]

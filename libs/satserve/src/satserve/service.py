@@ -62,7 +62,7 @@ class Service:
         return read_transaction(self.environment.engine)
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # async: a function that waits for nothing needs no thread
     """The service of a request, for routes."""
     service: Service = request.app.state.service
     return service
@@ -106,11 +106,9 @@ def visible_field(
     field = first(connection, _FIELD, {"external_id": external_id})
     if field is None:
         raise not_found("field", external_id, "/collections/fields/items")
-    home = field_registry.home(connection, field.field_id, day or date.max)
-    if home is not None:
-        region = visible_region(connection, home, Caller(None, ""))
-        if caller.sees(region.bbox_id):
-            return field, region
+    home = field_registry.home_region(connection, field.field_id, day or date.max)
+    if home is not None and caller.sees(home.bbox_id):
+        return field, home
     index = service.indexes.get(connection)
     for bbox_id in (bbox_id for position in index.positions([external_id]) for bbox_id in index.regions[position]):
         if caller.sees(bbox_id):

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from satcommon.db import membership, registry
 from satcommon.db.expectations import expectations_change
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, RevisionKind, Season
-from satcommon.db.records import all_in, select_all
+from satcommon.db.records import all_in, first, select_all
 from satcommon.db.revising import (
     ALWAYS,
     Change,
@@ -107,7 +107,13 @@ def field(connection: Connection, external_id: str) -> Field:
 
 def home(connection: Connection, field_id: int, day: date) -> str | None:
     """The name of the field's home region on a day: where its polygon of that day has its largest part."""
-    return connection.execute(_HOME, {"field": field_id, "day": day}).scalar()
+    region = home_region(connection, field_id, day)
+    return None if region is None else region.name
+
+
+def home_region(connection: Connection, field_id: int, day: date) -> Region | None:
+    """The field's home region on a day."""
+    return first(connection, _HOME, {"field": field_id, "day": day})
 
 
 _POLYGON = (
@@ -121,7 +127,7 @@ _POLYGON = (
     .limit(1)
 )
 _HOME = (
-    select(Region.name)
+    select_all(Region)
     .join(Membership, Membership.bbox_id == Region.bbox_id)
     .where(Membership.revision_id == _POLYGON.scalar_subquery(), Membership.home)
 )

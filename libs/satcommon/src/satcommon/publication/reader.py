@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-from sqlalchemy import Connection, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, union_all
 
 from satcommon.db import answers, ledger
-from satcommon.db.models import Field, Miss, Region
+from satcommon.db.models import Field, Miss, Refusal, Region, Withdrawal
 from satcommon.db.publications import NEWEST, Layer, first_commit, layers, position_at, span
 from satcommon.errors import InputError, RemovedError
 from satcommon.publication.objects import WITHDRAWN, ResultObjects
@@ -189,6 +189,8 @@ def published(
     if days is None:
         position = NEWEST if as_of is None else position_at(connection, region.bbox_id, as_of)
         days = published_days(connection, region.bbox_id, first, last, position)
+    if field is not None and as_of is None:
+        return _published_of(connection, region, field, first, last, days)
     withdrawn: dict[date, set[str]] = defaultdict(set)
     if as_of is None:
         listed = ledger.withdrawals(connection, region.bbox_id, first, last)
@@ -204,6 +206,39 @@ def published(
     )
 
 
+def _published_of(
+    connection: Connection, region: Region, field: Field, first: date, last: date, days: PublishedDays
+) -> Published:
+    """What is published of one field now, by one statement: a series is asked for often."""
+    given = {"region": region.bbox_id, "field": field.field_id, "first": first, "last": last}
+    known: dict[str, list[date]] = {"miss": [], "refused": [], "withdrawn": []}
+    for kind, day in connection.execute(_KNOWN_OF_FIELD, given):
+        if day is not None:
+            known[kind].append(day)
+    return Published(
+        days=days,
+        first_miss={field.external_id: known["miss"][0]} if known["miss"] else {},
+        refused=sorted(set(known["refused"])),
+        withdrawn={day: {field.external_id} for day in known["withdrawn"]},
+        field=field.external_id,
+    )
+
+
+_KNOWN_OF_FIELD = union_all(
+    select(literal_column("'miss'").label("kind"), func.min(Miss.date_missed).label("day")).where(
+        Miss.bbox_id == bindparam("region"), Miss.field_id == bindparam("field"), ~Miss.processed
+    ),
+    select(literal_column("'refused'"), Refusal.day).where(
+        Refusal.bbox_id == bindparam("region"), Refusal.day <= bindparam("last"), Refusal.resolved_at.is_(None)
+    ),
+    select(literal_column("'withdrawn'"), Withdrawal.day).where(
+        Withdrawal.bbox_id == bindparam("region"),
+        Withdrawal.field_id == bindparam("field"),
+        Withdrawal.day.between(bindparam("first"), bindparam("last")),
+    ),
+)
+
+
 def first_misses(
     connection: Connection, region: Region, field: Field | None, as_of: datetime | None
 ) -> dict[str, date]:
@@ -215,9 +250,6 @@ def first_misses(
         field: the only field; None for all.
         as_of: the instant; None for now.
     """
-    if field is not None and as_of is None:
-        first = connection.execute(_FIRST_MISS, {"region": region.bbox_id, "field": field.field_id}).scalar()
-        return {} if first is None else {field.external_id: first}
     chosen = [] if field is None else [Field.field_id == field.field_id]
     if as_of is None:
         is_open = [~Miss.processed]
@@ -230,11 +262,6 @@ def first_misses(
         .group_by(Field.external_id)
     )
     return {row.external_id: row.day for row in connection.execute(opened)}
-
-
-_FIRST_MISS = select(func.min(Miss.date_missed)).where(
-    Miss.bbox_id == bindparam("region"), Miss.field_id == bindparam("field"), ~Miss.processed
-)
 
 
 def closed_span(connection: Connection, region: Region, as_of: datetime | None = None) -> tuple[date, date]:

@@ -36,6 +36,7 @@ from satserve.requests import (
 )
 from satserve.routes.answers import media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.routes.columns import parameters
+from satserve.routes.features import FORMATS as FEATURE_FORMATS
 from satserve.routes.features import Bbox, FeatureCollection, items
 from satserve.series.field_series import SeriesInputs, read_series, series_inputs
 from satserve.service import Service, Serving, visible_field
@@ -50,7 +51,7 @@ _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 @router.get(
     "/locations",
-    responses=problems() | {200: media_types(GEOJSON) | {"model": FeatureCollection}},
+    responses=problems() | {200: media_types(*FEATURE_FORMATS) | {"model": FeatureCollection}},
     response_model=None,
     summary="The locations of series",
 )
@@ -62,11 +63,11 @@ def locations(
     datetime: Interval = None,
     limit: Limit = 100,
     cursor: Cursor = None,
+    f: FormatName = None,
 ) -> Response:
     """The fields, each of which is a location; the same features as `/collections/fields/items`."""
-    return items(
-        request, service, caller, "fields", bbox=bbox, datetime=datetime, limit=limit, cursor=cursor, f=GEOJSON[0]
-    )
+    kind = GEOJSON[0] if f is None else f
+    return items(request, service, caller, "fields", bbox=bbox, datetime=datetime, limit=limit, cursor=cursor, f=kind)
 
 
 @router.get(
@@ -123,14 +124,15 @@ def _inputs(
 ) -> tuple[SeriesInputs, Region, bytes]:
     with service.reading() as connection:
         field, region = visible_field(service, connection, external_id, interval[1], caller)
-        closed = service.snapshots.get(connection, region.bbox_id, instant).days.layers
+        snapshot = service.snapshots.get(connection, region.bbox_id, instant)
+        closed = snapshot.days.layers
         first, last = (min(closed), max(closed)) if closed else (date.max, date.max)
         given = interval[0] or first, interval[1] or last
         span = max(given[0], first), min(given[1], last)
         if interval[0] is None and span[0] <= span[1]:
             span = max(span[0], date.fromordinal(max(1, span[1].toordinal() - MOST_DAYS + 1))), span[1]
         checked_days(*span)
-        inputs = series_inputs(connection, service.snapshots, region, field, span, instant)
+        inputs = series_inputs(connection, snapshot, region, field, span, instant)
     return inputs, region, bytes(field.geometry)
 
 
@@ -193,11 +195,11 @@ def _parameters(names: list[str]) -> dict[str, Any]:
     yes, no = ({"id": f"#{word}", "label": {"en": word}} for word in ("final", "provisional"))
     told["final"] = {
         "type": "Parameter",
-        "observedProperty": {"label": {"en": "final"}, "categories": [no, yes]},
+        "observedProperty": {"id": "final", "label": {"en": "final"}, "categories": [no, yes]},
         "categoryEncoding": {no["id"]: 0, yes["id"]: 1},
     }
     label = {"en": "day of the newest observation in the state"}
-    told["state_as_of"] = {"type": "Parameter", "observedProperty": {"label": label}}
+    told["state_as_of"] = {"type": "Parameter", "observedProperty": {"id": "state_as_of", "label": label}}
     return told
 
 

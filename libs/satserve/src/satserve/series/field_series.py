@@ -17,7 +17,7 @@ from satcommon.stats.result_rows import column
 from sqlalchemy import Connection
 
 from satserve.series.half_years import HalfYears
-from satserve.series.snapshots import HalfYear, Snapshot, Snapshots
+from satserve.series.snapshots import HalfYear, Snapshot
 
 _NEEDED = ("planting_date", "days_since_clear")  # for `final` and `state_as_of`
 
@@ -62,26 +62,22 @@ class SeriesInputs:
 
 def series_inputs(
     connection: Connection,
-    snapshots: Snapshots,
+    snapshot: Snapshot,
     region: Region,
     field: Field,
     span: tuple[date, date],
     as_of: datetime | None,
 ) -> SeriesInputs:
-    """Read what a series is read from.
+    """Read what a series is read from, besides the snapshot.
 
     Args:
         connection: of a read transaction.
-        snapshots: those that are kept.
+        snapshot: of the region, as of the instant.
         region: the region.
         field: the field.
         span: first and last day.
         as_of: the instant; None for now.
-
-    Raises:
-        InputError: a publication that is needed was removed.
     """
-    snapshot = snapshots.get(connection, region.bbox_id, as_of)
     told = published(connection, region, *span, field, as_of, snapshot.days)
     return SeriesInputs(field.external_id, *span, snapshot, as_of is None, told)
 
@@ -102,14 +98,19 @@ def read_series(
         DamagedObjectError: an object is not the one that was put.
     """
     names = list(dict.fromkeys([*with_slots(columns), *_NEEDED]))
-    parts = [pa.schema([column(name) for name in ["day", *names]]).empty_table()]
+    parts: list[pa.Table] = []
     for half in inputs.halves:
         if inputs.newest:
             parts.append(half_years.rows(inputs.snapshot, half, inputs.field, names))
         else:
             parts += _by_day(inputs, half, objects, names)
-    rows = pa.concat_tables(parts)
-    rows = rows.filter(pc.and_(pc.greater_equal(rows["day"], inputs.first), pc.less_equal(rows["day"], inputs.last)))
+    if not parts:
+        parts.append(pa.schema([column(name) for name in ["day", *names]]).empty_table())
+    rows = pa.concat_tables(parts).combine_chunks()
+    days = pc.min_max(rows["day"]).as_py()
+    if rows.num_rows and not inputs.first <= days["min"] <= days["max"] <= inputs.last:
+        is_asked = pc.and_(pc.greater_equal(rows["day"], inputs.first), pc.less_equal(rows["day"], inputs.last))
+        rows = rows.filter(is_asked)
     gone = [day for day, fields in inputs.told.withdrawn.items() if inputs.field in fields]
     if gone:
         rows = rows.filter(pc.invert(pc.is_in(rows["day"], value_set=pa.array(gone, pa.date32()))))
