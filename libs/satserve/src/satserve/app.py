@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from satcommon.environment import Environment
@@ -29,6 +30,7 @@ Rows are read as they are now, or with `as-of` as they were published at any ins
 `final`. Requests carry a key as `Authorization: Bearer KEY`; those from the same machine need none. A key sees its own
 regions. Errors are `application/problem+json`."""
 _LEAST_COMPRESSED = 1_000  # bytes
+_BBOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6}
 _log = logging.getLogger("satserve")
 
 
@@ -37,7 +39,7 @@ class _Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        document = super().openapi()
+        document: dict[str, Any] = super().openapi()
         for methods in document["paths"].values():
             for operation in methods.values():
                 operation["responses"].pop("422", None)  # a wrong parameter is 400 here, with a problem
@@ -45,9 +47,44 @@ class _Application(FastAPI):
         schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        for parameter in _query_parameters(document):
+            parameter["schema"] = _given(parameter["schema"])
+            if parameter["name"] == "bbox":  # as the standard defines it
+                parameter |= {"schema": _BBOX, "style": "form", "explode": False, "example": [-95, 40, -94, 41]}
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}, {}]
         return document
+
+    @cached_property
+    def query_parameters(self) -> Mapping[str, frozenset[str]]:
+        """The names of each path's parameters."""
+        return {
+            path: frozenset(each["name"] for each in methods["get"].get("parameters", ()) if each["in"] == "query")
+            for path, methods in self.openapi()["paths"].items()
+        }
+
+
+def _query_parameters(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            yield from (each for each in operation.get("parameters", ()) if each["in"] == "query")
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter's value: one that may be left out is never null."""
+    kinds: list[dict[str, Any]] = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return kinds[0] | {name: value for name, value in schema.items() if name != "anyOf"}
+
+
+async def _only_known_parameters(request: Request) -> None:
+    """Refuse a parameter that there is not: a misspelt one would be left out of account without a word."""
+    app: _Application = request.app
+    known = app.query_parameters[request.scope["route"].path_format]
+    for name, value in request.query_params.items():
+        if name not in known:
+            raise wrong(name, value, f"one of {', '.join(sorted(known))}" if known else "no parameters")
 
 
 def make_app(environment: Environment) -> FastAPI:
@@ -69,8 +106,9 @@ def make_app(environment: Environment) -> FastAPI:
     )
     app.state.service = Service(environment)
     app.router.routes.extend(page.ROUTES)  # before the landing page, which is for programs
-    for module in (landing, columns, features, locations, days, pictures, regions, fields, changes, health):
-        app.include_router(module.router)
+    for module in (landing, columns, features, locations, days, pictures, regions, fields, changes):
+        app.include_router(module.router, dependencies=[Depends(_only_known_parameters)])
+    app.include_router(health.router)  # what probes and scrapers add is their own
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

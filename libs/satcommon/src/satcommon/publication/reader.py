@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, union_all
+from sqlalchemy import CompoundSelect, Connection, bindparam, func, literal_column, or_, select, union_all
 
 from satcommon.db import answers, ledger
 from satcommon.db.models import Field, Miss, Refusal, Region, Withdrawal
@@ -224,7 +225,7 @@ def _published_of(
     )
 
 
-_KNOWN_OF_FIELD = union_all(
+_KNOWN_OF_FIELD: CompoundSelect[Any] = union_all(
     select(literal_column("'miss'").label("kind"), func.min(Miss.date_missed).label("day")).where(
         Miss.bbox_id == bindparam("region"), Miss.field_id == bindparam("field"), ~Miss.processed
     ),

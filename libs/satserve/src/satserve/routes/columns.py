@@ -98,7 +98,11 @@ def parameters(names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         meaning = meaning_of(name)
         label = {"en": meaning.meaning}
-        found[name] = {"type": "Parameter", "description": label, "observedProperty": {"label": {"en": name}}}
+        found[name] = {
+            "type": "Parameter",
+            "description": label,
+            "observedProperty": {"id": name, "label": {"en": name}},
+        }
         if meaning.unit:
             found[name]["unit"] = {"label": {"en": meaning.unit}, "symbol": meaning.units}
     return found

@@ -8,7 +8,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,10 @@ Filter = Annotated[
         examples=["crop_code = 'maize' AND area_ha > 10"],
     ),
 ]
-FilterLanguage = Annotated[str, Query(alias="filter-lang", pattern="^cql2-text$", description="The filter's language.")]
+FilterLanguage = Annotated[
+    Literal["cql2-text"],
+    Query(alias="filter-lang", description="The filter's language.", json_schema_extra={"enum": ["cql2-text"]}),
+]
 CollectionName = Annotated[str, Path(pattern="^(regions|fields)$", description="regions or fields", max_length=10)]
 
 
@@ -116,19 +119,24 @@ def items(
     kind = chosen_format(f, request.headers.get("accept", ""), FORMATS)
     chosen = _Chosen(_bbox(bbox), datetime, filter, limit, _after(cursor))
     table, last = _regions(service, caller, chosen) if collection == "regions" else _fields(service, caller, chosen)
-    links = [{**link(request, f"/collections/{collection}/items", "self"), "type": GEOJSON[1]}]
-    if last is not None:
-        given = {name: value for name, value in request.query_params.items() if name != "cursor"}
-        links.append(
-            {
-                **link(request, f"/collections/{collection}/items", "next", **given, cursor=_cursor(last)),
-                "type": GEOJSON[1],
-            }
-        )
+    path = request.scope["route"].path_format.replace("{collection}", collection)  # that of locations, too
+    links = _links(request, path, kind, last)
     head = {"links": links, "numberReturned": table.num_rows}
     body = b"".join(encoded(kind, table.schema, [table], head))
     tag = tag_of(body)
     return unchanged(request, tag) or whole(body, tag, dict(FORMATS)[kind], links, kind)
+
+
+def _links(request: Request, path: str, kind: str, last: str | None) -> list[dict[str, Any]]:
+    """Links to the page itself, to it in the other formats, and to the next one."""
+    given = {name: value for name, value in request.query_params.items() if name != "f"}
+
+    def to(name: str, rel: str, **more: str) -> dict[str, Any]:
+        f = None if name == GEOJSON[0] else name  # the default
+        return {**link(request, path, rel, **given | more, f=f), "type": dict(FORMATS)[name]}
+
+    links = [to(name, "self" if name == kind else "alternate") for name, _ in FORMATS]
+    return links if last is None else [*links, to(kind, "next", cursor=_cursor(last))]
 
 
 @router.get(

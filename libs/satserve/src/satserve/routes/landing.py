@@ -11,7 +11,7 @@ from satcommon.stats.result_rows import VALUES
 from starlette.responses import Response
 
 from satserve.caller import Calling
-from satserve.encodings import COVERAGE, GEOJSON
+from satserve.encodings import COVERAGE, FLATGEOBUF, GEOJSON
 from satserve.problem import not_found
 from satserve.routes.answers import Link, document, link, problems
 from satserve.routes.columns import parameters
@@ -27,7 +27,6 @@ CONFORMS_TO = (
     "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/queryables",
     "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/filter",
     "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf/features-filter",
-    "http://www.opengis.net/spec/cql2/1.0/conf/cql2-text",
     "http://www.opengis.net/spec/cql2/1.0/conf/basic-cql2",
     "http://www.opengis.net/spec/ogcapi-edr-1/1.1/conf/core",
     "http://www.opengis.net/spec/ogcapi-edr-1/1.1/conf/collections",
@@ -155,9 +154,16 @@ def _collection(request: Request, name: str, extent: dict[str, Any]) -> dict[str
         told["output_formats"] = formats
         told["parameter_names"] = parameters(VALUES)
         return told
-    items = {**link(request, f"{base}/items", "items"), "type": GEOJSON[1]}
     told["itemType"] = "feature"
-    told["links"] = [*links, items]
+    items = [
+        {**link(request, f"{base}/items", "items"), "type": GEOJSON[1]},
+        {**link(request, f"{base}/items", "items", f=FLATGEOBUF[0]), "type": FLATGEOBUF[1]},
+    ]
+    told["links"] = [*links, *items]
+    formats = [GEOJSON[0], FLATGEOBUF[0]]
+    variables = {"query_type": "items", "output_formats": formats, "default_output_format": GEOJSON[0]}
+    told["data_queries"] = {"items": {"link": {**items[0], "variables": variables}}}
+    told["output_formats"], told["parameter_names"] = formats, {}  # features have no parameters
     if name == "fields":
         queryables = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
         told["links"].append({**link(request, f"{base}/queryables", queryables), "type": "application/schema+json"})
