@@ -7,6 +7,7 @@ import json
 import socket
 import time
 import zlib
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -151,6 +152,17 @@ def test_a_client_that_sends_its_request_slowly_is_let_go(on_sqlite: Served, mon
     assert silent.startswith(b"HTTP/1.1 408")
     assert slow.startswith(b"HTTP/1.1 408")
     assert on_sqlite.get("/").status_code == 200
+
+
+def test_a_hundred_slow_clients_keep_nobody_out(on_sqlite: Served) -> None:
+    address = ("127.0.0.1", urlsplit(on_sqlite.url).port or 0)
+    with ExitStack() as slow:
+        for _ in range(100):
+            slow.enter_context(socket.create_connection(address, timeout=20)).sendall(b"GET / HTTP/1.1\r\nhost: ")
+
+        began = time.monotonic()
+        assert on_sqlite.json("/collections/field_metrics/locations/north", f="json")["field"] == "north"
+        assert time.monotonic() - began < guards.HEAD_SECONDS / 2  # nobody waits until they are let go
 
 
 def flood(connection: socket.socket, request: bytes) -> None:
