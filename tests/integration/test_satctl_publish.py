@@ -266,7 +266,10 @@ def test_a_bucket_has_the_same_objects_as_a_folder(target: Path, satctl: Satctl,
     ("arguments", "said"),
     [
         (["--to", "http://example.org"], "expected a folder or s3://bucket/prefix"),
+        (["--to", ""], "--to '': expected a folder"),
         (["--to", "x", "--url", "example.org"], "--url 'example.org': expected an address"),
+        (["--to", "x", "--api", "http://[::1"], "--api 'http://[::1': expected an address"),
+        (["--to", "x", "--license", "some licence"], "--license 'some licence': expected an SPDX identifier"),
         (["--to", "x", "--provider", "=https://a.example"], "expected NAME or NAME=URL"),
         (["--to", "x", "--region", "T"], "there is no region 'T'"),
     ],
@@ -286,6 +289,48 @@ def test_neither_the_store_nor_a_foreign_catalogue_is_written_to(
     cursor = target / "S" / "cursor.json"
     cursor.write_text(json.dumps(json.loads(cursor.read_text()) | {"installation": "other"}))
     assert "another installation" in satctl("publish", "stac", "--to", str(target), code=2).output
+
+
+def test_the_store_is_not_written_to_by_another_path(closed: Environment, satctl: Satctl, tmp_path: Path) -> None:
+    store = Path(closed.settings.store)
+    (tmp_path / "link").symlink_to(store)
+
+    for place in (tmp_path / "link" / "catalogue", store / ".." / store.name / "catalogue", store.parent):
+        assert "SATFIELDS_STORE" in satctl("publish", "stac", "--to", str(place), code=2).output
+        assert not (place / "catalog.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "remedy"),
+    [
+        ("catalog.json", "[]", "remove it"),
+        ("catalog.json", '{"id": "satfields"}', "remove it"),
+        ("catalog.json", '{"id": "satfields", "links": [{"rel": "child"}]}', "remove it"),
+        ("S/2025-06-02/item.json", "{", "remove S/cursor.json"),
+    ],
+)
+def test_a_damaged_document_is_named_and_its_remedy_works(
+    target: Path, satctl: Satctl, name: str, text: str, remedy: str
+) -> None:
+    before = tree(target)
+    (target / name).write_text(text)
+    (target / "S" / "collection.json").unlink()  # so that it is written from the items
+
+    said = satctl("publish", "stac", "--to", str(target), code=2).output
+
+    assert f"{target}/{name}" in said
+    assert remedy in said
+    (target / (name if remedy == "remove it" else "S/cursor.json")).unlink()
+    publish(satctl, target)
+    assert tree(target) == before
+
+
+def test_a_foreign_file_among_the_notes_of_doubtful_days_is_ignored(target: Path, satctl: Satctl) -> None:
+    (target / "S" / "doubt").mkdir()
+    (target / "S" / "doubt" / "README").touch()
+
+    [told] = publish(satctl, target)["regions"]
+    assert told["written"] == []
 
 
 # --- killed, and run twice at once ---------------------------------------------------------------------------------

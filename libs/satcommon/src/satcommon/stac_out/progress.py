@@ -8,6 +8,7 @@ a note of that day (`doubt/DAY.json`), and the day is written again.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import uuid4
@@ -17,6 +18,7 @@ from satcommon.stac_out.options import encoded
 from satcommon.storage.object_store import ObjectStore
 
 CURSOR, WRITING, DOUBT = "cursor.json", "writing.json", "doubt/"
+_NOTE = re.compile(re.escape(DOUBT) + r"(?P<day>\d{4}-\d{2}-\d{2})\.json")
 
 
 class OvertakenError(StoreError):
@@ -133,10 +135,10 @@ class Writer:
 
 
 def doubtful_days(names: list[str]) -> set[date]:
-    """The days that were noted as doubtful.
+    """The days that were noted as doubtful; other names are not ours.
 
     Args:
         names: of a collection's objects.
     """
-    notes = [name.removeprefix(DOUBT).removesuffix(".json") for name in names if name.startswith(DOUBT)]
-    return {date.fromisoformat(note) for note in notes}
+    notes = [match for name in names if (match := _NOTE.fullmatch(name))]
+    return {date.fromisoformat(note["day"]) for note in notes}

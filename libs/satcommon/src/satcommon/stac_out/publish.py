@@ -92,9 +92,15 @@ class Catalogue:
         self._target, self._engine, self._objects, self._scenes = target, engine, objects, scenes
         self._options = options
         self._emptied: set[str] = set()  # collections whose last item is gone
-        self._root = self._document(ROOT)
-        if self._root is not None and self._root.get("id") != "satfields":
+        root = self._document(ROOT, "remove it")
+        if root is None:
+            root = {"id": "satfields", "links": []}
+        if root.get("id") != "satfields":
             raise InputError(f"{target.url}/{ROOT} is not of Satfields; publish to a place of its own")
+        try:
+            self._titles = {link["href"]: link.get("title") for link in root["links"]}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{target.url}/{ROOT} has links that Satfields did not write; remove it") from error
 
     def plan(self, region: Region) -> Written:
         """What a run would write of a region.
@@ -192,7 +198,7 @@ class Catalogue:
         """Write what links the items, and delete what is no longer linked."""
         days = work.progress.with_item
         with ThreadPoolExecutor(_READERS) as pool:
-            items = list(pool.map(lambda day: json.loads(self._target.get(item_key(work.collection, day))), days))
+            items = list(pool.map(lambda day: self._ours(work.collection, f"{day}/{ITEM}"), days))
         writer.check()
         if items:
             collection = documents.collection(work.snapshot, items, self._options)
@@ -260,16 +266,27 @@ class Catalogue:
         return bool(progress.days or progress.collection)
 
     def _title(self, own: str) -> str:
-        known = {link["href"]: link.get("title") for link in (self._root or {}).get("links", [])}
-        return str(known.get(f"./{own}/{COLLECTION}") or self._document(f"{own}/{COLLECTION}")["title"])
+        return str(self._titles.get(f"./{own}/{COLLECTION}") or self._ours(own, COLLECTION).get("title", own))
 
-    def _document(self, key: str) -> Any:
+    def _ours(self, own: str, name: str) -> dict[str, Any]:
+        """A document of a collection."""
+        key = f"{own}/{name}"
+        document = self._document(key, f"remove {own}/{CURSOR} there to have the collection written anew")
+        if document is None:
+            raise ObjectMissingError(f"there is no object {key!r} in {self._target.url}")
+        return document
+
+    def _document(self, key: str, remedy: str) -> dict[str, Any] | None:
+        """A document; None where it is missing."""
         try:
-            return json.loads(self._target.get(key))
+            document = json.loads(self._target.get(key))
         except ObjectMissingError:
             return None
-        except ValueError as error:
-            raise InputError(f"{self._target.url}/{key} is no JSON; remove it") from error
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise InputError(f"{self._target.url}/{key} is damaged: expected a JSON object; {remedy}")
+        return document
 
     def _replace(self, key: str, data: bytes) -> None:
         """Write an object unless it is there as it should be."""

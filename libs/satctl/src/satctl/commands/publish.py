@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from satcommon.stac_out.options import Options
     from satcommon.stac_out.publish import Catalogue, Written
     from satcommon.storage.object_store import ObjectStore
+
+
+_LICENSE = re.compile(r"[\w.+-]+")  # by STAC's schema
 
 
 @click.group()
@@ -116,14 +121,18 @@ def _options(said: _Said, place: str) -> Options:
         if url:
             _check_url("--provider", url, ("http", "https"))
         providers.append((name.strip(), url or None))
-    if not said.license_id.strip():
-        raise InputError("--license '': expected an SPDX identifier, as CC-BY-4.0, or other")
+    if not _LICENSE.fullmatch(said.license_id):
+        raise InputError(f"--license {said.license_id!r}: expected an SPDX identifier, as CC-BY-4.0, or other")
     address = said.address or (place if place.startswith("s3://") else None)
-    return Options(said.license_id.strip(), providers, address, said.api, said.pictures)
+    return Options(said.license_id, providers, address, said.api, said.pictures)
 
 
 def _check_url(option: str, url: str, schemes: Sequence[str]) -> None:
-    if urlsplit(url).scheme not in schemes or not urlsplit(url).netloc:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address
+        parts = urlsplit("")
+    if parts.scheme not in schemes or not parts.netloc:
         raise InputError(f"{option} {url!r}: expected an address, as https://data.example.org/satfields")
 
 
@@ -139,13 +148,24 @@ def _target(place: str) -> ObjectStore:
     from satcommon.storage.object_store import ObjectStore
 
     chosen = settings()
+    if not place.strip():
+        raise InputError("--to '': expected a folder or s3://bucket/prefix")
     try:
         url = absolute_or_bucket(place)
     except ValueError as error:
         raise InputError(f"--to {place!r}: {error}") from error
-    if f"{url.rstrip('/')}/".startswith(f"{chosen.store.rstrip('/')}/"):
-        raise InputError(f"--to {place}: is in SATFIELDS_STORE, whose objects are Satfields' own; name another place")
+    to, store = _real(url), _real(chosen.store)
+    if to.startswith(store) or store.startswith(to):
+        raise InputError(
+            f"--to {place}: is in SATFIELDS_STORE or around it ({chosen.store}), whose objects are Satfields' own; "
+            "name another place"
+        )
     return ObjectStore(url, chosen.store_timeout_seconds, "--to")
+
+
+def _real(url: str) -> str:
+    """A bucket's prefix, or a folder's path without links and `..`; a slash ends it."""
+    return (url if url.startswith("s3://") else str(Path(url).resolve())).rstrip("/") + "/"
 
 
 def _tell(place: str, written: Sequence[Written], removed: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
