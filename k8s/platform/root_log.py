@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -64,6 +65,11 @@ class WithoutSecrets:
             written = written.replace(form, HIDDEN)
         self._stream.write(written)
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines, which end as they are given."""
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -180,6 +180,7 @@ configure_loggers(formatter="json")
 for name in ("root", "dagster.daemon", "urllib3"):
     logging.getLogger(name).warning("%s and {key}", {password!r})
 print({password!r}, {key!r})
+sys.stderr.writelines([{key!r}])
 raise ValueError({key!r})
 """
     environment = {
