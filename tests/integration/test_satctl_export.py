@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -487,3 +490,40 @@ def test_only_chosen_columns_and_statuses_are_written(closed: Environment, satct
         said = satctl("export", "S", *wrong, "--output", str(tmp_path / "none.csv"), code=2).output
         assert f"{wrong[0]} {wrong[1]}:" in said
         assert not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_full_stdout_is_told_of(closed: Environment, kind: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        export = subprocess.run(
+            [Path(sys.executable).parent / "satctl", "export", "S", "--format", kind, "--output", "-"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+
+    assert export.returncode == 1
+    assert export.stderr.decode() == "error: --output -: could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "writes"),
+    [
+        ("workbook", "with open_writer('xlsx', 'rows.xlsx', rows.schema, force=False) as write: write(rows)"),
+        ("rows", "with Spool(lambda _: rows.schema) as spool: spool.add(rows)"),
+    ],
+)
+def test_a_full_temporary_folder_is_told_of_and_leaves_no_file(tmp_path: Path, what: str, writes: str) -> None:
+    program = f"""
+import os
+import pyarrow as pa
+from satctl.output.spool import Spool
+from satctl.output.writers import open_writer
+rows = pa.table({{"region": [os.urandom(16).hex() for _ in range(1000)]}})
+{writes}
+"""
+    small_files = ["bash", "-c", 'ulimit -f 1; exec "$@"', "-", sys.executable, "-c", program]
+    run = subprocess.run(small_files, check=False, cwd=tmp_path, capture_output=True, text=True)
+
+    assert re.search(rf"StoreError: the temporary folder .* can't keep the {what}: .*name another folder", run.stderr)
+    assert list(tmp_path.iterdir()) == []

@@ -40,11 +40,37 @@ def sink(output: str, *, force: bool) -> Iterator[IO[bytes]]:
     """
     if output == STDOUT:
         check_sink(output, force=force)
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # as of `| head`
+            raise
+        except OSError as error:
+            raise StoreError(f"--output -: could not be written: {error.strerror or error}") from error
         return
     with whole_file(output, force=force) as path, path.open("wb") as file:
         yield file
+
+
+@contextmanager
+def temporary_space(what: str, errors: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+    """A block that writes to the temporary folder.
+
+    Args:
+        what: is written.
+        errors: that say so; a library may have its own.
+
+    Raises:
+        StoreError: the folder is full.
+    """
+    try:
+        yield
+    except errors as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"the temporary folder {tempfile.gettempdir()} can't keep {what}: {reason}; "
+            "make room there, or name another folder in TMPDIR"
+        ) from error
 
 
 def check_sink(output: str, *, force: bool) -> None:

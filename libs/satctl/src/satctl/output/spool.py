@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 import pyarrow as pa
-from satcommon.errors import StoreError
+
+from satctl.output.sink import temporary_space
 
 
 class Spool:
@@ -41,7 +43,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written was told before
+            self._file.close()
 
     def add(self, table: pa.Table) -> None:
         """Keep a table."""
@@ -53,12 +56,9 @@ class Spool:
         self._filled |= {name for name in schema.names if table[name].null_count < table.num_rows}
         self.row_count += table.num_rows
         self.tables_with_rows += 1
-        try:
+        with temporary_space("the rows"):
             self._writer_of(schema).write_table(table)
-        except OSError as error:
-            raise StoreError(
-                f"the temporary folder {tempfile.gettempdir()} (TMPDIR) can't keep the rows: {error.strerror or error}"
-            ) from error
+            self._file.flush()
 
     def filled_schema(self) -> pa.Schema:
         """The columns with a value in some row; all columns where there is no row."""
@@ -70,7 +70,9 @@ class Spool:
         """Read the tables back, in order, with the columns of `schema`. No table can be added after that."""
         if self._writer is None:
             return
-        self._writer.close()
+        with temporary_space("the rows"):
+            self._writer.close()
+            self._file.flush()
         end = self._file.tell()
         self._file.seek(0)
         file = pa.PythonFile(self._file, "r")

@@ -20,6 +20,8 @@ from satcommon.errors import InputError
 from satcommon.publication.cells import FORMULA, flat
 from satcommon.publication.row_columns import told
 
+from satctl.output.sink import temporary_space
+
 MOST_ROWS = 1_048_576 - 1  # of a sheet of Excel, besides the header
 _MOST_TEXT = 32_767  # characters of a cell
 _FIRST_YEAR = 1900  # of Excel's days; earlier ones are text
@@ -51,10 +53,14 @@ def workbook(file: IO[bytes], schema: pa.Schema) -> Iterator[Callable[[pa.Table]
         schema: of the tables. Days are dates; instants are in UTC, which Excel can't say; lists are JSON text.
     """
     import xlsxwriter
+    from xlsxwriter.exceptions import FileCreateError
 
     with tempfile.TemporaryDirectory(prefix="satctl-") as folder:
         whole = Path(folder, "whole.xlsx")  # the library writes a workbook after an error, too
-        with xlsxwriter.Workbook(str(whole), {**_OPTIONS, "tmpdir": folder}) as book:
+        with (
+            temporary_space("the workbook", (OSError, FileCreateError)),
+            xlsxwriter.Workbook(str(whole), {**_OPTIONS, "tmpdir": folder}) as book,
+        ):
             write = _Sheet(book, "rows", [(each.name, _width(each)) for each in schema]).write
             yield lambda table: write(zip(*(each.to_pylist() for each in flat(table)), strict=True))
             _Sheet(book, "columns", _ABOUT).write(_about(column) for column in schema)
