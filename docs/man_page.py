@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[1] / "libs/satctl/man/satctl.1"
 
 def man_page() -> str:
     """The page, in roff's macros `man`."""
-    context = click.Context(satctl, info_name="satctl")
+    context = click.Context(satctl, info_name="satctl", **satctl.context_settings)
     lines = [
         '.TH SATCTL 1 "" "Satfields" "Satfields"',
         ".SH NAME",
