@@ -37,21 +37,24 @@ export BUILDER="buildah bud --pull-never --layers --isolation chroot --network h
 
 # Kubernetes is compiled, images wait for the network: both at once. What fails early is told when it is tried again below;
 # the packages come first, since apt serves one at a time.
-ready=yes
+failed=
 command -v debootstrap buildah > /dev/null || {
     apt-get -qq update && apt-get -qq install --yes --no-install-recommends debootstrap buildah > /dev/null
-} || ready=
+} || failed="debootstrap and buildah can't be installed"
 {
     export LOADER=none
     "$kit/base-image.sh" && k8s/build.sh && IMAGES=postgresql=tests/cluster/postgresql TAG=15 k8s/build.sh
 } > "$conf/early.log" 2>&1 &
 early=$!
-{ "$kit/build.sh" && "$kit/tools.sh"; } || ready=
+{ "$kit/build.sh" && "$kit/tools.sh"; } || failed="Kubernetes or its tools can't be built"
 echo "== compiled (after $SECONDS s)"
 wait "$early" || tail -n 3 "$conf/early.log"
 echo "== images built (after $SECONDS s)"
-if [[ -z $ready ]] || ! { "$kit/base-image.sh" && "$kit/up.sh"; }; then
-    echo "NOT RUN: the end-to-end test on Kubernetes. The kit in $kit can't be started on this machine; see above."
+if [[ -z $failed ]]; then
+    { "$kit/base-image.sh" && "$kit/up.sh"; } || failed="the cluster does not start"
+fi
+if [[ -n $failed ]]; then
+    echo "NOT RUN: the end-to-end test on Kubernetes: $failed, with the kit in $kit on this machine; see above."
     exit
 fi
 echo "== a cluster is up (after $SECONDS s)"

@@ -107,6 +107,14 @@ def test_the_columns_of_the_collection_have_units_from_the_data_dictionary(targe
     assert columns["ndvi_mean"]["unit"] == "1"
     assert columns["lst_c_mean"]["unit"] == "degrees Celsius"
     assert all(column["description"] for column in columns.values())
+    assert "unit" not in columns["state_days"]  # they are dates
+    file = pq.read_schema(target / "S" / str(FIRST) / "rows.parquet")
+    for name, column in columns.items():
+        metadata = file.field(name).metadata
+        assert (metadata[b"description"].decode(), metadata.get(b"unit", b"").decode()) == (
+            column["description"],
+            column.get("unit", ""),
+        )
     assert list(columns) == [column["name"] for column in item(target, FIRST)["properties"]["table:columns"]]
     assert collection["satfields:watermark"] == collection["satfields:final_through"] == str(LAST)
 

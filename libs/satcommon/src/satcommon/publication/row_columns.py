@@ -6,7 +6,7 @@ Rows are stored with days as ordinals and lists as text; users get dates and lis
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -50,17 +50,21 @@ def told(column: pa.Field) -> Meaning | None:
     return meaning._replace(unit=None) if column.type == _DATES else meaning
 
 
-def described(schema: pa.Schema) -> pa.Schema:
+def described(schema: pa.Schema, others: Mapping[str, Meaning] | None = None) -> pa.Schema:
     """The schema, with what the data dictionary says in each column's metadata.
 
-    The keys are `description`, `unit` (in words) and `units` (as UDUNITS writes it). Columns that are not of rows stay
-    as they are.
+    The keys are `description`, `unit` (in words) and `units` (as UDUNITS writes it). A column that is neither of rows
+    nor of the others stays as it is.
+
+    Args:
+        schema: of a table.
+        others: what columns are that are not of rows, by name.
     """
-    return pa.schema([_described(each) for each in schema], schema.metadata)
+    known = others or {}
+    return pa.schema([_described(each, known.get(each.name) or told(each)) for each in schema], schema.metadata)
 
 
-def _described(column: pa.Field) -> pa.Field:
-    meaning = told(column)
+def _described(column: pa.Field, meaning: Meaning | None) -> pa.Field:
     if meaning is None:
         return column
     said = {"description": meaning.meaning, "unit": meaning.unit, "units": meaning.units}

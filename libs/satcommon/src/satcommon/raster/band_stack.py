@@ -15,7 +15,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from satcommon.errors import SceneError
-from satcommon.raster.geotiff import crs_text
+from satcommon.raster.geotiff import check_georeference, crs_text
 from satcommon.raster.header import ALIGNED
 from satcommon.raster.threads import at_once
 
@@ -134,18 +134,11 @@ def _check_file(file: DatasetReader, name: str) -> None:
             f"{name}: holds {file.count} bands, and nothing says which is meant; expected one: name an asset of "
             "one band in satfields.toml, or write each band to a file of its own (`gdal_translate -b 1`)"
         )
-    if file.crs:
-        return
-    points, crs = file.gcps
-    if points:
-        system = crs_text(crs) if crs else "no stated system"
-        raise SceneError(
-            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; its "
-            f"provider must warp it (`gdalwarp -t_srs {system if crs else 'EPSG:...'}`) and list it anew"
-        )
-    raise SceneError(
-        f"{name}: has no coordinate reference system; its provider must assign the one that its pixels are in, and "
-        "list it anew"
+    check_georeference(
+        file,
+        name,
+        warp=lambda system: f"its provider must warp it (`gdalwarp -t_srs {system}`) and list it anew",
+        assign="its provider must assign the one that its pixels are in, and list it anew",
     )
 
 

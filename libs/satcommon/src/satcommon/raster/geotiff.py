@@ -58,3 +58,27 @@ def crs_text(crs: CRS) -> str:
     """A CRS as ``EPSG:32633`` where an authority has a code for exactly this one, otherwise as WKT."""
     authority = crs.to_authority(confidence_threshold=100)
     return ":".join(authority) if authority else str(crs.to_wkt())
+
+
+def check_georeference(dataset: DatasetReader, name: str, warp: Callable[[str], str], assign: str) -> None:
+    """Refuse a file that no geotransform and coordinate reference system place on Earth.
+
+    Args:
+        dataset: the file.
+        name: of the file, for messages.
+        warp: what to do with one that is placed by ground control points; is told their system.
+        assign: what to do with one that has no system.
+
+    Raises:
+        SceneError: saying what it has instead, and what to do.
+    """
+    if dataset.crs:
+        return
+    points, crs = dataset.gcps
+    if points:
+        system = crs_text(crs) if crs else "no stated system"
+        raise SceneError(
+            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; "
+            f"{warp(system if crs else 'EPSG:...')}"
+        )
+    raise SceneError(f"{name}: has no coordinate reference system; {assign}")

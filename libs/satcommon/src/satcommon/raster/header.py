@@ -24,7 +24,7 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.solar import solar_time
 from satcommon.raster.bands import Band, read_bands
 from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredMetadata
-from satcommon.raster.geotiff import ADVICE, UNREADABLE, crs_text, failing
+from satcommon.raster.geotiff import ADVICE, UNREADABLE, check_georeference, crs_text, failing
 from satcommon.raster.layers import REFLECTANCE_OFFSET, THERMAL
 from satcommon.raster.masks import NEWER_CLASS_NAMES
 from satcommon.raster.offsets import baseline_of, check_offsets
@@ -170,7 +170,12 @@ def read_header(
         baseline = baseline_of(declared, product, tags["PROCESSING_BASELINE"], name)
         bands, classes, data_mask = read_bands(dataset, name, declared, platform, further)
         check_offsets(bands, dataset.dtypes, declared, product, (platform, baseline), name)
-        _check_georeference(dataset, name)
+        check_georeference(
+            dataset,
+            name,
+            warp=lambda system: f"warp it first, as `gdalwarp -t_srs {system} {PurePosixPath(name).name} warped.tif`",
+            assign="assign the one that its pixels are in",
+        )
         extent, bounds = _extent(dataset, name)
         header = Header(
             crs=dataset.crs,
@@ -280,19 +285,6 @@ def _tag(dataset: DatasetReader, key: str, name: str) -> str:
         return (dataset.get_tag_item(key) or "").strip()
     except UnicodeDecodeError as error:
         raise SceneError(f"{name}: its tag {key} is not written in UTF-8 ({error}); write it anew") from error
-
-
-def _check_georeference(dataset: DatasetReader, name: str) -> None:
-    if dataset.crs:
-        return
-    points, crs = dataset.gcps
-    if points:
-        system = crs_text(crs) if crs else "no stated system"
-        raise SceneError(
-            f"{name}: is placed by {len(points)} ground control points (in {system}), not by a geotransform; warp it "
-            f"first, as `gdalwarp -t_srs {system if crs else 'EPSG:...'} {PurePosixPath(name).name} warped.tif`"
-        )
-    raise SceneError(f"{name}: has no coordinate reference system; assign the one that its pixels are in")
 
 
 def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, float, float], Bounds]:

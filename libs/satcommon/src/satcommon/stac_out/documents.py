@@ -82,7 +82,7 @@ def item(snapshot: RegionSnapshot, day: PublishedDay, rows: pa.Table, options: O
             "satfields:observed_fields": rows.num_rows - rows["ndvi_mean"].null_count,
             "table:row_count": rows.num_rows,
             "table:primary_geometry": GEOMETRY,
-            "table:columns": [{"name": each.name, "type": str(each.type)} for each in rows.schema],
+            "table:columns": [_column(each) for each in rows.schema],
         },
         "links": [
             *options.self_links(item_key(collection, day.day)),
@@ -105,7 +105,7 @@ def collection(snapshot: RegionSnapshot, items: Sequence[Any], options: Options)
     """
     name, bounds, properties = snapshot.region.name, aoi_of(snapshot.region).bounds, [i["properties"] for i in items]
     own, through = collection_id(name), snapshot.final_through
-    columns = {each["name"]: each["type"] for told in properties for each in told["table:columns"]}
+    columns = {each["name"]: each for told in properties for each in told["table:columns"]}
     providers = [
         {"name": provider, **({} if url is None else {"url": url}), "roles": ["producer", "host"]}
         for provider, url in options.providers
@@ -136,7 +136,7 @@ def collection(snapshot: RegionSnapshot, items: Sequence[Any], options: Options)
         "satfields:final_through": None if through is None else str(through),
         "satfields:cursor": snapshot.cursor,
         "table:primary_geometry": GEOMETRY,
-        "table:columns": [_column(each, kind) for each, kind in columns.items()],
+        "table:columns": list(columns.values()),
         "links": [
             *options.self_links(f"{own}/{COLLECTION}"),
             link("root", f"../{ROOT}"),
@@ -204,7 +204,7 @@ def _range(properties: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]
     return {"minimum": min(values), "maximum": max(values)}
 
 
-def _column(name: str, kind: str) -> dict[str, str]:
-    meaning = meaning_of_column(name)
+def _column(column: pa.Field) -> dict[str, str]:
+    meaning = meaning_of_column(column)
     unit = {} if meaning.unit is None else {"unit": meaning.unit}
-    return {"name": name, "description": meaning.meaning, "type": kind, **unit}
+    return {"name": column.name, "description": meaning.meaning, "type": str(column.type), **unit}

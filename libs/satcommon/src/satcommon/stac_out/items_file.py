@@ -10,10 +10,9 @@ from typing import Any
 import pyarrow as pa
 import shapely
 
-from satcommon.stac_out.rows_file import GEOMETRY, parquet
+from satcommon.stac_out.rows_file import CORNERS, GEOMETRY, parquet
 
 _INSTANTS = ("datetime", "start_datetime", "end_datetime", "created", "updated")
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def encode_items(items: Sequence[Any], collection: Any) -> bytes:
@@ -34,7 +33,7 @@ def encode_items(items: Sequence[Any], collection: Any) -> bytes:
 
 def _row(item: Any, shape: shapely.Geometry) -> dict[str, Any]:
     top: dict[str, Any] = {name: item[name] for name in ("type", "stac_version", "stac_extensions", "id", "collection")}
-    top |= {GEOMETRY: shapely.to_wkb(shape), "bbox": dict(zip(_CORNERS, item["bbox"], strict=True))}
+    top |= {GEOMETRY: shapely.to_wkb(shape), "bbox": dict(zip(CORNERS, item["bbox"], strict=True))}
     return {**top, **item["properties"], "links": item["links"], "assets": item["assets"]}
 
 

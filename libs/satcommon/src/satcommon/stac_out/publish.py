@@ -198,7 +198,7 @@ class Catalogue:
         """Write what links the items, and delete what is no longer linked."""
         days = work.progress.with_item
         with ThreadPoolExecutor(_READERS) as pool:
-            items = list(pool.map(lambda day: self._ours(work.collection, f"{day}/{ITEM}"), days))
+            items = list(pool.map(lambda day: self._required(work.collection, f"{day}/{ITEM}"), days))
         writer.check()
         if items:
             collection = documents.collection(work.snapshot, items, self._options)
@@ -266,9 +266,9 @@ class Catalogue:
         return bool(progress.days or progress.collection)
 
     def _title(self, own: str) -> str:
-        return str(self._titles.get(f"./{own}/{COLLECTION}") or self._ours(own, COLLECTION).get("title", own))
+        return str(self._titles.get(f"./{own}/{COLLECTION}") or self._required(own, COLLECTION).get("title", own))
 
-    def _ours(self, own: str, name: str) -> dict[str, Any]:
+    def _required(self, own: str, name: str) -> dict[str, Any]:
         """A document of a collection."""
         key = f"{own}/{name}"
         document = self._document(key, f"remove {own}/{CURSOR} there to have the collection written anew")

@@ -20,24 +20,22 @@ from sqlalchemy import Connection, select
 
 from satcommon.db.batches import rows_in
 from satcommon.db.models import Field, FieldRevision
-from satcommon.stats.data_dictionary import DICTIONARY, Meaning, meaning_of
-from satcommon.stats.result_rows import column
+from satcommon.publication.row_columns import described, told
+from satcommon.stats.data_dictionary import Meaning
 
 GEOMETRY = "geometry"
 _SCHEMAS = (
     "https://vecorel.org/specification/v0.1.0/schema.yaml",
     "https://fiboa.org/specification/v0.3.0/schema.yaml",
 )
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_BOX = pa.struct([pa.field(corner, pa.float64()) for corner in _CORNERS])
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_BOX = pa.struct([pa.field(corner, pa.float64()) for corner in CORNERS])
 _GROUP_ROWS = 20_000
 _OURS = {
     "id": Meaning("external id of the field, as fiboa names it: the same as `field`"),
     "collection": Meaning("id of the STAC collection, as fiboa names it"),
     "determination:datetime": Meaning("when the field's polygon was registered first, as fiboa names it"),
     "bbox": Meaning("bounding box of the polygon", "degrees"),
-    "final": Meaning("whether no late data known when the file was written can still change the row"),
-    "state_as_of": Meaning("day of the newest observation in the row's state; null before the season's first"),
     GEOMETRY: Meaning("polygon that the row was computed with, in WGS 84"),
 }
 
@@ -92,7 +90,7 @@ def rows_with_polygons(rows: pa.Table, collection: str, polygons: Polygons) -> p
         ),
         GEOMETRY: pa.array(shapes, pa.binary()),
         "bbox": pa.StructArray.from_arrays(
-            [pa.array(boxes[:, n]) for n in range(len(_CORNERS))], fields=list(_BOX), mask=none
+            [pa.array(boxes[:, n]) for n in range(len(CORNERS))], fields=list(_BOX), mask=none
         ),
     }
     return pa.table(added | {name: rows[name] for name in rows.column_names})
@@ -107,7 +105,7 @@ def encode(rows: pa.Table, collection: str) -> bytes:
     """
     shapes = shapely.from_wkb(rows[GEOMETRY].to_numpy(zero_copy_only=False))
     of_fiboa = {"schemas": {collection: _SCHEMAS}}
-    return parquet(rows, shapes, {"collection": json.dumps(of_fiboa)})
+    return parquet(rows.cast(described(rows.schema, _OURS)), shapes, {"collection": json.dumps(of_fiboa)})
 
 
 def parquet(table: pa.Table, shapes: Sequence[shapely.Geometry], more: Mapping[str, str]) -> bytes:
@@ -122,7 +120,7 @@ def parquet(table: pa.Table, shapes: Sequence[shapely.Geometry], more: Mapping[s
     of_geometry = {
         "encoding": "WKB",
         "geometry_types": sorted({shape.geom_type for shape in there}),
-        "covering": {"bbox": {corner: ["bbox", corner] for corner in _CORNERS}},
+        "covering": {"bbox": {corner: ["bbox", corner] for corner in CORNERS}},
     } | ({"bbox": shapely.total_bounds(there).tolist()} if there else {})
     geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: of_geometry}}
     sink = io.BytesIO()
@@ -131,9 +129,8 @@ def parquet(table: pa.Table, shapes: Sequence[shapely.Geometry], more: Mapping[s
     return sink.getvalue()
 
 
-def meaning_of_column(name: str) -> Meaning:
+def meaning_of_column(column: pa.Field) -> Meaning:
     """What a column of the file is."""
-    if name in _OURS:
-        return _OURS[name]
-    assert name in DICTIONARY or column(name) is not None, name
-    return meaning_of(name)
+    meaning = _OURS.get(column.name) or told(column)
+    assert meaning is not None, column
+    return meaning

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
-from satcommon.db import ledger, registry
-from satcommon.db import quarantine as held
+from satcommon.db import registry
 from satcommon.db.engine import read_transaction
-from satcommon.db.models import Region, Verdict
 from satcommon.errors import InputError, PermanentError
+from satcommon.views.acquisitions import KnownAcquisition, acquisitions
 
 from satctl.completion import region_names
 from satctl.opening import opened
@@ -23,23 +20,9 @@ from satctl.parameters import DAY, json_option, wide_option
 if TYPE_CHECKING:
     from satcommon.environment import Environment
     from satcommon.sources.source import AreaOfInterest
-    from sqlalchemy import Connection
 
 _RECENT = timedelta(days=30)
 _PIXELS = 1000  # of a picture's longer side
-
-
-class _Known(NamedTuple):
-    """What the ledger knows of an acquisition."""
-
-    day: date
-    item: str
-    state: str
-    check: str | None
-    found: str | None
-    expected: str | None
-    since: datetime | None
-    decision: str | None
 
 
 @click.command(name="list")
@@ -64,7 +47,7 @@ def list_scenes(region: str, first: date | None, last: date | None, wide: bool, 
     if last < first:
         raise InputError(f"--to {last} is before --from {first}")
     with opened() as env, read_transaction(env.engine) as connection:
-        known = list(_acquisitions(connection, registry.region(connection, region), first, last))
+        known = list(acquisitions(connection, registry.region(connection, region), first, last))
     if as_json:
         print_json([each._asdict() for each in known])
     elif not known:
@@ -99,7 +82,7 @@ def show(region: str, day: date, item: str, layer: str | None, output: str | Non
     with opened() as env:
         with read_transaction(env.engine) as connection:
             registered = registry.region(connection, region)
-            of_day = list(_acquisitions(connection, registered, day, day))
+            of_day = list(acquisitions(connection, registered, day, day))
         known = next((each for each in of_day if each.item == item), None)
         if known is None:
             others = ", ".join(each.item for each in of_day) or "none"
@@ -113,30 +96,7 @@ def show(region: str, day: date, item: str, layer: str | None, output: str | Non
     click.echo(f"drew {item} to {target}", err=True)
 
 
-def _acquisitions(connection: Connection, region: Region, first: date, last: date) -> Iterator[_Known]:
-    """The acquisitions that the ledger knows of a span of days, by day and item."""
-    scenes = ledger.current_scenes(connection, region.bbox_id, first, last)
-    decided = held.decisions(connection, region.bbox_id, first, last)
-    refused = [each for each in held.quarantined(connection, region) if first <= each.day <= last]
-    known: dict[tuple[date, str], _Known] = {}
-    for day, decisions in decided.items():
-        for (item, _), verdict in decisions.items():
-            if verdict is Verdict.REJECTED:
-                known[day, item] = _Known(day, item, "rejected", None, None, None, None, verdict.value)
-    for each in refused:
-        decision = each.decision.value if each.decision else None
-        told = (each.check, each.found, each.expected or None, each.since, decision)
-        known[each.day, each.item] = _Known(each.day, each.item, "refused", *told)
-    for day, scene in scenes.items():
-        accepted = {item for (item, _), verdict in decided.get(day, {}).items() if verdict is Verdict.ACCEPTED}
-        for item in json.loads(scene.item_ids):
-            decision = Verdict.ACCEPTED.value if item in accepted else None
-            known[day, item] = _Known(day, item, "used", None, None, None, None, decision)
-    for key in sorted(known):
-        yield known[key]
-
-
-def _picture(env: Environment, aoi: AreaOfInterest, known: _Known, layer: str | None) -> bytes:
+def _picture(env: Environment, aoi: AreaOfInterest, known: KnownAcquisition, layer: str | None) -> bytes:
     """The picture of an acquisition.
 
     Raises:
