@@ -4,6 +4,9 @@ PYTHON ?= python3
 
 .DEFAULT_GOAL := help
 
+# Where Python may keep no bytecode, each process that a test starts compiles all of our modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 bin := .venv/bin
 uv := $(bin)/uv --quiet
 packages := libs/satcommon libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing

@@ -15,6 +15,8 @@ from satcommon.settings import settings
 from satctl.main import main
 from sqlalchemy import Engine
 
+from tests.conftest import Fill
+
 Satctl = Callable[..., Result]
 
 BOUNDS = ["-94.3", "40.3", "-94.0", "40.6"]
@@ -46,12 +48,16 @@ def system(sqlite_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def closed(system: Engine, satctl: Satctl) -> Environment:
+def closed(system: Engine, satctl: Satctl, filled_once: Fill) -> Environment:
     """Region S with one field, `=1+1`, and four closed days."""
-    satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
-    satctl("fields", "add", "=1+1", "--planted", "2025-05-01", "--wkt", INSIDE)
     env = Environment(settings(), system)
-    assert close(env, LAST) == 4
+
+    def four_days() -> None:
+        satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
+        satctl("fields", "add", "=1+1", "--planted", "2025-05-01", "--wkt", INSIDE)
+        assert close(env, LAST) == 4
+
+    filled_once(system, env.settings.home, four_days)
     return env
 
 

@@ -41,6 +41,8 @@ from satcommon.storage.object_store import ObjectStore
 from shapely.geometry import box
 from sqlalchemy import Engine, delete, update
 
+from tests.conftest import Fill
+
 BOUNDS = Bounds(14.0, 45.0, 14.05, 45.05)
 FIRST, NOW = date(2026, 5, 1), datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 5
@@ -104,15 +106,20 @@ class World:
 
 
 @pytest.fixture
-def world(sqlite_engine: Engine, tmp_path: Path) -> World:
+def world(sqlite_engine: Engine, tmp_path: Path, filled_once: Fill) -> World:
     """Two fields, five closed days, every other one with a scene."""
     store, source = ObjectStore(str(tmp_path / "store")), SimulatedSource(cycle_days=2)
-    with write_transaction(sqlite_engine) as connection:
-        registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
-        shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
-        fields.register_fields(connection, [NewField(f"f{i}", "f", s, FIRST) for i, s in enumerate(shapes, 1)], NOW)
-    closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
-    assert len(list(closer.backfill(source, day(DAYS - 1), lambda *_: None))) == DAYS
+
+    def five_days() -> None:
+        with write_transaction(sqlite_engine) as connection:
+            registry.add_region(connection, "A", BOUNDS, Grid.utm(BOUNDS, 200.0), FIRST, None, "1", NOW)
+            shapes = [box(14.01 + i / 50, 45.01, 14.02 + i / 50, 45.03) for i in range(2)]
+            new = [NewField(f"f{i}", "f", shape, FIRST) for i, shape in enumerate(shapes, 1)]
+            fields.register_fields(connection, new, NOW)
+        closer = Closer(sqlite_engine, store, 1, Deadlines(36.0, 30), "run", NOW)
+        assert len(list(closer.backfill(source, day(DAYS - 1), lambda *_: None))) == DAYS
+
+    filled_once(sqlite_engine, tmp_path / "store", five_days)
     return World(sqlite_engine, store)
 
 
