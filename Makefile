@@ -154,6 +154,7 @@ nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) test-slow
 	$(MAKE) pgstac
 	$(bin)/pytest -m nightly
+	HYPOTHESIS_PROFILE=nightly $(MAKE) test TESTS=tests/unit
 	$(MAKE) test-order EXAMPLES=10000
 	$(MAKE) test-fuzz FUZZ_SECONDS=600
 	$(MAKE) bench

@@ -38,11 +38,14 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
 # import configure a process that nobody has.
 logging.getLogger().addHandler(logging.NullHandler())
 
-# No deadline: a busy machine is no failure. In CI the examples are fixed, so that a red run is the change's
-# own fault; everybody's own runs look for new ones.
-hypothesis.settings.register_profile("default", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
+# No deadline: a busy machine is no failure. GitHub's examples are fixed, so that a red run is the change's own fault;
+# everybody's own runs look for new ones, and each night for many.
+hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=500, print_blob=True)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "default")
+)
 
 
 def pytest_collection_finish() -> None:

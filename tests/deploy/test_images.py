@@ -147,6 +147,7 @@ def test_a_tag_stands_for_one_content(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"0\.1\.0(-[0-9a-f]{10}(-[0-9a-f]{8})?)?", tag) for tag in tags)
 
 
+@pytest.mark.slow
 def test_the_platforms_root_logger_writes_each_line_once_whatever_was_logged_before() -> None:
     program = """
 import logging

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from satcommon.environment import Environment
 
 from tests.examples.recipes import ROOT
@@ -29,6 +30,7 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_page_is_right(closed: Environment, tmp_path: Path) -> None:  # noqa: F811  # likewise
     [commands] = blocks("sh")
 

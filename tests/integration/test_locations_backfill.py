@@ -44,6 +44,7 @@ def test_one_run_fills_forty_days_that_nobody_asked_for(world: World) -> None:
     assert world.missed("A") == []
 
 
+@pytest.mark.slow
 def test_days_before_dagster_s_window_are_closed_without_partitions(world: World) -> None:
     start = FIRST_PARTITION
     world.add_region("old", days=(world.now.date() - start).days + 3)

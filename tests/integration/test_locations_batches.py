@@ -32,6 +32,7 @@ NAMES = [f"R{n}" for n in range(7)]
 WAKING = ("due_scenes", "older_days", "scene_materialized", "unfinished_days", "unfinished_backlogs")
 
 
+@pytest.mark.slow
 def test_seven_regions_are_fetched_closed_and_replayed_by_three_runs(world: World) -> None:
     days = [partition(name, world.yesterday) for name in NAMES]
     for name in NAMES:
@@ -103,6 +104,7 @@ def test_of_a_killed_batch_what_was_done_stays_and_only_what_it_was_at_pauses(wo
     assert set(world.materializations(FIELD_METRICS)) == {partition(name, world.yesterday) for name in NAMES}
 
 
+@pytest.mark.slow
 def test_all_that_dagster_remembers_can_go_and_what_the_ledger_lacks_is_asked_for(world: World) -> None:
     for name in ("done", "missed", "unclosed", "unfetched"):
         world.add_region(name, days=1, fields=1)

@@ -92,6 +92,7 @@ def test_fifteen_corrected_days_are_fifteen_updates_and_wake_nobody_for_nothing(
         assert str(after[key].metadata["map"].value).startswith("![NDVI]")
 
 
+@pytest.mark.slow
 def test_days_that_a_replay_finds_as_they_were_are_no_updates(consumed_world: World) -> None:
     world = consumed_world
     world.add_region("A", days=4)

@@ -40,6 +40,7 @@ def test_wiped_materializations_come_back_and_each_once(world: World) -> None:
         assert world.tick(sensor).runs == []
 
 
+@pytest.mark.slow
 def test_days_of_a_run_that_is_under_way_are_its_own_to_report(world: World) -> None:
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)

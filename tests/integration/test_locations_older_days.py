@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DAYS = 60
 
 
+@pytest.mark.slow
 def test_days_that_closed_unasked_are_asked_for_however_old_and_replayed(world: World) -> None:
     world.add_region("A", days=DAYS)
     until = world.day(DAYS - 9)

@@ -6,6 +6,7 @@ from base64 import b64decode
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import pytest
 import shapely
 from PIL import Image
 from satcommon.contract import FIELD_REGISTRY, REPROCESSED_FIELD_METRICS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
 
+@pytest.mark.slow
 def test_a_replay_shows_the_field_that_it_changed_most_before_and_after(world: World) -> None:
     world.add_region("A", days=3)
     world.deliver("A", *(world.day(ago) for ago in (3, 2, 1)))

@@ -18,6 +18,7 @@ PAUSE_SECONDS = 1.0  # SATFIELDS_RETRY_PAUSE_SECONDS of the code servers
 
 
 @pytest.mark.parametrize("sensor", ["due_scenes", "unfinished_days", "unfinished_backlogs", "registry_changed"])
+@pytest.mark.slow
 def test_a_killed_run_is_failed_and_asked_for_again_after_the_pause(world: World, sensor: str) -> None:
     _work_for(world, sensor)
     (killed,) = world.tick(sensor).runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from satcommon.contract import FIELD_METRICS, partition
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def test_a_passed_deadline_closes_the_days_that_wait(world: World) -> None:
     assert world.materializations(FIELD_METRICS)[partition("A", world.day(3))].metadata["missed"].value == 2
 
 
+@pytest.mark.slow
 def test_every_six_hours_the_backlogs_that_can_be_worked_on_are_drained(world: World) -> None:
     for name in ("A", "B"):
         world.add_region(name, days=1)

@@ -75,6 +75,7 @@ def test_a_fetched_scene_closes_its_day_and_a_backlog_is_drained(world: World) -
     assert world.tick("unfinished_backlogs").runs == []
 
 
+@pytest.mark.slow
 def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: World) -> None:
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)
@@ -130,6 +131,7 @@ def test_one_run_of_the_last_day_closes_the_days_before_and_reports_their_partit
     assert world.watermark("A") == world.yesterday
 
 
+@pytest.mark.slow
 def test_a_later_scene_closes_an_earlier_day_that_waits_and_its_own_scene_is_replayed(world: World) -> None:
     late = world.day(2)
     world.add_region("A", days=2)
@@ -149,6 +151,7 @@ def test_a_later_scene_closes_an_earlier_day_that_waits_and_its_own_scene_is_rep
     assert world.missed("A") == []
 
 
+@pytest.mark.slow
 def test_a_new_region_gets_its_partition_and_the_registry_is_published_once(world: World) -> None:
     assert world.tick("registry_changed").status is TickStatus.SKIPPED
     world.add_region("A", days=1, partitioned=False)

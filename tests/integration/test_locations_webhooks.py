@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
 
+@pytest.mark.slow
 def test_a_published_day_wakes_one_delivery_and_the_schedule_asks_for_what_is_left(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def engines_of(instance: DagsterInstance) -> set[Engine]:
     return {one._engine for one in (instance._run_storage, instance._event_storage, instance._schedule_storage)}  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_queries_share_one_connection_where_the_stock_storages_open_one_each(url: str) -> None:
     opened: dict[str, int] = {}
     for name, storage in {"stock": DagsterPostgresStorage(url), "pooled": PooledPostgresStorage(url)}.items():

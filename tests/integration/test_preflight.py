@@ -62,6 +62,7 @@ def test_a_pinned_version_that_the_image_lacks_is_refused_and_its_region_named(v
     assert "not ready: region carniola: algorithm version '2@0123456789ab'" in refusal(variables)
 
 
+@pytest.mark.slow
 def test_where_pixels_are_in_a_catalogue_s_files_its_configuration_is_needed(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_where_pixels_are_in_a_catalogue_s_files_its_configuration_is_needed(
     ],
     ids=["not migrated", "no database", "a wrong setting", "no bucket"],
 )
+@pytest.mark.slow
 def test_what_a_process_could_not_work_with_is_named(
     wrong: dict[str, str], message: str, variables: dict[str, str]
 ) -> None:

@@ -32,6 +32,7 @@ compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: No
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_tells_its_keys_and_no_secret(system: Engine, satctl: Satctl, tmp_path: Path) -> None:
     """The store can't be reached, and its address, which the error names, holds its key."""
     satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(DAY), "--resolution", "500")

@@ -198,6 +198,7 @@ def test_a_port_that_is_taken_is_named(satctl: Satctl, system: Engine) -> None:
 # --- with Dagster --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dagster_s_locations_daemons_ticks_and_runs_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 

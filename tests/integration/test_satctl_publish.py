@@ -395,6 +395,7 @@ def kills() -> Iterator[Callable[[str], None]]:
     "stage",
     ["first", pytest.param("corrected", marks=pytest.mark.slow), pytest.param("shortened", marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_a_run_killed_at_any_effect_is_gone_on_with_to_the_same_bytes(
     target: Path, closed: Environment, satctl: Satctl, tmp_path: Path, stage: str
 ) -> None:

@@ -119,6 +119,7 @@ def doubtful(farm: Farm) -> Farm:
     return farm
 
 
+@pytest.mark.slow
 def test_quarantine_lists_what_is_refused_with_check_found_and_expected(doubtful: Farm) -> None:
     doubtful.damage("2016-01-08T101243.tif")
     doubtful.work(code=1)

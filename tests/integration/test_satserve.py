@@ -54,6 +54,7 @@ def test_a_key_that_can_not_be_is_refused(registered: Engine, satctl: Satctl, ar
     assert said in satctl("keys", "add", *arguments, code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_database_that_was_never_migrated_stops_it_with_a_message_in_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

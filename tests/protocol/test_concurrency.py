@@ -81,6 +81,7 @@ def test_eight_processes_on_postgresql(cluster_laboratory: Laboratory, s3_endpoi
     assert all(done[what] for what in ("register", "bring", "revise", "deliver", "ask", "close", "replay")), done
 
 
+@pytest.mark.slow
 def test_four_processes_on_sqlite_wait_for_each_other(laboratory: Laboratory, tmp_path: Path) -> None:
     done = crowded(laboratory, tmp_path, processes=4, seconds=2)
 

@@ -125,6 +125,7 @@ def test_a_run_killed_at_some_effect_and_run_again(nursery: Nursery) -> None:
         nursery.killed_at(point)
 
 
+@pytest.mark.slow
 def test_the_same_on_postgresql_and_s3(cluster_nursery: Nursery) -> None:
     for point in range(SAMPLE // 2, len(cluster_nursery.points), 3 * SAMPLE):
         cluster_nursery.killed_at(point)
@@ -164,6 +165,7 @@ def _registers(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["laboratory", "cluster_laboratory"])
+@pytest.mark.slow
 def test_realtime_two_replays_and_registrations_at_the_same_time(kind: str, request: pytest.FixtureRequest) -> None:
     """In threads; none waits for another, none fails, and the end is as if all had come in order."""
     lab: Laboratory = request.getfixturevalue(kind)

@@ -45,6 +45,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_the_type_checker_refuses_a_column_that_a_record_does_not_have(tmp_path: Path) -> None:
     snippets = [*RIGHT, *WRONG]
     file = tmp_path / "snippet.py"

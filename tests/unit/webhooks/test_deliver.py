@@ -68,6 +68,7 @@ def rows(log: Log, name: str) -> list[Delivery]:
         return list(hooks.deliveries(connection, hooks.webhook(connection, name).webhook_id))
 
 
+@pytest.mark.slow
 def test_a_receiver_that_mostly_fails_is_told_all_in_order_and_once(
     log: Log, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -441,6 +442,7 @@ def nursery(log: Log, store_folder: Path, tmp_path: Path, receiver: Receiver) ->
         yield Nursery(log, store_folder, tmp_path, receiver, program)
 
 
+@pytest.mark.slow
 def test_killed_at_some_effect_and_delivered_again_all_is_told(nursery: Nursery) -> None:
     points = nursery.told()
     assert points.count("before an event") == 4
