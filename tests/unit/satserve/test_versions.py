@@ -135,6 +135,6 @@ def test_the_cache_stays_within_its_size(own: Served, tmp_path: Path) -> None:
     small = HalfYears(tmp_path / "small", 1, ResultObjects(own.environment.store()))
     for snapshot in snapshots:
         for half in snapshot.halves:
-            assert small.rows(snapshot, half, "border", ["ndvi_mean"]).num_rows == len(snapshot.halves[half])
+            assert small.rows(snapshot, [half], "border", ["ndvi_mean"]).num_rows == len(snapshot.halves[half])
 
     assert len(list((tmp_path / "small").glob("*/*-*"))) == 1  # the one that was asked for last
