@@ -509,3 +509,4 @@ def test_a_renamed_region_keeps_its_days(closed: Environment, satctl: Satctl) ->
     satctl("regions", "add", "S", "--bounds", *BOUNDS)
     assert "there is a region 'S' already" in satctl("regions", "rename", "Taylor County", "S", code=2).stderr
     assert "can't use in a partition key" in satctl("regions", "rename", "S", "a|b", code=2).stderr
+    assert "choose another name" in satctl("regions", "rename", "S", ".", code=2).stderr

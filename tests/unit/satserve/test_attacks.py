@@ -165,6 +165,28 @@ def test_a_hundred_slow_clients_keep_nobody_out(on_sqlite: Served) -> None:
         assert time.monotonic() - began < guards.HEAD_SECONDS / 2  # nobody waits until they are let go
 
 
+def test_one_address_holds_a_part_of_the_connections_and_others_are_answered(
+    on_sqlite: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guards, "ADDRESS_CONNECTIONS", 20)
+    address = ("127.0.0.1", urlsplit(on_sqlite.url).port or 0)
+    probe = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    with ExitStack() as slow:
+        for _ in range(20):
+            slow.enter_context(socket.create_connection(address, timeout=20)).sendall(b"GET / HTTP/1.1\r\nhost: ")
+
+        with socket.create_connection(address, timeout=20) as one_more:
+            assert one_more.recv(1000).startswith(b"HTTP/1.1 429 ")
+            assert one_more.recv(1000) == b""  # it is closed
+        with socket.create_connection(address, timeout=20, source_address=("127.0.0.2", 0)) as other:
+            other.sendall(probe)
+            assert other.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+    deadline = time.monotonic() + guards.HEAD_SECONDS / 2  # as soon as it has let go of them
+    while not exchange(on_sqlite, probe).startswith(b"HTTP/1.1 200 "):
+        assert time.monotonic() < deadline
+
+
 def flood(connection: socket.socket, request: bytes) -> None:
     """Ask without end; answers that nobody reads fill the buffers."""
     while True:

@@ -13,12 +13,12 @@ from satcommon.db import missed_days
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import field
 from satcommon.db.missed_days import OpenMiss
-from satcommon.db.models import Cause
+from satcommon.db.models import Cause, Refusal
 from satcommon.db.registry import region
 from satcommon.publication.objects import ResultObjects
 from satserve.series.half_years import HalfYears
 from satserve.series.snapshots import Snapshots
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from tests.unit.satserve.serving import LAST, Served, correct, make_world, served
 
@@ -111,6 +111,20 @@ def test_a_miss_and_a_correction_are_other_versions_and_the_series_follows(own: 
         assert made.isdisjoint(remade)
 
 
+def test_a_refused_acquisition_is_another_version_and_rows_from_it_on_are_not_final(own: Served) -> None:
+    series, columns = "/collections/field_metrics/locations/north", {"parameter_name": "ndvi_mean", "f": "json"}
+    with served(own.environment, own.before) as service:
+        before = service.get(series, **columns)  # planting dates are not read for it
+        with write_transaction(service.environment.engine) as connection:
+            refused = {"bbox_id": region(connection, "S").bbox_id, "day": LAST, "item_id": "S2A", "reason": "damaged"}
+            connection.execute(insert(Refusal).values(**refused, seen_at=datetime.now(UTC)))
+        after = service.get(series, **columns)
+
+    assert all(before.json()["final"])
+    assert after.json()["final"] == [day != LAST.isoformat() for day in after.json()["day"]]
+    assert after.headers["etag"] != before.headers["etag"]
+
+
 def test_a_cache_that_is_damaged_or_gone_is_made_anew(own: Served, tmp_path: Path) -> None:
     path = "/collections/field_metrics/locations/north"
     cache = tmp_path / "home" / "api-cache"
@@ -135,6 +149,6 @@ def test_the_cache_stays_within_its_size(own: Served, tmp_path: Path) -> None:
     small = HalfYears(tmp_path / "small", 1, ResultObjects(own.environment.store()))
     for snapshot in snapshots:
         for half in snapshot.halves:
-            assert small.rows(snapshot, half, "border", ["ndvi_mean"]).num_rows == len(snapshot.halves[half])
+            assert small.rows(snapshot, [half], "border", ["ndvi_mean"]).num_rows == len(snapshot.halves[half])
 
     assert len(list((tmp_path / "small").glob("*/*-*"))) == 1  # the one that was asked for last

@@ -501,6 +501,7 @@ def test_a_region_that_is_no_rectangle_gives_its_bounds_and_a_warning(tmp_path: 
         ({"name": ...}, "has no name; it has no attributes: give the region a name"),
         ({"name": "a|b"}, "holds '|', which Dagster can't use in a partition key"),
         ({"name": "a...b"}, "holds '...', which Dagster can't use"),
+        ({"name": ".."}, "region name '..': in an address of the HTTP API that is a step in a path"),
         ({"name": "x" * 101}, "expected 1 to 100 characters"),
         ({"name": "A", "monitored_from": "May"}, 'monitored_from "May" is no day; expected YYYY-MM-DD'),
     ],

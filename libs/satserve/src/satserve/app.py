@@ -106,7 +106,8 @@ def make_app(environment: Environment) -> FastAPI:
     )
     app.state.service = Service(environment)
     app.router.routes.extend(page.ROUTES)  # before the landing page, which is for programs
-    for module in (landing, columns, features, locations, days, pictures, regions, fields, changes):
+    # Most requests are for series, and the routers before the right one are each tried twice.
+    for module in (landing, locations, columns, features, days, pictures, regions, fields, changes):
         app.include_router(module.router, dependencies=[Depends(_only_known_parameters)])
     app.include_router(health.router)  # what probes and scrapers add is their own
     app.add_exception_handler(Problem, _problem)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -127,12 +128,16 @@ def _is_local(request: Request) -> bool:
     """
     if request.client is None or any(name in request.headers for name in _FORWARDED):
         return False
+    host = request.headers.get("host", "")
+    return _is_loopback(request.client.host) and any(host == own or host.startswith(f"{own}:") for own in _OWN_HOSTS)
+
+
+@lru_cache(maxsize=1024)  # to parse it takes as long as all else here
+def _is_loopback(address: str) -> bool:
     try:
-        is_loopback = ipaddress.ip_address(request.client.host).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-    host = request.headers.get("host", "")
-    return is_loopback and any(host == own or host.startswith(f"{own}:") for own in _OWN_HOSTS)
 
 
 async def caller_of(request: Request) -> Caller:  # async: only to look up a key needs a thread

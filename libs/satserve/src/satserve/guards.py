@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from satserve.metrics import count_request
 from satserve.problem import Problem
 
+CONNECTIONS = 512  # that a process has open
+ADDRESS_CONNECTIONS = CONNECTIONS // 2  # of one client's address: a proxy has enough, and probes and others keep room
 HEAD_BYTES = 32 << 10  # of a request's line and headers
 HEAD_SECONDS = 10.0  # for a client to send them
 TARGET_BYTES = 8 << 10  # of path and query
@@ -34,10 +36,11 @@ _log = logging.getLogger("satserve")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, with a limit of size and of time for a request's line and headers.
+    """uvicorn's protocol, with limits of size and of time for a request's line and headers, and of open connections.
 
     uvicorn ends connections that wait between two requests, but not those within one: a few clients that send a byte
-    a second would hold every connection there may be.
+    a second would hold every connection there may be. Nor does it count by client: within the time for headers, one
+    alone could open all of them.
     """
 
     _deadline: asyncio.TimerHandle | None = None
@@ -46,7 +49,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The first request is awaited."""
         super().connection_made(transport)
-        self._await_head()
+        if self._is_one_too_many():
+            self._refuse(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 10\r\nconnection: close\r\n\r\n")
+        else:
+            self._await_head()
+
+    def _is_one_too_many(self) -> bool:
+        if self.client is None:
+            return False
+        clients = [each.client for each in self.connections if isinstance(each, BoundedProtocol)]
+        return sum(client is not None and client[0] == self.client[0] for client in clients) > ADDRESS_CONNECTIONS
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""

@@ -14,7 +14,7 @@ from satcommon.environment import environment
 from satcommon.errors import SatfieldsError
 
 from satserve.app import make_app
-from satserve.guards import BoundedProtocol
+from satserve.guards import CONNECTIONS, BoundedProtocol
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -68,7 +68,7 @@ def main(host: str, port: int, workers: int) -> None:
         proxy_headers=False,  # who calls is who is connected: no header may say otherwise
         server_header=False,
         timeout_keep_alive=20,
-        limit_concurrency=512,
+        limit_concurrency=CONNECTIONS,
         backlog=512,
         timeout_graceful_shutdown=20,
     )

@@ -141,8 +141,10 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
 
 
 def _sqlite_begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get(_WRITES, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:  # which locks nothing, and so can't fail: by SQLAlchemy it took as long as to look up a field
+        connection.connection.cursor().execute("BEGIN")
 
 
 @contextmanager

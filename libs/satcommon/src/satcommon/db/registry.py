@@ -68,7 +68,7 @@ _NOT_IN_NAMES = "|\"'\\/"  # the first splits Dagster's partition keys, the othe
 
 
 def checked_region_name(name: str) -> str:
-    """A name that can be a Dagster partition key.
+    """A name that can be a Dagster partition key and a part of an address.
 
     Raises:
         InputError: it can't.
@@ -80,6 +80,11 @@ def checked_region_name(name: str) -> str:
         what = repr(bad[0]) if bad else "'...'"
         raise InputError(
             f"region name {name!r} holds {what}, which Dagster can't use in a partition key; choose another name"
+        )
+    if name in (".", ".."):
+        raise InputError(
+            f"region name {name!r}: in an address of the HTTP API that is a step in a path, which clients take out; "
+            "choose another name"
         )
     return name
 

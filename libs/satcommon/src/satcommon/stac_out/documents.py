@@ -38,6 +38,15 @@ _ASSETS: Mapping[str, dict[str, Any]] = {
     "rows": {"type": _PARQUET, "title": "Rows of all fields, with their polygons", "roles": ["data"]},
     "thumbnail": {"type": "image/png", "title": "NDVI", "roles": ["thumbnail"]},
 }
+# What an item has, of what a collection and the file of all items take.
+_MEMBERS = {"type", "stac_version", "stac_extensions", "id", "collection", GEOMETRY, "bbox", "links", "assets"}
+_PROPERTIES = {"title", "datetime", "start_datetime", "end_datetime", "created", "updated"} | {
+    "satfields:day",
+    "satfields:final",
+    "satfields:observed_fields",
+    "table:row_count",
+    "table:columns",
+}
 _HALF_A_DAY = timedelta(hours=12)
 
 
@@ -93,6 +102,12 @@ def item(snapshot: RegionSnapshot, day: PublishedDay, rows: pa.Table, options: O
         ],
         "assets": assets,
     }
+
+
+def is_item(document: Mapping[str, Any]) -> bool:
+    """Whether a document has what a collection takes of its items."""
+    properties = document.get("properties")
+    return isinstance(properties, dict) and _PROPERTIES.issubset(properties) and _MEMBERS.issubset(document)
 
 
 def collection(snapshot: RegionSnapshot, items: Sequence[Any], options: Options) -> Any:

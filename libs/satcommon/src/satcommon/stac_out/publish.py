@@ -198,7 +198,7 @@ class Catalogue:
         """Write what links the items, and delete what is no longer linked."""
         days = work.progress.with_item
         with ThreadPoolExecutor(_READERS) as pool:
-            items = list(pool.map(lambda day: self._required(work.collection, f"{day}/{ITEM}"), days))
+            items = list(pool.map(lambda day: self._item(work.collection, day), days))
         writer.check()
         if items:
             collection = documents.collection(work.snapshot, items, self._options)
@@ -267,6 +267,18 @@ class Catalogue:
 
     def _title(self, own: str) -> str:
         return str(self._titles.get(f"./{own}/{COLLECTION}") or self._required(own, COLLECTION).get("title", own))
+
+    def _item(self, own: str, day: date) -> dict[str, Any]:
+        key, remedy = item_key(own, day), "remove it to have the day written anew"
+        item = self._document(key, remedy)
+        if item is None:
+            raise ObjectMissingError(f"there is no object {key!r} in {self._target.url}")
+        if not documents.is_item(item):
+            raise InputError(
+                f"{self._target.url}/{key} is damaged: expected an item as Satfields writes it, with `properties`; "
+                f"{remedy}"
+            )
+        return item
 
     def _required(self, own: str, name: str) -> dict[str, Any]:
         """A document of a collection."""

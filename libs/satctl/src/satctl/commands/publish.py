@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -95,7 +96,7 @@ def stac(place: str, names: tuple[str, ...], said: _Said, dry_run: bool, as_json
         with read_transaction(env.engine) as connection:
             regions = regions_of(connection, names)
             known = None if names else [region.name for region in registry.regions(connection)]
-        catalogue = _catalogue(env, place, options)
+        catalogue = _catalogue(env, _target(place, dry_run=dry_run), options)
         written = []
         for region in regions:
             if dry_run:
@@ -136,14 +137,14 @@ def _check_url(option: str, url: str, schemes: Sequence[str]) -> None:
         raise InputError(f"{option} {url!r}: expected an address, as https://data.example.org/satfields")
 
 
-def _catalogue(env: Environment, place: str, options: Options) -> Catalogue:
+def _catalogue(env: Environment, target: ObjectStore, options: Options) -> Catalogue:
     from satcommon.publication.objects import ResultObjects
     from satcommon.stac_out.publish import Catalogue
 
-    return Catalogue(_target(place), env.engine, ResultObjects(env.store()), env.scenes(), options)
+    return Catalogue(target, env.engine, ResultObjects(env.store()), env.scenes(), options)
 
 
-def _target(place: str) -> ObjectStore:
+def _target(place: str, *, dry_run: bool) -> ObjectStore:
     from satcommon.settings import absolute_or_bucket
     from satcommon.storage.object_store import ObjectStore
 
@@ -160,6 +161,8 @@ def _target(place: str) -> ObjectStore:
             f"--to {place}: is in SATFIELDS_STORE or around it ({chosen.store}), whose objects are Satfields' own; "
             "name another place"
         )
+    if dry_run and not url.startswith("s3://") and not Path(url).exists():
+        url = click.get_current_context().with_resource(TemporaryDirectory())  # as empty as the folder that is not made
     return ObjectStore(url, chosen.store_timeout_seconds, "--to")
 
 

@@ -46,6 +46,7 @@ router = APIRouter(prefix="/collections/field_metrics", tags=["Series"])
 FORMATS = (COVERAGE, JSON, CSV, PARQUET, ARROW)
 _ITEMS = "item_ids"  # JSON text in CoverageJSON, which has no lists; other lists are left out
 _DTYPES = {"double": "float", "int32": "integer", "int64": "integer"}
+_EPOCH = date(1970, 1, 1).toordinal()
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 
@@ -125,10 +126,7 @@ def _inputs(
     with service.reading() as connection:
         field, region = visible_field(service, connection, external_id, interval[1], caller)
         snapshot = service.snapshots.get(connection, region.bbox_id, instant)
-        closed = snapshot.days.layers
-        first, last = (min(closed), max(closed)) if closed else (date.max, date.max)
-        given = interval[0] or first, interval[1] or last
-        span = max(given[0], first), min(given[1], last)
+        span = max(interval[0] or date.min, snapshot.first), min(interval[1] or date.max, snapshot.last)
         if interval[0] is None and span[0] <= span[1]:
             span = max(span[0], date.fromordinal(max(1, span[1].toordinal() - MOST_DAYS + 1))), span[1]
         checked_days(*span)
@@ -155,9 +153,22 @@ def _json(rows: pa.Table, told: dict[str, Any], wkb: bytes) -> bytes:
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """Values for JSON; days as text, which Arrow writes in a tenth of the time."""
-    values: list[Any] = (column.cast(pa.string()) if pa.types.is_date(column.type) else column).to_pylist()
+    """Values for JSON; days as text."""
+    if pa.types.is_date(column.type):  # Arrow takes 2 ms to make 730 of them, 0.1 ms for their text
+        return list(map(_DAY_TEXTS.__getitem__, column.combine_chunks().view(pa.int32()).to_pylist()))
+    values: list[Any] = column.to_pylist()
     return values
+
+
+class _DayTexts(dict[int | None, str | None]):
+    """Days as text, by their number in Arrow; each is written once, since all fields have the same days."""
+
+    def __missing__(self, day: int | None) -> str | None:
+        text = self[day] = None if day is None else date.fromordinal(_EPOCH + day).isoformat()
+        return text
+
+
+_DAY_TEXTS = _DayTexts()
 
 
 def coverage(rows: pa.Table, told: dict[str, Any], wkb: bytes) -> dict[str, Any]:

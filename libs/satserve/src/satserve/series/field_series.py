@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 from satserve.series.half_years import HalfYears
 from satserve.series.snapshots import HalfYear, Snapshot
 
-_NEEDED = ("planting_date", "days_since_clear")  # for `final` and `state_as_of`
+_OF_STATE, _OF_REFUSALS = "days_since_clear", "planting_date"  # for `state_as_of`; for `final`, if days are refused
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,21 @@ class SeriesInputs:
     @property
     def version(self) -> str:
         """Another one where any value, or whether it is final, may be another."""
-        halves = [(half, v) for half, v in self.snapshot.versions.items() if self._within(half)]
+        halves = [(half, self.snapshot.versions[half]) for half in self.halves]
         withdrawn = sorted(day for day, names in self.told.withdrawn.items() if self.field in names)
         known = (self.field, self.first, self.last, halves, self.told.first_miss, self.told.refused, withdrawn)
         return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
 
-    def _within(self, half: HalfYear) -> bool:
-        first, last = HalfYear.of(self.first), HalfYear.of(self.last)
-        return (first.year, first.half) <= (half.year, half.half) <= (last.year, last.half)
-
-    @property
+    @cached_property
     def halves(self) -> list[HalfYear]:
         """The half years of the span that have days."""
-        return [half for half in self.snapshot.halves if self._within(half)]
+        first, last = HalfYear.of(self.first), HalfYear.of(self.last)
+        return [half for half in self.snapshot.halves if first <= half <= last]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all days of these half years are within the span."""
+        return self.first <= self.snapshot.first and self.snapshot.last <= self.last
 
 
 def series_inputs(
@@ -97,18 +100,13 @@ def read_series(
         ObjectMissingError: an object is lost, or was removed meanwhile; read the inputs again.
         DamagedObjectError: an object is not the one that was put.
     """
-    names = list(dict.fromkeys([*with_slots(columns), *_NEEDED]))
-    parts: list[pa.Table] = []
-    for half in inputs.halves:
-        if inputs.newest:
-            parts.append(half_years.rows(inputs.snapshot, half, inputs.field, names))
-        else:
-            parts += _by_day(inputs, half, objects, names)
-    if not parts:
-        parts.append(pa.schema([column(name) for name in ["day", *names]]).empty_table())
-    rows = pa.concat_tables(parts).combine_chunks()
-    days = pc.min_max(rows["day"]).as_py()
-    if rows.num_rows and not inputs.first <= days["min"] <= days["max"] <= inputs.last:
+    needed = (_OF_STATE, _OF_REFUSALS) if inputs.told.refused else (_OF_STATE,)
+    names = list(dict.fromkeys([*with_slots(columns), *needed]))
+    if inputs.halves and inputs.newest:
+        rows = half_years.rows(inputs.snapshot, inputs.halves, inputs.field, names)
+    else:
+        rows = _by_day(inputs, objects, names)
+    if not inputs.is_whole:
         is_asked = pc.and_(pc.greater_equal(rows["day"], inputs.first), pc.less_equal(rows["day"], inputs.last))
         rows = rows.filter(is_asked)
     gone = [day for day, fields in inputs.told.withdrawn.items() if inputs.field in fields]
@@ -117,10 +115,12 @@ def read_series(
     return readable(_finished(rows, inputs)).select(["day", *columns, "final", "state_as_of"])
 
 
-def _by_day(inputs: SeriesInputs, half: HalfYear, objects: ResultObjects, names: Sequence[str]) -> list[pa.Table]:
+def _by_day(inputs: SeriesInputs, objects: ResultObjects, names: Sequence[str]) -> pa.Table:
     """The rows of the past, of which no files are made: few ask for one instant."""
-    days = [day for day in inputs.snapshot.halves[half] if inputs.first <= day <= inputs.last]
-    return [inputs.snapshot.days.rows(objects, day, ["day", *names], [inputs.field]) for day in days]
+    days = [day for half in inputs.halves for day in inputs.snapshot.halves[half] if inputs.first <= day <= inputs.last]
+    parts = [inputs.snapshot.days.rows(objects, day, ["day", *names], [inputs.field]) for day in days]
+    empty = pa.schema([column(name) for name in ["day", *names]]).empty_table()
+    return pa.concat_tables([empty, *parts]).combine_chunks()
 
 
 def _finished(rows: pa.Table, inputs: SeriesInputs) -> pa.Table:
@@ -128,7 +128,10 @@ def _finished(rows: pa.Table, inputs: SeriesInputs) -> pa.Table:
     if inputs.told.refused:
         pairs = zip(rows["planting_date"].to_pylist(), rows["day"].to_pylist(), strict=True)
         final = pa.array([inputs.told.is_final(inputs.field, planting, day) for planting, day in pairs], pa.bool_())
-    else:  # a tenth of the time: only misses count
-        final = pc.less(rows["day"], inputs.told.first_miss.get(inputs.field, date.max))
-    as_of = pc.subtract(rows["day"].cast(pa.int32()), rows["days_since_clear"]).cast(pa.date32())
+    elif inputs.field in inputs.told.first_miss:  # a tenth of the time: only misses count
+        final = pc.less(rows["day"], inputs.told.first_miss[inputs.field])
+    else:
+        final = pa.array([True] * rows.num_rows, pa.bool_())
+    day, since = rows["day"].combine_chunks(), rows["days_since_clear"].combine_chunks()
+    as_of = pc.subtract(day.view(pa.int32()), since).view(pa.date32())  # a cast is a computation, a view is none
     return rows.append_column("final", final).append_column("state_as_of", as_of)

@@ -50,15 +50,15 @@ class HalfYears:
         self._most_bytes = most_bytes
         self._objects = objects
         self._open: OrderedDict[str, pa.Array] = OrderedDict()
-        self._current: dict[tuple[int, HalfYear], Path] = {}
+        self._current: dict[tuple[int, HalfYear], str] = {}
         self._lock = threading.Lock()
 
-    def rows(self, snapshot: Snapshot, half: HalfYear, field: str, columns: Sequence[str]) -> pa.Table:
-        """A field's rows of half a year, by day.
+    def rows(self, snapshot: Snapshot, halves: Sequence[HalfYear], field: str, columns: Sequence[str]) -> pa.Table:
+        """A field's rows of some half years, by day.
 
         Args:
             snapshot: what gives the region's rows.
-            half: the half year, one of the snapshot's.
+            halves: the half years, one or more of the snapshot's, in order.
             field: by external id.
             columns: that are read; `day` comes first, whether or not it is among them.
 
@@ -66,16 +66,21 @@ class HalfYears:
             ObjectMissingError: an object is lost, or was removed meanwhile.
             DamagedObjectError: an object is not the one that was put.
         """
-        folder = self._folder / str(snapshot.bbox_id) / f"{half.name}-{snapshot.versions[half]}"
         names = ["day", *(name for name in columns if name not in ("day", "field"))]
+        parts = [self._values(snapshot, half, field, names) for half in halves]
+        return pa.table([pa.concat_arrays(values) for values in zip(*parts, strict=True)], names=names)
+
+    def _values(self, snapshot: Snapshot, half: HalfYear, field: str, names: Sequence[str]) -> list[pa.Array]:
+        # As text: to make and hash paths took a tenth of a request.
+        folder = f"{self._folder}/{snapshot.bbox_id}/{half.name}-{snapshot.versions[half]}"
         self._follow((snapshot.bbox_id, half), folder)
         try:
             return self._sliced(folder, field, names)
         except (FileNotFoundError, pa.ArrowInvalid):  # not made yet, or cut off by the end of the machine
-            self._make(snapshot, half, folder, names)
+            self._make(snapshot, half, Path(folder), names)
             return self._sliced(folder, field, names)
 
-    def _follow(self, place: tuple[int, HalfYear], folder: Path) -> None:
+    def _follow(self, place: tuple[int, HalfYear], folder: str) -> None:
         """Let go of the files before: while they are mapped, their removal gives no room on the disk."""
         before = self._current.get(place)
         if before != folder:
@@ -84,18 +89,17 @@ class HalfYears:
                 for file in [file for file in self._open if file.startswith(f"{before}/")]:
                     del self._open[file]
 
-    def _sliced(self, folder: Path, field: str, names: Sequence[str]) -> pa.Table:
+    def _sliced(self, folder: str, field: str, names: Sequence[str]) -> list[pa.Array]:
         fields, ends = self._column(folder, "fields"), self._column(folder, "ends")
         at = bisect_left(range(len(fields)), field, key=lambda i: fields[i].as_py())
         start = end = 0
         if at < len(fields) and fields[at].as_py() == field:
             start, end = ends[at - 1].as_py() if at else 0, ends[at].as_py()
         slices = [self._column(folder, name).slice(start, end - start) for name in names]
-        plain = [s.dictionary_decode() if pa.types.is_dictionary(s.type) else s for s in slices]
-        return pa.table(plain, names=list(names))
+        return [s.dictionary_decode() if pa.types.is_dictionary(s.type) else s for s in slices]
 
-    def _column(self, folder: Path, name: str) -> pa.Array:
-        file = f"{folder}/{name}.arrow"  # as text: to make and hash paths took a tenth of a request
+    def _column(self, folder: str, name: str) -> pa.Array:
+        file = f"{folder}/{name}.arrow"
         column = self._open.get(file)
         if column is None:
             with pa.memory_map(file) as source:
@@ -160,10 +164,10 @@ class HalfYears:
     ) -> tuple[list[pa.Table], set[date]]:
         known = json.loads((before / "days.json").read_text())
         same = {day for day, version in versions.items() if known.get(day.isoformat()) == version}
-        fields, ends = self._column(before, "fields"), self._column(before, "ends").to_numpy()
+        fields, ends = self._column(str(before), "fields"), self._column(str(before), "ends").to_numpy()
         codes = np.repeat(np.arange(len(fields), dtype=np.int32), np.diff(ends, prepend=0))
         arrays = [pa.DictionaryArray.from_arrays(codes, fields)]
-        arrays += [self._column(before, name) for name in [*columns[1:], "day"]]
+        arrays += [self._column(str(before), name) for name in [*columns[1:], "day"]]
         rows = pa.table(arrays, names=[*columns, "day"])
         return [rows.filter(pc.is_in(rows["day"], value_set=pa.array(sorted(same), pa.date32())))], same
 

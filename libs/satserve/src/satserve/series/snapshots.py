@@ -26,7 +26,7 @@ _LAST = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class HalfYear:
     """The days that are sorted by field together."""
 
@@ -55,6 +55,16 @@ class Snapshot:
 
     bbox_id: int
     days: PublishedDays
+
+    @cached_property
+    def first(self) -> date:
+        """The first day that is closed; after all days where none is."""
+        return min(self.days.layers, default=date.max)
+
+    @cached_property
+    def last(self) -> date:
+        """The last day that is closed; after all days where none is."""
+        return max(self.days.layers, default=date.max)
 
     @cached_property
     def halves(self) -> Mapping[HalfYear, Mapping[date, str]]:
