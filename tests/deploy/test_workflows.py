@@ -77,6 +77,16 @@ def test_ci_has_the_cluster_test_of_ci_run() -> None:
     assert ".ci/cluster.sh" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_a_release_has_every_image_for_both_machines() -> None:
+    images = read(ROOT / ".github/workflows/release.yml")["jobs"]["images"]
+    folders = {file.parent.name for file in ROOT.glob("[kl]*/*/Dockerfile")}
+    builders = [step.command for step in run_steps("release.yml") if "buildx build" in step.command]
+
+    assert set(images["strategy"]["matrix"]["image"]) == folders
+    assert len(builders) == len(folders)
+    assert all("--platform linux/amd64,linux/arm64 " in command for command in builders)
+
+
 @every_workflow
 def test_actions_are_pinned_by_commit_and_say_their_version(file: Path) -> None:
     lines = re.findall(r"uses: (.*)$", file.read_text(), re.MULTILINE)
