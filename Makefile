@@ -13,8 +13,8 @@ packages := libs/satcommon libs/satctl libs/satserve locations/ingest locations/
 dev_lock := requirements-dev.lock
 build_lock := requirements-build.lock
 locked := libs/satctl libs/satserve locations/ingest locations/realtime locations/reprocessing k8s/platform
-# Tools that want other versions than the development lock has: a lock each, and an environment below .venv.
-apart := docs/site tests/deploy/policy tests/deploy/workflows tests/integration/pgstac
+# Tools that want other versions than the development lock has: a lock each, and an environment below .venv or in an image.
+apart := docs/site k8s/exactextract tests/deploy/policy tests/deploy/workflows tests/integration/pgstac
 
 .PHONY: help
 help: ## list the targets

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 LOCATIONS = {"ingest", "realtime", "reprocessing"}
 FOLDERS = ["k8s/platform", "libs/satctl", "libs/satserve", *(f"locations/{name}" for name in sorted(LOCATIONS))]
 VERSION = 'version = "0.1.0"'
+BASE = "${PYTHON_IMAGE}"
 LABELS = {"title", "description", "licenses"}  # those that change with each build come from k8s/build.sh
 
 every_image = pytest.mark.parametrize("folder", FOLDERS)
@@ -68,6 +71,70 @@ def test_what_is_installed_is_locked_and_compilers_are_not(folder: str) -> None:
     assert [step for step in installs if "--require-hashes" not in step and "--no-index" not in step] == []
     assert not re.search(r"\b(apt|apt-get|curl|wget|gcc)\b", " ".join(commands))
     assert [keyword for keyword, _ in last_stage(folder) if keyword == "RUN"] == []
+
+
+def with_exactextract() -> list[str]:
+    return [name for name in FOLDERS if "\nexactextract==" in (ROOT / name / "requirements.lock").read_text()]
+
+
+@pytest.mark.parametrize("folder", with_exactextract())
+def test_exactextract_is_compiled_on_arm64_in_a_stage_of_its_own(folder: str) -> None:
+    steps = instructions(folder)
+    stages = [rest for keyword, rest in steps if keyword == "FROM"]
+    copies = [rest for keyword, rest in last_stage(folder) if keyword == "COPY"]
+
+    assert stages == ["${PYTHON_IMAGE} AS compiled", "${PYTHON_IMAGE} AS dependencies", "dependencies AS code", BASE]
+    assert ("ARG", "COMPILE_ON=aarch64") in steps
+    assert ("COPY", "--from=compiled /compiled /build/") in steps
+    assert not [rest for rest in copies if "compiled" in rest]
+
+
+def compiled(tmp_path: Path, machine: str) -> Path:
+    """What compile.sh hands on; apt-get, pip and auditwheel are programs that note what they were asked."""
+    build, programs, made = tmp_path / "build", tmp_path / "programs", tmp_path / "compiled"
+    build.mkdir()
+    programs.mkdir()
+    shutil.copy(ROOT / "k8s/exactextract/compile.sh", build)
+    shutil.copy(ROOT / "k8s/exactextract/requirements.lock", build / "tools.lock")
+    shutil.copy(ROOT / "locations/ingest/requirements.lock", build)
+    for name, does in {
+        "apt-get": "",
+        "pip": "mkdir -p made; echo wheel > made/exactextract-0-linux.whl",
+        "auditwheel": "cp made/*.whl $3/",
+    }.items():
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/asked\n{does}\n')
+        program.chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "COMPILE_ON": machine}
+    subprocess.run([build / "compile.sh", made], env=environment, check=True)
+    return made
+
+
+def test_where_exactextract_has_a_wheel_the_lock_is_handed_on_as_it_is(tmp_path: Path) -> None:
+    made = compiled(tmp_path, "another")
+
+    assert [file.name for file in made.iterdir()] == ["requirements.lock"]
+    assert (made / "requirements.lock").read_text() == (ROOT / "locations/ingest/requirements.lock").read_text()
+    assert not (tmp_path / "asked").exists()
+
+
+def test_where_it_has_none_its_locked_source_is_compiled_and_the_lock_has_the_hash_of_that_wheel(
+    tmp_path: Path,
+) -> None:
+    made = compiled(tmp_path, platform.machine())
+    before = (ROOT / "locations/ingest/requirements.lock").read_text()
+    [entry] = re.findall(r"^exactextract==.*\n(?: +--hash=.*\n)+", before, re.MULTILINE)
+    version = re.match(r"\S+", entry)
+    assert version
+    [wheel] = made.glob("*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    pips = [line for line in (tmp_path / "asked").read_text().splitlines() if line.startswith("pip ")]
+
+    after = (made / "requirements.lock").read_text()
+    assert after == before.replace(entry, "") + f"{version[0]} --hash=sha256:{digest}\n"
+    assert (tmp_path / "build/source.lock").read_text() == entry
+    assert len(pips) == 2
+    assert all("--require-hashes" in line for line in pips)
 
 
 @every_image

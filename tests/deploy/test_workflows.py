@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -76,6 +77,16 @@ def test_ci_has_the_cluster_test_of_ci_run() -> None:
     assert ".ci/cluster.sh" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_a_release_has_every_image_for_both_machines() -> None:
+    images = read(ROOT / ".github/workflows/release.yml")["jobs"]["images"]
+    folders = {file.parent.name for file in ROOT.glob("[kl]*/*/Dockerfile")}
+    builders = [step.command for step in run_steps("release.yml") if "buildx build" in step.command]
+
+    assert set(images["strategy"]["matrix"]["image"]) == folders
+    assert len(builders) == len(folders)
+    assert all("--platform linux/amd64,linux/arm64 " in command for command in builders)
+
+
 @every_workflow
 def test_actions_are_pinned_by_commit_and_say_their_version(file: Path) -> None:
     lines = re.findall(r"uses: (.*)$", file.read_text(), re.MULTILINE)
@@ -99,29 +110,45 @@ def test_a_job_has_no_more_than_it_asks_for(file: Path) -> None:
         assert job["timeout-minutes"] <= 240, name
 
 
-def test_the_runner_of_workflows_says_what_it_can_not_run() -> None:
+def run_workflow(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     script = ROOT / "tests" / "deploy" / "workflows" / "run_workflow.py"
-    done = subprocess.run(
-        [sys.executable, script, ROOT / ".github" / "workflows" / "ci.yml", "--list"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")} | variables
+    command = [sys.executable, script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
+
+def test_the_runner_of_workflows_says_what_it_does_not_run_and_why() -> None:
+    done = run_workflow(ROOT / ".github/workflows/ci.yml", "--list", "--skip", "make docs")
+
+    assert done.returncode == 0, done.stderr
     assert "would run: lint: make lint\n" in done.stdout
-    assert "NOT RUN, needs GitHub's runner: cluster: kind create cluster" in done.stdout
-    assert "NOT RUN, an action: lint: actions/checkout" in done.stdout
+    assert "NOT RUN: docs: make docs-site: --skip\n" in done.stdout
+    assert (
+        "NOT RUN: cluster: kind create cluster --name satfields --wait 2m: it needs a cluster of kind's\n"
+        in done.stdout
+    )
+    assert "NOT RUN: lint: actions/checkout: an action\n" in done.stdout
+    mine = f"3.{sys.version_info.minor}"
+    others = {version for version in ("3.11", "3.12", "3.13", "3.14") if version != mine}
+    assert set(re.findall(r"NOT RUN: test: with Python (\S+): this is another", done.stdout)) == others
+
+
+def test_the_runner_of_workflows_runs_what_needs_only_a_variable_of_githubs_when_it_is_set() -> None:
+    release = ROOT / ".github/workflows/release.yml"
+
+    assert "GITHUB_REF_NAME is not set\n" in run_workflow(release, "--list", "--job", "notes").stdout
+    assert "would run: notes: " in run_workflow(release, "--list", "--job", "notes", GITHUB_REF_NAME="v0.1.0").stdout
 
 
 def test_the_runner_of_workflows_fails_with_a_command(tmp_path: Path) -> None:
     workflow = tmp_path / "w.yml"
     step = {"run": "exit $CODE", "env": {"CODE": "${{ matrix.code }}"}}
     workflow.write_text(yaml.safe_dump({"jobs": {"one": {"strategy": {"matrix": {"code": [0, 3]}}, "steps": [step]}}}))
-    script = ROOT / "tests" / "deploy" / "workflows" / "run_workflow.py"
-    done = subprocess.run([sys.executable, script, workflow], capture_output=True, text=True, check=False)
+    done = run_workflow(workflow)
 
     assert done.returncode == 1
-    assert done.stdout.endswith("1 passed, 1 failed\n")
+    assert done.stdout.endswith("FAILED: one: exit $CODE CODE=3\n")
+    assert done.stdout.count("== running") == 2
 
 
 def test_hooks_before_a_commit_run_commands_of_make_lint() -> None:

@@ -35,7 +35,12 @@ def fault(words: list[str], *, whole: bool = True) -> str:
         asked = [word for word in arguments if not re.match(r"[A-Z_]+=|-", word) and word not in ("TARGET", "...")]
         return ", ".join(f"no target {word}" for word in asked if word not in TARGETS)
     try:
-        _parse({"satctl": satctl, "satserve": satserve}[program], click.Context(satctl), arguments, whole=whole)
+        _parse(
+            {"satctl": satctl, "satserve": satserve}[program],
+            click.Context(satctl, **satctl.context_settings),
+            arguments,
+            whole=whole,
+        )
     except click.BadOptionUsage as error:
         return error.format_message() if whole else ""  # a sentence may name an option without its value
     except click.UsageError as error:
@@ -49,7 +54,12 @@ def _parse(command: click.Command, context: click.Context, arguments: list[str],
     Raises:
         click.UsageError: an option or command that does not exist, a value of another kind, too many or too few.
     """
-    inner = click.Context(command, info_name=command.name, allow_interspersed_args=not isinstance(command, click.Group))
+    inner = click.Context(
+        command,
+        parent=context,  # a command keeps its option of help as the first context names it: with -h
+        info_name=command.name,
+        allow_interspersed_args=not isinstance(command, click.Group),
+    )
     given, rest, _ = command.make_parser(inner).parse_args(args=list(arguments))
     for parameter in command.params:
         _check(parameter, given.get(parameter.name or ""), inner, whole=whole)

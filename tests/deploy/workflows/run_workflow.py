@@ -1,8 +1,11 @@
-"""Runs the commands of a workflow's jobs here, and lists those that only GitHub's runners can run.
+"""Runs the commands of a workflow's jobs here, and lists what is not run, with the reason.
 
 .venv/bin/python tests/deploy/workflows/run_workflow.py .github/workflows/ci.yml --list
 .venv/bin/python tests/deploy/workflows/run_workflow.py .github/workflows/ci.yml --job lint --job docs
+.venv/bin/python tests/deploy/workflows/run_workflow.py .github/workflows/ci.yml --skip 'make test TESTS|test-slow'
+GITHUB_REF_NAME=v0.1.0 .venv/bin/python tests/deploy/workflows/run_workflow.py .github/workflows/release.yml --job notes
 
+Each command is run once, with the Python of .venv, also where a matrix has several.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[3]
-# Programs of the runners, and what only a workflow has: its event, its secrets.
-ELSEWHERE = re.compile(
-    r"^\s*(?:kind|docker|helm|cosign|gh|sudo)\b|\$\{\{|GITHUB_|E2E_K8S_CONTEXT|make build_docker", re.MULTILINE
-)
+# What is not run on a developer's machine, and why.
+ELSEWHERE = {
+    r"^\s*(?:cosign|gh)\b|\bhelm push\b|make build_docker": "it publishes",
+    r"^\s*sudo\b": "it installs packages of the runner's system",
+    r"^\s*kind\b|E2E_K8S_CONTEXT": "it needs a cluster of kind's",
+    r"\$\{\{": "it needs a secret, or an event, of GitHub's",
+}
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,18 @@ class Step:
     environment: dict[str, str]
 
     @property
-    def needs_github(self) -> bool:
-        """Whether it can't run elsewhere."""
-        return bool(ELSEWHERE.search("\n".join([self.command, *self.environment, *self.environment.values()])))
+    def text(self) -> str:
+        """The command on one line, its variables behind it."""
+        lines = [line.strip() for line in self.command.splitlines() if not line.strip().startswith("#")]
+        return " ".join(["; ".join(lines), *(f"{name}={value}" for name, value in self.environment.items())])
+
+    @property
+    def obstacle(self) -> str:
+        """Why it can't run here, or ""."""
+        whole = "\n".join([self.command, *self.environment, *self.environment.values()])
+        reasons = [why for pattern, why in ELSEWHERE.items() if re.search(pattern, whole, re.MULTILINE)]
+        unset = sorted(set(re.findall(r"GITHUB_[A-Z_]+", whole)) - os.environ.keys())
+        return "; ".join(reasons + [f"{name} is not set" for name in unset])
 
 
 def steps(workflow: dict[str, Any]) -> Iterator[Step]:
@@ -75,35 +90,42 @@ def _filled(text: str, combination: dict[str, Any]) -> str:
     return re.sub(r"\$\{\{ matrix\.([\w.]+) \}\}", value, text)
 
 
+def other_pythons(workflow: dict[str, Any]) -> list[tuple[str, str]]:
+    """(job, version) of every Python of a matrix that is not this one."""
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    axes = {job: told.get("strategy", {}).get("matrix", {}).get("python", []) for job, told in workflow["jobs"].items()}
+    return [(job, version) for job, versions in axes.items() for version in versions if version != mine]
+
+
 def main() -> int:
     """The exit code: 0 if every command that was run ended well."""
     parser = argparse.ArgumentParser(description="Run a workflow's commands on this machine.")
     parser.add_argument("workflow", type=Path)
     parser.add_argument("--job", action="append", help="only these jobs")
+    parser.add_argument("--skip", metavar="REGEX", help="leave out commands in which this is found")
     parser.add_argument("--list", action="store_true", help="run nothing")
     given = parser.parse_args()
     workflow = yaml.safe_load(given.workflow.read_text())
+    if given.job:
+        workflow["jobs"] = {job: workflow["jobs"][job] for job in given.job}
 
-    failed = ran = 0
-    seen: set[tuple[str, str]] = set()
-    for step in steps(workflow):
-        what = (step.command.strip(), str(sorted(step.environment.items())))
-        if (given.job and step.job not in given.job) or what in seen:
+    left_out, failed = [], []
+    unique = {(step.command, *step.environment.values()): step for step in reversed(list(steps(workflow)))}
+    for step in reversed(unique.values()):
+        skipped = "--skip" if given.skip and re.search(given.skip, step.text) else ""
+        if why := step.obstacle or skipped:
+            left_out.append(f"{step.job}: {step.text}: {why}")
             continue
-        seen.add(what)
-        title = f"{step.job}: {step.command.strip().splitlines()[-1]} {' '.join(step.environment.values())}".rstrip()
-        if step.needs_github:
-            print(f"NOT RUN, needs GitHub's runner: {title}")
-            continue
-        print(f"{'would run' if given.list else '== running'}: {title}", flush=True)
+        print(f"{'would run' if given.list else '== running'}: {step.job}: {step.text}", flush=True)
         if not given.list:
-            ran += 1
             done = subprocess.run(["bash", "-e", "-c", step.command], cwd=ROOT, env=os.environ | step.environment)
-            failed += done.returncode != 0
-    for job, action in actions(workflow):
-        if not given.job or job in given.job:
-            print(f"NOT RUN, an action: {job}: {action.partition('@')[0]}")
-    print(f"{ran - failed} passed, {failed} failed")
+            failed += [f"{step.job}: {step.text}"] if done.returncode else []
+    left_out += [f"{job}: with Python {version}: this is another" for job, version in other_pythons(workflow)]
+    left_out += [f"{job}: {action.partition('@')[0]}: an action" for job, action in actions(workflow)]
+    for what in left_out:
+        print(f"NOT RUN: {what}")
+    for what in failed:
+        print(f"FAILED: {what}")
     return 1 if failed else 0
 
 

@@ -13,6 +13,7 @@ from satcommon.messages import counted
 
 from satctl.completion import field_ids, region_names
 from satctl.dagster_api import graphql
+from satctl.dagster_api.launches import how_it_ended, wait_until_ended
 from satctl.opening import opened
 from satctl.output.plans import print_plans
 from satctl.output.tables import say
@@ -32,9 +33,16 @@ from satctl.parameters import DAY, url_option
 @click.option("--from", "first", type=DAY, help="First day of the failures to retry.")
 @click.option("--to", "last", type=DAY, help="Last day of the failures to retry.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
+@click.option("--wait", is_flag=True, help="Wait until the run ends; exit code 1 if it failed.")
 @url_option
 def reprocess(
-    region: str, external_ids: tuple[str, ...], first: date | None, last: date | None, dry_run: bool, url: str
+    region: str,
+    external_ids: tuple[str, ...],
+    first: date | None,
+    last: date | None,
+    dry_run: bool,
+    wait: bool,
+    url: str,
 ) -> None:
     """Drain a region's backlog now, in a Dagster run, and retry what failed for good.
 
@@ -44,7 +52,7 @@ def reprocess(
     \b
     Examples:
       satctl reprocess A --dry-run
-      satctl reprocess A
+      satctl reprocess A --wait
       satctl reprocess A --field north-forty --from 2026-05-01 --to 2026-05-31
     """
     from satcommon.contract import REGION, REPLAY_JOB, lane
@@ -68,4 +76,7 @@ def reprocess(
             say(f"{counted(again, 'failed field-day')} will be tried again")
     tags = {"dagster/partition": region, f"dagster/partition/{REGION}": region} | lane("replay", region)
     run_id = graphql.launch(url, "reprocessing", REPLAY_JOB, tags, {})
-    say(f"launched {REPLAY_JOB} for region {region}: {graphql.public(url)}/runs/{run_id}")
+    page = f"{graphql.public(url)}/runs/{run_id}"
+    say(f"launched {REPLAY_JOB} for region {region}: {page}")
+    if wait:
+        say(how_it_ended(wait_until_ended(url, run_id, REPLAY_JOB), page))

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import click
-from satcommon.errors import InputError, PermanentError
+from satcommon.errors import InputError
 from satcommon.messages import command
 
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
-from satctl.dagster_api.launches import SUCCESS, launch_of_backfill, launch_of_day, wait_until_ended
+from satctl.dagster_api.launches import how_it_ended, launch_of_backfill, launch_of_day, wait_until_ended
 from satctl.opening import opened
 from satctl.output.tables import print_json, print_table, say, warn
 from satctl.parameters import DAY, json_option, url_option, wide_option
@@ -137,10 +137,10 @@ def launch(job: str, region: str, day: date | None, until: date | None, wait: bo
     run = wait_until_ended(url, run_id, job) if wait else None
     if as_json:
         print_json({"run_id": run_id, "url": page, "status": run.status if run else None})
-    if run and run.status != SUCCESS:
-        raise PermanentError(f"the run ended as {run.status}; {page} shows why")
-    if run and not as_json:
-        say(f"it ended as {run.status}" + (f" after {run.seconds:.0f} s" if run.seconds is not None else ""))
+    if run:
+        ended = how_it_ended(run, page)
+        if not as_json:
+            say(ended)
 
 
 @runs.command()

@@ -111,3 +111,14 @@ def wait_until_ended(url: str, run_id: str, job: str) -> graphql.Run:
                 warn("the run is still queued: another run of its lane is in progress, or Dagster's daemon is down")
                 remark_at = float("inf")
             time.sleep(POLL_SECONDS)
+
+
+def how_it_ended(run: graphql.Run, page: str) -> str:
+    """A sentence on a run that ended well; `page` shows the run in the UI.
+
+    Raises:
+        PermanentError: it did not.
+    """
+    if run.status != SUCCESS:
+        raise PermanentError(f"the run ended as {run.status}; {page} shows why")
+    return f"it ended as {run.status}" + (f" after {run.seconds:.0f} s" if run.seconds is not None else "")
