@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from satcommon.errors import SettingError
 from satcommon.messages import rejected
@@ -337,11 +337,16 @@ def _renamed(environment: Mapping[str, str]) -> dict[str, Any]:
     for old, new in _RENAMED.items():
         if environment.get(old) and not environment.get(PREFIX + new.upper()):
             warnings.warn(f"{old} is now called {PREFIX}{new.upper()}; the next release ignores it", stacklevel=2)
-            try:
-                values[new] = json.loads(environment[old])
-            except ValueError as error:
-                raise SettingError(f"{old}: expected JSON like {_JSON[new]} ({error})") from error
+            values[new] = _parsed(environment, old, new)
     return values
+
+
+def _parsed(environment: Mapping[str, str], variable: str, name: str) -> Any:
+    """The value of a variable that is JSON, which gives this setting."""
+    try:
+        return json.loads(environment[variable])
+    except ValueError as error:
+        raise SettingError(f"{variable}: expected JSON like {_JSON[name]} ({error})") from error
 
 
 def valid_settings() -> Settings:
@@ -350,11 +355,12 @@ def valid_settings() -> Settings:
     Raises:
         SettingError: naming each variable that is wrong, its value and what was expected.
     """
+    for name in _JSON:  # pydantic's own error names a setting in its text only
+        for variable in os.environ:
+            if variable.upper() == PREFIX + name.upper() and os.environ[variable]:
+                _parsed(os.environ, variable, name)
     try:
         return Settings(**_renamed(os.environ))
-    except SettingsError as error:
-        name = next(name for name in _JSON if f'"{name}"' in str(error))
-        raise SettingError(f"{PREFIX}{name.upper()}: expected JSON like {_JSON[name]} ({error})") from error
     except ValidationError as error:
         lines = []
         for keys, value, reason in rejected(error):
