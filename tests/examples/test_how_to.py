@@ -20,6 +20,7 @@ CHANGES = {
     "add-a-column.md": {f"{SATCOMMON}/stats"},
     "add-a-pixel-check.md": {f"{SATCOMMON}/raster"},
     "add-a-boundary-format.md": {f"{SATCOMMON}/vector"},
+    "add-a-source.md": {f"{SATCOMMON}/sources", SATCOMMON},  # a setting names it
 }
 FIELDS = {
     "type": "FeatureCollection",
@@ -82,3 +83,8 @@ def test_a_boundary_format_is_one_module_and_one_entry(seen: dict[str, Any]) -> 
 
 def test_a_pixel_check_is_added_in_one_file(seen: dict[str, Any]) -> None:
     assert seen["refused"].startswith("grey.tif: red is 0.0500 in every clear cell; expected land")
+
+
+def test_a_source_is_a_module_and_a_name_and_closes_a_day(seen: dict[str, Any]) -> None:
+    ndvi = pytest.approx(0.6)
+    assert seen["arrays"] == {"due": "unknown", "day": "2026-06-02", "status": "clear", "ndvi": ndvi}
