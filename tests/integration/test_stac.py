@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from satcommon.sources import polite_requests
 from satcommon.sources.folder import FolderSource
+from satcommon.sources.stac import StacSource
+from satcommon.sources.stac_config import StacConfig, profiles
 
 from tests.integration.stac_world import DAYS, WHOLE, World, of_day
+from tests.unit.archives import ARCHIVES, LANDSAT, Archive, stated
 from tests.unit.geotiffs import write
 from tests.unit.stac_catalogue import ROWS, Files, api, item, source
 
@@ -78,3 +81,71 @@ def test_two_baselines_end_in_the_same_bytes_whichever_arrived_first(low_first: 
 
     assert worlds[0].canonical() == worlds[1].canonical()
     assert (before == worlds[0].canonical()) is not low_first
+
+
+HLS = next(archive for archive in ARCHIVES if archive.collection == "HLSS30_2.0")
+LANDSAT_8 = next(archive for archive in ARCHIVES if archive.profile == "landsatlook")
+
+
+def made(at: str) -> dict[str, Any]:
+    return {"platform": None, "created": f"{at}T00:00:00Z", "updated": f"{at}T00:00:00Z"}
+
+
+FINAL_HLS = HLS._replace(properties=made("2016-01-11"))
+LOW_LATENCY = HLS._replace(item_id=f"{HLS.item_id}.LL", properties=made("2016-01-08"), red=600)  # its id sorts last
+REAL_TIME = LANDSAT_8._replace(
+    item_id="LC08_L2SP_191028_20160107_20210101_02_RT_SR",
+    properties=LANDSAT | {"landsat:collection_category": "RT", "landsat:product_generated": "2021-01-01T00:00:00Z"},
+    red=9200,
+)
+
+
+class Shipped:
+    """A catalogue that a shipped profile reads, and that is a file of items."""
+
+    def __init__(self, profile: str, folder: Path) -> None:
+        self.profile, self.path, self.files = profile, folder / "items.json", Files(folder / "files")
+
+    def has(self, base: str, *archives: Archive) -> StacSource:
+        items = [stated(archive, self.files, base) for archive in archives]
+        self.path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+        shipped = profiles()[self.profile].model_dump(by_alias=True, exclude={"endpoint", "signing"})
+        return StacSource(StacConfig.model_validate(shipped | {"catalogue": str(self.path)}))
+
+
+@pytest.mark.parametrize("final_first", [False, True], ids=["provisional first", "final first"])
+@pytest.mark.parametrize(
+    ("provisional", "final"),
+    [(LOW_LATENCY, FINAL_HLS), (REAL_TIME, LANDSAT_8)],
+    ids=["HLS of low latency, processed earlier", "Landsat in real time, processed later"],
+)
+def test_a_provisional_and_a_final_item_end_in_the_same_bytes_whichever_came_first(
+    provisional: Archive, final: Archive, final_first: bool, tmp_path: Path
+) -> None:
+    worlds = World(tmp_path / "revised"), World(tmp_path / "fresh")
+    catalogue = Shipped(final.profile, tmp_path)
+
+    with catalogue.files.served() as base:
+        worlds[0].close(catalogue.has(base, final if final_first else provisional))
+        before = worlds[0].canonical()
+        worlds[0].correct(catalogue.has(base, provisional, final), DAYS[0])
+        worlds[1].close(catalogue.has(base, final, provisional))
+
+    after = worlds[0].canonical()
+    assert after == worlds[1].canonical()
+    assert (before == after) is final_first
+    assert worlds[0].days()[0]["red_mean"].to_pylist() == [pytest.approx(0.05, abs=1e-4)] * 2  # the final item's
+
+
+def test_a_final_item_that_takes_the_place_of_one_of_low_latency_under_its_id_is_a_revision(tmp_path: Path) -> None:
+    worlds = World(tmp_path / "revised"), World(tmp_path / "fresh")
+    catalogue = Shipped("hls", tmp_path)
+
+    with catalogue.files.served() as base:
+        worlds[0].close(catalogue.has(base, LOW_LATENCY._replace(item_id=FINAL_HLS.item_id)))
+        before = worlds[0].canonical()
+        source = catalogue.has(base, FINAL_HLS)
+        worlds[0].correct(source, DAYS[0])
+        worlds[1].close(source)
+
+    assert before != worlds[0].canonical() == worlds[1].canonical()

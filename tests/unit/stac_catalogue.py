@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sysconfig
 import threading
@@ -36,6 +37,7 @@ ASSETS = {"B04": "red", "B08": "nir", "B11": "swir16"}
 TEN = GRID.transform  # cells of the finest bands
 ROWS, COLUMNS = 12, 16  # even, so that coarser bands have whole cells
 Answer = tuple[int, dict[str, str], bytes]
+Fault = Callable[[Answer], Answer | None]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -47,6 +49,16 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
+    def broken(self, answer: Answer, fault: Fault | None) -> None:
+        """Answer, broken by a fault."""
+        broken = fault(answer) if fault else answer
+        if broken is None:  # nothing comes, until the asker has gone
+            time.sleep(1.5)
+            self.close_connection = True
+            return
+        self.close_connection = "Content-Length" in broken[1]  # and the rest of the body never comes
+        self.answer(*broken)
+
     def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(content))} | headers).items():
@@ -57,12 +69,15 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
+def serving(handler: type[BaseHTTPRequestHandler], port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The address of a server on loopback."""
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of clients that do not trust it
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
@@ -74,6 +89,8 @@ class Files:
         token: the signature that a link must have; None: none.
         down: whether every request is refused, as by an archive in trouble.
         before: called before each request is answered, with its method and path.
+        faults: what the next answers to GET are broken by.
+        always: what the answers to GET after those are broken by.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,18 +99,23 @@ class Files:
         self.token: str | None = None
         self.down = False
         self.before: Callable[[str], None] = lambda _: None
+        self.faults: list[Fault] = []
+        self.always: Fault | None = None
 
     @contextmanager
-    def served(self) -> Iterator[str]:
+    def served(self, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+        """The address; with a context, one of HTTPS."""
         outer = self
 
         class Ranged(Handler):
             def do_GET(self) -> None:
-                self.answer(*outer.ask(self.command, self.path, dict(self.headers)))
+                answer = outer.ask(self.command, self.path, dict(self.headers))
+                fault = (outer.faults.pop(0) if outer.faults else outer.always) if self.command == "GET" else None
+                self.broken(answer, fault)
 
             do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
-        with serving(Ranged) as url:
+        with serving(Ranged, tls=tls) as url:
             yield url
 
     def ask(self, method: str, target: str, headers: dict[str, str]) -> Answer:
@@ -117,6 +139,8 @@ class Files:
         if not found:
             return 200, tags, content
         start, end = int(found[1]), int(found[2] or len(content) - 1) + 1
+        if start >= len(content):
+            return 416, {"Content-Range": f"bytes */{len(content)}"}, b""
         piece = content[start:end]
         tags["Content-Range"] = f"bytes {start}-{start + len(piece) - 1}/{len(content)}"
         return 206, tags, piece
@@ -293,8 +317,8 @@ class Proxy:
 
     def __init__(self) -> None:
         self.upstream = ""
-        self.faults: list[Callable[[Answer], Answer | None] | None] = []
-        self.always: Callable[[Answer], Answer | None] | None = None
+        self.faults: list[Fault | None] = []
+        self.always: Fault | None = None
         self.matched: int | None = None
         self.asked = 0
         self.port = free_port()
@@ -310,13 +334,7 @@ class Proxy:
                 body = self.rfile.read(length) if length else None
                 fault = outer.faults.pop(0) if outer.faults else outer.always
                 answer = outer.passed_on(self.command, self.path, body)
-                broken = fault(answer) if fault else answer
-                if broken is None:  # nothing comes, until the asker has gone
-                    time.sleep(1.5)
-                    self.close_connection = True
-                    return
-                self.close_connection = "Content-Length" in broken[1]  # and the rest of the body never comes
-                self.answer(*broken)
+                self.broken(answer, fault)
 
             do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
@@ -333,7 +351,7 @@ class Proxy:
 
 
 class Faults:
-    """Seven ways in which requests to real catalogues fail."""
+    """Ways in which requests to real catalogues, and for their files, fail."""
 
     @staticmethod
     def status_500(_: Answer) -> Answer:
@@ -349,7 +367,17 @@ class Faults:
 
     @staticmethod
     def cut(answer: Answer) -> Answer:
-        return 200, {"Content-Length": str(len(answer[2]))}, answer[2][: len(answer[2]) // 2]
+        stated = {**answer[1], "Content-Length": str(len(answer[2]))}
+        return answer[0], stated, answer[2][: len(answer[2]) // 2]
+
+    @staticmethod
+    def unsatisfiable(_: Answer) -> Answer:
+        """Says that a range lies behind the end of a file, whose size is what it was."""
+        return 416, {}, b""
+
+    @staticmethod
+    def redirected(_: Answer) -> Answer:
+        return 302, {"Location": "/again"}, b""
 
     @staticmethod
     def no_json(_: Answer) -> Answer:

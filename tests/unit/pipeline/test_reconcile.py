@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, build_schedule_context
 from satcommon.db import ledger, registry
+from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
+from satcommon.db.models import Region
 from satcommon.environment import Environment
 from satcommon.errors import CatalogueError, SceneError, SettingError
 from satcommon.pipeline.ingest_day import ask
@@ -38,6 +40,7 @@ __all__ = ["satctl", "system"]
 
 FIRST, LAST = date(2015, 12, 1), date(2016, 1, 20)  # two listings
 NOW = datetime(2016, 2, 1, tzinfo=UTC)
+DEADLINES = Deadlines(36.0, 30)
 HERE = {7: "S2B_33TVL_20160107_0_L2A", 17: "S2B_33TVL_20160117_0_L2A"}
 Make = Callable[..., dict[str, Any]]
 
@@ -71,7 +74,7 @@ def engine(system: Engine, tmp_path: Path, make: Make) -> Engine:
 def differences(engine: Engine, other: StacSource) -> list[Difference]:
     with read_transaction(engine) as connection:
         region = ledger.region(connection, 1)
-    return reconcile(engine, other, region, FIRST, LAST, NOW).differences
+    return reconcile(engine, other, region, FIRST, LAST, DEADLINES, NOW).differences
 
 
 def told(found: list[Difference]) -> list[tuple[int, str, str]]:
@@ -110,14 +113,43 @@ def test_what_one_side_lacks_is_told_by_day_and_tile(engine: Engine, tmp_path: P
     assert [each.item for each in found] == ["s2/x2", "s2/x3", f"s2/{HERE[17]}"]
 
 
-def test_a_due_day_that_neither_has_is_told(engine: Engine, tmp_path: Path, make: Make) -> None:
+DUE = {1: Due.DUE, 2: Due.DUE, 7: Due.DUE, 12: Due.DUE, 13: Due.DUE, 14: Due.NOT_DUE, 15: Due.NOT_PLANNED}
+
+
+@pytest.fixture
+def due(engine: Engine) -> Region:
     with write_transaction(engine) as connection:
-        for day, due in {7: Due.DUE, 12: Due.DUE, 13: Due.DUE, 14: Due.NOT_DUE, 15: Due.NOT_PLANNED}.items():
-            ledger.set_day(connection, 1, date(2016, 1, day), due=due, answered_at=NOW)
-        region = ledger.region(connection, 1)
+        for day, answer in DUE.items():
+            ledger.set_day(connection, 1, date(2016, 1, day), due=answer, answered_at=NOW)
+        return ledger.region(connection, 1)
+
+
+def test_a_due_day_that_neither_has_is_late_within_the_lateness_and_then_lost_upstream(
+    engine: Engine, due: Region, tmp_path: Path, make: Make
+) -> None:
     other = catalogue(tmp_path / "other.json", make("x", sensed=sensed(12)))
 
-    assert reconcile(engine, other, region, FIRST, LAST, NOW).in_neither == [date(2016, 1, 13)]
+    found = reconcile(engine, other, due, FIRST, LAST, DEADLINES, NOW)
+
+    assert found.lost_upstream == [date(2016, 1, 1)]
+    assert found.late == [date(2016, 1, 2), date(2016, 1, 13)]  # their 30 days end when 1 February does
+
+
+def test_the_command_prints_late_and_lost_days_apart(
+    engine: Engine, due: Region, satctl: Satctl, tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = toml(tmp_path, *(make(f"y{day}", sensed=sensed(day)) for day in (*HERE, 1, 2)))
+    told = ("scenes", "reconcile", "--against", str(other), "--from", "2016-01-03", "--to", str(LAST))
+
+    lost = satctl(*told).stdout
+    monkeypatch.setenv("SATFIELDS_LATENESS_DAYS", "100000")
+    settings.cache_clear()
+    late = satctl(*told).stdout
+
+    assert "region North: in neither, lost upstream: 2016-01-12, 2016-01-13" in lost
+    assert "neither, late" not in lost
+    assert "region North: in neither, late: 2016-01-12, 2016-01-13" in late
+    assert "lost upstream" not in late
 
 
 def test_another_satellite_half_a_minute_later_is_another_acquisition(

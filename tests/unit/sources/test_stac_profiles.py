@@ -60,8 +60,8 @@ def test_tier_1_lies_over_the_real_time_scene_of_the_same_pass(order: tuple[int,
     files = Files(tmp_path / "files")
     landsat = next(one for one in ARCHIVES if one.profile == "landsatlook")
     real_time = landsat._replace(
-        item_id="LC08_L2SP_191028_20160107_20160108_02_RT_SR",
-        properties=LANDSAT | {"landsat:collection_category": "RT"},
+        item_id="LC08_L2SP_191028_20160107_20210101_02_RT_SR",  # processed last: only the tier can decide
+        properties=LANDSAT | {"landsat:collection_category": "RT", "landsat:product_generated": "2021-01-01T00:00:00Z"},
         red=9200,
     )
     with files.served() as base:

@@ -7,10 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from satcommon.db import ledger, missed_days
+from dagster import AssetCheckSeverity
+from satcommon.checks import as_result
+from satcommon.contract import FIELD_METRICS
+from satcommon.db import answers, ledger, missed_days
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Cause, Miss, Region, RegionDay
+from satcommon.db.quarantine import Doubt
 from satcommon.environment import Environment
 from satcommon.views.day_checks import CheckResult, Outcome, audit_check, day_checks, plausible
 from sqlalchemy import update
@@ -54,6 +58,36 @@ def test_a_miss_is_a_warning_by_its_cause_until_it_has_failed_too_often(closed: 
     assert (known.outcome, known.facts["missed: late_field"], known.facts["settled"]) == (Outcome.WARNING, 1, 0)
     assert (given_up.outcome, given_up.facts["given up"]) == (Outcome.ERROR, 1)
     assert audit_check(closed.engine, region(closed)).outcome is Outcome.ERROR
+
+
+def test_a_day_with_an_acquisition_in_quarantine_warns_and_names_item_and_check(closed: Environment) -> None:  # noqa: F811
+    reasons = {
+        "tile_b.tif": "tile_b.tif: the thermal band is cold; expected kelvin",
+        "tile_c.tif": "tile_c.tif: is cut",
+    }
+    doubts = {"tile_b.tif": Doubt("thermal_range", "d" * 64)}
+    with write_transaction(closed.engine) as connection:
+        answers.refuse(connection, 1, DAY, reasons, datetime.now(UTC), doubts)
+
+    found, other = check(closed, "complete"), check(closed, "complete", LAST)
+
+    assert (found.outcome, found.facts["settled"]) == (Outcome.WARNING, 1)
+    assert "in quarantine: tile_b.tif (thermal_range), tile_c.tif (is cut)" in found.said
+    assert found.facts["in quarantine"] == {"tile_b.tif": "thermal_range", "tile_c.tif": "is cut"}
+    assert other.outcome is Outcome.PASSED
+    shown = as_result(FIELD_METRICS, found)
+    assert (shown.passed, shown.severity, shown.description) == (False, AssetCheckSeverity.WARN, found.said)
+
+
+def test_quarantine_makes_no_error_less(closed: Environment) -> None:  # noqa: F811
+    miss(closed, attempts=3)
+    with write_transaction(closed.engine) as connection:
+        answers.refuse(connection, 1, DAY, {f"t{n}": f"t{n}: is cut" for n in range(5)}, datetime.now(UTC))
+
+    found = check(closed, "complete")
+
+    assert found.outcome is Outcome.ERROR
+    assert "t0 (is cut), t1 (is cut), t2 (is cut) and 2 more" in found.said
 
 
 def test_rows_that_are_neither_there_nor_missed_are_an_error(closed: Environment) -> None:  # noqa: F811

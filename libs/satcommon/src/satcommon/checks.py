@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from satcommon.views.day_checks import CheckResult
 
 _OF_A_DAY = {
-    "complete": "Every expected field has its row; misses by cause. An error: rows are lost, or were given up.",
+    "complete": "All expected fields have rows, and nothing is in quarantine. An error: rows are lost or given up.",
     "fresh": "The day closed within two hours of its deadline. An error: its answer was there in time.",
     "plausible": "The region's NDVI moved no more than its own past lets expect.",
 }

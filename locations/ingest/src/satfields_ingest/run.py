@@ -242,7 +242,7 @@ def reconcile_regions(context: OpExecutionContext, env: Environment) -> None:
             if begin > end:
                 continue
             try:
-                found = reconcile(env.engine, other, region, begin, end, now)
+                found = reconcile(env.engine, other, region, begin, end, env.deadlines, now)
             except RetryableError as error:
                 failed.append(f"region {region.name}: {error}")
                 continue

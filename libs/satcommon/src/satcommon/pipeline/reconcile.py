@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, select
 
 from satcommon.db import answers, ledger
+from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Acquisition as AcquisitionRow
@@ -26,11 +27,12 @@ from satcommon.geo.solar import solar_day, solar_noon
 from satcommon.pipeline.rescan import LISTED_DAYS
 from satcommon.raster.product import Tier, comparable, same_satellite
 from satcommon.raster.product import read as read_product
-from satcommon.sources.source import Due, Listing
+from satcommon.sources.source import Listing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from satcommon.db.deadlines import Deadlines
     from satcommon.geo.grid import Bounds
     from satcommon.raster.scene import Acquisition
     from satcommon.sources.source import AreaOfInterest, SceneSource
@@ -100,7 +102,8 @@ class Reconciliation:
         here: acquisitions registered here; several versions of one count once.
         there: acquisitions listed there, likewise.
         differences: by day, tile and item.
-        in_neither: days on which imagery is due, and which neither side has.
+        late: days that neither side has, and whose imagery is awaited within the lateness.
+        lost_upstream: days that neither side has, and whose imagery did not come within the lateness.
         unplaced: what the other refuses without knowing its day, and why, by name.
     """
 
@@ -110,7 +113,8 @@ class Reconciliation:
     here: int
     there: int
     differences: list[Difference]
-    in_neither: list[date]
+    late: list[date]
+    lost_upstream: list[date]
     unplaced: dict[str, str]
 
     @property
@@ -151,7 +155,7 @@ def span_of(region: Region, first: date, last: date) -> tuple[date, date]:
 
 
 def reconcile(
-    engine: Engine, other: SceneSource, region: Region, first: date, last: date, now: datetime
+    engine: Engine, other: SceneSource, region: Region, first: date, last: date, deadlines: Deadlines, now: datetime
 ) -> Reconciliation:
     """Compare what is registered of a region's days with what another catalogue lists; changes nothing.
 
@@ -161,6 +165,7 @@ def reconcile(
         region: the region.
         first: first solar day.
         last: last solar day.
+        deadlines: the waiting times.
         now: the present; later publications there don't count.
 
     Raises:
@@ -183,10 +188,13 @@ def reconcile(
     unplaced = {name: why for name, why in listing.refused.items() if name not in placed}
     unplaced |= {name: f"{name}: is being written" for name in listing.unsettled}
     some = {each.day for each in [*here, *there, *doubtful]} | listing.refused_on.keys()
-    in_neither = [
-        day for day, row in without.items() if row.due is Due.DUE and first <= day <= last and day not in some
-    ]
-    return Reconciliation(region.name, first, last, len(here), len(there), differences, in_neither, unplaced)
+    absent = {
+        day: answers.absence(row, day, aoi.bounds, deadlines, now)
+        for day, row in without.items()
+        if first <= day <= last and day not in some
+    }
+    late, lost = ([day for day, why in absent.items() if why is sort] for sort in (Absence.LATE, Absence.LOST_UPSTREAM))
+    return Reconciliation(region.name, first, last, len(here), len(there), differences, late, lost, unplaced)
 
 
 def _listing(other: SceneSource, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:

@@ -31,8 +31,8 @@ from satcommon.raster.geotiff import ADVICE, failing, open_geotiff
 from satcommon.raster.threads import at_once
 from satcommon.secret_files import secret
 from satcommon.sources.stac_signing import matches
-from satcommon.storage.ranges import CHUNK, Ranges
-from satcommon.storage.s3 import message_of
+from satcommon.storage.ranges import CHUNK, UNSATISFIABLE, Ranges
+from satcommon.storage.s3 import http_status, message_of, transport_fault
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -49,6 +49,12 @@ _MOST_REQUESTS = 8  # at once, whatever the number of files: what hides their ti
 _GAP = 4 * CHUNK  # bytes between two spans that are fetched along, since another request takes longer
 _QUERY = re.compile(r"\?[^\s\"')>]*")
 _DENIED = (PermissionDeniedError, UnauthenticatedError)
+_TRANSPORT = {
+    "Timeout": "time-out; ask again later, or raise `timeout_seconds` of [requests]",
+    "Interrupted": "the answer was cut; ask again later",
+    "TooManyRedirects": "its redirects have no end; check the link, and the credentials that SATFIELDS_STAC names",
+    "InvalidCertificate": "its certificate is not trusted here ({detail}); set SSL_CERT_FILE to its authority's",
+}
 
 
 @dataclass(frozen=True)
@@ -277,7 +283,12 @@ class PinnedRanges(Ranges):
             return Version.of(result.meta), bytes(result.bytes())
 
         content: bytes
-        version, content = self._assets.signed(self._link, whole)
+        try:
+            version, content = self._assets.signed(self._link, whole)
+        except BaseError as error:
+            if http_status(error) == UNSATISFIABLE:
+                self._require_longer_than(start)
+            raise
         if self.version is None:
             self.version = version
         elif version != self.version:
@@ -288,6 +299,18 @@ class PinnedRanges(Ranges):
                 f"{self._link.name}: {len(content):,} bytes came of {expected:,} ({_safe(self._link.href)})"
             )
         return content
+
+    def _require_longer_than(self, start: int) -> None:
+        """Ask how long the file is now, where a range of it was refused.
+
+        Raises:
+            SceneError: it is empty, or ends before the range.
+        """
+        size = self._assets.version(self._link).size
+        if size == 0:
+            raise SceneError(f"{self._link.name}: is empty ({_safe(self._link.href)}); list it again once it is mended")
+        if size <= start:
+            raise changed(self._link)
 
 
 def changed(link: Link) -> SceneError:
@@ -314,7 +337,8 @@ def explained(link: Link) -> Iterator[None]:
             f"{link.name}: may not be read ({_safe(link.href)}); check the credentials that SATFIELDS_STAC names"
         ) from None
     except BaseError as error:
-        why = _safe(message_of(error))[:300]
+        fault, detail = transport_fault(error)
+        why = _TRANSPORT[fault].format(detail=detail) if fault else _safe(message_of(error))[:300]
         raise ArchiveError(f"{link.name}: could not be read ({_safe(link.href)}): {why}") from None
 
 

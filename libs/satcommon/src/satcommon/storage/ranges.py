@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 import obstore
 from obstore.exceptions import BaseError
 
+from satcommon.storage.s3 import http_status
+
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+UNSATISFIABLE = 416  # the status of a range that begins at or after the object's end
 CHUNK = 1 << 16  # bytes: more than a scene's header has
 
 
@@ -59,7 +62,7 @@ class Ranges:
             try:
                 result = obstore.get(self._store, self._key, options={"range": (0, CHUNK)})
             except BaseError as error:
-                if "416" not in str(error) or obstore.head(self._store, self._key)["size"]:
+                if http_status(error) != UNSATISFIABLE or obstore.head(self._store, self._key)["size"]:
                     raise
                 self.size, self._chunks = 0, {0: b""}  # nothing in it satisfies a range
                 return

@@ -46,6 +46,11 @@ _OF_ERRNO = {  # of a folder
 }
 _STATUS = re.compile(r" - Server returned non-2xx status code: (\d{3}) ")
 _ERRNO = re.compile(r" \(os error (\d+)\)$")
+# obstore has one type for all of these; the fields of its source are on lines of their own, as no address or body is.
+_TRANSPORT = re.compile(
+    r"^\s+(?:kind: (Timeout|Interrupted)|source: (TooManyRedirects)|error: (InvalidCertificate)\(\s+(\w+))",
+    re.MULTILINE,
+)
 _METADATA_SERVICE = re.compile(r"Error performing [A-Z]+ https?://169\.254\.")  # asked where no key is set
 
 
@@ -99,7 +104,7 @@ def advice(error: Exception, setting: str) -> str:
 
     The error's code (S3's, HTTP's, the system's) decides, never its words, which may be part of a key.
     """
-    code, status, number = error_code(error), _http_status(error), _errno(error)
+    code, status, number = error_code(error), http_status(error), _errno(error)
     text, _, debug = str(error).partition("\n\nDebug source:")
     known = _OF_CODE.get(code or "") or _OF_STATUS.get(status or 0) or _OF_ERRNO.get(number or 0)
     if known is None and isinstance(error, GenericError) and status is None and number is None:
@@ -117,11 +122,12 @@ def advice(error: Exception, setting: str) -> str:
 def error_code(error: Exception) -> str | None:
     """S3's code of an error, as ``NoSuchBucket``; None where the response had none."""
     body = _STATUS.split(str(error).partition("\n\nDebug source:")[0])[-1]
-    found = re.search(r"<Code>([^<]*)</Code>", body) if _http_status(error) else None
+    found = re.search(r"<Code>([^<]*)</Code>", body) if http_status(error) else None
     return found[1] if found else None
 
 
-def _http_status(error: Exception) -> int | None:
+def http_status(error: Exception) -> int | None:
+    """The status of the answer that a request failed with; None where there was none."""
     found = _STATUS.findall(str(error).partition("\n\nDebug source:")[0])
     return int(found[-1]) if found else None  # the last one: a key before it may look like a status
 
@@ -132,6 +138,19 @@ def _errno(error: Exception) -> int | None:
         return error.errno
     found = _ERRNO.search(str(error).partition("\n\nDebug source:")[0])
     return int(found[1]) if found else None
+
+
+def transport_fault(error: Exception) -> tuple[str, str]:
+    """The name that the HTTP client has for what stopped a request, and for its detail; empty where it has none.
+
+    ``Timeout``, ``Interrupted`` (the body was cut), ``TooManyRedirects``, or ``InvalidCertificate`` with the reason, as
+    ``UnknownIssuer``.
+    """
+    found = _TRANSPORT.findall(str(error).partition("\n\nDebug source:")[2])
+    if not found:
+        return "", ""
+    *names, detail = found[-1]
+    return "".join(names), detail
 
 
 def bucket_is_missing(error: Exception) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from satcommon.db import ledger, missed_days
+from satcommon.db import ledger, missed_days, quarantine
 from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import timelines
 from satcommon.db.registry import aoi_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from satcommon.db.deadlines import Deadlines
     from satcommon.db.models import Miss, Region
+    from satcommon.db.quarantine import Quarantined
     from satcommon.storage.object_store import ObjectStore
 
 COMPLETE, FRESH, PLAUSIBLE, AUDIT = "complete", "fresh", "plausible", "audit"
@@ -37,6 +38,7 @@ FIELDS, REMEMBERED = 3, 5
 # In NDVI. In nine simulated seasons none of 461 judged days was told (docs/reference/dagster.md).
 JUMP = 0.10
 USUAL_STEPS = 3
+NAMED = 3  # acquisitions in a sentence; the facts have all
 
 
 class Outcome(StrEnum):
@@ -96,7 +98,20 @@ def _complete(connection: Connection, region: Region, day: ledger.Day) -> CheckR
     expected = sum(line.at(day.day) is not None for line in lines)
     missed = missed_days.misses(connection, region.bbox_id, day.day, day.day)
     withdrawn = len(ledger.withdrawals(connection, region.bbox_id, day.day, day.day))
-    return _account(COMPLETE, expected, (day.row_count or 0) - withdrawn, missed)
+    account = _account(COMPLETE, expected, (day.row_count or 0) - withdrawn, missed)
+    return _with_quarantine(account, quarantine.quarantined(connection, region, day.day))
+
+
+def _with_quarantine(account: CheckResult, refused: Sequence[Quarantined]) -> CheckResult:
+    """An account that also names what is in quarantine of the day: rows may rest on less than was delivered."""
+    if not refused:
+        return account
+    failed = {each.item: each.check or each.found for each in refused}
+    named = ", ".join(f"{item} ({why})" for item, why in list(failed.items())[:NAMED])
+    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    said = f"{account.said}; in quarantine: {named}{more}; see `satctl scenes quarantine`"
+    outcome = Outcome.WARNING if account.outcome is Outcome.PASSED else account.outcome
+    return replace(account, outcome=outcome, said=said, facts={**account.facts, "in quarantine": failed})
 
 
 def audit_check(engine: Engine, region: Region) -> CheckResult:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from satcommon.db import registry
+from satcommon.db.answers import Absence
 from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError, RetryableError
 from satcommon.messages import command as shown_command
@@ -47,8 +48,8 @@ def reconcile(
 
     Acquisitions are matched by platform, tile and time of sensing (30 minutes), whatever their ids. "Newer there" has a
     higher baseline or tier there; "refused here" is in quarantine or was rejected; "unclear there" can't be understood
-    there, and may be lacking. Changes nothing. Exit code 1 if something is lacking here or unclear, or if the other
-    catalogue could not be searched to the end.
+    there, and may be lacking. Due days that neither has are told as late or lost upstream. Changes nothing. Exit code 1
+    if something is lacking here or unclear, or if the other catalogue could not be searched to the end.
 
     \b
     Examples:
@@ -79,7 +80,7 @@ def reconcile(
         with progress("comparing", total=len(spans)) as advance:
             for region, begin, end in spans:
                 try:
-                    done.append(reconcile_region(env.engine, source, region, begin, end, now))
+                    done.append(reconcile_region(env.engine, source, region, begin, end, env.deadlines, now))
                 except RetryableError as error:
                     failed[region.name] = str(error)
                 advance()
@@ -113,9 +114,9 @@ def _print(done: Sequence[Reconciliation], stated: str, *, wide: bool) -> None:
     for region in done:
         for why in region.unplaced.values():
             warn(f"region {region.region}: of no known day there: {why}")
-        if region.in_neither:
-            days = named([str(day) for day in region.in_neither])
-            say(f"region {region.region}: due, and in neither, so probably lost upstream: {days}")
+        for absence, days in ((Absence.LATE, region.late), (Absence.LOST_UPSTREAM, region.lost_upstream)):
+            if days:
+                say(f"region {region.region}: in neither, {absence.words}: {named([str(day) for day in days])}")
     here, there = sum(each.here for each in done), sum(each.there for each in done)
     lacking = sum(each.lacking for each in done)
     missing = f"{lacking:,}" if lacking else "none"
