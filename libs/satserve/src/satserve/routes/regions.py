@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from satcommon.db import ledger
 from satcommon.db.models import Field as FieldRow
 from satcommon.db.models import Miss, Publication, PublicationKind, Region
+from satcommon.views.metrics.expected_days import completeness
 from satcommon.views.region_status import region_status
 from sqlalchemy import Connection, select, true
 from starlette.responses import Response
@@ -59,7 +60,10 @@ class RegionSummary(BaseModel):
     lag_days: int = Field(description="days that are over and not closed")
     settled_rows: int = Field(description="rows of its closed days")
     missed_field_days: int = Field(description="open misses")
-    completeness: float | None = Field(description="rows without an open miss, as part of rows and misses without row")
+    expected_field_days: int = Field(description="field-days that the registry expects up to the watermark")
+    completeness: float = Field(
+        description="expected field-days without an open miss, as part of all expected ones; 1 where none is expected"
+    )
     backlog: list[Missed]
     newest_corrections: list[Correction]
 
@@ -163,8 +167,8 @@ def _summary(service: Service, connection: Connection, region: Region, now: date
     status = region_status(connection, region, service.environment.deadlines, 0, now)
     rows = ledger.published_rows(connection, region.bbox_id, date.min, date.max)
     missed = sum(each.field_days for each in status.backlog)
-    # A miss is of a field-day with or without a row; which, only the objects tell. The share counts both as missed.
-    whole = max(rows, missed)
+    until = {} if status.watermark is None else {region.bbox_id: status.watermark}
+    expected = service.expected_days.count(connection, until).get(region.bbox_id, 0)
     return {
         "region": status.region,
         "active": status.active,
@@ -176,7 +180,8 @@ def _summary(service: Service, connection: Connection, region: Region, now: date
         "lag_days": status.lag_days,
         "settled_rows": rows,
         "missed_field_days": missed,
-        "completeness": None if not whole else (whole - missed) / whole,
+        "expected_field_days": expected,
+        "completeness": completeness(expected, missed),
         "backlog": [
             {
                 "cause": each.cause.value,
