@@ -102,7 +102,7 @@ def _start(connection: Any, caller: Caller, cursor: str | None, since: str | Non
     if cursor is not None and since is not None:
         raise wrong("since", since, "either a cursor or since")
     if cursor is None:
-        instant = instant_of(since)
+        instant = instant_of(since, "since")
         return cursors.newest(connection) if instant is None else cursors.at(connection, instant)
     try:
         return cursors.decode(connection, cursor, caller.regions)
