@@ -178,10 +178,16 @@ def test_one_column_of_a_day_is_the_exported_one(service: Served) -> None:
         for column in (name for name in rows.column_names if is_column(name)):
             found = arrow_of(service.get(f"/regions/S/days/{LAST}/columns/{column}", f="arrow", **stated(as_of)))
 
-            assert found.column_names == ["field", "value", "final"]
+            assert found.column_names == ["field", "value", "final", "state_as_of"]
             assert found["value"].to_pylist() == rows[column].to_pylist()
             assert found["field"].to_pylist() == rows["field"].to_pylist()
             assert found["final"].to_pylist() == rows["final"].to_pylist()
+            assert found["state_as_of"].to_pylist() == rows["state_as_of"].to_pylist()
+        told = service.json(f"/regions/S/days/{LAST}/columns/sensed_at", f="json", **stated(as_of))
+        plain = as_json(rows)
+        assert told["value"] == [row["sensed_at"] for row in plain]
+        for name in ("field", "final", "state_as_of"):
+            assert told[name] == [row[name] for row in plain]
 
 
 @pytest.mark.parametrize("kind", READERS)

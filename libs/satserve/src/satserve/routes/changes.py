@@ -78,6 +78,9 @@ def changed(
     """The changes after a cursor, region after region, each in the order of its publications.
 
     No change is missed, and none comes twice: follow `next` until there is none, then keep `cursor`.
+
+    A change has neither `final` nor `state_as_of`: it tells what a publication did, while these tell what is known now.
+    Read the row for them.
     """
     selection = Selection(field, columns_of(column), new)
     with service.reading() as connection:
