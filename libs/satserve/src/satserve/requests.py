@@ -51,10 +51,16 @@ Limit = Annotated[
     int, Query(ge=1, le=MOST_ITEMS, description=f"Items of a page, at most {MOST_ITEMS}.", examples=[100])
 ]
 Cursor = Annotated[
-    str | None, Query(max_length=4000, description="Where to go on: from the link `next` of the page before.")
+    str | None,
+    Query(
+        max_length=4000,
+        description="Where to go on: from the link `next` of the page before.",
+        examples=["Im5vcnRoLWZvcnR5Ig"],
+    ),
 ]
 FormatName = Annotated[
-    str | None, Query(alias="f", max_length=20, description="Format; else the header Accept says it.")
+    str | None,
+    Query(alias="f", max_length=20, description="Format; else the header Accept says it.", examples=["json"]),
 ]
 
 

@@ -43,7 +43,7 @@ from satserve.requests import (
     interval_of,
     is_column,
 )
-from satserve.routes.answers import media_types, problems, table_answer, tag_of, unchanged, whole
+from satserve.routes.answers import GeoJson, media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.routes.columns import further_columns_of, parameters
 from satserve.routes.features import FORMATS as FEATURE_FORMATS
 from satserve.routes.features import Bbox, FeatureCollection, items
@@ -62,6 +62,7 @@ _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
     "/locations",
     responses=problems() | {200: media_types(*FEATURE_FORMATS) | {"model": FeatureCollection}},
     response_model=None,
+    response_class=GeoJson,
     summary="The locations of series",
 )
 def locations(

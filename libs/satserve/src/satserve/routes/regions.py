@@ -97,7 +97,7 @@ def regions(
     request: Request,
     service: Serving,
     caller: Calling,
-    limit: Annotated[int, Query(ge=1, le=200, description="Regions of a page, at most 200.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Regions of a page, at most 200.", examples=[50])] = 50,
     cursor: Cursor = None,
 ) -> Response:
     """The regions: watermark, completeness, backlog by cause, newest corrections; by name."""
@@ -129,7 +129,9 @@ def misses(
     region: RegionName,
     limit: Limit = 1000,
     cursor: Cursor = None,
-    day: Annotated[str | None, Query(max_length=10, description="Of this day alone, as YYYY-MM-DD.")] = None,
+    day: Annotated[
+        str | None, Query(max_length=10, description="Of this day alone, as YYYY-MM-DD.", examples=["2026-05-12"])
+    ] = None,
 ) -> Response:
     """The open misses of a region, in the order in which they were opened."""
     its_day = None if day is None else day_of(day)
