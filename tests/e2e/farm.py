@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import shapely
 from satcommon.db.engine import read_transaction, write_transaction
-from satcommon.db.fields import NewField, Update, register_fields
+from satcommon.db.fields import NewField, Update, begin_season, register_fields
 from satcommon.db.registry import add_region, region
 from satcommon.environment import Environment
 from satcommon.geo.grid import Bounds, Grid
@@ -19,6 +20,7 @@ from satcommon.stats.algorithm import CURRENT
 from shapely.affinity import rotate
 
 REGIONS = {"Prairie": Bounds(-94.20, 40.40, -94.06, 40.50), "Valley": Bounds(-93.40, 40.40, -93.30, 40.48)}
+STEPPE = Bounds(-100.06, 44.40, -100.00, 44.44)
 CORRECTED = "prairie-07"
 CROPS = ("maize", "soybeans", "wheat")
 
@@ -72,10 +74,36 @@ def grow(env: Environment, first: date, last: date, cell_m: float = 60.0) -> dat
     return between
 
 
+def grow_steppe(env: Environment, last: date, version: str) -> None:
+    """Close more than a year of a small region; its first field has two seasons, days of the next two are missed.
+
+    Args:
+        env: settings, ledger and store.
+        last: closed through.
+        version: of the region's algorithm.
+    """
+    now = datetime.now(UTC)
+    fields = [replace(each, planting=last - timedelta(days=60)) for each in fields_of("Steppe", STEPPE)]
+    fields[0] = replace(fields[0], planting=last - timedelta(days=400), end=last - timedelta(days=340))
+    with write_transaction(env.engine) as connection:
+        grid, first = Grid.utm(STEPPE, 60.0), last - timedelta(days=385)
+        add_region(connection, "Steppe", STEPPE, grid, first, None, version, now, SIMULATED)
+        register_fields(connection, fields, now)
+        begin_season(connection, fields[0].external_id, last - timedelta(days=40), None, "maize", now)
+        bbox_id = region(connection, "Steppe").bbox_id
+    closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run-1", now)
+    list(closer.backfill(env.source(), last, lambda _day, _answer: None))
+    for field in fields[1:3]:
+        _widen(env, field, 1.1)
+
+
 def correct(env: Environment, external_id: str, times: float) -> None:
-    """A field's polygon is corrected: so many times as wide."""
-    found = next(each for each in fields_of("Prairie", REGIONS["Prairie"]) if each.external_id == external_id)
+    """The polygon of a field of Prairie is corrected: so many times as wide."""
+    _widen(env, next(f for f in fields_of("Prairie", REGIONS["Prairie"]) if f.external_id == external_id), times)
+
+
+def _widen(env: Environment, found: NewField, times: float) -> None:
     wider = shapely.affinity.scale(found.geometry, times, times)
     with write_transaction(env.engine) as connection:
-        changed = NewField(external_id, found.name, wider, found.planting, crop_code=found.crop_code)
+        changed = replace(found, geometry=wider)
         register_fields(connection, [changed], datetime.now(UTC), Update())

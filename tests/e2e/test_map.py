@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from satcommon.db.engine import open_engine
 from satcommon.environment import Environment
 from satcommon.settings import PREFIX, Settings, settings
+from satcommon.stats.algorithm import resolved
 from satctl.local.laptop import wait_for
 from satserve.page.assets import Assets
 
 from tests.conftest import TIMEOUT_SECONDS
-from tests.e2e.farm import CORRECTED, grow
+from tests.e2e.farm import CORRECTED, grow, grow_steppe
 from tests.e2e.test_browser import BROWSERS, PATIENCE_MS, QUIET
 from tests.unit.satserve.serving import Served, served
 
@@ -38,22 +41,39 @@ CLEAR_DAY = "2025-07-17"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
-@pytest.fixture(scope="module")
-def farm(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("farm")
-    shutil.copyfile(sqlite_template, folder / "ledger.db")
+@contextmanager
+def simulated(folder: Path, template: Path, **given: str) -> Iterator[Environment]:
+    """A system of its own, which a simulated satellite passes over every other day; with further settings."""
+    shutil.copyfile(template, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(f"{PREFIX}SCENE_SOURCE", "simulated")
-        environment.setenv(f"{PREFIX}SIMULATED_CYCLE_DAYS", "2")
+        for name, value in {"SCENE_SOURCE": "simulated", "SIMULATED_CYCLE_DAYS": "2", **given}.items():
+            environment.setenv(f"{PREFIX}{name}", value)
         settings.cache_clear()
         engine = open_engine(f"sqlite:///{folder / 'ledger.db'}", TIMEOUT_SECONDS)
         chosen = Settings(**(settings().model_dump() | {"store": str(folder / "store"), "home": folder / "home"}))
-        env = Environment(chosen, engine)
-        between = grow(env, FIRST, LAST)
+        yield Environment(chosen, engine)
     settings.cache_clear()
-    with served(env, between) as found:
-        yield found
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def farm(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with simulated(tmp_path_factory.mktemp("farm"), sqlite_template) as env:
+        between = grow(env, FIRST, LAST)
+        with served(env, between) as found:
+            yield found
+
+
+@pytest.fixture(scope="module")
+def steppe(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """More than a year of a small region, with a further index; 9 July is cloudy, 7 July is clear."""
+    folder = tmp_path_factory.mktemp("steppe")
+    versions = folder / "algorithms.toml"
+    versions.write_text("[edge]\nbased_on = '2'\nindices = ['ndrei']\n")
+    with simulated(folder, sqlite_template, ALGORITHMS=str(versions)) as env:
+        grow_steppe(env, date(2025, 7, 10), resolved("edge"))
+        with served(env, datetime.now(UTC)) as found:
+            yield found
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +148,85 @@ def seen(browser: Browser, farm: Served, request: pytest.FixtureRequest, tmp_pat
     picture.convert("RGB").quantize(192).save(folder / f"map-{name}.png", optimize=True)
     context.close()
     assert found.wrong == []
+
+
+@pytest.fixture
+def on_steppe(browser: Browser, steppe: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+    monkeypatch.setenv(f"{PREFIX}ALGORITHMS", str(steppe.environment.settings.algorithms))
+    settings.cache_clear()
+    expect.set_options(timeout=PATIENCE_MS)
+    context = browser.new_context(viewport=WIDE)
+    found = Seen(context, steppe.url)
+    yield found
+    context.close()
+    assert found.wrong == []
+
+
+class Drawn:
+    """The map of a page, and the pixels that it has.
+
+    Args:
+        seen: the page, shown.
+        day: which it is to show then.
+    """
+
+    def __init__(self, seen: Seen, day: str) -> None:
+        self._seen, self._page = seen, seen.page
+        digest = re.search(r"map/assets/\w+", self._page.content())
+        assert digest
+        self._page.evaluate(
+            """async (assets) => {
+                const { FieldMap } = await import(`/${assets}/map.js`);
+                const { setValues } = FieldMap.prototype;
+                FieldMap.prototype.setValues = function (...given) {
+                    globalThis.drawn = this;
+                    setValues.apply(this, given);
+                };
+            }""",
+            digest.group(),
+        )
+        self.show(day)
+
+    def show(self, day: str) -> None:
+        """Another day, by the slider; its pixels are taken."""
+        slider = self._page.get_by_role("slider", name="Day")
+        slider.focus()
+        while (now := self._seen.asked("day")) != day:
+            self._page.keyboard.press("ArrowLeft" if now > day else "ArrowRight")
+            self._seen.until(lambda now=now: self._seen.asked("day") != now)  # type: ignore[misc]  # the one of now
+        self._seen.shown(day=day)
+        self._page.evaluate("new Promise((done) => { drawn.map.once('idle', done); drawn.map.triggerRepaint(); })")
+        picture = Image.open(io.BytesIO(self._page.locator("#map").screenshot(animations="disabled")))
+        self._pixels = np.asarray(picture.convert("RGB")).astype(int)
+
+    def state(self, field: str) -> dict[str, Any]:
+        """What the map knows of a field."""
+        number = self._number(field)
+        return dict(self._page.evaluate("(id) => drawn.map.getFeatureState({ source: 'fields', id })", number))
+
+    def inside(self, field: str) -> NDArray[Any]:
+        """The pixels about the middle of a field, `(pixels, 3)`."""
+        x, y = self._ring(field).mean(axis=0).round().astype(int)
+        return self._pixels[y - 9 : y + 10, x - 9 : x + 10].reshape(-1, 3)
+
+    def rim(self, field: str) -> NDArray[Any]:
+        """The pixels within three of the first side of a field, `(pixels, 3)`."""
+        start, end = self._ring(field)[:2]
+        places = np.linspace(start, end, 40)[5:-5].round().astype(int)
+        near = [self._pixels[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3) for x, y in places]
+        return np.concatenate(near)
+
+    def colour(self, variable: str) -> NDArray[Any]:
+        """A colour of the page's style."""
+        text = self._page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('{variable}').trim()")
+        return np.array([int(text[at : at + 2], 16) for at in (1, 3, 5)])
+
+    def _number(self, field: str) -> int:
+        return int(self._page.evaluate("(id) => drawn.fields.findIndex((each) => each.id === id)", field))
+
+    def _ring(self, field: str) -> NDArray[Any]:
+        points = "drawn.fields[n].feature.geometry.coordinates[0].slice(1).map((at) => drawn.map.project(at))"
+        return np.array(self._page.evaluate(f"(n) => {points}.map(({{ x, y }}) => [x, y])", self._number(field)))
 
 
 def coloured_share(page: Page) -> float:
@@ -328,6 +427,77 @@ def test_an_earlier_season_is_laid_over_by_its_months(seen: Seen) -> None:
     )
 
     assert season == [[[["2025-05-02", pytest.approx(0.2)], ["2025-05-03", pytest.approx(0.3)]]], "2025-05-04"]
+
+
+def test_fields_are_coloured_hatched_where_not_final_and_outlined_where_missed(on_steppe: Seen) -> None:
+    on_steppe.open("?day=2025-07-06")
+    drawn = Drawn(on_steppe, "2025-07-07")
+    missed = drawn.colour("--missed")
+
+    def outlined(field: str) -> int:
+        return int((np.abs(drawn.rim(field) - missed).max(axis=1) < 30).sum())
+
+    final = drawn.state("steppe-04")
+    assert (final["provisional"], final["missed"], final["cloudy"]) == (False, False, False)
+    assert np.ptp(drawn.inside("steppe-04"), axis=0).max() <= 2  # one colour
+    assert np.ptp(drawn.inside("steppe-04"), axis=1).min() > 60  # and no grey
+    assert outlined("steppe-04") == 0
+    for field in ("steppe-02", "steppe-03"):
+        assert drawn.state(field)["provisional"]
+        assert drawn.state(field)["missed"]
+        assert np.ptp(drawn.inside(field).sum(axis=1)) > 200  # dark and light lines
+        assert outlined(field) > 50
+
+
+def test_a_cloudy_field_is_grey_though_its_value_is_carried_over(on_steppe: Seen) -> None:
+    page = on_steppe.open("?day=2025-07-10")
+    drawn = Drawn(on_steppe, "2025-07-09")
+    carried = drawn.state("steppe-04")["value"]
+
+    assert carried is not None
+    assert (drawn.inside("steppe-04") == drawn.colour("--cloud")).all()
+    expect(page.get_by_role("group", name="Legend")).to_contain_text("Cloudy")
+    expect(field_of_list(page, "Steppe 04")).to_contain_text("cloudy")
+    drawn.show("2025-07-07")
+    assert drawn.state("steppe-04")["value"] == carried
+    assert np.ptp(drawn.inside("steppe-04"), axis=1).min() > 60
+
+
+def test_a_field_without_a_value_has_a_grey_of_its_own(on_steppe: Seen) -> None:
+    on_steppe.open("?day=2025-07-07&column=ndvi_mean")
+    drawn = Drawn(on_steppe, "2025-07-08")
+
+    assert drawn.state("steppe-04")["value"] is None
+    assert (drawn.inside("steppe-04") == drawn.colour("--no-value")).all()
+
+
+def test_columns_of_further_indices_can_be_chosen(on_steppe: Seen) -> None:
+    page = on_steppe.open("?day=2025-07-07")
+    page.get_by_label("Colour by").select_option("ndrei_mean")
+    on_steppe.shown(column="ndrei_mean")
+
+    expect(page.get_by_role("group", name="Legend")).to_contain_text("NDREI, mean")
+    expect(page.locator(".counts")).to_contain_text("10 of 10 fields with a value")
+
+
+def test_every_page_of_a_days_misses_is_read(on_steppe: Seen) -> None:
+    one_a_page = re.compile(r"limit=\d+")
+    on_steppe.page.route("**/misses?*", lambda route: route.continue_(url=one_a_page.sub("limit=1", route.request.url)))
+    page = on_steppe.open("?day=2025-07-07")
+
+    expect(page.locator(".counts")).to_contain_text("2 missed")
+
+
+def test_an_earlier_season_is_drawn(on_steppe: Seen) -> None:
+    page = on_steppe.open("?field=steppe-01&day=2025-07-07")
+    line = page.locator("svg.chart path.earlier")
+
+    expect(line).to_have_count(1)
+    expect(page.get_by_role("listitem").filter(has_text="planted 2024")).to_be_visible()
+    box = line.bounding_box()
+    assert box
+    assert box["width"] > 100
+    assert line.evaluate("(path) => getComputedStyle(path).stroke") not in ("none", "")
 
 
 def test_elsewhere_the_page_asks_for_a_key(browser: Browser, farm: Served, tmp_path: Path) -> None:

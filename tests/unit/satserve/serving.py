@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import uvicorn
+from click.testing import CliRunner
 from satcommon.db import api_keys
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField, Update, register_fields
@@ -21,9 +23,10 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.replay import replay
-from satcommon.settings import Settings, settings
+from satcommon.settings import PREFIX, Settings, settings
 from satcommon.sources.source import SIMULATED
 from satcommon.stats.algorithm import CURRENT
+from satctl.main import main
 from satserve.app import make_app
 from satserve.guards import BoundedProtocol
 from shapely import box
@@ -75,6 +78,17 @@ class Served:
         return key
 
 
+def satctl(service: Served, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """What a command prints that works on the same ledger and store."""
+    env = service.environment
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", env.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv(f"{PREFIX}STORE", env.settings.store)
+    settings.cache_clear()
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def make_world(engine: Engine, store: Path) -> tuple[Environment, datetime]:
     """Close the days, then correct one field; gives the instant between."""
     chosen = Settings(**(settings().model_dump() | {"store": str(store), "home": store.parent / "home"}))
@@ -91,8 +105,10 @@ def make_world(engine: Engine, store: Path) -> tuple[Environment, datetime]:
     for name in BOUNDS:
         with read_transaction(engine) as connection:
             bbox_id = region(connection, name).bbox_id
-        closer = Closer(engine, env.store(), bbox_id, env.deadlines, "run-1", datetime.now(UTC))
-        assert len(list(closer.backfill(env.source(), LAST, lambda _day, _answer: None))) == 6
+        for n in range((LAST - FIRST).days + 1):  # each by a run of its own, so that each has an instant of its own
+            closer = Closer(engine, env.store(), bbox_id, env.deadlines, f"run-{n}", datetime.now(UTC))
+            until = FIRST + timedelta(days=n)
+            assert len(list(closer.backfill(env.source(), until, lambda _day, _answer: None))) == 1
     before = datetime.now(UTC)
     correct(env, 0.021)
     return env, before

@@ -57,7 +57,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/changes", {"cursor": crafted(["x", [[[1], 2, 3]]])}, "cursor"),
     ("/changes", {"cursor": crafted(["x" * 1_000_000, []])}, "cursor"),
     ("/changes", {"skip": -1}, "skip"),
-    ("/changes", {"since": "2026-01-01"}, "as-of"),
+    ("/changes", {"since": "2026-01-01"}, "since"),
     ("/regions/S/misses", {"cursor": "1;2"}, "cursor"),
     ("/regions/S/misses", {"cursor": "9" * 400}, "cursor"),
     (f"/regions/S/days/{LAST}", {"parameter_name": "ndvi_mean,password"}, "parameter-name"),

@@ -7,23 +7,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from click.testing import CliRunner
-from satcommon.settings import settings
-from satctl.main import main
 
-from tests.unit.satserve.serving import Served
+from tests.unit.satserve.serving import Served, satctl
 
 AGES_AGO = "2020-01-01T00:00:00Z"
 
 
 def by_command(service: Served, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
-    env = service.environment
-    monkeypatch.setenv("SATFIELDS_DATABASE_URL", env.engine.url.render_as_string(hide_password=False))
-    monkeypatch.setenv("SATFIELDS_STORE", env.settings.store)
-    settings.cache_clear()
-    result = CliRunner().invoke(main, ["changes", *arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(satctl(service, monkeypatch, "changes", *arguments, "--json"))
     return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,9 +23,10 @@ from satcommon.publication.cells import cells
 from satcommon.publication.objects import ResultObjects
 from satcommon.publication.reader import published
 from satcommon.publication.row_columns import completed, described, readable
+from satserve.requests import is_column
 from sqlalchemy import select
 
-from tests.unit.satserve.serving import BOUNDS, FIRST, LAST, SQUARES, Served
+from tests.unit.satserve.serving import BOUNDS, FIRST, LAST, SQUARES, Served, satctl
 
 DAYS = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
 HOMES = {name: "T" if name in ("border", "far") else "S" for name in SQUARES}
@@ -37,13 +40,13 @@ def exported(service: Served, name: str, day: date, as_of: datetime | None) -> p
     return readable(completed(days.rows(ResultObjects(env.store()), day), day, days))
 
 
-def instants(service: Served) -> Iterator[datetime | None]:
-    """Now, before the correction, and the instant of a publication of S."""
-    yield None
-    yield service.before
+def instants(service: Served) -> list[datetime | None]:
+    """Now, before the correction, and those of ten publications, from the first to the last."""
     with read_transaction(service.environment.engine) as connection:
-        third = (Publication.bbox_id == 1, Publication.sequence == 3)
-        yield connection.execute(select(Publication.committed_at).where(*third)).scalar_one()
+        committed = connection.scalars(select(Publication.committed_at).order_by(Publication.committed_at)).all()
+    chosen = [committed[round(n * (len(committed) - 1) / 9)] for n in range(10)]
+    assert len(set(chosen)) == 10
+    return [None, service.before, *chosen]
 
 
 def stated(as_of: datetime | None) -> dict[str, str]:
@@ -71,6 +74,23 @@ READERS: dict[str, Callable[[Response], pa.Table]] = {
     "parquet": lambda response: pq.read_table(io.BytesIO(response.content)),
     "arrow": arrow_of,
 }
+
+
+@pytest.mark.parametrize("as_of", [None, 0, 3, 9])
+def test_a_regions_days_are_what_the_command_exports(
+    service: Served, as_of: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instant = None if as_of is None else instants(service)[2 + as_of]
+    file = tmp_path / "S.parquet"
+    span = [] if instant is None else ["--as-of", instant.isoformat()]
+    satctl(service, monkeypatch, "export", "S", "--all-columns", "--output", str(file), *span)
+    expected = pq.read_table(file)
+
+    answers = [service.get(f"/regions/S/days/{day}", f="parquet", **stated(instant)) for day in DAYS]
+    found = pa.concat_tables([READERS["parquet"](each) for each in answers if each.status_code == 200])
+
+    assert found.equals(expected)
+    assert found.num_rows > 0
 
 
 def test_a_regions_days_are_the_exported_ones_now_and_at_every_instant(service: Served) -> None:
@@ -144,21 +164,30 @@ def test_a_series_is_the_same_as_json_and_csv_and_coverage(on_sqlite: Served) ->
         assert told[name] == plain[name]
     for name, values in told["values"].items():
         assert values == plain[name]
-    for name in ("ndvi_mean", "status", "state_as_of", "ndvi_integral_e4"):
-        assert coverage["ranges"][name]["values"] == plain[name]
-    assert coverage["ranges"]["final"]["values"] == [int(final) for final in plain["final"]]
+    plain["final"] = [int(final) for final in plain["final"]]
+    plain["item_ids"] = [None if items is None else json.dumps(items) for items in plain["item_ids"]]
+    lists = {column.name for column in rows.schema if pa.types.is_list(column.type)} - {"item_ids"}
+    assert coverage["ranges"].keys() == plain.keys() - lists - {"day"}
+    for name, told_range in coverage["ranges"].items():
+        assert told_range["values"] == plain[name], name
 
 
 def test_one_column_of_a_day_is_the_exported_one(service: Served) -> None:
     for as_of in (None, service.before):
         rows = exported(service, "S", LAST, as_of)
-        for column in ("ndvi_mean", "status", "item_ids", "sensed_at", "state_days"):
+        for column in (name for name in rows.column_names if is_column(name)):
             found = arrow_of(service.get(f"/regions/S/days/{LAST}/columns/{column}", f="arrow", **stated(as_of)))
 
-            assert found.column_names == ["field", "value", "final"]
+            assert found.column_names == ["field", "value", "final", "state_as_of"]
             assert found["value"].to_pylist() == rows[column].to_pylist()
             assert found["field"].to_pylist() == rows["field"].to_pylist()
             assert found["final"].to_pylist() == rows["final"].to_pylist()
+            assert found["state_as_of"].to_pylist() == rows["state_as_of"].to_pylist()
+        told = service.json(f"/regions/S/days/{LAST}/columns/sensed_at", f="json", **stated(as_of))
+        plain = as_json(rows)
+        assert told["value"] == [row["sensed_at"] for row in plain]
+        for name in ("field", "final", "state_as_of"):
+            assert told[name] == [row[name] for row in plain]
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import hypothesis
+import jsonschema
 import pytest
 import schemathesis
+from satserve.examples import ANSWERS
 from schemathesis.checks import content_type_conformance, not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
@@ -67,6 +70,41 @@ def test_every_operation_says_what_it_is_and_every_parameter_too(on_sqlite: Serv
             if not path.startswith("/health"):
                 problem = operation["responses"]["400"]["content"]
                 assert set(problem) == {"application/problem+json"}
+
+
+def test_every_parameter_and_every_answer_of_json_has_an_example_that_its_schema_takes(on_sqlite: Served) -> None:
+    document = on_sqlite.json("/openapi.json")
+    seen = 0
+
+    def check(example: Any, schema: dict[str, Any]) -> None:
+        nonlocal seen
+        whole = schema | {"components": document["components"]}
+        jsonschema.validate(example, whole, jsonschema.Draft202012Validator)
+        seen += 1
+
+    for path, methods in document["paths"].items():
+        for parameter in methods["get"].get("parameters", []):
+            given = parameter["schema"].get("examples") or [parameter.get("example")]
+            assert given != [None], f"{path} {parameter['name']}"
+            check(given[0], parameter["schema"])
+        for media_type, content in methods["get"]["responses"]["200"]["content"].items():
+            if "json" in media_type:
+                assert "example" in content, f"{path} {media_type}"
+                check(content["example"], content["schema"])
+    assert seen > 70
+
+
+def test_examples_have_the_members_of_answers(on_sqlite: Served) -> None:
+    paths = on_sqlite.json("/openapi.json")["paths"]
+    for path, answers in ANSWERS.items():
+        names = {name: quote(value, safe="") for name, value in (KNOWN | {"collection": "fields"}).items()}
+        for media_type, example in answers.items():
+            given = {"day": LAST} if path.endswith("/history") else {}
+            answer = on_sqlite.get(path.format(**names), headers={"accept": media_type}, **given)
+            assert answer.headers["content-type"].partition(";")[0] == media_type
+            told = answer.json()
+            assert example.keys() <= told.keys(), path
+            assert path in paths
 
 
 def test_the_schema_of_rows_says_unit_and_meaning_of_each_column(on_sqlite: Served) -> None:

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 
+from satserve.examples import ANSWERS
 from satserve.guards import Guard
 from satserve.page import routes as page
 from satserve.problem import Problem, ProblemDetails, wrong
@@ -40,9 +41,11 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         document: dict[str, Any] = super().openapi()
-        for methods in document["paths"].values():
+        for path, methods in document["paths"].items():
             for operation in methods.values():
                 operation["responses"].pop("422", None)  # a wrong parameter is 400 here, with a problem
+                for media_type, example in ANSWERS.get(path.replace(":path}", "}"), {}).items():
+                    operation["responses"]["200"]["content"][media_type]["example"] = example
         schemas = document["components"]["schemas"]
         schemas["ProblemDetails"] = ProblemDetails.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ BINARY = ("parquet", "arrow", "fgb", "png")  # not compressed again
 
 GEOMETRY = "geometry"
 _ROWS = 2_000  # of a piece
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 class _Pieces(io.RawIOBase):
@@ -76,6 +78,25 @@ def encoded(kind: str, schema: pa.Schema, tables: Iterable[pa.Table], head: Mapp
 def json_bytes(value: Any) -> bytes:
     """JSON of values as rows have them: numbers in full precision, days and instants in ISO 8601."""
     return to_json(value, inf_nan_mode="null")
+
+
+def plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """Values for JSON; days as text."""
+    if pa.types.is_date(column.type):  # Arrow takes 2 ms to make 730 of them, 0.1 ms for their text
+        return list(map(_DAY_TEXTS.__getitem__, column.combine_chunks().view(pa.int32()).to_pylist()))
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+class _DayTexts(dict[int | None, str | None]):
+    """Days as text, by their number in Arrow; each is written once, since all fields have the same days."""
+
+    def __missing__(self, day: int | None) -> str | None:
+        text = self[day] = None if day is None else date.fromordinal(_EPOCH + day).isoformat()
+        return text
+
+
+_DAY_TEXTS = _DayTexts()
 
 
 def _json(pieces: Iterable[pa.Table], head: Mapping[str, Any]) -> Iterator[bytes]:

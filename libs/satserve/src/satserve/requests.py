@@ -51,10 +51,16 @@ Limit = Annotated[
     int, Query(ge=1, le=MOST_ITEMS, description=f"Items of a page, at most {MOST_ITEMS}.", examples=[100])
 ]
 Cursor = Annotated[
-    str | None, Query(max_length=4000, description="Where to go on: from the link `next` of the page before.")
+    str | None,
+    Query(
+        max_length=4000,
+        description="Where to go on: from the link `next` of the page before.",
+        examples=["Im5vcnRoLWZvcnR5Ig"],
+    ),
 ]
 FormatName = Annotated[
-    str | None, Query(alias="f", max_length=20, description="Format; else the header Accept says it.")
+    str | None,
+    Query(alias="f", max_length=20, description="Format; else the header Accept says it.", examples=["json"]),
 ]
 
 
@@ -73,8 +79,8 @@ def day_of(text: str, parameter: str = "day") -> date:
     return day
 
 
-def instant_of(text: str | None) -> datetime | None:
-    """The instant of `as-of`; None for now.
+def instant_of(text: str | None, parameter: str = "as-of") -> datetime | None:
+    """An instant; None for now.
 
     Raises:
         Problem: it is none, has no zone, or is in the future.
@@ -86,15 +92,15 @@ def instant_of(text: str | None) -> datetime | None:
         # In a query, + is a blank; +02:00 that nobody encoded is meant all the same.
         instant = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     except ValueError:
-        raise wrong("as-of", text, expected) from None
+        raise wrong(parameter, text, expected) from None
     if instant.tzinfo is None:
-        raise wrong("as-of", text, expected, "add Z for UTC")
+        raise wrong(parameter, text, expected, "add Z for UTC")
     try:
         instant = instant.astimezone(UTC)
     except OverflowError:
-        raise wrong("as-of", text, expected) from None
+        raise wrong(parameter, text, expected) from None
     if instant > datetime.now(UTC):
-        raise wrong("as-of", text, "an instant of the past", "nothing can be told of the future")
+        raise wrong(parameter, text, "an instant of the past", "nothing can be told of the future")
     return instant
 
 

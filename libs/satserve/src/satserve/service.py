@@ -17,6 +17,7 @@ from satcommon.db.models import Field, Region
 from satcommon.db.records import first, select_all
 from satcommon.environment import Environment
 from satcommon.publication.objects import ResultObjects
+from satcommon.views.metrics.expected_days import ExpectedDays
 from sqlalchemy import Connection, bindparam
 
 from satserve.caller import Caller, Doorkeeper
@@ -42,6 +43,7 @@ class Service:
         self.environment = environment
         self.doorkeeper = Doorkeeper(environment.engine, environment.settings)
         self.indexes = FieldIndexes()
+        self.expected_days = ExpectedDays()
         self.snapshots = Snapshots()
         self.pictures = Pictures()
 

@@ -55,7 +55,12 @@ def changed(
     service: Serving,
     caller: Calling,
     cursor: Annotated[
-        str | None, Query(max_length=6000, description="Of the page before, or of `satctl changes`.")
+        str | None,
+        Query(
+            max_length=6000,
+            description="Of the page before, or of `satctl changes`.",
+            examples=["c1.eJyLVkpU0lGKjgUACHUB-Q"],
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -66,18 +71,33 @@ def changed(
         ),
     ] = None,
     skip: Annotated[
-        int, Query(ge=0, le=_MOST_SKIPPED, description="Changes of the first publication that came already.")
+        int,
+        Query(
+            ge=0, le=_MOST_SKIPPED, description="Changes of the first publication that came already.", examples=[1000]
+        ),
     ] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description=f"Changes of a page, at most {MOST_ITEMS}.")] = 1000,
-    field: Annotated[str | None, Query(max_length=200, description="Of this field alone.")] = None,
-    column: Annotated[
-        str | None, Query(max_length=2000, description="Of these columns alone, with commas between.")
+    limit: Annotated[
+        int, Query(ge=1, le=MOST_ITEMS, description=f"Changes of a page, at most {MOST_ITEMS}.", examples=[1000])
+    ] = 1000,
+    field: Annotated[
+        str | None, Query(max_length=200, description="Of this field alone.", examples=["north-forty"])
     ] = None,
-    new: Annotated[bool, Query(description="Also the rows of days that were published for the first time.")] = False,
+    column: Annotated[
+        str | None,
+        Query(
+            max_length=2000, description="Of these columns alone, with commas between.", examples=["ndvi_mean,status"]
+        ),
+    ] = None,
+    new: Annotated[
+        bool, Query(description="Also the rows of days that were published for the first time.", examples=[True])
+    ] = False,
 ) -> Response:
     """The changes after a cursor, region after region, each in the order of its publications.
 
     No change is missed, and none comes twice: follow `next` until there is none, then keep `cursor`.
+
+    A change has neither `final` nor `state_as_of`: it tells what a publication did, while these tell what is known now.
+    Read the row for them.
     """
     selection = Selection(field, columns_of(column), new)
     with service.reading() as connection:
@@ -102,7 +122,7 @@ def _start(connection: Any, caller: Caller, cursor: str | None, since: str | Non
     if cursor is not None and since is not None:
         raise wrong("since", since, "either a cursor or since")
     if cursor is None:
-        instant = instant_of(since)
+        instant = instant_of(since, "since")
         return cursors.newest(connection) if instant is None else cursors.at(connection, instant)
     try:
         return cursors.decode(connection, cursor, caller.regions)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, GetJsonSchemaHandler, RootModel
 from pydantic_core import CoreSchema
+from satcommon.db.models import Region
+from satcommon.errors import AlgorithmError
 from satcommon.publication.row_columns import row_schema, told
+from satcommon.stats.algorithm import algorithm
 from satcommon.stats.data_dictionary import meaning_of
+from satcommon.stats.result_rows import further_columns
 from starlette.responses import Response
 
 from satserve.caller import Calling
 from satserve.routes.answers import document, problems
+from satserve.service import Serving, visible_region
 
 router = APIRouter(tags=["Rows"])
 
@@ -42,14 +47,39 @@ class ColumnList(BaseModel):
     columns: list[Column]
 
 
-@router.get("/columns", response_model=ColumnList, responses=problems(), summary="Data dictionary")
-def columns(request: Request, caller: Calling) -> Response:  # noqa: ARG001  # who has no key is told so
+@router.get("/columns", response_model=ColumnList, responses=problems(404), summary="Data dictionary")
+def columns(
+    request: Request,
+    service: Serving,
+    caller: Calling,  # who has no key is told so
+    region: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description="With the columns of the further indices and bands of this region's algorithm version.",
+            examples=["A"],
+        ),
+    ] = None,
+) -> Response:
     """Each column of every row: name, type, unit, meaning and range.
 
     Types are those of Parquet and Arrow answers. Rows of algorithm versions that ask for further indices and bands have
-    columns of these besides.
+    columns of these besides: name a region to have them, too.
     """
-    return document(request, {"columns": [_column(each) for each in row_schema()]})
+    further: Sequence[str] = ()
+    if region is not None:
+        with service.reading() as connection:
+            further = further_columns_of(visible_region(connection, region, caller))
+    return document(request, {"columns": [_column(each) for each in row_schema(further)]})
+
+
+def further_columns_of(region: Region) -> Sequence[str]:
+    """The columns of the further indices and bands that a region's algorithm version asks for."""
+    try:
+        rules = algorithm(region.algorithm_version)
+    except AlgorithmError:  # of a file that this process has not: its further columns can be named
+        return []
+    return further_columns(rules.indices, rules.further_bands)
 
 
 def _column(column: pa.Field) -> dict[str, Any]:

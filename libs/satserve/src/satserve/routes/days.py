@@ -16,9 +16,10 @@ from satcommon.publication.row_columns import completed, described, readable, wi
 from starlette.responses import Response
 
 from satserve.caller import Caller, Calling
-from satserve.encodings import ARROW, CSV, FLATGEOBUF, GEOJSON, GEOMETRY, JSON, PARQUET, json_bytes
+from satserve.encodings import ARROW, CSV, FLATGEOBUF, GEOJSON, GEOMETRY, JSON, PARQUET, json_bytes, plain_values
 from satserve.problem import Problem, wrong
 from satserve.requests import (
+    DERIVED,
     AsOf,
     Columns,
     DayText,
@@ -51,7 +52,7 @@ class Rows(BaseModel):
 
 
 class OneColumn(BaseModel):
-    """A column of a day: three lists of one length."""
+    """A column of a day: four lists of one length."""
 
     region: str = Field(examples=["A"])
     day: date
@@ -59,6 +60,7 @@ class OneColumn(BaseModel):
     field: list[str]
     value: list[object]
     final: list[bool]
+    state_as_of: list[date | None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ def day_column(
     as_of: AsOf = None,
     f: FormatName = None,
 ) -> Response:
-    """One column of all fields of a region's day, compact, as for a map: `field`, `value` and `final`."""
+    """One column of all fields of a region's day, compact, as for a map.
+
+    `field`, `value`, `final`, and `state_as_of`: the day of the newest observation in the field's state.
+    """
     kind = chosen_format(f, request.headers.get("accept", ""), COLUMN_FORMATS)
     if not is_column(column):
         raise wrong("column", column, "the name of a column", "see /columns", 404)
@@ -147,13 +152,12 @@ def day_column(
         return same
     rows = _rows(service, caller, its_day, instant, [column])
     if kind == ARROW[0]:
-        known = rows.select(["field", column, "final"])
-        plain = known.cast(described(known.schema)).rename_columns(["field", "value", "final"])
+        known = rows.select(["field", column, *DERIVED])
+        plain = known.cast(described(known.schema)).rename_columns(["field", "value", *DERIVED])
         return table_answer(plain, ARROW, tag, {})
-    told = {"region": region, "day": its_day.day, "column": column, "field": rows["field"].to_pylist()}
-    return whole(
-        json_bytes({**told, "value": rows[column].to_pylist(), "final": rows["final"].to_pylist()}), tag, JSON[1]
-    )
+    told = {"region": region, "day": its_day.day, "column": column, "field": plain_values(rows["field"])}
+    told |= {"value": plain_values(rows[column]), **{name: plain_values(rows[name]) for name in DERIVED}}
+    return whole(json_bytes(told), tag, JSON[1])
 
 
 def _read(service: Service, caller: Caller, name: str, day: date, instant: datetime | None) -> _Day:

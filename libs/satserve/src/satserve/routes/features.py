@@ -22,7 +22,7 @@ from satserve.features.field_index import PROPERTIES, SCHEMA, in_season
 from satserve.features.filters import LONGEST, matching
 from satserve.problem import not_found, wrong
 from satserve.requests import Cursor, FormatName, Interval, Limit, chosen_format, interval_of
-from satserve.routes.answers import document, link, media_types, path_of, problems, tag_of, unchanged, whole
+from satserve.routes.answers import GeoJson, document, link, media_types, path_of, problems, tag_of, unchanged, whole
 from satserve.service import Service, Serving, visible_field, visible_regions
 
 router = APIRouter(tags=["Features"])
@@ -47,9 +47,16 @@ Filter = Annotated[
 ]
 FilterLanguage = Annotated[
     Literal["cql2-text"],
-    Query(alias="filter-lang", description="The filter's language.", json_schema_extra={"enum": ["cql2-text"]}),
+    Query(
+        alias="filter-lang",
+        description="The filter's language.",
+        json_schema_extra={"enum": ["cql2-text"]},
+        examples=["cql2-text"],
+    ),
 ]
-CollectionName = Annotated[str, Path(pattern="^(regions|fields)$", description="regions or fields", max_length=10)]
+CollectionName = Annotated[
+    str, Path(pattern="^(regions|fields)$", description="regions or fields", max_length=10, examples=["fields"])
+]
 
 
 class Feature(BaseModel):
@@ -72,8 +79,9 @@ class FeatureCollection(BaseModel):
 
 @router.get(
     "/collections/fields/queryables",
-    responses=problems() | {200: {"content": {"application/schema+json": {}}}},
+    responses=problems() | {200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}},
     response_model=None,
+    response_class=Response,
     summary="What filters of fields may name",
 )
 def queryables(request: Request, caller: Calling) -> Response:  # noqa: ARG001  # who has no key is told so
@@ -97,6 +105,7 @@ def queryables(request: Request, caller: Calling) -> Response:  # noqa: ARG001  
     "/collections/{collection}/items",
     responses=problems(404) | {200: media_types(*FORMATS) | {"model": FeatureCollection}},
     response_model=None,
+    response_class=GeoJson,
     summary="Regions or fields",
 )
 def items(
@@ -143,6 +152,7 @@ def _links(request: Request, path: str, kind: str, last: str | None) -> list[dic
     "/collections/{collection}/items/{item:path}",
     responses=problems(404) | {200: media_types(GEOJSON) | {"model": Feature}},
     response_model=None,
+    response_class=GeoJson,
     summary="One region or field",
 )
 def item(
@@ -150,7 +160,10 @@ def item(
     service: Serving,
     caller: Calling,
     collection: CollectionName,
-    item: Annotated[str, Path(description="Name of the region, or external id of the field.", max_length=200)],
+    item: Annotated[
+        str,
+        Path(description="Name of the region, or external id of the field.", max_length=200, examples=["north-forty"]),
+    ],
 ) -> Response:
     """A feature."""
     chosen = _Chosen(None, None, None, 1, None)

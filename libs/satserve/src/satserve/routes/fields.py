@@ -47,7 +47,7 @@ def history(
     external_id: ExternalId,
     day: Annotated[str, Query(description="Day, as YYYY-MM-DD.", max_length=10, examples=["2026-05-12"])],
     region: Annotated[
-        str | None, Query(description="Name of the region. Default: the field's home.", max_length=100)
+        str | None, Query(description="Name of the region. Default: the field's home.", max_length=100, examples=["A"])
     ] = None,
     as_of: AsOf = None,
 ) -> Response:

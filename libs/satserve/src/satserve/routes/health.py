@@ -51,6 +51,7 @@ def ready(service: Serving) -> Health:
     "/metrics",
     responses=problems(403) | {200: {"content": {"text/plain": {}}, "description": "In Prometheus' text format."}},
     response_model=None,
+    response_class=Response,
     summary="Counts and durations of requests",
 )
 def prometheus(caller: Calling) -> Response:

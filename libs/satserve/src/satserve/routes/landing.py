@@ -114,7 +114,9 @@ def collection(
     request: Request,
     service: Serving,
     caller: Calling,
-    collection: Annotated[str, Path(description="regions, fields or field_metrics.", max_length=60)],
+    collection: Annotated[
+        str, Path(description="regions, fields or field_metrics.", max_length=60, examples=["fields"])
+    ],
 ) -> Response:
     """A collection: its extent, and where its items or locations are."""
     if collection not in _TITLES:

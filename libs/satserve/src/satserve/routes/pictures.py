@@ -46,6 +46,7 @@ def pictures(request: Request, service: Serving, caller: Calling, region: Region
     "/days/{day}/picture",
     responses=problems(404) | {200: media_types(PNG)},
     response_model=None,
+    response_class=Response,
     summary="A day's scene as a picture",
 )
 def picture(
@@ -54,7 +55,7 @@ def picture(
     caller: Calling,
     region: RegionName,
     day: DayText,
-    layer: Annotated[Layer, Query(description="In true colour, or NDVI.")] = Layer.TRUE_COLOUR,
+    layer: Annotated[Layer, Query(description="In true colour, or NDVI.", examples=["ndvi"])] = Layer.TRUE_COLOUR,
 ) -> Response:
     """The scene that a region's day has now, as a PNG of at most 1024 x 1024 pixels.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from satcommon.db import ledger
 from satcommon.db.models import Field as FieldRow
 from satcommon.db.models import Miss, Publication, PublicationKind, Region
+from satcommon.views.metrics.expected_days import completeness
 from satcommon.views.region_status import region_status
 from sqlalchemy import Connection, select, true
 from starlette.responses import Response
@@ -59,7 +60,10 @@ class RegionSummary(BaseModel):
     lag_days: int = Field(description="days that are over and not closed")
     settled_rows: int = Field(description="rows of its closed days")
     missed_field_days: int = Field(description="open misses")
-    completeness: float | None = Field(description="rows without an open miss, as part of rows and misses without row")
+    expected_field_days: int = Field(description="field-days that the registry expects up to the watermark")
+    completeness: float = Field(
+        description="expected field-days without an open miss, as part of all expected ones; 1 where none is expected"
+    )
     backlog: list[Missed]
     newest_corrections: list[Correction]
 
@@ -93,7 +97,7 @@ def regions(
     request: Request,
     service: Serving,
     caller: Calling,
-    limit: Annotated[int, Query(ge=1, le=200, description="Regions of a page, at most 200.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Regions of a page, at most 200.", examples=[50])] = 50,
     cursor: Cursor = None,
 ) -> Response:
     """The regions: watermark, completeness, backlog by cause, newest corrections; by name."""
@@ -125,7 +129,9 @@ def misses(
     region: RegionName,
     limit: Limit = 1000,
     cursor: Cursor = None,
-    day: Annotated[str | None, Query(max_length=10, description="Of this day alone, as YYYY-MM-DD.")] = None,
+    day: Annotated[
+        str | None, Query(max_length=10, description="Of this day alone, as YYYY-MM-DD.", examples=["2026-05-12"])
+    ] = None,
 ) -> Response:
     """The open misses of a region, in the order in which they were opened."""
     its_day = None if day is None else day_of(day)
@@ -163,8 +169,8 @@ def _summary(service: Service, connection: Connection, region: Region, now: date
     status = region_status(connection, region, service.environment.deadlines, 0, now)
     rows = ledger.published_rows(connection, region.bbox_id, date.min, date.max)
     missed = sum(each.field_days for each in status.backlog)
-    # A miss is of a field-day with or without a row; which, only the objects tell. The share counts both as missed.
-    whole = max(rows, missed)
+    until = {} if status.watermark is None else {region.bbox_id: status.watermark}
+    expected = service.expected_days.count(connection, until).get(region.bbox_id, 0)
     return {
         "region": status.region,
         "active": status.active,
@@ -176,7 +182,8 @@ def _summary(service: Service, connection: Connection, region: Region, now: date
         "lag_days": status.lag_days,
         "settled_rows": rows,
         "missed_field_days": missed,
-        "completeness": None if not whole else (whole - missed) / whole,
+        "expected_field_days": expected,
+        "completeness": completeness(expected, missed),
         "backlog": [
             {
                 "cause": each.cause.value,

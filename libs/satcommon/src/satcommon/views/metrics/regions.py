@@ -21,7 +21,7 @@ from satcommon.pipeline.ready_days import closable_days_of_all
 from satcommon.sources.source import Due
 from satcommon.telemetry.metrics import Sample
 from satcommon.views.metrics.capped import capped
-from satcommon.views.metrics.expected_days import ExpectedDays
+from satcommon.views.metrics.expected_days import ExpectedDays, completeness
 
 DAY_SECONDS = 86400.0
 UNREADABLE = "unreadable"  # in place of a check's name, where none refused
@@ -115,7 +115,7 @@ def _ratios(samples: Iterable[Sample]) -> Iterator[Sample]:
     figures = {(s.metric, s.labels[0]): s.value for s in samples if s.metric.startswith("satfields_fielddays_")}
     for (metric, region), count in figures.items():
         if metric == "satfields_fielddays_expected":
-            ratio = figures["satfields_fielddays_settled", region] / count if count else 1.0
+            ratio = completeness(int(count), int(figures["satfields_fielddays_missed", region]))
             yield Sample("satfields_completeness_ratio", (region,), ratio)
 
 

@@ -101,6 +101,26 @@ export function json(path, parameters = {}) {
   return asked;
 }
 
+/**
+ * All pages of an answer, as their links lead on.
+ * @param {string} path
+ * @param {Record<string, string | number>} [parameters]
+ * @returns {Promise<any[]>}
+ */
+export async function pages(path, parameters = {}) {
+  /** @type {any[]} */
+  const found = [];
+  let cursor = "";
+  do {
+    const page = await json(path, { ...parameters, cursor });
+    found.push(page);
+    /** @type {{rel: string, href: string} | undefined} */
+    const next = page.links.find((/** @type {{rel: string}} */ link) => link.rel === "next");
+    cursor = next ? new URLSearchParams(next.href.split("?")[1]).get("cursor") ?? "" : "";
+  } while (cursor);
+  return found;
+}
+
 /** Forget all answers: corrections may have come. */
 export function forget() {
   kept.clear();

@@ -104,7 +104,10 @@ async function viewMap(stale) {
     byId("panel").replaceChildren(h("h2", {}, "No region yet"), h("p", {}, "Register one with satctl regions add; its fields appear here."));
     return;
   }
-  const column = columns.find((each) => each.name === (state.column || FIRST_COLUMN)) ?? columns[0];
+  await loadColumns(region.region);
+  if (stale()) return;
+  const named = (/** @type {string} */ name) => columns.find((each) => each.name === name);
+  const column = named(state.column) ?? named(FIRST_COLUMN) ?? columns[0];
   if (!column) throw new Refused(0, "The service has no numeric column.");
   const last = region.watermark ?? "";
   const day = state.day && last ? clamp(state.day, region.monitored_from, last) : last;
@@ -149,6 +152,17 @@ async function panel(column, domain, stale) {
     const list = fieldList(state, fields, told, column, domain, (id) => void go({ field: id }, "push").then(() => where.focus()));
     where.replaceChildren(...list.filter((each) => each instanceof Node));
   }
+}
+
+/**
+ * The columns that can be chosen: those of the region's algorithm version.
+ * @param {string} region
+ */
+async function loadColumns(region) {
+  const found = numeric((await json("columns", { region })).columns);
+  if (found.map(({ name }) => name).join() === columns.map(({ name }) => name).join()) return;
+  columns = found;
+  byId("column").replaceChildren(...columns.map((each) => h("option", { value: each.name }, titleOf(each.name))));
 }
 
 /**
@@ -295,15 +309,12 @@ async function start() {
   listen();
   views();
   try {
-    const [found, described] = await Promise.all([allRegions(), json("columns")]);
-    regions = found;
-    columns = numeric(described.columns);
+    regions = await allRegions();
   } catch (error) {
     notice(error instanceof Error ? error.message : String(error));
     return;
   }
   byId("region").append(...regions.map((each) => h("option", { value: each.region }, each.region)));
-  byId("column").append(...columns.map((each) => h("option", { value: each.name }, titleOf(each.name))));
   await show();
 }
 

@@ -26,8 +26,9 @@ export function fieldList(state, fields, told, column, domain, choose) {
     .sort((a, b) => (b.row?.value ?? -Infinity) - (a.row?.value ?? -Infinity) || a.field.name.localeCompare(b.field.name));
   const items = rows.slice(0, MOST).map(({ field, row, missed }) => {
     const value = row?.value ?? null;
-    const swatch = value === null ? h("span", { class: "swatch no-value", "aria-hidden": "true" }) : dot(colourOf(value, domain));
-    const note = missed ? `missed: ${causeWords(missed)}` : !row ? "no row" : value === null ? statusWords(row.status) : row.final ? "" : "not final";
+    const grey = row?.status === "cloudy" ? "cloudy" : value === null ? "no-value" : "";
+    const swatch = grey || value === null ? h("span", { class: `swatch ${grey}`, "aria-hidden": "true" }) : dot(colourOf(value, domain));
+    const note = missed ? `missed: ${causeWords(missed)}` : !row ? "no row" : value === null || row.status === "cloudy" ? statusWords(row.status) : row.final ? "" : "not final";
     const button = h("button", { type: "button", class: "row" }, swatch, h("span", { class: "name" }, field.name),
       h("span", { class: "hint" }, note), h("span", { class: "number" }, shown(value)));
     button.addEventListener("click", () => choose(field.id));

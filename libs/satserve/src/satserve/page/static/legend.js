@@ -29,7 +29,7 @@ export function drawLegend(column, domain, scene) {
     h("p", { class: "legend-title" }, titleOf(column.name), unit && h("span", { class: "unit" }, ` ${unit}`)),
     h("p", { class: "hint" }, column.meaning.split(";")[0]?.split(", (")[0] ?? ""),
     ramp,
-    h("ul", { class: "keys" }, key("no-value", "No value"), key("provisional", "Not final"), key("missed", "Missed")),
+    h("ul", { class: "keys" }, key("cloudy", "Cloudy"), key("no-value", "No value"), key("provisional", "Not final"), key("missed", "Missed")),
     ...(scene === "ndvi" ? [h("p", { class: "scene-ndvi hint" }, "Scene: NDVI 0", sceneRamp(), "1")] : []),
     ...(scene === "none" ? [h("p", { class: "scene-ndvi hint" }, "There is no scene of this day.")] : []),
   );

@@ -165,14 +165,15 @@ export class FieldMap {
       const told = day.values.get(field.id);
       this.map.setFeatureState({ source: "fields", id: n }, {
         value: told?.value ?? null,
-        row: Boolean(told),
+        cloudy: told?.status === "cloudy",
         provisional: told ? !told.final : false,
         missed: day.missed.has(field.id),
       });
     });
     const value = ["feature-state", "value"];
     /** @type {any} */
-    const colour = ["case", ["==", ["typeof", value], "number"], colourExpression(["to-number", value, 0], domain), css("--no-value")];
+    const colour = ["case", state("cloudy"), css("--cloud"), // even where a value of days before is carried over it
+      ["==", ["typeof", value], "number"], colourExpression(["to-number", value, 0], domain), css("--no-value")];
     this.map.setPaintProperty("values", "fill-color", colour);
     this.map.setPaintProperty("rims", "line-color", colour);
   }

@@ -1,6 +1,6 @@
 /** What the map shows of a region: its rectangle and fields, and a day's values of one column. */
 
-import { json, pathOf } from "./api.js";
+import { json, pages, pathOf } from "./api.js";
 import { factorOf } from "./scale.js";
 
 /** @typedef {import("geojson").Feature<import("geojson").Polygon | import("geojson").MultiPolygon>} FieldFeature */
@@ -41,20 +41,13 @@ export async function fieldsOf(region, bounds) {
   const bbox = [bounds.west, bounds.south, east, bounds.north].join(",");
   /** @type {FieldInfo[]} */
   const fields = [];
-  let cursor = "";
-  do {
-    const page = await json("collections/fields/items", { bbox, limit: PAGE, f: "GeoJSON", cursor });
-    for (const feature of page.features) {
-      const told = feature.properties;
-      if (!told.regions.includes(region) || !feature.geometry) continue;
-      if (bounds.east > 180) unwrap(feature.geometry.coordinates);
-      const kept = { type: "Feature", id: fields.length, properties: {}, geometry: feature.geometry };
-      fields.push({ id: told.external_id, name: told.name, crop: told.crop_code, area: told.area_ha, feature: /** @type {FieldFeature} */ (kept) });
-    }
-    /** @type {{rel: string, href: string} | undefined} */
-    const next = page.links.find((/** @type {{rel: string}} */ link) => link.rel === "next");
-    cursor = next ? new URLSearchParams(next.href.split("?")[1]).get("cursor") ?? "" : "";
-  } while (cursor);
+  const told = await pages("collections/fields/items", { bbox, limit: PAGE, f: "GeoJSON" });
+  for (const { properties, geometry } of told.flatMap((page) => page.features)) {
+    if (!properties.regions.includes(region) || !geometry) continue;
+    if (bounds.east > 180) unwrap(geometry.coordinates);
+    const kept = /** @type {FieldFeature} */ ({ type: "Feature", id: fields.length, properties: {}, geometry });
+    fields.push({ id: properties.external_id, name: properties.name, crop: properties.crop_code, area: properties.area_ha, feature: kept });
+  }
   return fields;
 }
 
@@ -83,7 +76,7 @@ export async function regionDay(region, day, column, asOf) {
   const [told, status, missed] = await Promise.all([
     json(`${path}/${column}`, { f: "json", "as-of": asOf }),
     json(`${path}/status`, { f: "json", "as-of": asOf }),
-    asOf ? { misses: [] } : json(pathOf("regions", region, "misses"), { day, limit: PAGE }),
+    asOf ? [] : pages(pathOf("regions", region, "misses"), { day, limit: PAGE }),
   ]);
   /** @type {Map<string, FieldValue>} */
   const values = new Map();
@@ -94,15 +87,19 @@ export async function regionDay(region, day, column, asOf) {
     const value = told.value[n];
     values.set(id, { value: value === null ? null : value * factor, status: statuses.get(id) ?? "", final: told.final[n] });
   });
-  return { values, missed: new Map(missed.misses.map((/** @type {{field: string, cause: string}} */ each) => [each.field, each.cause])) };
+  const misses = missed.flatMap((page) => page.misses);
+  return { values, missed: new Map(misses.map((/** @type {{field: string, cause: string}} */ each) => [each.field, each.cause])) };
 }
 
 /** @type {Record<string, string>} */
 const STATUSES = {
   clear: "clear view",
   partial: "partly clear view",
+  swath_edge: "at the edge of the swath",
   cloudy: "cloudy",
+  hidden: "hidden by snow or water",
   outside_swath: "outside of the swath",
+  region_edge: "at the edge of the region",
   no_overpass: "no overpass",
   no_scene: "no scene came",
   too_small: "too small for a cell",

@@ -1,6 +1,6 @@
 /** The regions: how far each is, what it lacks, what was corrected last. */
 
-import { json } from "./api.js";
+import { pages } from "./api.js";
 import { dayName } from "./days.js";
 import { h } from "./dom.js";
 import { instantName } from "./field_panel.js";
@@ -11,16 +11,7 @@ import { causeWords } from "./region_day.js";
  * @returns {Promise<any[]>}
  */
 export async function allRegions() {
-  const regions = [];
-  let cursor = "";
-  do {
-    const page = await json("regions", { limit: 200, cursor });
-    regions.push(...page.regions);
-    /** @type {{rel: string} | undefined} */
-    const next = page.links.find((/** @type {{rel: string}} */ link) => link.rel === "next");
-    cursor = next ? regions.at(-1).region : "";
-  } while (cursor);
-  return regions;
+  return (await pages("regions", { limit: 200 })).flatMap((page) => page.regions);
 }
 
 /**
@@ -33,7 +24,7 @@ export function showRegions(view, regions, address) {
     h("th", { scope: "row" }, h("a", { href: address(each.region), "data-inside": true }, each.region), !each.active && h("span", { class: "hint" }, " paused")),
     cell("Closed through", each.watermark ? dayName(each.watermark) : "–"),
     cell("Final through", each.final_through ? dayName(each.final_through) : "–"),
-    cell("Complete", each.completeness === null ? "–" : percent(each.completeness), "number"),
+    cell("Complete", percent(each.completeness), "number"),
     cell("Days behind", each.lag_days.toLocaleString("en"), "number"),
     cell("Missed field-days", backlog(each.backlog)),
     cell("Newest corrections", corrections(each.newest_corrections))));
