@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.charts import VALUES, Manifest, manifests, only, platform, pod_templates
+from tests.deploy.charts import ROOT, VALUES, Manifest, manifests, only, platform, pod_templates
 from tests.deploy.test_chart_features import BUCKET, settings
 from tests.deploy.test_chart_network import Pod, edges
 
@@ -103,6 +103,23 @@ def test_the_example_of_cloudnative_pg_fits_together() -> None:
     assert again["bootstrap"]["recovery"]["source"] == archive["name"]
     assert archive["plugin"]["name"] == plugin["name"]
     assert archive["plugin"]["parameters"] == {**plugin["parameters"], "serverName": name}
+
+
+def test_each_example_takes_base_backups_which_a_log_is_replayed_on() -> None:
+    conf, lines = configparser.ConfigParser(), (PRODUCTION / "pgbackrest.cron").read_text().splitlines()
+    conf.read(PRODUCTION / "pgbackrest.conf")
+    [stanza] = set(conf) - {"DEFAULT", "global"}
+    jobs = [line.split() for line in lines if not line.startswith("#")]
+    page = (ROOT / "docs" / "how-to" / "back-up-and-recover.md").read_text()
+
+    days = {kind: weekdays for *_, weekdays, _, _, _, kind, _ in jobs}
+    assert days == {"--type=full": "0", "--type=diff": "1-6"}  # one on each day of the week
+    assert {" ".join(job[5:8]) for job in jobs} == {f"postgres pgbackrest --stanza={stanza}"}
+    assert {job[-1] for job in jobs} == {"backup"}
+    for command in ("stanza-create", "check", "--type=full backup"):
+        assert f"sudo -u postgres pgbackrest --stanza={stanza} {command}" in page
+    scheduled = example("cloudnative-pg.yaml")["ScheduledBackup"]["spec"]
+    assert scheduled["immediate"] is True  # else none is there for a day
 
 
 def test_archives_of_both_examples_are_kept_as_long_as_backups_in_production() -> None:

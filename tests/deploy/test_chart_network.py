@@ -11,11 +11,11 @@ from itertools import permutations
 
 import pytest
 
-from tests.deploy.charts import LOCATIONS, Manifest, location, of_kind, platform, pod_templates
+from tests.deploy.charts import LOCATIONS, Manifest, api, location, of_kind, platform, pod_templates
 from tests.deploy.test_chart_features import BUCKET, FOLDER
 
 TESTED = {22, 53, 80, 443, 3000, 4000, 5432, 6443, 8080, 9000, 9464}
-WORK = ("run", "satctl", "migrate", "metrics")  # on ledger and objects, besides the locations
+WORK = ("run", "satctl", "migrate", "metrics", "api")  # on ledger and objects, besides the locations
 OUTSIDE_DATABASE = {"postgresql": {"enabled": False}, "settings": FOLDER}
 
 
@@ -81,7 +81,7 @@ def edges(policies: list[Manifest], source: Pod | None, target: Pod | None) -> s
 
 def cluster(platform_values: Manifest | None = None) -> tuple[list[Manifest], dict[str, Pod]]:
     """Policies, and a pod of each kind; runs have the labels that Dagster's launcher gives."""
-    found = platform("minikube", platform_values)
+    found = [*platform("minikube", platform_values), *api()]
     for name in LOCATIONS:
         found = [*found, *location(name)]
     pods = {}
@@ -112,7 +112,7 @@ def test_pods_reach_what_they_need_and_nothing_else() -> None:
 def test_a_pod_lets_in_who_needs_it_whatever_the_others_may_send() -> None:
     policies, pods = cluster()
     let_in = {name: {"webserver", "daemon"} for name in LOCATIONS}
-    let_in |= {"webserver": {"satctl", "migrate", "metrics"}, "postgresql": pods.keys()}
+    let_in |= {"webserver": {"satctl", "migrate", "metrics"}, "postgresql": pods.keys(), "api": pods.keys()}
 
     found = {
         name: {other for other, one in pods.items() if any(allowed(policies, "Ingress", pod, one, p) for p in TESTED)}
@@ -139,14 +139,14 @@ def test_nobody_outside_reaches_in() -> None:
 @pytest.mark.parametrize("values", [{}, BUCKET, OUTSIDE_DATABASE, OUTSIDE_DATABASE | BUCKET])
 def test_what_is_outside_is_reached_by_port(values: Manifest) -> None:
     policies, pods = cluster(values)
-    dns, api = {53}, {443, 6443}
+    dns, of_kubernetes = {53}, {443, 6443}
     database = {5432} if "postgresql" in values else set()
     bucket = {443} if "volume" in values else set()
 
     found = {name: edges(policies, pod, None) for name, pod in pods.items()}
 
     works = dict.fromkeys((*LOCATIONS, *WORK), dns | database | bucket)
-    control = dict.fromkeys(("webserver", "daemon"), dns | database | api)
+    control = dict.fromkeys(("webserver", "daemon"), dns | database | of_kubernetes)
     alone = {} if database else {"postgresql": dns}
     assert found == {**works, **control, **alone}
 
@@ -172,7 +172,7 @@ def test_a_catalogue_is_reached_by_what_reads_imagery_and_only_where_it_is_the_s
     others, _ = cluster({})
     limited, _ = cluster({**stac, "networkPolicy": {"catalogueTo": there}})
 
-    assert reached == {*LOCATIONS, "run", "satctl", "migrate", "webserver", "daemon"}
+    assert reached == {*LOCATIONS, "run", "satctl", "migrate", "api", "webserver", "daemon"}
     assert "satfields-to-catalogue" not in {policy["metadata"]["name"] for policy in others}
     (policy,) = (policy for policy in limited if policy["metadata"]["name"] == "satfields-to-catalogue")
     assert policy["spec"]["egress"][0]["to"] == there

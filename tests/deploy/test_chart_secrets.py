@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from tests.deploy.charts import LOCATIONS, VALUES, Manifest, location, of_kind, platform, pod_templates
+from tests.deploy.charts import LOCATIONS, VALUES, Manifest, api, location, of_kind, platform, pod_templates
 from tests.deploy.test_chart_features import context, dagster_yaml, server
 from tests.deploy.test_chart_runs import instance, launched, outside, written  # noqa: F401  # fixtures
 
@@ -34,7 +34,8 @@ def secret_variables(container: Manifest) -> list[str]:
 
 
 def test_as_files_no_container_has_a_url_among_its_variables() -> None:
-    found = [*platform(values=VIEWED), *(one for name in LOCATIONS for one in location(name, values=AS_FILES))]
+    found = [*platform(values=VIEWED), *api(values=AS_FILES)]
+    found += [one for name in LOCATIONS for one in location(name, values=AS_FILES)]
     ledger, dagster = (
         {LEDGER: ("satfields-ledger", "SATFIELDS_DATABASE_URL")},
         {DAGSTER: ("satfields-dagster", "DAGSTER_POSTGRES_URL")},
@@ -53,6 +54,7 @@ def test_as_files_no_container_has_a_url_among_its_variables() -> None:
         **{f"satfields-{name} {part}": ledger | dagster for name in LOCATIONS for part in ("preflight", "code-server")},
         "satfields-satctl satctl": ledger | dagster,
         "satfields-metrics metrics": ledger,
+        "satfields-api api": ledger,
         "satfields-migrate wait-for-database": dagster,
         "satfields-migrate dagster": dagster,
         "satfields-migrate ledger": ledger,
@@ -60,7 +62,7 @@ def test_as_files_no_container_has_a_url_among_its_variables() -> None:
 
 
 def test_as_variables_no_container_has_a_file() -> None:
-    found = [*platform(), *location()]
+    found = [*platform(), *location(), *api()]
 
     for template in pod_templates(found).values():
         assert not [one for one in template["spec"]["volumes"] if "secret" in one]
@@ -140,19 +142,35 @@ def test_a_backup_has_the_files_of_satctl(environment: str) -> None:
 
 
 IDENTITIES = sorted((VALUES / "production" / "identity").glob("*.yaml"))
+CHARTS = ("platform", "location", "api")
+
+
+def is_for(chart: str, file: Path) -> bool:
+    """A file is for the chart that its name ends with, else for all."""
+    named = file.stem.rpartition("-")[2]
+    return named == chart or named not in CHARTS
+
+
+def test_each_chart_has_an_example_of_an_identity_of_its_own() -> None:
+    assert {file.stem for file in IDENTITIES} >= {f"aws-{chart}" for chart in CHARTS}
 
 
 @pytest.mark.parametrize("file", IDENTITIES, ids=lambda file: file.stem)
 def test_examples_of_identities_fit_the_charts_and_bring_no_keys(file: Path) -> None:
     values = yaml.safe_load(file.read_text())
-    found = [] if file.stem.endswith("-location") else platform("production", values)
-    found += [] if file.stem.endswith("-platform") else location("realtime", "production", values)
+    rendered = {
+        "platform": platform("production", values) if is_for("platform", file) else [],
+        "location": location("realtime", "production", values) if is_for("location", file) else [],
+        "api": api("production", values) if is_for("api", file) else [],
+    }
+    found = [one for manifests in rendered.values() for one in manifests]
 
     accounts = {name for name, one in of_kind(found, "ServiceAccount").items() if "annotations" in one["metadata"]} | {
         template["spec"].get("serviceAccountName")
         for template in pod_templates(found).values()
         if "aws-token" in str(template)
     }
-    assert accounts & {"satfields-satctl", "satfields-realtime"}
+    needed = {"platform": "satfields-satctl", "location": "satfields-realtime", "api": "satfields-api"}
+    assert accounts >= {needed[chart] for chart, manifests in rendered.items() if manifests}
     for template in pod_templates(found).values():
         assert [secret_variables(one) for one in template["spec"]["containers"]] == [[]]

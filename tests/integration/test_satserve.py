@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +80,38 @@ def test_where_its_port_is_taken_the_rest_goes_on(tmp_path: Path, capsys: pytest
         with api.serving(taken.getsockname()[1], tmp_path / "api.log", {}) as url:
             assert url is None
     assert "--api-port" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_line_is_json_and_none_has_a_secret(registered: Engine, tmp_path: Path, workers: int) -> None:
+    port, planted, log = laptop.free_port(), "planted-Word-77", tmp_path / "log"
+    given = {"SATFIELDS_LOG_FORMAT": "json", "UPSTREAM": f"https://user:{planted}@catalogue.example"}
+    program = [str(Path(sys.executable).with_name("satserve")), "--port", str(port), "--workers", str(workers)]
+    url = f"http://127.0.0.1:{port}"
+
+    with log.open("wb") as output:
+        process = subprocess.Popen(program, env=os.environ | given, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            assert laptop.wait_for(lambda: answers(f"{url}/health/live"), 60, pause=0.1), log.read_text()
+            with registered.begin() as connection:
+                connection.exec_driver_sql("ALTER TABLE bounding_boxes RENAME TO gone")
+            assert requests.get(f"{url}/regions/{planted}", timeout=10).status_code == 500
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert planted not in log.read_text()
+    assert {"satserve", "satserve.app", "uvicorn.error"} <= {line["logger"] for line in lines}
+    assert f"serving on {url}; Ctrl-C ends it" in {line["event"] for line in lines if line["level"] == "info"}
+    (failed,) = [line for line in lines if line["event"] == "request failed"]
+    assert failed["path"] == "/regions/***"
+    assert "bounding_boxes" in failed["exception"]
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False

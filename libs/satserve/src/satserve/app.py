@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -14,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from satcommon.environment import Environment
 from satcommon.errors import InputError, RetryableError
+from satcommon.telemetry.logs import logger
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
@@ -32,7 +32,6 @@ Rows are read as they are now, or with `as-of` as they were published at any ins
 regions. Errors are `application/problem+json`."""
 _LEAST_COMPRESSED = 1_000  # bytes
 _BBOX = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 6}
-_log = logging.getLogger("satserve")
 
 
 class _Application(FastAPI):
@@ -162,12 +161,14 @@ def _refused(_request: Request, error: Exception) -> Response:
     return Problem(410, "Gone", str(error)).response()
 
 
-def _unavailable(_request: Request, error: Exception) -> Response:
-    _log.warning("%s: %s", type(error).__name__, error)
+def _unavailable(request: Request, error: Exception) -> Response:
+    logger(__name__).warning(
+        "request unavailable", path=request.url.path, error=type(error).__name__, reason=str(error)
+    )
     detail = "ledger or store can't be reached just now; try again in a few seconds"
     return Problem(503, "Unavailable", detail, {"retry-after": "5"}).response()
 
 
-def _unexpected(_request: Request, error: Exception) -> Response:
-    _log.error("%s", type(error).__name__, exc_info=error)
+def _unexpected(request: Request, error: Exception) -> Response:
+    logger(__name__).error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
     return Problem(500, "Failed", "this was not expected, and is in the service's log; tell its operator").response()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import MutableMapping
 from typing import Any
 
+from satcommon.telemetry.logs import logger
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -32,7 +32,6 @@ _SECURITY = (
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"permissions-policy", b"interest-cohort=()"),
 )
-_log = logging.getLogger("satserve")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -127,7 +126,7 @@ class Guard:
                     inner["method"] = "GET"
                 await self._app(inner, receive, outlet)
         except TimeoutError:
-            _log.info("a client took nothing for %g s: %s", WRITE_SECONDS, scope["path"])
+            logger(__name__).info("client took nothing", seconds=WRITE_SECONDS, path=scope["path"])
             # To close the connection would wait for what is not taken.
             scope["extensions"][_ABORT]["abort"]()
         finally:

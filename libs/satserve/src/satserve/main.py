@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from satcommon import preflight
 from satcommon.environment import environment
 from satcommon.errors import SatfieldsError
+from satcommon.telemetry.logs import configure, logger
 
 from satserve.app import make_app
 from satserve.guards import CONNECTIONS, BoundedProtocol
@@ -20,7 +21,8 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def app() -> FastAPI:
-    """The application by this process's settings, for uvicorn's workers."""
+    """The application by this process's settings, for uvicorn's workers, each of which is a process that logs."""
+    configure()
     return make_app(environment())
 
 
@@ -44,17 +46,19 @@ def main(host: str, port: int, workers: int) -> None:
 
     Exit codes: 0 ended, 1 failed, 2 wrong setting or usage.
     """
+    configure()
+    log = logger("satserve")
     try:
-        click.echo(preflight.check(), err=True)
+        log.info(preflight.check())
     except SatfieldsError as error:
-        click.echo(f"error: {error}", err=True)
+        log.error(str(error))
         sys.exit(1)
     environment().engine.dispose()  # connections belong to the workers
     if host not in _LOOPBACK and environment().settings.api_public:
-        click.echo("warning: SATFIELDS_API_PUBLIC is set: everybody may read all regions, without a key", err=True)
+        log.warning("SATFIELDS_API_PUBLIC is set: everybody may read all regions, without a key")
     if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="satserve-metrics-")
-    click.echo(f"serving on http://{host}:{port}; Ctrl-C ends it", err=True)
+    log.info(f"serving on http://{host}:{port}; Ctrl-C ends it")
     uvicorn.run(
         "satserve.main:app",
         factory=True,
@@ -64,6 +68,7 @@ def main(host: str, port: int, workers: int) -> None:
         http=BoundedProtocol,
         ws="none",
         access_log=False,
+        log_config=None,  # its lines go where ours go: one form, no secrets
         log_level="warning",
         proxy_headers=False,  # who calls is who is connected: no header may say otherwise
         server_header=False,
@@ -71,6 +76,7 @@ def main(host: str, port: int, workers: int) -> None:
         limit_concurrency=CONNECTIONS,
         backlog=512,
         timeout_graceful_shutdown=20,
+        timeout_worker_healthcheck=60,  # a loaded machine takes longer to load one than uvicorn's 5 s
     )
 
 

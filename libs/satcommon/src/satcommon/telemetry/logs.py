@@ -18,7 +18,7 @@ from satcommon.settings import settings
 from satcommon.telemetry.redaction import Redactor, secrets_of
 
 Format = Literal["json", "console"]
-OURS = ("satcommon", "satctl", "satfields_ingest", "satfields_realtime", "satfields_reprocessing")
+OURS = ("satcommon", "satctl", "satserve", "satfields_ingest", "satfields_realtime", "satfields_reprocessing")
 DAGSTER_META = "dagster_meta"  # the attribute by which Dagster's log manager tells of a run's record
 _POD = "KUBERNETES_SERVICE_HOST"  # every container of Kubernetes has it
 

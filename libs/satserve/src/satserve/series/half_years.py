@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -27,13 +26,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from satcommon.publication.objects import ResultObjects
 from satcommon.stats import result_rows
+from satcommon.telemetry.logs import logger
 
 from satserve.metrics import count_built
 from satserve.series.snapshots import HalfYear, Snapshot
 
 _OPEN = 4096  # files that this process keeps mapped
 _DAYS_ONCE = 31  # days whose rows are read before they are put together
-_log = logging.getLogger("satserve")
 
 
 class HalfYears:
@@ -129,7 +128,7 @@ class HalfYears:
             _write(folder, rows, snapshot.halves[half])
             count_built(len(missing))
             if before is not None:
-                _log.info("%s follows %s", folder.name, before.name)
+                logger(__name__).info("half year sorted anew", folder=folder.name, before=before.name)
                 shutil.rmtree(before, ignore_errors=True)  # who has its files mapped keeps them
         self._shrink(folder)
 
