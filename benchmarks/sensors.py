@@ -33,7 +33,7 @@ from satcommon.db.registry import regions
 from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.backlog import region_backlog
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 from satcommon.run_requests import WantedRun, run_requests
 from satcommon.settings import settings
 from satcommon.sources.source import Due
@@ -150,7 +150,7 @@ def _days_of_each() -> None:
     env = environment()
     with read_transaction(env.engine) as connection:
         for region in regions(connection, active=True):
-            closable_days(connection, region, env.deadlines, NOW)
+            ready_days_of(connection, region, env.deadlines, NOW)
 
 
 def _backlog_of_each() -> None:

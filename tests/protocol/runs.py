@@ -15,7 +15,7 @@ from satcommon.pipeline import close_day, replay
 from satcommon.pipeline.close_day import Outcome
 from satcommon.pipeline.ingest_day import enter, fetch
 from satcommon.pipeline.inputs import read
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 from satcommon.publication import rebase
 from satcommon.publication.objects import ResultObjects
 from satcommon.stats.observation import SceneInput
@@ -40,7 +40,7 @@ class Realtime:
     def start(cls, world: World, region: str) -> Realtime | None:
         """A run for the next day that can be closed, after its first step; None where there is none."""
         with read_transaction(world.engine) as connection:
-            days = closable_days(connection, registry.region(connection, region), DEADLINES, world.now)
+            days = ready_days_of(connection, registry.region(connection, region), DEADLINES, world.now)
         if not days:
             return None
         run = cls(world, region, days[0].day)

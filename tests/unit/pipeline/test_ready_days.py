@@ -10,7 +10,7 @@ from satcommon.db.deadlines import Deadlines
 from satcommon.db.engine import write_transaction
 from satcommon.db.models import Scene
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.pipeline.ready_days import ClosableDay, closable_days
+from satcommon.pipeline.ready_days import ReadyDay, ready_days_of
 from satcommon.sources.source import Due
 from sqlalchemy import Connection, Engine, insert
 
@@ -48,11 +48,11 @@ class World:
     def close(self, n: int) -> None:
         ledger.set_day(self.connection, registry.region(self.connection, "A").bbox_id, day(n), closed_at=REGISTERED)
 
-    def closable(self, now: datetime) -> list[ClosableDay]:
-        return closable_days(self.connection, registry.region(self.connection, "A"), WAITS, now)
+    def ready(self, now: datetime) -> list[ReadyDay]:
+        return ready_days_of(self.connection, registry.region(self.connection, "A"), WAITS, now)
 
     def days(self, now: datetime) -> list[int]:
-        return [(one.day - FIRST).days for one in self.closable(now)]
+        return [(one.day - FIRST).days for one in self.ready(now)]
 
 
 @pytest.fixture
@@ -64,13 +64,13 @@ def world(sqlite_engine: Engine) -> Any:
 def test_a_day_with_its_scene_closes_at_once(world: World) -> None:
     world.answer(0, Due.DUE, "s0")
 
-    assert world.closable(noon(0)) == [ClosableDay(day(0), ready=True, scene_digest="s0")]
+    assert world.ready(noon(0)) == [ReadyDay(day(0), alone=True, scene_digest="s0")]
 
 
 def test_a_day_that_is_not_due_closes_when_the_source_says_so(world: World) -> None:
     world.answer(0, Due.NOT_DUE)
 
-    assert world.closable(noon(0)) == [ClosableDay(day(0), ready=True, scene_digest=None)]
+    assert world.ready(noon(0)) == [ReadyDay(day(0), alone=True, scene_digest=None)]
 
 
 @pytest.mark.parametrize("due", [Due.DUE, Due.UNKNOWN])
@@ -109,9 +109,9 @@ def test_a_later_scene_closes_an_earlier_due_day_before_its_deadline(world: Worl
     world.answer(0, Due.DUE)
     world.answer(1, Due.DUE, "s1")
 
-    assert world.closable(noon(1)) == [
-        ClosableDay(day(0), ready=False, scene_digest=None),
-        ClosableDay(day(1), ready=True, scene_digest="s1"),
+    assert world.ready(noon(1)) == [
+        ReadyDay(day(0), alone=False, scene_digest=None),
+        ReadyDay(day(1), alone=True, scene_digest="s1"),
     ]
 
 
@@ -166,7 +166,7 @@ class _RollbackError(Exception):
     now=st.integers(0, 12),
     later=st.integers(0, 5),
 )
-def test_days_close_in_order_without_gaps_and_once_closable_stay_so(
+def test_days_close_in_order_without_gaps_and_once_ready_stay_so(
     sqlite_engine: Engine, answers: list[str | None], now: int, later: int
 ) -> None:
     with suppress(_RollbackError), write_transaction(sqlite_engine) as connection:
@@ -179,5 +179,5 @@ def test_days_close_in_order_without_gaps_and_once_closable_stay_so(
 
         assert found == list(range(len(found)))
         assert world.days(noon(now + later))[: len(found)] == found
-        assert all(one.ready for one in world.closable(noon(now)) if one.day <= WAITS.last_passed(BOUNDS, noon(now)))
+        assert all(one.alone for one in world.ready(noon(now)) if one.day <= WAITS.last_passed(BOUNDS, noon(now)))
         raise _RollbackError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from satcommon.db import ledger
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.registry import aoi_of
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 
 if TYPE_CHECKING:
     from satcommon.db.deadlines import Deadlines
@@ -34,8 +34,8 @@ def what_waits(
     if not region.active:
         name = shlex.quote(region.name)
         return f"region {region.name} {day}: the region is paused; `satctl regions activate {name}` resumes it"
-    closable = closable_days(connection, region, deadlines, now)
-    waiting = closable[-1].day + ONE_DAY if closable else following
+    ready = ready_days_of(connection, region, deadlines, now)
+    waiting = ready[-1].day + ONE_DAY if ready else following
     row = ledger.region_day(connection, region.bbox_id, waiting)
     closes = deadlines.closes_at(waiting, aoi_of(region).bounds)
     if row is None or row.answered_at is None:

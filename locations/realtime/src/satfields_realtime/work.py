@@ -10,12 +10,12 @@ from satcommon.contract import BACKFILL_JOB, CLOSE_JOB, FIRST_PARTITION, backfil
 from satcommon.db import ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.registry import regions
-from satcommon.pipeline.ready_days import closable_days_of_all
+from satcommon.pipeline.ready_days import ready_days_of_all
 from satcommon.run_requests import WantedRun
 
 if TYPE_CHECKING:
     from satcommon.environment import Environment
-    from satcommon.pipeline.ready_days import ClosableDay
+    from satcommon.pipeline.ready_days import ReadyDay
 
 FEW_DAYS = 31  # a region further behind is caught up by one backfill run instead of a run a day
 _ONE_DAY = timedelta(days=1)
@@ -35,7 +35,7 @@ def days_to_close(
     # Ingest asks for no day before this one: where such a day has no answer, closing it would publish it unseen.
     asked_from = max(now.date() - _ONE_DAY * (1 + env.settings.lateness_days), FIRST_PARTITION)
 
-    def works_of(name: str, days: list[ClosableDay]) -> list[WantedRun]:
+    def works_of(name: str, days: list[ReadyDay]) -> list[WantedRun]:
         if len(days) > FEW_DAYS or any(day.day < asked_from and not day.answered for day in days):
             until = days[-1].day
             config = backfill_config(name, until)
@@ -48,13 +48,13 @@ def days_to_close(
                 job=CLOSE_JOB,
             )
             for day in days
-            if day.ready and in_window(day.day, now)
+            if day.alone and in_window(day.day, now)
         ]
 
     with read_transaction(env.engine) as connection:
         answered = ledger.answered_since(connection, now - quiet_for)
         active = [r for r in regions(connection, active=True) if r.name in known and r.bbox_id not in answered]
-        closable = closable_days_of_all(connection, active, env.deadlines, now)
-        todo = sorted((days[0].day, name, works_of(name, days)) for name, days in closable if days)
+        ready = ready_days_of_all(connection, active, env.deadlines, now)
+        todo = sorted((days[0].day, name, works_of(name, days)) for name, days in ready if days)
     for _, _, works in todo:
         yield from works

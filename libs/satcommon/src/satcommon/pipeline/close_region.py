@@ -14,7 +14,7 @@ from satcommon.db.engine import read_transaction
 from satcommon.errors import SceneError
 from satcommon.pipeline.close_day import Closed, Processor, close_day
 from satcommon.pipeline.ingest_day import Answer, ask
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 from satcommon.sources.source import SceneSource
 from satcommon.storage.object_store import ObjectStore
 from satcommon.telemetry.work import work
@@ -55,8 +55,8 @@ class Closer:
             region = ledger.region(connection, self.bbox_id)
             if not region.active:
                 return
-            closable = closable_days(connection, region, self.deadlines, self.now)
-        for next_day in [open_day.day for open_day in closable if open_day.day <= day]:
+            ready = ready_days_of(connection, region, self.deadlines, self.now)
+        for next_day in [open_day.day for open_day in ready if open_day.day <= day]:
             with work("day closed", region=region.name, day=next_day) as told:
                 closed = close_day(
                     processor, self.engine, self.bbox_id, next_day, self.deadlines, self.run_id, self.now

@@ -17,24 +17,24 @@ from satcommon.db.registry import aoi_of
 from satcommon.sources.source import Due
 
 
-class ClosableDay(NamedTuple):
+class ReadyDay(NamedTuple):
     """An open day that can be closed now.
 
     Args:
         day: the day.
-        ready: on its own: its scene is there, it is not due, or its deadline has passed. Otherwise it can close because
+        alone: by itself: its scene is there, it is not due, or its deadline has passed. Otherwise it can close because
             a later day's scene is there; the run of that day closes it.
         scene_digest: of its scene.
         answered: whether the source was asked for it.
     """
 
     day: date
-    ready: bool
+    alone: bool
     scene_digest: str | None
     answered: bool = True
 
 
-def closable_days(connection: Connection, region: Region, deadlines: Deadlines, now: datetime) -> list[ClosableDay]:
+def ready_days_of(connection: Connection, region: Region, deadlines: Deadlines, now: datetime) -> list[ReadyDay]:
     """The open days that can be closed now, in order, up to the first that can't.
 
     A day for which the source was never asked may have a scene: it waits until its deadline, or as long after the
@@ -47,13 +47,13 @@ def closable_days(connection: Connection, region: Region, deadlines: Deadlines, 
         now: the present.
     """
     days = dict(ledger.open_days(connection, region.bbox_id))
-    return _closable(region, ledger.next_day(connection, region), days.get(region.bbox_id, {}), deadlines, now)
+    return _ready_days(region, ledger.next_day(connection, region), days.get(region.bbox_id, {}), deadlines, now)
 
 
-def closable_days_of_all(
+def ready_days_of_all(
     connection: Connection, regions: Iterable[Region], deadlines: Deadlines, now: datetime
-) -> Iterator[tuple[str, list[ClosableDay]]]:
-    """The `closable_days` of each region, by its name, in no order: two queries, however many regions there are.
+) -> Iterator[tuple[str, list[ReadyDay]]]:
+    """The `ready_days_of` of each region, by its name, in no order: two queries, however many regions there are.
 
     It yields one region at a time: a thousand regions may have more open days than it should hold together.
 
@@ -72,30 +72,30 @@ def closable_days_of_all(
         if region := chosen.pop(bbox_id, None):
             last = watermarks.get(bbox_id)
             first = region.monitored_from if last is None else last + ONE_DAY
-            yield region.name, _closable(region, first, days, deadlines, now)
+            yield region.name, _ready_days(region, first, days, deadlines, now)
 
 
-def _closable(
+def _ready_days(
     region: Region, first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
-) -> list[ClosableDay]:
+) -> list[ReadyDay]:
     bounds = aoi_of(region).bounds
     passed = deadlines.last_passed(bounds, now)
     grace_is_over = now >= region.created_at + timedelta(hours=deadlines.deadline_hours)
     newest = max((day for day, row in days.items() if row.scene_digest is not None), default=date.min)
     last = min(max(passed, *days, date.min), region.monitored_until or date.max)
-    ready_days: list[ClosableDay] = []
+    ready_days: list[ReadyDay] = []
     day = first
     while day <= last:
         row = days.get(day)
         scene = row.scene_digest if row else None
         answered = row is not None and row.answered
         if row is None or not answered:
-            ready = closable = day <= passed and grace_is_over
+            alone = is_ready = day <= passed and grace_is_over
         else:
-            ready = scene is not None or row.due.owes_nothing or day <= passed
-            closable = ready or (row.due is Due.DUE and day < newest)
-        if not closable:
+            alone = scene is not None or row.due.owes_nothing or day <= passed
+            is_ready = alone or (row.due is Due.DUE and day < newest)
+        if not is_ready:
             break
-        ready_days.append(ClosableDay(day, ready, scene, answered))
+        ready_days.append(ReadyDay(day, alone, scene, answered))
         day += ONE_DAY
     return ready_days

@@ -216,7 +216,10 @@ def _retry_after(stated: str | None) -> float:
 def _reason(error: requests.RequestException) -> str:
     for kind, reason in (
         (requests.Timeout, "time-out"),
-        (requests.exceptions.SSLError, "its certificate is not trusted here"),
+        (
+            requests.exceptions.SSLError,
+            "its certificate is not trusted here; set REQUESTS_CA_BUNDLE to its authority's",
+        ),
         (requests.TooManyRedirects, "its redirects have no end"),
         (requests.exceptions.ChunkedEncodingError, "the answer was cut"),
         (requests.exceptions.ContentDecodingError, "the answer was cut"),

@@ -19,7 +19,7 @@ from satcommon.db.registry import aoi_of
 from satcommon.geo.solar import solar_day
 from satcommon.messages import command, counted
 from satcommon.pipeline.backlog import FIRST_PAUSE, TRIES
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 from satcommon.sources.source import Due
 from satcommon.stats.observation import NOT_ASKED, NOT_TAKEN
 
@@ -252,13 +252,13 @@ def _waiting(connection: Connection, region: Region, day: date, deadlines: Deadl
         why = f"{after}; {day} failed {counted(of_day.tries, 'time')}: {of_day.error}"
         step = f"it is tried again, and closed with its fields missed after {counted(TRIES, 'time')}"
         return _waits(Reason.DAY_FAILED, why, step)
-    closable = [each.day for each in closable_days(connection, region, deadlines, now)]
-    if day in closable:
+    ready = [each.day for each in ready_days_of(connection, region, deadlines, now)]
+    if day in ready:
         close = command("runs", "launch", "close_days", "--region", region.name, "--day", str(day))
         return _waits(
             Reason.CAN_BE_CLOSED, f"{after}; {day} can be closed", f"realtime's next run closes it; {close} does so now"
         )
-    first_open = _first_open(closable, ledger.next_day(connection, region))
+    first_open = _first_open(ready, ledger.next_day(connection, region))
     closes_at = max(deadlines.closes_at(day, bounds), region.created_at + timedelta(hours=_grace(of_day, deadlines)))
     if first_open < day:
         why = f"{after}; days close in their order, and {first_open} is still open"
@@ -274,12 +274,12 @@ def _waiting(connection: Connection, region: Region, day: date, deadlines: Deadl
     )
 
 
-def _first_open(closable: Sequence[date], first: date) -> date:
-    return closable[-1] + ONE_DAY if closable else first
+def _first_open(ready: Sequence[date], first: date) -> date:
+    return ready[-1] + ONE_DAY if ready else first
 
 
 def _grace(of_day: ledger.Day | None, deadlines: Deadlines) -> float:
-    """The hours after a region's registration for which a day that was never asked for stays open (`closable_days`)."""
+    """The hours after a region's registration for which a day that was never asked for stays open (`ready_days_of`)."""
     return 0.0 if of_day is not None and of_day.answered_at is not None else deadlines.deadline_hours
 
 

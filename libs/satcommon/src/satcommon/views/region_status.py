@@ -18,7 +18,7 @@ from satcommon.db.records import all_of, select_all
 from satcommon.db.registry import aoi_of
 from satcommon.geo.solar import solar_day
 from satcommon.pipeline.backlog import TRIES
-from satcommon.pipeline.ready_days import closable_days
+from satcommon.pipeline.ready_days import ready_days_of
 from satcommon.sources.source import Due
 
 
@@ -162,17 +162,17 @@ def region_status(
     last = ledger.watermark(connection, region.bbox_id)
     first_open = ledger.next_day(connection, region)
     over = _over(region, first_open, solar_day(now, bounds))
-    closable = [d.day for d in closable_days(connection, region, deadlines, now)] if region.active else []
+    ready = [d.day for d in ready_days_of(connection, region, deadlines, now)] if region.active else []
     known = ledger.region_days(connection, region.bbox_id, first_open, date.max)
-    waiting = max([first_open, *(day + ONE_DAY for day in closable)])
+    waiting = max([first_open, *(day + ONE_DAY for day in ready)])
     waits = region.active and (region.monitored_until is None or waiting <= region.monitored_until)
     asked = waiting in known and known[waiting].answered_at is not None
-    grace = region.created_at + timedelta(hours=0 if asked else deadlines.deadline_hours)  # of `closable_days`
+    grace = region.created_at + timedelta(hours=0 if asked else deadlines.deadline_hours)  # of `ready_days_of`
     expected_on = last or region.monitored_from
     unclosed = [
         Awaited(day, closed=False, until=deadlines.closes_at(day, bounds))
         for day in over
-        if day not in closable and day in known and known[day].due is Due.DUE and known[day].scene_digest is None
+        if day not in ready and day in known and known[day].due is Due.DUE and known[day].scene_digest is None
     ]
     without_scene = ledger.days_without_scene(connection, region.bbox_id)
     absent = {day: answers.absence(row, day, bounds, deadlines, now) for day, row in without_scene.items()}
@@ -209,7 +209,7 @@ def region_status(
             if why is Absence.NOT_PLANNED and not deadlines.given_up(day, bounds, now)
         ],
         lost_upstream=[day for day, why in absent.items() if why is Absence.LOST_UPSTREAM],
-        us_late=closable,
+        us_late=ready,
         never_asked=[*unasked, *(day for day in over if day not in known or known[day].answered_at is None)],
         refused=refused,
         failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(known.items()) if row.tries > 0],

@@ -122,10 +122,10 @@ def profiles(as_json: bool) -> None:
 @click.option("--region", help="Only this region's.", shell_complete=region_names)
 @json_option
 def quarantine(region: str | None, as_json: bool) -> None:
-    """List the scenes that are refused now, with what was found and expected.
+    """List the acquisitions that are refused now, with what was found and expected.
 
-    "check" is the radiometric check that failed; without one the scene can't be read, and can be rejected only.
-    "decision" is what was decided and waits for ingest to ask for the day again. A corrected scene releases itself.
+    "check" is the radiometric check that failed; without one it can't be read, and can be rejected only.
+    "decision" is what was decided and waits for ingest to ask for the day again. A corrected one releases itself.
 
     \b
     Examples:
@@ -169,7 +169,7 @@ def _decision(decide: Callable[..., None]) -> Callable[..., None]:
 @scenes.command()
 @_decision
 def accept(region: str, day: date, item: str, reason: str, by: str | None, here: bool, dry_run: bool) -> None:
-    """Take a scene that failed a radiometric check all the same.
+    """Take an acquisition that failed a radiometric check all the same.
 
     The decision holds for this version of ITEM: another one is checked anew. Ingest's next run asks for the day again,
     or this command with --here; days that are closed are missed and replayed. Who decided, when and why is kept, and
@@ -186,11 +186,11 @@ def accept(region: str, day: date, item: str, reason: str, by: str | None, here:
 @scenes.command()
 @_decision
 def reject(region: str, day: date, item: str, reason: str, by: str | None, here: bool, dry_run: bool) -> None:
-    """Leave a refused scene out for good: its day no longer waits for it.
+    """Leave a refused acquisition out for good: its day no longer waits for it.
 
-    The decision holds until the content of ITEM changes. The day settles from its other scenes, or as one without
+    The decision holds until the content of ITEM changes. The day settles from its others, or as one without
     imagery. Ingest's next run does that, or this command with --here. Who decided, when and why is kept, and shown by
-    `satctl history`. `satctl scenes accept` takes it back, if the scene can be read.
+    `satctl history`. `satctl scenes accept` takes it back, if it can be read.
 
     \b
     Examples:

@@ -182,7 +182,7 @@ def remove(name: str, dry_run: bool) -> None:
 @webhooks.command()
 @_name_argument
 def resume(name: str) -> None:
-    """Try a failing or dead webhook again at once.
+    """Try a failing or dead webhook again immediately.
 
     It goes on after what its receiver took last. Where that is no longer in the log, the receiver is told to read all
     rows anew.

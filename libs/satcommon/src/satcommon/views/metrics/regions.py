@@ -17,7 +17,7 @@ from satcommon.db.registry import aoi_of
 from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.pipeline.backlog import TRIES
-from satcommon.pipeline.ready_days import closable_days_of_all
+from satcommon.pipeline.ready_days import ready_days_of_all
 from satcommon.sources.source import Due
 from satcommon.telemetry.metrics import Sample
 from satcommon.views.metrics.capped import capped
@@ -182,20 +182,20 @@ def _days(connection: Connection, known: _Regions) -> None:
             known.add(row.bbox_id, "answer_age_seconds", known.age(row.answered))
     active = [region for region in known.rows.values() if region.active]
     of_name = {region.name: bbox_id for bbox_id, region in known.rows.items()}
-    closable = {
+    ready = {
         of_name[name]: {each.day for each in days}
-        for name, days in closable_days_of_all(connection, active, known.deadlines, known.now)
+        for name, days in ready_days_of_all(connection, active, known.deadlines, known.now)
     }
     open_days = dict(ledger.open_days(connection))
     for bbox_id, region in known.rows.items():
-        states["closable"][bbox_id] = len(closable.get(bbox_id, ()))
+        states["closable"][bbox_id] = len(ready.get(bbox_id, ()))
         first, last = known.first_open(bbox_id), solar_day(known.now, known.bounds[bbox_id]) - ONE_DAY
         last = min(last, region.monitored_until or date.max)
         over = [row for each, row in open_days.get(bbox_id, {}).items() if first <= each <= last]
         answered = sum(row.answered for row in over)
         states["never_asked"][bbox_id] += max(0, (last - first).days + 1) - answered
         states["waiting_for_source"][bbox_id] += sum(
-            row.due is Due.DUE and row.scene_digest is None and row.day not in closable.get(bbox_id, ()) for row in over
+            row.due is Due.DUE and row.scene_digest is None and row.day not in ready.get(bbox_id, ()) for row in over
         )
         for state in ("closable", "waiting_for_source", "never_asked", "failed"):
             known.add(bbox_id, "regiondays", states[state][bbox_id], state)
