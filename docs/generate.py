@@ -24,7 +24,7 @@ from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
 from satcommon.stats.data_dictionary import meaning_of
 from satcommon.stats.result_rows import SCHEMA
-from satcommon.telemetry.metrics import METRICS
+from satcommon.telemetry.metrics import API_METRICS, METRICS
 from satctl.main import main as satctl
 from satserve.app import make_app
 
@@ -126,11 +126,12 @@ def columns(first: str, last: str) -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """A row for each metric."""
-    yield "| metric | type | labels | collector | what it is |"
-    yield "|---|---|---|---|---|"
-    for metric in METRICS:
+    yield "| metric | type | unit | labels | collector | what it is |"
+    yield "|---|---|---|---|---|---|"
+    for metric in (*METRICS, *API_METRICS):
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        yield f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.collector} | {metric.help} |"
+        told = f"{metric.kind.value} | {metric.unit} | {labels} | {metric.collector} | {metric.help}"
+        yield f"| `{metric.name}` | {told} |"
 
 
 def http_api() -> Iterator[str]:

@@ -30,8 +30,19 @@ def of_dashboards() -> Iterator[tuple[str, str, str]]:
                 yield f"{file.stem}: {panel['title']}", target["expr"], target["legendFormat"]
 
 
+def of_variables() -> Iterator[tuple[str, str]]:
+    """Dashboard and variable, and an expression of the metric and the label whose values it offers."""
+    for file in DASHBOARDS:
+        for variable in json.loads(file.read_text())["templating"]["list"]:
+            if variable["type"] == "query":
+                query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+                assert query is not None, variable["query"]
+                yield f"{file.stem}: ${variable['name']}", f"group by ({query[2]}) ({query[1]})"
+
+
 EXPRESSIONS = [(str(rule.get("alert", rule.get("record"))), str(rule["expr"])) for rule in rules()]
 EXPRESSIONS += [(where, expression) for where, expression, _ in of_dashboards()]
+EXPRESSIONS += of_variables()
 
 
 def labels_of(metric: str) -> set[str]:

@@ -52,6 +52,7 @@ def test_a_route_and_an_ingress_lead_to_the_service() -> None:
         ({"ingress": {"enabled": True, "host": "a.example"}}, "in the clear"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs"),
         ({"autoscaling": {"enabled": True, "maxReplicas": 1}}, "autoscaling.maxReplicas"),
+        ({"metrics": {"serviceMonitor": {"enabled": True}}}, r"metrics\.key\.secret"),
         ({"replica": 1}, "replica"),
     ],
 )
@@ -91,3 +92,36 @@ def test_it_reaches_ledger_and_store_and_is_reached_by_its_namespace() -> None:
     opened = api("production", {"networkPolicy": {"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}})
     [policy] = of_kind(opened, "NetworkPolicy").values()
     assert edges([policy], None, served) == {8080}
+
+
+def test_its_metrics_are_found_by_annotations_and_a_monitor_where_values_say_so_with_a_key() -> None:
+    key = {"secret": "satfields-api-metrics", "key": "KEY"}
+    monitored = {"enabled": True, "interval": "60s", "labels": {"release": "prometheus"}}
+    found = api(values={"metrics": {"annotated": True, "key": key, "serviceMonitor": monitored}})
+    [template] = pod_templates(found).values()
+    [plain] = pod_templates(api()).values()
+
+    monitor = only(found, "ServiceMonitor", "satfields-api")
+    [endpoint] = monitor["spec"]["endpoints"]
+
+    assert of_kind(api(), "ServiceMonitor") == {}
+    assert "prometheus.io" not in str(plain)
+    assert (
+        template["metadata"]["annotations"].items()
+        >= {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": "8080",
+        }.items()
+    )
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    labels = only(found, "Service", "satfields-api")["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert endpoint["authorization"] == {"credentials": {"name": "satfields-api-metrics", "key": "KEY"}}
+    assert (endpoint["port"], endpoint["interval"], endpoint["scrapeTimeout"]) == ("http", "60s", "10s")
+
+
+def test_a_monitor_of_a_public_api_needs_no_key() -> None:
+    found = api(values={"public": True, "metrics": {"serviceMonitor": {"enabled": True}}})
+
+    [endpoint] = only(found, "ServiceMonitor", "satfields-api")["spec"]["endpoints"]
+    assert "authorization" not in endpoint

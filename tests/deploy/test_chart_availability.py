@@ -8,6 +8,7 @@ from tests.deploy.charts import (
     ENVIRONMENTS,
     LOCATIONS,
     NAMESPACE,
+    ROOT,
     Manifest,
     everything,
     location,
@@ -38,6 +39,16 @@ def test_what_runs_wait_for_comes_before_runs(environment: str) -> None:
     assert named.keys() >= {"Deployment/satfields-daemon", *(f"Deployment/satfields-{name}" for name in LOCATIONS)}
     servers = {name for name in named if name.startswith(("Deployment/", "StatefulSet/"))}
     assert {name: named[name] for name in servers} == dict.fromkeys(servers, CONTROL)
+
+
+def test_the_reference_names_each_server_of_the_class() -> None:
+    words = {"api": "the HTTP API", "postgresql": "PostgreSQL"} | dict.fromkeys(LOCATIONS, "code servers")
+    found = [*everything("minikube"), *platform(values={"viewer": {"enabled": True}})]
+    page = (ROOT / "docs" / "reference" / "kubernetes.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith("| `satfields-control-NAMESPACE` |")]
+
+    servers = {name.partition("/satfields-")[2] for name, named in priorities(found).items() if named == CONTROL}
+    assert set(row.split("|")[2].strip().split(", ")) == {words.get(name, name) for name in servers}
 
 
 def test_a_migration_before_an_upgrade_needs_no_class_that_the_upgrade_brings() -> None:

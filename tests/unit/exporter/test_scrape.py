@@ -10,8 +10,10 @@ from collections.abc import Iterable
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parsed
 from prometheus_client.parser import text_string_to_metric_families
-from satcommon.telemetry.metrics import BY_NAME, COLLECTORS, METRICS, Kind, Sample
+from satcommon.telemetry.metrics import BY_NAME, COLLECTORS, EXPORTER, METRICS, Kind, Sample
 from satctl.exporter.scrape import Scraper, families
 
 REGION = 'a "b"\\c\nd é'
@@ -120,6 +122,19 @@ def test_the_page_is_read_back_as_it_was_meant_whatever_a_region_is_called() -> 
 class _Given:
     def collect(self) -> Iterable[object]:
         return families(one_of_each())
+
+
+def test_openmetrics_tells_the_unit_that_a_name_ends_with_and_changes_no_name() -> None:
+    asked = [metric for metric in METRICS if metric.collector != EXPORTER]
+    samples = [Sample(metric.name, ("x",) * len(metric.labels), 1.0) for metric in asked]
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Scraper({"all": lambda: samples}, 5))
+    text = openmetrics.generate_latest(registry).decode()
+
+    units = dict(re.findall(r"^# UNIT (\w+) (\w+)$", text, re.MULTILINE))
+    assert units == {metric.name: metric.unit for metric in METRICS if metric.unit}
+    assert set(units.values()) == {"seconds", "bytes", "ratio"}
+    assert {sample.name for family in parsed(text) for sample in family.samples} == BY_NAME.keys()
 
 
 def test_names_follow_prometheus_conventions() -> None:

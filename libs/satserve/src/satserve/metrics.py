@@ -6,20 +6,14 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from satcommon.telemetry.metrics import API_METRICS
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _OWN = CollectorRegistry()
-_REQUESTS = Counter(
-    "satserve_requests_total", "Requests that were answered.", ("route", "method", "status"), registry=_OWN
-)
-_SECONDS = Histogram(
-    "satserve_request_seconds",
-    "Seconds until the last byte was handed over.",
-    ("route",),
-    buckets=_BUCKETS,
-    registry=_OWN,
-)
-_SERIES_FILES = Counter("satserve_series_files_built_total", "Columns that were sorted by field.", registry=_OWN)
+_TABLE = {metric.name: (metric.name, metric.help, metric.labels) for metric in API_METRICS}
+_REQUESTS = Counter(*_TABLE["satserve_requests_total"], registry=_OWN)
+_SECONDS = Histogram(*_TABLE["satserve_request_seconds"], buckets=_BUCKETS, registry=_OWN)
+_SERIES_FILES = Counter(*_TABLE["satserve_series_files_built_total"], registry=_OWN)
 
 
 def count_request(route: str, method: str, status: int, seconds: float) -> None:

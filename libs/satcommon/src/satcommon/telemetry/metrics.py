@@ -1,4 +1,4 @@
-"""The metrics that `satctl metrics` serves: one table, from which exporter, documentation and tests come.
+"""The metrics of `satctl metrics` and of `satserve`: tables, from which both, their documentation and tests come.
 
 Names follow Prometheus' conventions: base units, `_total` for what only grows. A field-day is one word in them, since
 `days` would be read as a unit. Ages are told instead of instants: the clock that compares is then the exporter's.
@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     GAUGE = "gauge"
     COUNTER = "counter"
+    HISTOGRAM = "histogram"
 
 
 class Rest(StrEnum):
@@ -28,7 +29,7 @@ class Rest(StrEnum):
 
 
 class Metric(NamedTuple):
-    """A metric: `collector` is the part of the exporter that gives it, and whose failure takes it away."""
+    """A metric: `collector` is the part of the exporter that gives it, and whose failure takes it away; or `API`."""
 
     name: str
     collector: str
@@ -39,9 +40,9 @@ class Metric(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """The unit that its name ends with; a bare number has none."""
+        """The unit that its name ends with; a count, a state and what is 1 for its labels' sake have none."""
         last = self.name.removesuffix("_total").rpartition("_")[2]
-        return last if last in ("seconds", "bytes", "ratio", "info") else ""
+        return last if last in ("seconds", "bytes", "ratio") else ""
 
 
 class Sample(NamedTuple):
@@ -64,6 +65,7 @@ REGIONS, AUDITS, ATTEMPTS, WEBHOOKS, DATABASE, STORE, MACHINE, RUNS, DAGSTER, EX
     "dagster",
     "exporter",
 )
+API = "api"  # each process of the HTTP API counts its own requests
 _INSTIGATOR = ("location", "kind", "name")
 
 METRICS = (
@@ -261,6 +263,23 @@ METRICS = (
     Metric("satfields_collector_errors_total", EXPORTER, "How often it did not.", ("collector",), kind=Kind.COUNTER),
     Metric("satfields_scrape_duration_seconds", EXPORTER, "How long all collectors together took."),
     Metric("satfields_exporter_info", EXPORTER, "1; the version is the label.", ("version",)),
+)
+API_METRICS = (
+    Metric(
+        "satserve_requests_total",
+        API,
+        "Requests that were answered; route is the template, unmatched without one.",
+        ("route", "method", "status"),
+        kind=Kind.COUNTER,
+    ),
+    Metric(
+        "satserve_request_seconds",
+        API,
+        "Time until the last byte was handed over.",
+        ("route",),
+        kind=Kind.HISTOGRAM,
+    ),
+    Metric("satserve_series_files_built_total", API, "Columns that were sorted by field.", kind=Kind.COUNTER),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
 COLLECTORS = tuple(dict.fromkeys(metric.collector for metric in METRICS if metric.collector != EXPORTER))

@@ -117,7 +117,7 @@ def families(samples: Iterable[Sample]) -> Iterator[Metric]:
     for metric in METRICS:
         if metric.name in of_metric:
             kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-            family = kind(metric.name, metric.help, labels=metric.labels)
+            family = kind(metric.name, metric.help, labels=metric.labels, unit=metric.unit)
             for sample in of_metric[metric.name]:
                 family.add_metric(sample.labels, sample.value)
             yield family
