@@ -1,4 +1,4 @@
-"""The HTTP API: a field's series of two seasons, requests a second with two workers, one column of a region's day.
+"""The HTTP API: series of two seasons, requests a second with two workers, days and changes of large regions.
 
     python benchmarks/serving.py [--regions 20] [--fields 5000] [--days 730] [--quick]
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
+import math
 import multiprocessing
 import os
 import random
@@ -22,28 +24,31 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import psutil
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from satcommon.db import ledger
 from satcommon.db.engine import open_engine, write_transaction
 from satcommon.db.fields import NewField, register_fields
-from satcommon.db.models import PublicationKind
+from satcommon.db.models import Field, FieldRevision, PublicationKind
 from satcommon.db.publications import NewPublication, publish
 from satcommon.db.registry import add_region
 from satcommon.geo.grid import Bounds, Grid
-from satcommon.publication.objects import ResultObjects
+from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.result_rows import OPTIONAL, SCHEMA
 from satcommon.storage.object_store import ObjectStore
 from satctl.local.laptop import free_port
 from satctl.local.migrations import upgrade
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 FIRST = date(2024, 1, 1)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+RESTATED = "ndvi_mean"
 SERIES = "parameter-name=ndvi_mean,ndvi_smoothed_e4&f=json"
 _WORKERS = 2
 
@@ -59,6 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.regions, options.fields, options.days, options.seconds = 2, 200, 40, 2.0
+    large = (500, 2_000) if options.quick else (10_000, 100_000)
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_FOLDER")) as room:
         home = Path(room)
         began = time.perf_counter()
@@ -67,7 +73,8 @@ def main() -> None:
             f"made in {time.perf_counter() - began:.0f} s: {options.regions} regions of {options.fields:,} fields, "
             f"{options.days} days"
         )
-        measure(home, options)
+        make_large(home, large, options.regions)
+        measure(home, options, large)
 
 
 def make(home: Path, regions: int, fields: int, days: int) -> None:
@@ -76,23 +83,45 @@ def make(home: Path, regions: int, fields: int, days: int) -> None:
     upgrade(engine)
     objects = ResultObjects(ObjectStore(str(home / "store")))
     for number in range(regions):
-        bounds = Bounds(number, 50.0, number + 0.9, 50.9)
-        corners = [(number + 0.01 + 0.88 * x / 100, 50.01 + 0.88 * y / 100) for y in range(100) for x in range(100)]
-        names = [f"r{number:02d}-{i:05d}" for i in range(fields)]
-        new = [
-            NewField(name, name, shapely.box(x, y, x + 0.001, y + 0.001), FIRST)
-            for name, (x, y) in zip(names, (corners * (fields // 10_000 + 1))[:fields], strict=True)
-        ]
-        with write_transaction(engine) as connection:
-            add_region(connection, f"R{number}", bounds, Grid.utm(bounds, 100.0), FIRST, None, CURRENT, NOW)
-            register_fields(connection, new, NOW)
-        rows = _rows(names)
+        rows = _register(engine, number, f"R{number}", fields)
         for n in range(days):
-            _publish(engine, objects, number + 1, FIRST + timedelta(days=n), rows(n, f"R{number}"))
+            day = FIRST + timedelta(days=n)
+            _publish(engine, objects, number + 1, PublicationKind.DAY, {day: fields}, rows(n, f"R{number}"))
     engine.dispose()
 
 
-def _rows(names: Sequence[str]) -> Callable[[int, str], pa.Table]:
+def make_large(home: Path, sizes: Sequence[int], regions: int) -> None:
+    """Beside other regions, one of each size with one day, whose rows a patch restates."""
+    engine = open_engine(f"sqlite:///{home / 'satfields.db'}")
+    objects = ResultObjects(ObjectStore(str(home / "store")))
+    for number, size in enumerate(sizes, regions):
+        rows = _register(engine, number, f"L{size}", size)(0, f"L{size}")
+        _publish(engine, objects, number + 1, PublicationKind.DAY, {FIRST: size}, rows)
+        restated = rows.set_column(rows.column_names.index(RESTATED), RESTATED, pc.add(rows[RESTATED], 0.01))
+        patch = restated.append_column(CAUSE, pa.array(["revised_scene"] * size))
+        patch = patch.append_column(WITHDRAWN, pa.array([False] * size))
+        _publish(engine, objects, number + 1, PublicationKind.PATCH, {FIRST: size}, patch)
+    engine.dispose()
+
+
+def _register(engine: Engine, number: int, name: str, fields: int) -> Callable[[int, str], pa.Table]:
+    """Register a region and its fields, on a square grid; gives what makes a day's rows."""
+    bounds, side = Bounds(number, 50.0, number + 0.9, 50.9), math.isqrt(fields - 1) + 1
+    names, step = [f"r{number:02d}-{i:05d}" for i in range(fields)], 0.88 / side
+    corners = [(number + 0.01 + step * (i % side), 50.01 + step * (i // side)) for i in range(fields)]
+    shapes = [shapely.box(x, y, x + step * 0.8, y + step * 0.8) for x, y in corners]
+    new = [NewField(name, name, shape, FIRST) for name, shape in zip(names, shapes, strict=True)]
+    with write_transaction(engine) as connection:
+        add_region(connection, name, bounds, Grid.utm(bounds, 100.0), FIRST, None, CURRENT, NOW)
+        register_fields(connection, new, NOW)
+        revisions = select(Field.external_id, FieldRevision.geometry_digest).join(
+            FieldRevision, FieldRevision.field_id == Field.field_id
+        )
+        digests = dict(connection.execute(revisions).tuples().all())
+    return _rows(names, [digests[each] for each in names])
+
+
+def _rows(names: Sequence[str], digests: Sequence[str | None]) -> Callable[[int, str], pa.Table]:
     """Makes a day's rows, as wide as real ones; numbers are drawn once and shifted, since drawing is slow."""
     chance, count = np.random.default_rng(7), len(names)
     drawn = chance.random(count * 2)
@@ -106,6 +135,8 @@ def _rows(names: Sequence[str]) -> Callable[[int, str], pa.Table]:
         def column(position: int, field: pa.Field) -> pa.Array:  # a kind of column each
             if field.name == "field":
                 return pa.array(names)
+            if field.name == "geometry_digest":
+                return pa.array(digests)
             if field.name in OPTIONAL:
                 return pa.nulls(count, field.type)
             if field.name == "days_since_clear":
@@ -127,16 +158,21 @@ def _rows(names: Sequence[str]) -> Callable[[int, str], pa.Table]:
     return of_day
 
 
-def _publish(engine: Engine, objects: ResultObjects, bbox_id: int, day: date, rows: pa.Table) -> None:
-    stored = objects.put_day(bbox_id, day, rows, NOW)
+def _publish(
+    engine: Engine, objects: ResultObjects, bbox_id: int, kind: PublicationKind, days: dict[date, int], rows: pa.Table
+) -> None:
+    [day] = days
+    is_day = kind is PublicationKind.DAY
+    stored = objects.put_day(bbox_id, day, rows, NOW) if is_day else objects.put_patch(bbox_id, rows, NOW)
     with write_transaction(engine) as connection:
         ledger.lock_region(connection, bbox_id)
-        ledger.set_day(connection, bbox_id, day, closed_at=NOW)
-        new = NewPublication(PublicationKind.DAY, stored, {day: rows.num_rows}, rows.num_rows, "benchmark", "closed")
+        if is_day:
+            ledger.set_day(connection, bbox_id, day, closed_at=NOW)
+        new = NewPublication(kind, stored, days, rows.num_rows, "benchmark", "closed" if is_day else "revised_scene")
         publish(connection, bbox_id, new, NOW)
 
 
-def measure(home: Path, options: argparse.Namespace) -> None:
+def measure(home: Path, options: argparse.Namespace, large: tuple[int, int]) -> None:
     """Start a server, and ask it."""
     port = free_port()
     environment = os.environ | {"SATFIELDS_HOME": str(home), "SATFIELDS_API_CACHE_MB": "100000"}
@@ -155,13 +191,15 @@ def measure(home: Path, options: argparse.Namespace) -> None:
         print(f"| p50 | {1000 * alone[len(alone) // 2]:.1f} |\n| p99 | {1000 * alone[int(len(alone) * 0.99)]:.1f} |")
         _load(port, options, psutil.Process(server.pid))
         _column(port, options)
+        _whole_day(port, large[0])
+        _changes(port, large[1], psutil.Process(server.pid))
     finally:
         server.terminate()
         server.wait(30)
 
 
 def _await(port: int) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         try:
             _once(port, "/health/ready")
             return
@@ -243,6 +281,41 @@ def _column(port: int, options: argparse.Namespace) -> None:
     print(f"\n| one column of a day, {options.fields:,} fields | ms |\n|---|---|")
     for kind, seconds in told.items():
         print(f"| {kind} | {1000 * seconds:.1f} |")
+
+
+def _whole_day(port: int, fields: int) -> None:
+    print(f"\n| all columns of a day of {fields:,} fields | first, ms | median of 5, ms |\n|---|---|---|")
+    for kind in ("fgb", "arrow"):
+        first, *times = (_once(port, f"/regions/L{fields}/days/{FIRST}?f={kind}") for _ in range(6))
+        print(f"| {kind} | {1000 * first:.0f} | {1000 * statistics.median(times):.0f} |")
+
+
+def _changes(port: int, fields: int, server: psutil.Process) -> None:
+    """Read all changes of a column, page by page; memory is the largest resident size of a worker since its start."""
+
+    def peak_mib() -> float:
+        tables = (Path(f"/proc/{each.pid}/status").read_text() for each in [server, *server.children(recursive=True)])
+        return max(int(text.partition("VmHWM:")[2].split()[0]) for text in tables if "VmHWM:" in text) / 1024
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    given = {"since": "2020-01-01T00:00:00Z", "column": RESTATED, "limit": 10_000}
+    path: str | None = f"/changes?{urlencode(given)}"
+    before, began, changes = peak_mib(), time.perf_counter(), 0
+    while path is not None:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        page = json.loads(response.read())
+        if response.status != 200:
+            raise SystemExit(f"{path}: {response.status} {page}")
+        changes += sum(each["region"] == f"L{fields}" for each in page["changes"])
+        path = next((each["href"] for each in page["links"] if each["rel"] == "next"), None)
+    took = time.perf_counter() - began
+    if changes != fields:
+        raise SystemExit(f"{changes} changes came; expected {fields}")
+    print(f"\n| changes: {fields:,} restated rows, pages of 10,000, another region's among them | |\n|---|---|")
+    print(
+        f"| all pages | {took:.1f} s |\n| a worker's peak memory before / after | {before:.0f} / {peak_mib():.0f} MiB |"
+    )
 
 
 if __name__ == "__main__":

@@ -247,6 +247,7 @@ def test_fields(seen: Seen) -> None:
     expect(page.locator(".counts")).to_contain_text("71 of 71 fields with a value")
     expect(page.locator(".counts")).to_contain_text("1 not final · 1 missed")
     expect(field_of_list(page, "Prairie 20")).to_contain_text("missed: the field was corrected")
+    seen.open(f"?day={CLEAR_DAY}")  # the last day is cloudy
     assert wait_for(lambda: coloured_share(page) > 0.15, 20)
 
 
