@@ -122,7 +122,7 @@ def attempts(history: str) -> list[str]:
     return re.findall(r"^ *\d{4}-\d\d-\d\d \S+ +(\w+)", table, re.MULTILINE)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_newcomer_gets_a_season_of_their_own_fields(terminal: Terminal) -> None:
     clone, home = terminal.folder / "clone", terminal.folder / "home"
     deliver(home / "scenes")
