@@ -30,18 +30,6 @@ from tests.unit.stac_catalogue import COLUMNS, ID, ROWS, Files, api, band, item,
 DAY = date(2016, 1, 7)
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "files")
-
-
-@pytest.fixture
-def base(files: Files) -> Iterator[str]:
-    """The address of the files."""
-    with files.served() as url:
-        yield url
-
-
 @pytest.fixture(autouse=True)
 def closed_circuits() -> Iterator[None]:
     polite_requests.forget_circuits()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,6 @@ LASTING = {
     "short body": (Faults.cut, "the answer was cut; ask again later"),
     "redirect loop": (Faults.redirected, "its redirects have no end; check the link, and the credentials"),
 }
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "files")
-
-
-@pytest.fixture
-def base(files: Files) -> Iterator[str]:
-    with files.served() as url:
-        yield url
 
 
 class Item:

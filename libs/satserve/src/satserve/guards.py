@@ -56,8 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _is_one_too_many(self) -> bool:
         if self.client is None:
             return False
-        clients = [each.client for each in self.connections if isinstance(each, BoundedProtocol)]
-        return sum(client is not None and client[0] == self.client[0] for client in clients) > ADDRESS_CONNECTIONS
+        peers = [each.client for each in self.connections if isinstance(each, BoundedProtocol) and each.client]
+        return sum(address == self.client[0] for address, _port in peers) > ADDRESS_CONNECTIONS
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""

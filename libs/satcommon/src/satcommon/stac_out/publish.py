@@ -266,13 +266,14 @@ class Catalogue:
         return bool(progress.days or progress.collection)
 
     def _title(self, own: str) -> str:
-        return str(self._titles.get(f"./{own}/{COLLECTION}") or self._required(own, COLLECTION).get("title", own))
+        if title := self._titles.get(f"./{own}/{COLLECTION}"):
+            return str(title)
+        remedy = f"remove {own}/{CURSOR} there to have the collection written anew"
+        return str(self._required(f"{own}/{COLLECTION}", remedy).get("title", own))
 
     def _item(self, own: str, day: date) -> dict[str, Any]:
         key, remedy = item_key(own, day), "remove it to have the day written anew"
-        item = self._document(key, remedy)
-        if item is None:
-            raise ObjectMissingError(f"there is no object {key!r} in {self._target.url}")
+        item = self._required(key, remedy)
         if not documents.is_item(item):
             raise InputError(
                 f"{self._target.url}/{key} is damaged: expected an item as Satfields writes it, with `properties`; "
@@ -280,10 +281,9 @@ class Catalogue:
             )
         return item
 
-    def _required(self, own: str, name: str) -> dict[str, Any]:
-        """A document of a collection."""
-        key = f"{own}/{name}"
-        document = self._document(key, f"remove {own}/{CURSOR} there to have the collection written anew")
+    def _required(self, key: str, remedy: str) -> dict[str, Any]:
+        """A document that must be there."""
+        document = self._document(key, remedy)
         if document is None:
             raise ObjectMissingError(f"there is no object {key!r} in {self._target.url}")
         return document
