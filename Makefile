@@ -23,7 +23,7 @@ help: ## list the targets
 .PHONY: install
 install: .venv/.installed page ## make .venv: the development lock and the six packages, editable; the page's files
 
-# Compiled at once: a run is a new process, and importing Dagster from source takes it ten seconds instead of one.
+# Compiled at installation: a run is a new process, and importing Dagster from source takes it ten seconds instead of one.
 .venv/.installed: $(dev_lock) pyproject.toml $(packages:%=%/pyproject.toml) | $(bin)/uv
 	$(uv) pip sync --compile-bytecode --python $(bin)/python --require-hashes $(dev_lock)
 	$(uv) pip install --python $(bin)/python --no-build-isolation --no-deps $(packages:%=--editable %)

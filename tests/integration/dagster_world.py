@@ -242,7 +242,7 @@ class World:
         return sorted(runs)
 
     def tick_until_asked(self, sensor: str, seconds: float = 30.0) -> Tick:
-        """Tick until runs are asked for: what comes after a pause is there at once, or never."""
+        """Tick until runs are asked for: what comes after a pause is there immediately, or never."""
         last = datetime.now(UTC) + timedelta(seconds=seconds)
         while not (tick := self.tick(sensor)).runs:
             assert datetime.now(UTC) < last, f"{sensor} asks for nothing: {tick.said}"

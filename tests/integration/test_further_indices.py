@@ -122,7 +122,7 @@ def test_indices_and_their_bands_come_and_go_with_the_version(
     assert world.rescan(imagery) == 0
 
     world.pin(versions)
-    assert world.rescanned_at() == datetime(1970, 1, 1, tzinfo=UTC), "the sensor of older days asks at once"
+    assert world.rescanned_at() == datetime(1970, 1, 1, tzinfo=UTC), "the sensor of older days asks immediately"
     world.drain()  # before ingest has read the scenes with the further band
     for rows in world.days():
         assert rows["evi_mean"].null_count == 0

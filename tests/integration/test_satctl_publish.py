@@ -351,7 +351,7 @@ def test_a_foreign_file_among_the_notes_of_doubtful_days_is_ignored(target: Path
     assert told["written"] == []
 
 
-# --- killed, and run twice at once ---------------------------------------------------------------------------------
+# --- killed, and two runs together ---------------------------------------------------------------------------------
 
 
 class KilledError(BaseException):

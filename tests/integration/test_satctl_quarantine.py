@@ -141,7 +141,7 @@ def test_quarantine_lists_what_is_refused_with_check_found_and_expected(doubtful
 
 
 def test_an_empty_quarantine_says_so_and_an_unknown_region_is_an_error(farm: Farm) -> None:
-    assert farm.satctl("scenes", "quarantine").stdout.strip() == "no scene is in quarantine"
+    assert farm.satctl("scenes", "quarantine").stdout.strip() == "no acquisition is in quarantine"
     assert farm.quarantine() == []
     assert "'Nowhere'" in farm.satctl("scenes", "quarantine", "--region", "Nowhere", code=2).stderr
 

@@ -83,7 +83,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(region=regions, on=days, asked=st.booleans())
     def stray_file_comes_or_goes(self, region, on, asked) -> None:
-        """It can't be taken, and tells the day; ingest hears of it at once, or whenever it asks."""
+        """It can't be taken, and tells the day; ingest hears of it immediately, or whenever it asks."""
         self.world.satellite.strays ^= {(region, on)}
         if asked:
             self.world.ask(region, on)

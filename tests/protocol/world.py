@@ -305,7 +305,7 @@ class World:
             facts.scenes[on] = scene
 
     def arrives(self, region: str, on: date, delivery: str) -> None:
-        """A delivery that ingest hears of at once."""
+        """A delivery that ingest hears of immediately."""
         self.deliver(region, on, delivery)
         self.ask(region, on)
 
@@ -456,7 +456,7 @@ class World:
             self.processor.unreadable ^= {scene.digest}
 
     def mend(self) -> None:
-        """Every file can be read again or is gone, and what failed is to be tried at once."""
+        """Every file can be read again or is gone, and what failed is to be tried immediately."""
         self.processor.unreadable = frozenset()
         self.satellite.strays.clear()
         for aoi, delivery in self.satellite.deliveries.items():

@@ -141,7 +141,7 @@ def run_requests(
 
 
 class _Past:
-    """What Dagster's records tell of works: those of batches at once, those of single runs work by work."""
+    """What Dagster's records tell of works: those of batches together, those of single runs work by work."""
 
     def __init__(self, instance: DagsterInstance, now: datetime, batch_job: str | None) -> None:
         self._instance, self._now = instance, now

@@ -134,7 +134,7 @@ def remove(connection: Connection, name: str) -> None:
 
 
 def resume(connection: Connection, name: str) -> int:
-    """Try a webhook again at once, also where it is dead; gives for how many regions it was failing.
+    """Try a webhook again immediately, also where it is dead; gives for how many regions it was failing.
 
     Raises:
         InputError: there is none.

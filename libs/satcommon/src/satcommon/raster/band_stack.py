@@ -85,7 +85,7 @@ class BandStack:
             )
 
     def prefetch(self, windows: Iterable[Window], most_bytes: int) -> None:
-        """Read windows of all bands, several files at once, unless they need more memory than that."""
+        """Read windows of all bands, several files together, unless they need more memory than that."""
         windows = list(windows)
         size = sum(np.dtype(dtype).itemsize for dtype in self.dtypes)
         if sum(window.width * window.height for window in windows) * size > most_bytes:

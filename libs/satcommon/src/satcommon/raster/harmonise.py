@@ -203,7 +203,7 @@ def _filled(first: Layers, other: Layers) -> Layers:
 def _bound(cells: int, where: str, name: str, most_bytes: int) -> None:
     if cells * _CELL_BYTES > most_bytes:
         raise SceneError(
-            f"{name}: {cells:,} cells lie {where}; at most {most_bytes // _CELL_BYTES:,} are held at once; "
+            f"{name}: {cells:,} cells lie {where}; at most {most_bytes // _CELL_BYTES:,} are held together; "
             "write it in tiles on the region's grid, or raise most_megabytes in satfields.toml"
         )
 

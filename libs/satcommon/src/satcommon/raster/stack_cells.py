@@ -1,7 +1,7 @@
 """Single cells of a stack of bands: each block of a file that holds some is fetched and decoded once.
 
 The files may be behind ranges: then the blocks of each are fetched ahead, many in one request, and several files are
-read at once. So a read waits for about two rounds of requests, whatever the number of blocks.
+read together. So a read waits for about two rounds of requests, whatever the number of blocks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Threads: how many encode and decode a scene's file, and requests that are made at once."""
+"""Threads: how many encode and decode a scene's file, and requests that are made together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def threads() -> int:
 
 
 def at_once(function: Callable[[_From], _To], of: Iterable[_From]) -> list[_To]:
-    """A function of each, several at once, in their order; an error is raised when the others have ended.
+    """A function of each, several together, in their order; an error is raised when the others have ended.
 
     Each thread has the caller's context, in which rasterio keeps what opens its files.
     """

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _NAME = "asset"  # that GDAL gives a file while it is read
 _SHA_256 = "1220"  # before its digits in a multihash
 _MOST_STORES = 64  # each keeps connections
-_MOST_REQUESTS = 8  # at once, whatever the number of files: what hides their time without a burst on the provider
+_MOST_REQUESTS = 8  # together, whatever the number of files: what hides their time without a burst on the provider
 _GAP = 4 * CHUNK  # bytes between two spans that are fetched along, since another request takes longer
 _QUERY = re.compile(r"\?[^\s\"')>]*")
 _DENIED = (PermissionDeniedError, UnauthenticatedError)

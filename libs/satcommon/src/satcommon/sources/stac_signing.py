@@ -62,7 +62,7 @@ class Signer:
         account = (parts.hostname or "").split(".")[0]
         container = parts.path.lstrip("/").split("/")[0]
         url = self._signing.token_url.replace("{account}", account).replace("{container}", container)
-        with self._lock:  # bands are read at once: one of them asks, the others wait
+        with self._lock:  # bands are read together: one of them asks, the others wait
             token = self._tokens.get(url)
             if token is None or renew or token.until <= self._now():
                 token = self._tokens[url] = self._fetched(url)

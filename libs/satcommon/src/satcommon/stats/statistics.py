@@ -1,4 +1,4 @@
-"""Coverage-weighted statistics of many polygons at once.
+"""Coverage-weighted statistics of many polygons together.
 
 A polygon's numbers depend only on its own cells, in their order: `numpy.add.reduceat` sums each segment separately, so
 results are bit-identical alone, in any batch, on a window or a whole scene. Sums are float64 and the deviation takes

@@ -101,7 +101,7 @@ def pin(name: str, version: str, dry_run: bool) -> None:
         say(f"region {name} is pinned to {version}: {counted(days, 'field-day')} to be recomputed, see `satctl plan`")
     if changed and bands_change:
         done = "would be" if dry_run else "are"
-        say(f"its scenes {done} read again, {_with(bands)}: by ingest, or at once by `satctl scenes rescan`")
+        say(f"its scenes {done} read again, {_with(bands)}: by ingest, or immediately by `satctl scenes rescan`")
 
 
 def _with(bands: tuple[str, ...]) -> str:

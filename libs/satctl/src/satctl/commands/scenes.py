@@ -139,7 +139,7 @@ def quarantine(region: str | None, as_json: bool) -> None:
         print_json([vars(each) for each in refused])
         return
     if not refused:
-        say("no scene is in quarantine")
+        say("no acquisition is in quarantine")
         return
     columns = ("region", "day", "item", "check", "found", "expected", "since", "decision")
     print_table(columns, [[_shown(getattr(each, name)) for name in columns] for each in refused], "quarantine")

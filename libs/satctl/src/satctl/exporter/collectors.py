@@ -26,7 +26,7 @@ from satctl.local.home_lock import dagster_url
 from satctl.opening import require_there
 
 Collect = Callable[[], Iterable[Sample]]
-_CONNECTIONS = 7  # collectors that ask the database at once, and one to spare
+_CONNECTIONS = 7  # collectors that ask the database together, and one to spare
 _PROBE = "preflight"  # a key that need not exist
 
 

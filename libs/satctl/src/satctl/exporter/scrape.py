@@ -1,4 +1,4 @@
-"""A scrape: all collectors at once, each with the same time; two scrapes that meet are one."""
+"""A scrape: all collectors together, each with the same time; two scrapes that meet are one."""
 
 from __future__ import annotations
 
