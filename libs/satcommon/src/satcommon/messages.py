@@ -29,7 +29,7 @@ class Rejected(NamedTuple):
 
 def rejected(error: ValidationError) -> list[Rejected]:
     """What a pydantic model rejects, in our words; the keys are empty where the values contradict each other."""
-    return [Rejected(one["loc"], one["input"], _reason(one["msg"])) for one in error.errors()]
+    return [Rejected(problem["loc"], problem["input"], _reason(problem["msg"])) for problem in error.errors()]
 
 
 def _reason(message: str) -> str:

@@ -27,9 +27,9 @@ class RunConfig(BaseModel):
     def schema_of_job(cls) -> dict[str, Field]:
         """What Dagster's UI and API ask for: the ``config_schema`` of an op."""
         return {
-            name: Field(_plain(field.annotation), description=field.description, is_required=True)
+            name: Field(_schema_type(field.annotation), description=field.description, is_required=True)
             if field.is_required()
-            else Field(_plain(field.annotation), description=field.description, default_value=field.default)
+            else Field(_schema_type(field.annotation), description=field.description, default_value=field.default)
             for name, field in cls.model_fields.items()
         }
 
@@ -39,10 +39,10 @@ class RunConfig(BaseModel):
         return cls.model_validate(dict(given))
 
 
-def _plain(annotation: Any) -> Any:
+def _schema_type(annotation: Any) -> Any:
     """A type as Dagster's schemas have it: those take a value and no name of a variable."""
     if get_origin(annotation) is list:
-        return [_plain(get_args(annotation)[0])]
+        return [_schema_type(get_args(annotation)[0])]
     if get_origin(annotation) is dict:
         return Permissive()  # type: ignore[no-untyped-call]
     if issubclass(annotation, RunConfig):

@@ -93,7 +93,7 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
         if by_hand:
             yield left(why, answer="not there yet")
         return
-    yield MaterializeResult(metadata=_told(answer), data_version=DataVersion(answer.scene_digest or NOT_DUE))
+    yield MaterializeResult(metadata=_metadata(answer), data_version=DataVersion(answer.scene_digest or NOT_DUE))
 
 
 def fetch_batch(context: OpExecutionContext, env: Environment, config: BatchConfig) -> None:
@@ -115,7 +115,7 @@ def fetch_batch(context: OpExecutionContext, env: Environment, config: BatchConf
                 yield Trouble(error, SCENES, partition(name, day) if in_window(day, utc_now()) else None)
                 continue
             _tell_refused(context, name, day, answer)
-            _report(context, name, day, answer, _told(answer))
+            _report(context, name, day, answer, _metadata(answer))
 
     def ask_again(_name: str, works: Sequence[BatchedWork]) -> Iterator[Trouble]:
         for work in works:
@@ -142,7 +142,7 @@ def _tell_refused(context: AssetExecutionContext | OpExecutionContext, region: s
         context.log_event(AssetObservation(SCENES, partition=partition(region, day), metadata={"refused": refused}))
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _metadata(answer: Answer) -> dict[str, Any]:
     """What a materialization of `scenes` says of an answer."""
     return {
         "answer": "scene" if answer.scene_digest else NOT_DUE,

@@ -205,7 +205,7 @@ def move(connection: Connection, delivery: Delivery, position: Position, part: i
     return connection.execute(update(Delivery).where(*_claimed(delivery)).values(values)).rowcount > 0
 
 
-def told(connection: Connection, delivery: Delivery, position: Position, part: int, now: datetime) -> bool:
+def note_delivered(connection: Connection, delivery: Delivery, position: Position, part: int, now: datetime) -> bool:
     """Note what a receiver took; arguments are those of `move`, and the present."""
     return move(connection, delivery, position, part, resync=None, delivered_at=now, **_WELL)
 

@@ -59,9 +59,9 @@ def areas_ha(geometries: NDArray[np.object_]) -> NDArray[np.float64]:
     return np.abs(np.bincount(part_of[ring_of], signed, minlength=len(geometries))) / 1e4
 
 
-def distance_km(one: Bounds, other: Bounds) -> float:
+def distance_km(bounds: Bounds, other: Bounds) -> float:
     """The geodesic distance on WGS 84 between the centres of two rectangles (Karney 2013, through PROJ)."""
-    _, _, metres = _ellipsoid().inv(*one.centre, *other.centre)
+    _, _, metres = _ellipsoid().inv(*bounds.centre, *other.centre)
     return float(metres) / 1000
 
 

@@ -61,7 +61,7 @@ class Closer:
                 closed = close_day(
                     processor, self.engine, self.bbox_id, next_day, self.deadlines, self.run_id, self.now
                 )
-                told |= _told(closed)
+                told |= _figures(closed)
             if closed is not None:
                 yield closed
 
@@ -104,7 +104,7 @@ class Closer:
             day = following
 
 
-def _told(closed: Closed | None) -> dict[str, object]:
+def _figures(closed: Closed | None) -> dict[str, object]:
     """What the line of a closed day tells besides."""
     if closed is None:
         return {"by": "another run"}

@@ -276,16 +276,16 @@ def _tile(stated: str, item: str) -> str:
     return stated.upper().removeprefix("WRS2-")
 
 
-def _same(one: _Known, other: _Known) -> bool:
+def _same(acquisition: _Known, other: _Known) -> bool:
     """Whether both may be one acquisition; one that names no tile may be a whole pass, with all of its tiles."""
-    if _file(one.item) == _file(other.item):
+    if _file(acquisition.item) == _file(other.item):
         return True
-    if not same_satellite(one.platform, other.platform):
+    if not same_satellite(acquisition.platform, other.platform):
         return False
-    if one.named and other.named and one.tile != other.tile:
+    if acquisition.named and other.named and acquisition.tile != other.tile:
         return False
-    apart = abs(one.sensed_at - other.sensed_at)
-    if one.named or other.named or one.tile == other.tile:
+    apart = abs(acquisition.sensed_at - other.sensed_at)
+    if acquisition.named or other.named or acquisition.tile == other.tile:
         return apart <= TOLERANCE
     return apart <= _SAME_PIECE
 
@@ -295,18 +295,18 @@ def _file(item: str) -> str:
     return item.rpartition("/")[2].removesuffix(".tif").removesuffix(".tiff")
 
 
-def _near(of_days: Mapping[date, list[_Known]], one: _Known) -> Iterator[_Known]:
+def _near(of_days: Mapping[date, list[_Known]], acquisition: _Known) -> Iterator[_Known]:
     """Those that are the same as one, of its day and of those beside it."""
-    for day in (one.day - ONE_DAY, one.day, one.day + ONE_DAY):
-        yield from (each for each in of_days.get(day, ()) if _same(each, one))
+    for day in (acquisition.day - ONE_DAY, acquisition.day, acquisition.day + ONE_DAY):
+        yield from (each for each in of_days.get(day, ()) if _same(each, acquisition))
 
 
 def _newest(known: Iterable[_Known]) -> list[_Known]:
     """The newest version of each acquisition."""
     kept: dict[date, list[_Known]] = defaultdict(list)
-    for one in sorted(known, key=lambda each: (each.rank, each.item), reverse=True):
-        if all(each.named is not one.named for each in _near(kept, one)):
-            kept[one.day].append(one)
+    for acquisition in sorted(known, key=lambda each: (each.rank, each.item), reverse=True):
+        if all(each.named is not acquisition.named for each in _near(kept, acquisition)):
+            kept[acquisition.day].append(acquisition)
     return [each for of_day in kept.values() for each in of_day]
 
 
@@ -322,15 +322,15 @@ def _of_there(
 ) -> Iterator[Difference]:
     """What the other lists, and is lacking, refused or older here."""
     ours, doubtful = _by_day(here), _by_day(refused)
-    for one in there:
-        same = list(_near(ours, one))
+    for acquisition in there:
+        same = list(_near(ours, acquisition))
         if same:
-            if newer := _newer(one, same):
-                yield _difference(region, one, Standing.NEWER_THERE, newer)
-        elif doubt := next(_near(doubtful, one), None):
-            yield _difference(region, one, Standing.REFUSED_HERE, doubt.detail)
+            if newer := _newer(acquisition, same):
+                yield _difference(region, acquisition, Standing.NEWER_THERE, newer)
+        elif doubt := next(_near(doubtful, acquisition), None):
+            yield _difference(region, acquisition, Standing.REFUSED_HERE, doubt.detail)
         else:
-            yield _difference(region, one, Standing.LACKING_HERE)
+            yield _difference(region, acquisition, Standing.LACKING_HERE)
 
 
 def _newer(there: _Known, here: Iterable[_Known]) -> str:
@@ -351,9 +351,9 @@ def _words(tier: Tier) -> str:
 
 def _of_here(region: str, here: Iterable[_Known], there: Iterable[_Known]) -> Iterator[Difference]:
     theirs = _by_day(there)
-    for one in here:
-        if next(_near(theirs, one), None) is None:
-            yield _difference(region, one, Standing.LACKING_THERE)
+    for acquisition in here:
+        if next(_near(theirs, acquisition), None) is None:
+            yield _difference(region, acquisition, Standing.LACKING_THERE)
 
 
 def _unclear(
@@ -363,11 +363,15 @@ def _unclear(
     known = _by_day([*here, *refused])
     for day, items in listing.refused_on.items():
         for item, why in items.items():
-            one = _by_name(item, day, bounds)
-            certain = one.platform and one.named
-            if not certain or next(_near(known, one), None) is None:
-                yield _difference(region, replace(one, tile=one.shown_tile), Standing.UNCLEAR_THERE, why)
+            acquisition = _by_name(item, day, bounds)
+            certain = acquisition.platform and acquisition.named
+            if not certain or next(_near(known, acquisition), None) is None:
+                yield _difference(
+                    region, replace(acquisition, tile=acquisition.shown_tile), Standing.UNCLEAR_THERE, why
+                )
 
 
-def _difference(region: str, one: _Known, standing: Standing, detail: str = "") -> Difference:
-    return Difference(region, one.day, one.platform, one.shown_tile, one.item, standing, detail)
+def _difference(region: str, acquisition: _Known, standing: Standing, detail: str = "") -> Difference:
+    return Difference(
+        region, acquisition.day, acquisition.platform, acquisition.shown_tile, acquisition.item, standing, detail
+    )

@@ -39,7 +39,7 @@ def row_schema(names: Iterable[str] = ()) -> pa.Schema:
     return readable_schema(pa.schema([*schema_of(names), *_DERIVED]))
 
 
-def told(column: pa.Field) -> Meaning | None:
+def column_meaning(column: pa.Field) -> Meaning | None:
     """What the data dictionary says of a column of rows; None where it has no such column.
 
     A list of dates has no unit: only as stored is it of numbers of days.
@@ -61,7 +61,9 @@ def described(schema: pa.Schema, others: Mapping[str, Meaning] | None = None) ->
         others: what columns are that are not of rows, by name.
     """
     known = others or {}
-    return pa.schema([_described(each, known.get(each.name) or told(each)) for each in schema], schema.metadata)
+    return pa.schema(
+        [_described(each, known.get(each.name) or column_meaning(each)) for each in schema], schema.metadata
+    )
 
 
 def _described(column: pa.Field, meaning: Meaning | None) -> pa.Field:
@@ -81,14 +83,14 @@ def readable(table: pa.Table) -> pa.Table:
 
     The table may have some of these columns only; `state_ndvi_e4` needs `state_days` beside it.
     """
-    there, columns = set(table.column_names), {}
-    if "item_ids" in there:
+    present, columns = set(table.column_names), {}
+    if "item_ids" in present:
         columns["item_ids"] = _lists(table["item_ids"])
-    if "state_days" in there:
+    if "state_days" in present:
         days = table["state_days"].combine_chunks()
         used = pc.greater(days.flatten(), 0)  # a state has as many slots as its kernel; an empty slot is zero
         columns["state_days"] = _only(used, days, pc.subtract(days.flatten(), _EPOCH).cast(pa.date32()))
-        if "state_ndvi_e4" in there:
+        if "state_ndvi_e4" in present:
             ndvi = table["state_ndvi_e4"].combine_chunks()
             columns["state_ndvi_e4"] = _only(used, ndvi, ndvi.flatten())
     for name, column in columns.items():

@@ -149,7 +149,7 @@ def _factors(file: DatasetReader, finest: DatasetReader, label: str, name: str) 
         SceneError: its cells do not nest in the finest ones, or it covers another extent.
     """
     if file.crs != finest.crs:
-        systems = [crs_text(one.crs)[:60] if one.crs else "none" for one in (file, finest)]
+        systems = [crs_text(opened.crs)[:60] if opened.crs else "none" for opened in (file, finest)]
         raise SceneError(
             f"{name}: {label} is in {systems[0]}, other bands are in {systems[1]}; bands of one acquisition must share "
             "a system"

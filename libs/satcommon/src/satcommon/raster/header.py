@@ -310,10 +310,10 @@ def _extent(dataset: DatasetReader, name: str) -> tuple[tuple[float, float, floa
 @lru_cache(maxsize=64)  # a folder has few CRS; a year's history asks for the same region 365 times
 def _project(wkt: str, bounds: Bounds) -> tuple[float, float, float, float] | None:
     try:
-        there: tuple[float, float, float, float] = transform_bounds("EPSG:4326", wkt, *bounds)
+        geographic: tuple[float, float, float, float] = transform_bounds("EPSG:4326", wkt, *bounds)
     except UNREADABLE:
         return None
-    return there if all(map(math.isfinite, there)) else None
+    return geographic if all(map(math.isfinite, geographic)) else None
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

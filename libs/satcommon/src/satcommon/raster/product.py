@@ -113,9 +113,9 @@ def tier_of(text: str) -> Tier:
     return _TIERS.get(text.strip().upper(), Tier.UNSTATED)
 
 
-def same_satellite(one: str, other: str) -> bool:
+def same_satellite(platform: str, other: str) -> bool:
     """Whether two platform names may mean one satellite; an unknown name may mean any."""
-    a, b = _SATELLITE.search(one), _SATELLITE.search(other)
+    a, b = _SATELLITE.search(platform), _SATELLITE.search(other)
     if not a or not b:
         return True
     families = {found[1].lower().strip("-_ 2") for found in (a, b)}

@@ -28,5 +28,5 @@ def at_once(function: Callable[[_From], _To], of: Iterable[_From]) -> list[_To]:
     if len(each) < 2:
         return list(map(function, each))
     with ThreadPoolExecutor(min(_AT_ONCE, len(each))) as pool:
-        futures = [pool.submit(contextvars.copy_context().run, function, one) for one in each]
+        futures = [pool.submit(contextvars.copy_context().run, function, item) for item in each]
     return [future.result() for future in futures]

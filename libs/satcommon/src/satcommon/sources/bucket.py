@@ -47,7 +47,7 @@ class BucketFiles:
     def scan(self) -> Scan:
         """See `Files`; a prefix without objects is an empty folder."""
         scan: Scan = {}
-        with self._explained(""):
+        with self._translated_errors(""):
             for batch in obstore.list(self._store):
                 for meta in batch:
                     name = meta["path"]
@@ -62,7 +62,7 @@ class BucketFiles:
     def find(self, name: str) -> File | None:
         """See `Files`."""
         try:
-            with self._explained(name):
+            with self._translated_errors(name):
                 return _file(obstore.head(self._store, name))
         except FileNotFoundError:
             return None
@@ -70,7 +70,7 @@ class BucketFiles:
     def within(self, folder: str, ending: str) -> Scan:
         """See `Files`; a prefix without objects is an empty folder."""
         scan: Scan = {}
-        with self._explained(folder):
+        with self._translated_errors(folder):
             for meta in obstore.list_with_delimiter(self._store, folder or None)["objects"]:
                 name = meta["path"]
                 if name.lower().endswith(ending) and not f"/{name}".count("/."):
@@ -79,7 +79,7 @@ class BucketFiles:
 
     def read(self, name: str, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         """See `Files`."""
-        with self._explained(name), self._there(name):
+        with self._translated_errors(name), self._there(name):
             result = obstore.get(self._store, name)
             check_size(name, result.meta["size"], most_bytes)
             return bytes(result.bytes())
@@ -87,7 +87,7 @@ class BucketFiles:
     def digest(self, name: str, file: File) -> str:
         """See `Files`."""
         digest = hashlib.sha256()
-        with self._explained(name), self._there(name):
+        with self._translated_errors(name), self._there(name):
             result = obstore.get(self._store, name)
             if _file(result.meta) != file:
                 raise changed(name)
@@ -98,8 +98,8 @@ class BucketFiles:
     @contextmanager
     def header(self, name: str, file: File) -> Iterator[DatasetReader]:
         """See `Files`."""
-        ranges = Ranges(self._store, name, self._explained, name, file.size)
-        with self._explained(name), self._there(name):
+        ranges = Ranges(self._store, name, self._translated_errors, name, file.size)
+        with self._translated_errors(name), self._there(name):
             try:
                 with open_geotiff("header.tif", opener=ranges.opener) as dataset:
                     yield dataset
@@ -117,7 +117,7 @@ class BucketFiles:
                 f"{name}: has {file.size:,} bytes; at most {most_bytes:,} are taken from a bucket; "
                 "compress or cut it, or raise most_megabytes in satfields.toml"
             )
-        with self._explained(name), self._there(name):
+        with self._translated_errors(name), self._there(name):
             result = obstore.get(self._store, name)
             if _file(result.meta) != file:
                 raise changed(name)
@@ -126,7 +126,7 @@ class BucketFiles:
             yield dataset
 
     @contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
+    def _translated_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:

@@ -25,7 +25,7 @@ def _name(text: str) -> str:
     return name
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     if not text.isprintable() or not text.strip():
         raise ValueError("can't be shown; write printable letters")
     return text.strip()
@@ -40,7 +40,7 @@ def _inside(text: str) -> str:
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Short = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
+_Short = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
 
 
 class _Model(BaseModel):

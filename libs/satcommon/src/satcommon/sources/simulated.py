@@ -124,7 +124,7 @@ class SimulatedSource:
         if delivery is None:
             raise SceneError(
                 f"{acquisition.item_id}: listed as {acquisition.digest[:12]}, but seed {self.seed} and the grid and "
-                f'scenarios of region "{aoi.name}" give {", ".join(one[:12] for one in items)}; list the day again'
+                f'scenarios of region "{aoi.name}" give {", ".join(key[:12] for key in items)}; list the day again'
             )
         zone = _zone(aoi, delivery)
         wide, seen = self._seen(aoi, day, delivery, _MARGIN if zone else 0)
@@ -171,29 +171,31 @@ class SimulatedSource:
             hours = self.delay_hours + (self.late_hours if late else 0.0)
         longitude = (aoi.bounds.west + aoi.bounds.east) / 2
         usual = datetime.combine(day, self.overpass, UTC) - timedelta(seconds=round(longitude * 240))
-        for digest, one in self._deliveries(aoi, day).items():
-            platform = _PLATFORM if one.satellite == 1 else f"{_PLATFORM}-{one.satellite}"
-            sensed_at = usual + timedelta(minutes=one.minutes)
+        for digest, delivery in self._deliveries(aoi, day).items():
+            platform = _PLATFORM if delivery.satellite == 1 else f"{_PLATFORM}-{delivery.satellite}"
+            sensed_at = usual + timedelta(minutes=delivery.minutes)
             yield Acquisition(
-                item_id=f"SIM_{aoi.name}_{day:%Y%m%d}{one.suffix}",
+                item_id=f"SIM_{aoi.name}_{day:%Y%m%d}{delivery.suffix}",
                 digest=digest,
                 platform=platform,
-                overpass=f"{platform}/{day}" + (f"/{one.orbit}" if one.orbit > 1 else ""),
-                tile=one.tile,
-                baseline=one.baseline,
+                overpass=f"{platform}/{day}" + (f"/{delivery.orbit}" if delivery.orbit > 1 else ""),
+                tile=delivery.tile,
+                baseline=delivery.baseline,
                 sensed_at=sensed_at,
-                published_at=sensed_at + timedelta(hours=hours + one.late * self.late_hours),
+                published_at=sensed_at + timedelta(hours=hours + delivery.late * self.late_hours),
             )
 
     def _deliveries(self, aoi: AreaOfInterest, day: date) -> dict[str, Delivery]:
         """The items of a day by the digests of their content."""
         name = f"{aoi.name}/{day}"
-        scenarios = {one for days, them in self.scenarios.items() if fnmatchcase(name, days) for one in them}
+        scenarios = {scenario for days, them in self.scenarios.items() if fnmatchcase(name, days) for scenario in them}
         edge = 0.3 + 0.4 * share(self.seed, "edge", name)
         parts = [FORMAT, self.seed, aoi.name, list(aoi.bounds), aoi.grid.digest, day.isoformat()]
         return {
-            hashlib.sha256(json.dumps(parts + [one.content] * bool(one.content)).encode()).hexdigest(): one
-            for one in deliveries(scenarios, edge)
+            hashlib.sha256(
+                json.dumps(parts + [delivery.content] * bool(delivery.content)).encode()
+            ).hexdigest(): delivery
+            for delivery in deliveries(scenarios, edge)
         }
 
 

@@ -94,8 +94,8 @@ class StacSource:
         for item in items[:_GRIDS]:
             with suppress(SceneError):
                 known = understood(item, self._collections)
-                with self._opened(known) as there:
-                    if there.header.overlaps(bounds) and (grid := there.header.grid_around(bounds)):
+                with self._opened(known) as opened:
+                    if opened.header.overlaps(bounds) and (grid := opened.header.grid_around(bounds)):
                         return grid
         return None
 
@@ -184,16 +184,16 @@ class StacSource:
         """
         name = acquisition.item_id
         known = self._known(name, aoi.further, self._items.get(name))
-        with _advising(known), self._opened(known) as there:
-            header = there.header
-            _require_same(known, there, acquisition)
-            there.stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
-            layers = read_layers(cast("DatasetReader", there.stack), header, aoi.grid, name, self.config.most_bytes)
+        with _advising(known), self._opened(known) as opened:
+            header = opened.header
+            _require_same(known, opened, acquisition)
+            opened.stack.prefetch(windows(header, aoi.grid), self.config.most_bytes)
+            layers = read_layers(cast("DatasetReader", opened.stack), header, aoi.grid, name, self.config.most_bytes)
             if not acquisition.accepted:
                 said = known.declared.cloud.as_seen_from(aoi.bounds) if known.declared.cloud else None
                 check_pixels(layers, name, header.classes[0] if header.classes else "", said)
             if not self.config.copied and can_read_cells(header, aoi.grid):
-                versions = [each.version.pin if each.version else "" for each in there.ranges]
+                versions = [each.version.pin if each.version else "" for each in opened.ranges]
                 while len(self._references) >= _KEPT_ITEMS:
                     self._references.pop(next(iter(self._references)))
                 self._references[acquisition, aoi.grid] = stac_reference.encode(known, versions)
@@ -226,21 +226,21 @@ class StacSource:
         known, versions = stac_reference.decode(reference, self._collections)
         with ExitStack() as opened, _advising(known):
             try:
-                there = opened.enter_context(self._opened(known))
+                reopened = opened.enter_context(self._opened(known))
             except (GoneError, DeniedError):
                 known = self._known(name, known.further)
-                there = opened.enter_context(self._opened(known))
-            _require_same(known, there, acquisition)
-            self._require_same_files(known, there, versions)
-            yield StacCells(there.stack, there.ranges, there.header, grid, name)
+                reopened = opened.enter_context(self._opened(known))
+            _require_same(known, reopened, acquisition)
+            self._require_same_files(known, reopened, versions)
+            yield StacCells(reopened.stack, reopened.ranges, reopened.header, grid, name)
 
-    def _require_same_files(self, known: KnownItem, there: _Opened, versions: Sequence[str]) -> None:
+    def _require_same_files(self, known: KnownItem, reopened: _Opened, versions: Sequence[str]) -> None:
         """Refuse files that are not those that were read; one at another place or time may be, by its checksum.
 
         Raises:
             SceneError: a file has changed.
         """
-        for link, file, each, version in zip(known.links, known.files, there.ranges, versions, strict=True):
+        for link, file, each, version in zip(known.links, known.files, reopened.ranges, versions, strict=True):
             if each.version is not None and each.version.pin != version:
                 if not file.checksum:
                     raise changed(link)
@@ -303,13 +303,13 @@ class _Opened(NamedTuple):
     ranges: Sequence[PinnedRanges]
 
 
-def _require_same(known: KnownItem, there: _Opened, acquisition: Acquisition) -> None:
+def _require_same(known: KnownItem, opened: _Opened, acquisition: Acquisition) -> None:
     """Refuse an item that has changed.
 
     Raises:
         SceneError: it is not the one that was listed.
     """
-    if digest_of(known, there.pins) != acquisition.digest:
+    if digest_of(known, opened.pins) != acquisition.digest:
         raise SceneError(f"{known.name}: is not what was listed ({acquisition.digest[:12]}); list it again")
 
 

@@ -108,7 +108,7 @@ class Assets:
             SceneError: it is gone, or its link can't be followed.
             ArchiveError: it can't be reached.
         """
-        with explained(link):
+        with translated_errors(link):
             return Version.of(self.signed(link, obstore.head))
 
     def begin(self, link: Link) -> PinnedRanges:
@@ -134,7 +134,7 @@ class Assets:
             ArchiveError: it can't be reached.
         """
         digest = hashlib.sha256()
-        with explained(link):
+        with translated_errors(link):
             for piece in self.signed(link, lambda store, key: obstore.get(store, key)):
                 digest.update(piece)
         if checksum.lower() != _SHA_256 + digest.hexdigest():
@@ -233,7 +233,7 @@ class PinnedRanges(Ranges):
     """
 
     def __init__(self, assets: Assets, link: Link) -> None:
-        super().__init__(LocalStore("/"), link.href, lambda _: explained(link), link.name)
+        super().__init__(LocalStore("/"), link.href, lambda _: translated_errors(link), link.name)
         self.version: Version | None = None
         self._assets, self._link = assets, link
 
@@ -254,7 +254,7 @@ class PinnedRanges(Ranges):
 
     def begin(self) -> None:
         """Fetch the first chunk, and with it size and version."""
-        with explained(self._link):
+        with translated_errors(self._link):
             self._chunks = {0: self._get(0, CHUNK)}
         assert self.version is not None
         self.size = self.version.size
@@ -319,7 +319,7 @@ def changed(link: Link) -> SceneError:
 
 
 @contextmanager
-def explained(link: Link) -> Iterator[None]:
+def translated_errors(link: Link) -> Iterator[None]:
     """Turn the errors of requests for an asset into ours, which name it, and never a signature.
 
     Raises:

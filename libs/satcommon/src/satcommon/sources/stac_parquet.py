@@ -60,21 +60,21 @@ def _item(row: dict[str, Any], where: str) -> Item:
         "id": row["id"],
         "collection": row["collection"],
         "bbox": [box[key] for key in ("xmin", "ymin", "xmax", "ymax")] if isinstance(box, dict) else box,
-        "properties": _plain({key: value for key, value in row.items() if key not in _OF_ITEM}),
+        "properties": _json_value({key: value for key, value in row.items() if key not in _OF_ITEM}),
         "assets": {
-            key: {**_plain(asset), "href": joined(where, asset["href"])}
+            key: {**_json_value(asset), "href": joined(where, asset["href"])}
             for key, asset in assets.items()
             if asset is not None and asset.get("href")
         },
     }
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value as JSON has it: times as text, and without what other rows have and this one lacks."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items() if one is not None}
+        return {key: _json_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_json_value(item) for item in value]
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     return value

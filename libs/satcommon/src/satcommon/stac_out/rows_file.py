@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from satcommon.db.batches import rows_in
 from satcommon.db.models import Field, FieldRevision
-from satcommon.publication.row_columns import described, told
+from satcommon.publication.row_columns import column_meaning, described
 from satcommon.stats.data_dictionary import Meaning
 
 GEOMETRY = "geometry"
@@ -131,6 +131,6 @@ def parquet(table: pa.Table, shapes: Sequence[shapely.Geometry], more: Mapping[s
 
 def meaning_of_column(column: pa.Field) -> Meaning:
     """What a column of the file is."""
-    meaning = _OURS.get(column.name) or told(column)
+    meaning = _OURS.get(column.name) or column_meaning(column)
     assert meaning is not None, column
     return meaning

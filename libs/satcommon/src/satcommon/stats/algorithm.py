@@ -30,7 +30,7 @@ from satcommon.settings import PREFIX, settings
 
 def _class_of(name: object) -> object:
     """The class of a name as files spell it, as ``thin_cloud``."""
-    names = {one.name.lower(): one for one in PixelClass}
+    names = {pixel_class.name.lower(): pixel_class for pixel_class in PixelClass}
     if isinstance(name, PixelClass):
         return name
     if not isinstance(name, str) or name not in names:
@@ -39,7 +39,7 @@ def _class_of(name: object) -> object:
 
 
 def _ascending(fractions: tuple[float, ...]) -> tuple[float, ...]:
-    if any(one >= other for one, other in pairwise(fractions)):
+    if any(fraction >= other for fraction, other in pairwise(fractions)):
         raise ValueError("expected fractions that ascend, each of them once")
     return fractions
 
@@ -102,7 +102,7 @@ class Algorithm:
             raise ValueError("clear_classes can't hold nodata: nothing is seen there")
         both = set(self.clear_classes) & set(self.dilate_classes)
         if self.dilate_cells and both:
-            said = ", ".join(sorted(one.name.lower() for one in both))
+            said = ", ".join(sorted(pixel_class.name.lower() for pixel_class in both))
             raise ValueError(f"{said} can't be in both clear_classes and dilate_classes")
         if self.min_clear > self.min_clear_full:
             raise ValueError(f"min_clear {self.min_clear} is more than min_clear_full {self.min_clear_full}")
@@ -118,7 +118,8 @@ class Algorithm:
         """Every rule by its name, as JSON has them."""
         rules = {name: value for name, value in asdict(self).items() if name != "version"}
         classes = {
-            name: sorted({one.name.lower() for one in rules[name]}) for name in ("clear_classes", "dilate_classes")
+            name: sorted({pixel_class.name.lower() for pixel_class in rules[name]})
+            for name in ("clear_classes", "dilate_classes")
         }
         return rules | classes | {"quantiles": list(self.quantiles), "indices": sorted(set(self.indices))}
 
@@ -172,7 +173,7 @@ _FIRST = Algorithm(
     indices=(),
 )
 _SECOND = replace(_FIRST, version="2", statuses=2, min_inside=0.5, min_observed=0.5)
-_ALGORITHMS = {one.version: one for one in (_FIRST, _SECOND)}
+_ALGORITHMS = {known.version: known for known in (_FIRST, _SECOND)}
 
 
 def algorithm(version: str) -> Algorithm:
@@ -220,7 +221,7 @@ def resolved(name: str) -> str:
 
 
 def _called(known: Mapping[str, Algorithm], name: str) -> Algorithm | None:
-    return next((one for version, one in known.items() if version.partition("@")[0] == name), None)
+    return next((rules for version, rules in known.items() if version.partition("@")[0] == name), None)
 
 
 # --- the file ------------------------------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def read_algorithms(file: Path) -> dict[str, Algorithm]:
     except (OSError, ValueError) as error:
         raise AlgorithmError(f"{PREFIX}ALGORITHMS={file}: can't be read as TOML: {error}") from error
     found = [_version(file, name, table) for name, table in tables.items()]
-    return {one.version: one for one in found}
+    return {known.version: known for known in found}
 
 
 def _version(file: Path, name: str, table: object) -> Algorithm:

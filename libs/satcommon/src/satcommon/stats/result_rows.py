@@ -43,7 +43,7 @@ SEEN = (Status.CLEAR, Status.PARTIAL, Status.SWATH_EDGE)  # their NDVI feeds the
 
 def _columns() -> list[pa.Field]:
     """All columns that rows can have, in their order."""
-    one = [pa.field("region", pa.string()), pa.field("day", pa.date32()), pa.field("field", pa.string())]
+    identity = [pa.field("region", pa.string()), pa.field("day", pa.date32()), pa.field("field", pa.string())]
     status = [pa.field("status", pa.string())]
     parts = [
         pa.field(name, pa.float64())
@@ -70,7 +70,7 @@ def _columns() -> list[pa.Field]:
         pa.field("geometry_digest", pa.string()),
         pa.field("algorithm_version", pa.string()),
     ]
-    return [*one, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs]
+    return [*identity, *status, *parts, *size, *numbers, *quantiles, *means, *state, *inputs]
 
 
 _ALL = {column.name: column for column in _columns()}
@@ -123,11 +123,11 @@ def completed(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table
     columns = schema_of(table.column_names).names if columns is None else columns
     if columns == table.column_names:
         return table
-    there = set(table.column_names)
-    if there.issuperset(columns):
+    present = set(table.column_names)
+    if present.issuperset(columns):
         return table.select(columns)
     filled = {
-        name: pa.nulls(table.num_rows, _ALL[name].type) if name not in there and name in _OPTIONAL else table[name]
+        name: pa.nulls(table.num_rows, _ALL[name].type) if name not in present and name in _OPTIONAL else table[name]
         for name in columns
     }
     return pa.table(filled)

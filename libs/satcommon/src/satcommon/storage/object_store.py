@@ -80,10 +80,10 @@ class ObjectStore:
         if self._folder is None and len(data) > 2 * _PART:
             if self.exists(key):
                 return False
-            with self._explained(key):
+            with self._translated_errors(key):
                 obstore.put(self._store, key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
             return True
-        with self._explained(key):
+        with self._translated_errors(key):
             try:
                 obstore.put(self._store, key, data, mode="create")
             except _EXISTS:
@@ -98,7 +98,7 @@ class ObjectStore:
         Raises:
             StoreError: it could not be stored; what was there is unchanged.
         """
-        with self._explained(key):
+        with self._translated_errors(key):
             obstore.put(self._store, key, data, mode="overwrite")
 
     def get(self, key: str) -> bytes:
@@ -108,7 +108,7 @@ class ObjectStore:
             ObjectMissingError: nothing is under the key.
             StoreError: the store could not be reached.
         """
-        with self._explained(key):
+        with self._translated_errors(key):
             if self._folder is not None:  # a third of the time that obstore takes, which for small objects counts
                 return (self._folder / key).read_bytes()
             return bytes(obstore.get(self._store, key).bytes())
@@ -120,7 +120,7 @@ class ObjectStore:
             StoreError: the store could not be reached.
         """
         try:
-            with self._explained(key):
+            with self._translated_errors(key):
                 obstore.head(self._store, key)
         except ObjectMissingError:
             self.list(key)  # raises where the bucket is missing: the answer to a HEAD does not say so
@@ -133,7 +133,7 @@ class ObjectStore:
         Raises:
             StoreError: the store could not be reached.
         """
-        with self._explained(""):
+        with self._translated_errors(""):
             return sorted(obstore.list_with_delimiter(self._store)["common_prefixes"])
 
     def list(self, prefix: str) -> list[str]:
@@ -142,7 +142,7 @@ class ObjectStore:
         Raises:
             StoreError: the store could not be reached.
         """
-        with self._explained(prefix):
+        with self._translated_errors(prefix):
             return sorted(entry["path"] for batch in obstore.list(self._store, prefix) for entry in batch)
 
     def put_times(self, prefix: str) -> dict[str, datetime]:
@@ -159,7 +159,7 @@ class ObjectStore:
         Raises:
             StoreError: the store could not be reached.
         """
-        with self._explained(prefix):
+        with self._translated_errors(prefix):
             entries = (entry for batch in obstore.list(self._store, prefix) for entry in batch)
             return {entry["path"]: Listed(entry["last_modified"], entry["size"]) for entry in entries}
 
@@ -169,17 +169,17 @@ class ObjectStore:
         Raises:
             StoreError: the store could not be reached.
         """
-        with suppress(ObjectMissingError), self._explained(key):
+        with suppress(ObjectMissingError), self._translated_errors(key):
             obstore.delete(self._store, key)
 
     def file_of(self, key: str) -> str | Ranges:
         """The object as a file whose parts can be read one by one: a path, or ranges of a bucket's object."""
         if self._folder is not None:
             return str(self._folder / key)
-        return Ranges(self._store, key, self._explained, f"{self.url.rstrip('/')}/{key}")
+        return Ranges(self._store, key, self._translated_errors, f"{self.url.rstrip('/')}/{key}")
 
     @contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
+    def _translated_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except (BaseError, OSError) as error:

@@ -62,9 +62,9 @@ class Columns:
             own = [name for standard in STANDARD[what] for name in _named(standard, names)]
             return list(dict.fromkeys(own))
         if named not in names:
-            there = ", ".join(repr(name) for name in names[:_SHOWN]) or "none"
+            shown = ", ".join(repr(name) for name in names[:_SHOWN]) or "none"
             more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-            raise InputError(f"{path}: there is no column {named!r}; the file has {there}{more}")
+            raise InputError(f"{path}: there is no column {named!r}; the file has {shown}{more}")
         return [named]
 
 

@@ -47,10 +47,10 @@ def read_layer(
     from pyogrio import read_info
     from pyogrio.raw import read_arrow
 
-    with _explained(path, source, what) as warned:
+    with _translated_errors(path, source, what) as warned:
         names = [str(name) for name in read_info(source, layer=layer, encoding=encoding)["fields"]]
     chosen = list(choose(names))
-    with _explained(path, source, what) as warned_later:
+    with _translated_errors(path, source, what) as warned_later:
         # Instants as they are written: a local midnight is a day, and would be another one in UTC.
         meta, table = read_arrow(
             source, layer=layer, columns=chosen, encoding=encoding, datetime_as_string=True, **options
@@ -58,7 +58,7 @@ def read_layer(
     if meta["crs"] is None and table.num_rows:
         raise InputError(f"{path}: the layer has no CRS; assign one (ogr2ogr -a_srs EPSG:...) and try again")
     geometry = meta["geometry_name"] or "wkb_geometry"
-    with _explained(path, source, what):
+    with _translated_errors(path, source, what):
         if has_curves(table.column(geometry).to_pylist()):
             table = table.set_column(table.column_names.index(geometry), geometry, [_as_lines(source, layer)])
         return features_of(
@@ -85,12 +85,12 @@ def layer_names(path: Path, source: str, what: str) -> list[str]:
     """The names of the layers that have geometry."""
     from pyogrio import list_layers
 
-    with _explained(path, source, what):
+    with _translated_errors(path, source, what):
         return [str(name) for name, kind in list_layers(source) if kind is not None]
 
 
 @contextmanager
-def _explained(path: Path, source: str, what: str) -> Iterator[list[str]]:
+def _translated_errors(path: Path, source: str, what: str) -> Iterator[list[str]]:
     """Turn errors of GDAL and Arrow into a message; the list fills with GDAL's warnings."""
     bad = [character for character in _SPLITS if character in source and not source.startswith("/vsi")]
     if bad:

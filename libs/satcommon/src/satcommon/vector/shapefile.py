@@ -115,14 +115,14 @@ def _checked_magic(head: bytes, path: Path) -> None:
 def _siblings(path: Path, names: Iterable[str], shape: str) -> list[str]:
     """Of the names in a Shapefile's folder those that make it up; upper and lower case are the same."""
     stem = shape[: -len(".shp")]
-    there = {name[len(stem) :].lower(): name for name in names if name.startswith(stem)}
-    missing = [f"{suffix} ({what})" for suffix, what in _NEEDED.items() if suffix not in there]
+    parts = {name[len(stem) :].lower(): name for name in names if name.startswith(stem)}
+    missing = [f"{suffix} ({what})" for suffix, what in _NEEDED.items() if suffix not in parts]
     if missing:
         hint = "; zip or copy all files of the Shapefile together"
         if missing == [f".prj ({_NEEDED['.prj']})"]:
             hint += ", or write its CRS as one (gdalsrsinfo -o wkt_esri EPSG:...)"
         raise InputError(f"{path}: the Shapefile lacks its {', '.join(missing)}{hint}")
-    return [there[suffix] for suffix in (".shp", *_NEEDED, *_OPTIONAL) if suffix in there]
+    return [parts[suffix] for suffix in (".shp", *_NEEDED, *_OPTIONAL) if suffix in parts]
 
 
 def _checked_content(path: Path, archive: zipfile.ZipFile, members: list[zipfile.ZipInfo]) -> None:

@@ -169,7 +169,7 @@ class _Deliverer:
             told.events += 1
             told.changes += step.event.changes
             with write_transaction(self.engine) as connection:
-                if not ledger.told(connection, delivery, step.position, step.part, self.clock()):
+                if not ledger.note_delivered(connection, delivery, step.position, step.part, self.clock()):
                     return
             if time.monotonic() > self.end:
                 break

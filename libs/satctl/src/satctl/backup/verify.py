@@ -70,8 +70,8 @@ def verify(
     stored = stored_objects(store)
     for wanted in objects:
         found.checked += 1
-        there = stored.get(wanted.key)
-        if there is None or wanted.size not in (None, there.size):
+        listed = stored.get(wanted.key)
+        if listed is None or wanted.size not in (None, listed.size):
             found.lost.append(wanted.key)
         elif deep and wanted.digest is not None:
             if not _is_whole(store, wanted):

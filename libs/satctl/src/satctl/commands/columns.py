@@ -31,12 +31,12 @@ def columns(region: str | None, wide: bool, as_json: bool) -> None:
       satctl columns
       satctl columns A --json
     """
-    from satcommon.publication.row_columns import DETAILS, row_schema, told
+    from satcommon.publication.row_columns import DETAILS, column_meaning, row_schema
     from satcommon.stats.result_rows import further_columns
 
     rules = algorithm(_version(region))
     schema = [*row_schema(further_columns(rules.indices, rules.further_bands)), *DETAILS]
-    known = [(column, meaning) for column in schema if (meaning := told(column)) is not None]
+    known = [(column, meaning) for column in schema if (meaning := column_meaning(column)) is not None]
     if as_json:
         print_json(
             [{"name": c.name, "type": str(c.type), "units": meaning.units, **meaning._asdict()} for c, meaning in known]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import shapely
 from satcommon.errors import StoreError
 from satcommon.publication.cells import flat
-from satcommon.publication.row_columns import told
+from satcommon.publication.row_columns import column_meaning
 
 GEOMETRY = "geometry"
 _COMMENT = "GDAL:OGR:comment"  # the key by which GDAL takes a column's description from Arrow
@@ -53,7 +53,7 @@ def appender(path: str, schema: pa.Schema) -> Callable[[pa.Table], None]:
 
 
 def _comment(column: pa.Field) -> dict[str, str] | None:
-    meaning = told(column)
+    meaning = column_meaning(column)
     if meaning is None:
         return None
     return {_COMMENT: meaning.meaning + (f" [{meaning.unit}]" if meaning.unit else "")}

@@ -80,8 +80,8 @@ class Spool:
             with pa.ipc.open_stream(file) as reader:
                 for batch in reader:
                     table = pa.Table.from_batches([batch])
-                    there = set(table.column_names)
-                    columns = [table[c.name] if c.name in there else pa.nulls(len(batch), c.type) for c in schema]
+                    present = set(table.column_names)
+                    columns = [table[c.name] if c.name in present else pa.nulls(len(batch), c.type) for c in schema]
                     yield pa.table(columns, schema=schema)
 
     def _writer_of(self, schema: pa.Schema) -> pa.RecordBatchStreamWriter:

@@ -18,7 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 from satcommon.errors import InputError
 from satcommon.publication.cells import FORMULA, flat
-from satcommon.publication.row_columns import told
+from satcommon.publication.row_columns import column_meaning
 
 from satctl.output.sink import temporary_space
 
@@ -123,7 +123,7 @@ def _width(column: pa.Field) -> int:
 
 
 def _about(column: pa.Field) -> Sequence[str | None]:
-    meaning = told(column)
+    meaning = column_meaning(column)
     if meaning is None:
         return (column.name,)
     return (column.name, meaning.unit, meaning.units, meaning.range_in_words, meaning.since, meaning.meaning)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, GetJsonSchemaHandler, RootModel
 from pydantic_core import CoreSchema
 from satcommon.db.models import Region
 from satcommon.errors import AlgorithmError
-from satcommon.publication.row_columns import row_schema, told
+from satcommon.publication.row_columns import column_meaning, row_schema
 from satcommon.stats.algorithm import algorithm
 from satcommon.stats.data_dictionary import meaning_of
 from satcommon.stats.result_rows import further_columns
@@ -83,7 +83,7 @@ def further_columns_of(region: Region) -> Sequence[str]:
 
 
 def _column(column: pa.Field) -> dict[str, Any]:
-    meaning = told(column)
+    meaning = column_meaning(column)
     assert meaning is not None, column
     return {"name": column.name, "type": str(column.type), "units": meaning.units, **meaning._asdict()}
 
@@ -99,7 +99,7 @@ class Row(RootModel[dict[str, Any]]):
 
 
 def _json_schema(column: pa.Field) -> dict[str, Any]:
-    meaning = told(column)
+    meaning = column_meaning(column)
     assert meaning is not None, column
     kind = column.type.value_type if pa.types.is_list(column.type) else column.type
     value: dict[str, Any] = dict(_JSON_TYPES[str(kind)])

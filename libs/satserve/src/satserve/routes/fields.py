@@ -65,19 +65,19 @@ def history(
         instant,
         (service.environment.deadlines, datetime.now(UTC)),
     )
-    stands = _plain(vars(story.stands)) if story.stands else dict.fromkeys(("state", "why", "next_step"))
+    stands = _json_value(vars(story.stands)) if story.stands else dict.fromkeys(("state", "why", "next_step"))
     told = {"field": external_id, "region": chosen.name, "day": its_day, **stands, "as_of": instant}
     return document(
-        request, {**told, "row": story.row, "publications": story.publications, **_plain(dict(story.records))}
+        request, {**told, "row": story.row, "publications": story.publications, **_json_value(dict(story.records))}
     )
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value of JSON: enumerations by value."""
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(vars(value))
+        return _json_value(vars(value))
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value
+        return {name: _json_value(each) for name, each in value.items()}
+    return [_json_value(each) for each in value] if isinstance(value, list) else value
