@@ -7,9 +7,11 @@ day is a change without a value before. A row that is taken out is one without v
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -135,7 +137,15 @@ def _of_day(
     was, rows = completed(was, columns), completed(rows, columns)
     for start in range(0, len(names), _FIELDS):
         some = names[start : start + _FIELDS]
-        yield _compared(publication, day, only(was, some), only(rows, some), {name: causes[name] for name in some})
+        yield _compared(publication, day, _among(was, some), _among(rows, some), {name: causes[name] for name in some})
+
+
+def _among(table: pa.Table, fields: Sequence[str]) -> pa.Table:
+    """The rows between the first and the last of some fields; both are sorted, so that nothing else is looked at."""
+    names = table["field"]
+    start = bisect_left(range(len(names)), fields[0], key=lambda n: names[n].as_py())
+    end = bisect_right(range(len(names)), fields[-1], key=lambda n: names[n].as_py())
+    return table.slice(start, end - start)
 
 
 def _changed_rows(
@@ -159,7 +169,7 @@ def _compared(
     """The changes of some fields of a day; both tables are of these fields alone."""
     names = sorted(causes)
     indices = [pc.index_in(pa.array(names), value_set=table["field"].combine_chunks()) for table in (before, after)]
-    region = next((name for table in (after, before) for name in table["region"].to_pylist()), "")
+    region = next((table["region"][0].as_py() for table in (after, before) if table.num_rows), "")
     parts = []
     for column in after.column_names[2:]:
         was, now = (
@@ -204,9 +214,15 @@ def _texts(column: pa.Array) -> pa.Array:
 
 def value_of(column: str, text: str | None) -> object:
     """A change's `before` or `after` as a value: a number, a list, or the text."""
+    return None if text is None else _reader_of(column)(text)
+
+
+@cache
+def _reader_of(column: str) -> Callable[[str], object]:
     known = result_rows.column(column)
     assert known is not None
-    kind = known.type
-    if text is None or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_list(kind)):
-        return text
-    return json.loads(text)
+    if pa.types.is_floating(known.type):
+        return float
+    if pa.types.is_integer(known.type):
+        return int
+    return json.loads if pa.types.is_list(known.type) else str

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
+import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from satcommon.db.models import PublicationKind, Region
@@ -160,19 +161,20 @@ class _Page:
     def read(self, skip: int, limit: int) -> tuple[list[dict[str, Any]], int]:
         """The changes of the page, and how many of the publication that it ends in have come."""
         rows: list[dict[str, Any]] = []
+        engine, objects = self._service.environment.engine, self._service.objects
         for region, sequence in self._publications():
             if len(rows) == limit:
                 self.has_more = True
                 return rows, 0
             come = 0
-            for row in self._of_publication(region, sequence):
-                come += 1
-                if come <= skip:
-                    continue
-                if len(rows) == limit:
+            for table in changes(engine, objects, region, sequence - 1, sequence, self._selection):
+                start = min(max(0, skip - come), table.num_rows)
+                part = table.slice(start, limit - len(rows))
+                rows.extend(_documents(part))
+                if start + part.num_rows < table.num_rows:
                     self.has_more = True
-                    return rows, come - 1
-                rows.append(row)
+                    return rows, come + start + part.num_rows
+                come += table.num_rows
             skip = 0
             self.read_through[region.bbox_id] = sequence
         self.read_through.update(self._until)
@@ -186,10 +188,12 @@ class _Page:
                     log = publications(connection, region.bbox_id, since, until)
                 yield from ((region, each.sequence) for each in log if each.kind is not PublicationKind.REBASE)
 
-    def _of_publication(self, region: Region, sequence: int) -> Iterator[dict[str, Any]]:
-        engine, objects = self._service.environment.engine, self._service.objects
-        for table in changes(engine, objects, region, sequence - 1, sequence, self._selection):
-            for row in table.to_pylist():
-                row |= {name: value_of(row["column"], row[name]) for name in ("before", "after")}
-                row["day"] = row["day"].isoformat()
-                yield row
+
+def _documents(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Changes of a publication and a day as a page has them."""
+    for first in table.slice(0, 1).to_pylist():
+        own = zip(*(table[name].to_pylist() for name in ("field", "column", "before", "after", "cause")), strict=True)
+        for field, column, before, after, cause in own:
+            values = {"before": value_of(column, before), "after": value_of(column, after)}
+            named = {"field": field, "day": first["day"].isoformat(), "column": column, "cause": cause}
+            yield first | named | values
