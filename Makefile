@@ -147,7 +147,7 @@ test-fuzz: install ## a minute of mutated input for every reader (FUZZ_SECONDS=6
 
 .PHONY: test-slow
 test-slow: install ## end to end tests, and all that take minutes
-	$(bin)/pytest -n 2 --dist loadfile --durations 10 -m "slow and not nightly"
+	$(bin)/pytest -n 2 --dist loadfile --durations 20 -m "slow and not nightly"
 
 .PHONY: nightly
 nightly: install ## what CI samples, at its full size: an hour or two

@@ -1,4 +1,4 @@
-"""What an operator sees: the UI of `satctl up` in a real browser, after the demo.
+"""The demo, as the README's first command runs it, and what an operator sees after it: the UI in a real browser.
 
 What the browser saw is kept in the folder PICTURES; `PICTURES=docs/pictures make test-slow` renews those of the docs.
 """
@@ -17,11 +17,16 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from satctl.local.laptop import free_port, wait_for
 
-from tests.e2e.conftest import Demo
+from tests.e2e.demo import Demo, run_demo, started_for
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return run_demo(tmp_path_factory.mktemp("e2e") / "demo")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,13 @@ def picture_of(page: Page, label: str) -> tuple[int, int]:
     expect(image).to_be_visible()
     size = image.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])")
     return size[0], size[1]
+
+
+def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None:
+    assert demo.exit_code == 0, demo.output
+    assert "NOT CLEAN" not in demo.output
+    assert {path.name for path in demo.home.glob("*.png")} == {"region-A.png", "region-B.png"}
+    assert started_for(demo.home) == []
 
 
 def test_locations(page: Page, url: str) -> None:

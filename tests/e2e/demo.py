@@ -1,13 +1,14 @@
-"""One finished demo, for all tests that look at what it left."""
+"""How a demo is run, and what it leaves."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+import psutil
 
 COMMAND = [sys.executable, "-m", "satctl", "demo"]
 
@@ -20,11 +21,6 @@ class Demo(NamedTuple):
     output: str
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    return run_demo(tmp_path_factory.mktemp("e2e") / "demo")
-
-
 def run_demo(home: Path, *arguments: str) -> Demo:
     done = subprocess.run(
         [*COMMAND, "--home", home, *arguments],
@@ -35,3 +31,15 @@ def run_demo(home: Path, *arguments: str) -> Demo:
         check=False,
     )
     return Demo(home, done.returncode, done.stdout)
+
+
+def started_for(home: Path) -> list[str]:
+    """The command lines of living processes, this one's ancestors aside, whose environment names the home folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("SATFIELDS_HOME") == str(home):
+                found.append(" ".join(process.cmdline()))
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
