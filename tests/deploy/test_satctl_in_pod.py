@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each command is a process of its own
+
 ROOT = Path(__file__).parents[2]
 MEBIBYTE = 1 << 20
 

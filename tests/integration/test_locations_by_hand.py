@@ -20,6 +20,8 @@ from satfields_ingest.assets import scenes
 from satfields_realtime.assets import field_metrics
 from sqlalchemy import update
 
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -92,7 +94,6 @@ def test_days_in_any_order_are_all_done_that_can_be(world: World) -> None:
     assert set(done) == {partition("A", world.day(ago)) for ago in range(1, 6)}
 
 
-@pytest.mark.slow
 def test_a_backfill_over_any_days_ends_well_with_what_can_be_done_done(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
@@ -19,6 +20,8 @@ from satcommon.contract import FIELD_METRICS, REPROCESSED_FIELD_METRICS, partiti
 from satcommon.resources import resources
 from satfields_realtime.assets import field_metrics
 from satfields_realtime.checks import check_day
+
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
 
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World

@@ -11,6 +11,8 @@ from dagster import DagsterInstance, DagsterRunStatus
 from satcommon.contract import ATTEMPT_TAG
 from satcommon.run_requests import WantedRun, run_requests
 
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
+
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
@@ -18,7 +20,6 @@ PAUSE_SECONDS = 1.0  # SATFIELDS_RETRY_PAUSE_SECONDS of the code servers
 
 
 @pytest.mark.parametrize("sensor", ["due_scenes", "unfinished_days", "unfinished_backlogs", "registry_changed"])
-@pytest.mark.slow
 def test_a_killed_run_is_failed_and_asked_for_again_after_the_pause(world: World, sensor: str) -> None:
     _work_for(world, sensor)
     (killed,) = world.tick(sensor).runs

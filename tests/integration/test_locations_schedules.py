@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from satcommon.contract import FIELD_METRICS, partition
 
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
+
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
@@ -43,7 +45,6 @@ def test_a_passed_deadline_closes_the_days_that_wait(world: World) -> None:
     assert world.materializations(FIELD_METRICS)[partition("A", world.day(3))].metadata["missed"].value == 2
 
 
-@pytest.mark.slow
 def test_every_six_hours_the_backlogs_that_can_be_worked_on_are_drained(world: World) -> None:
     for name in ("A", "B"):
         world.add_region(name, days=1)

@@ -24,6 +24,8 @@ from satcommon.db import publications
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.region_source import set_source
 
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
+
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
@@ -75,7 +77,6 @@ def test_a_fetched_scene_closes_its_day_and_a_backlog_is_drained(world: World) -
     assert world.tick("unfinished_backlogs").runs == []
 
 
-@pytest.mark.slow
 def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: World) -> None:
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)
@@ -93,7 +94,6 @@ def test_each_of_the_assets_wakes_reprocessing_when_there_is_a_backlog(world: Wo
         world.instance.delete_run(asked[0].run_id)  # as if it had been asked for by nobody
 
 
-@pytest.mark.slow
 def test_of_a_hundred_scenes_between_two_ticks_none_is_lost_nor_asked_for_twice(world: World) -> None:
     recent = {"A": 10, "B": 10, "C": 10}
     for name, days in {**recent, "behind": 70}.items():
@@ -131,7 +131,6 @@ def test_one_run_of_the_last_day_closes_the_days_before_and_reports_their_partit
     assert world.watermark("A") == world.yesterday
 
 
-@pytest.mark.slow
 def test_a_later_scene_closes_an_earlier_day_that_waits_and_its_own_scene_is_replayed(world: World) -> None:
     late = world.day(2)
     world.add_region("A", days=2)
@@ -151,7 +150,6 @@ def test_a_later_scene_closes_an_earlier_day_that_waits_and_its_own_scene_is_rep
     assert world.missed("A") == []
 
 
-@pytest.mark.slow
 def test_a_new_region_gets_its_partition_and_the_registry_is_published_once(world: World) -> None:
     assert world.tick("registry_changed").status is TickStatus.SKIPPED
     world.add_region("A", days=1, partitioned=False)

@@ -37,6 +37,8 @@ from satcommon.storage.object_store import ObjectStore
 from shapely import Polygon, box, transform
 from sqlalchemy import Engine
 
+pytestmark = pytest.mark.slow  # whole seasons
+
 DEADLINES = Deadlines(36.0, 30)
 LATER = timedelta(days=20)  # within the lateness
 HOUR = timedelta(hours=1)
@@ -281,7 +283,6 @@ def test_what_is_seen_of_a_field_is_clear_cloud_shadow_or_snow(make: MakeFarm) -
     assert any(row["cloud_fraction"] > 0.9 for row in rows)
 
 
-@pytest.mark.slow
 def test_an_undetected_cloud_is_forgotten_after_as_many_clear_views_as_the_kernel_has(make: MakeFarm) -> None:
     day = clear_day(IOWA)
     first, last = day - timedelta(days=3), day + timedelta(days=30)

@@ -24,6 +24,8 @@ from satcommon.stats.observation import Observed, SceneInput, Subject
 from truth import DEADLINES, OTHER_VERSION, THE_END, day
 from world import FailingProcessor, World
 
+pytestmark = pytest.mark.slow  # a second each: a whole season, and the same season in order
+
 # --- what a commit compares ----------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,7 @@ from satcommon.stats.algorithm import CURRENT
 from truth import DAYS, DELIVERIES, FIELDS, OTHER_VERSION, POLYGONS, REGIONS, START, THE_END, day
 from world import Laboratory, World, same_results
 
-EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "6"))
 AUDIT_EACH_STEP = os.environ.get("PROTOCOL_AUDIT") == "1"
 SHRINK = os.environ.get("PROTOCOL_SHRINK") == "1"
 IN_FLIGHT = 4
