@@ -117,7 +117,6 @@ def make_app(environment: Environment) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(RetryableError, _unavailable)
-    app.add_exception_handler(Exception, _unexpected)
     app.add_middleware(GZipMiddleware, minimum_size=_LEAST_COMPRESSED, compresslevel=4)
     origins = [origin.strip() for origin in environment.settings.api_origins.split(",") if origin.strip()]
     if origins:
@@ -167,8 +166,3 @@ def _unavailable(request: Request, error: Exception) -> Response:
     )
     detail = "ledger or store can't be reached just now; try again in a few seconds"
     return Problem(503, "Unavailable", detail, {"retry-after": "5"}).response()
-
-
-def _unexpected(request: Request, error: Exception) -> Response:
-    logger(__name__).error("request failed", path=request.url.path, error=type(error).__name__, exc_info=error)
-    return Problem(500, "Failed", "this was not expected, and is in the service's log; tell its operator").response()

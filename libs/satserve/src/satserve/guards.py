@@ -23,6 +23,7 @@ BODY_BYTES = 16 << 10  # of a request, which needs none
 WRITE_SECONDS = 30.0  # for a client to take the next piece of an answer
 
 _ABORT = "satserve.abort"
+_UNANSWERED = 499  # counts as its status
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _SECURITY = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
@@ -103,8 +104,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+class _SlowClientError(Exception):
+    """A client did not take the next piece of an answer in time."""
+
+
 class Guard:
-    """The outermost layer of the application."""
+    """The outermost layer of the application, also where something fails that nobody expected."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -125,10 +130,16 @@ class Guard:
                 if method == "HEAD":
                     inner["method"] = "GET"
                 await self._app(inner, receive, outlet)
-        except TimeoutError:
+        except _SlowClientError:
             logger(__name__).info("client took nothing", seconds=WRITE_SECONDS, path=scope["path"])
             # To close the connection would wait for what is not taken.
             scope["extensions"][_ABORT]["abort"]()
+        except Exception as error:
+            if outlet.status != _UNANSWERED:
+                raise  # the server tells of it, and ends the connection: what was sent is no whole answer
+            logger(__name__).error("request failed", path=scope["path"], error=type(error).__name__, exc_info=error)
+            detail = "this was not expected, and is in the service's log; tell its operator"
+            await Problem(500, "Failed", detail).response()(scope, receive, outlet)
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             known = method if method in _METHODS else "other"
@@ -154,7 +165,7 @@ class _Outlet:
     def __init__(self, send: Send, *, without_body: bool) -> None:
         self._send = send
         self._without_body = without_body
-        self.status = 499  # nothing was answered
+        self.status = _UNANSWERED
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -166,8 +177,11 @@ class _Outlet:
             message = {**message, "body": b""}
             if message.get("more_body"):
                 return
-        async with asyncio.timeout(WRITE_SECONDS):
-            await self._send(message)
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            raise _SlowClientError from None
 
 
 def _is_told(header: tuple[bytes, bytes]) -> bool:
