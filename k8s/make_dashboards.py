@@ -228,6 +228,12 @@ OPERATORS: list[Row] = [
                 [('sum by (webhook, state) (satfields_webhook_regions{state!="told"})', "{{webhook}} {{state}}")],
             ),
             Panel(
+                "Publications that webhooks are still to be told",
+                "Goes back to 0 within a minute of a publication; what stays waits for a receiver.",
+                "short",
+                [("sum by (webhook) (satfields_webhook_waiting_publications)", "{{webhook}}")],
+            ),
+            Panel(
                 "Publications within a day",
                 "day: first rows; patch: corrections; rebase: maintenance.",
                 "short",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from satcommon.db import webhooks as hooks
 from satcommon.db.engine import read_transaction, write_transaction
-from satcommon.db.models import Delivery
+from satcommon.db.models import Delivery, Publication
 from satcommon.storage.object_store import ObjectStore
 from satcommon.views.metrics.webhooks import webhook_samples
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Engine, event, func, select, update
 
 from tests.unit.webhooks.receiver import NOW, REGIONS, SECRET, Log
 
@@ -50,6 +50,9 @@ def test_each_webhook_is_told_behind_failing_or_dead(log: Log) -> None:
     add(log, "anew", position=10**6, resync="restored")
     states = {"new": "behind", "told": "told", "gone": "dead", "slow": "failing", "anew": "behind"}
 
+    with read_transaction(log.engine) as connection:
+        published = connection.execute(select(func.count()).select_from(Publication)).scalar_one()
+
     found = samples(log)
 
     for name, state in states.items():
@@ -57,6 +60,8 @@ def test_each_webhook_is_told_behind_failing_or_dead(log: Log) -> None:
             **dict.fromkeys(("told", "behind", "failing", "dead"), 0.0),
             state: float(len(REGIONS)),
         }
+    assert found["waiting_publications", "told"] == found["waiting_publications", "anew"] == 0
+    assert found["waiting_publications", "new"] == published > 0
     assert found["lag_seconds", "told"] == 0
     assert found["lag_seconds", "new"] >= HOUR.total_seconds()
     assert {key: value for key, value in found.items() if key[0] == "failing_seconds"} == {
@@ -74,4 +79,5 @@ def test_many_webhooks_are_few_series_and_one_query(log: Log) -> None:
 
     assert {key[1] for key in found} == {"hook-00", "hook-01", "hook-02", "other"}
     assert found["regions", "other", "behind"] == 9 * len(REGIONS)
+    assert found["waiting_publications", "other"] == 9 * found["waiting_publications", "hook-00"]
     assert len([query for query in queries if "webhook_deliveries" in query]) == 1

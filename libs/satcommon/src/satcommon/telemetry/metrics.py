@@ -196,6 +196,12 @@ METRICS = (
         Rest.MAX,
     ),
     Metric(
+        "satfields_webhook_waiting_publications",
+        WEBHOOKS,
+        "Publications that a webhook is still to be told, in all of its regions.",
+        ("webhook",),
+    ),
+    Metric(
         "satfields_webhook_failing_seconds",
         WEBHOOKS,
         "Time since a webhook that is tried again first failed. None: no series.",
