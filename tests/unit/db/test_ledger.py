@@ -71,6 +71,22 @@ def test_a_days_columns_are_written_without_touching_its_others(connection: Conn
     assert ledger.region_days(connection, A, day(1), day(5)) == {}
 
 
+def test_the_answered_days_of_all_regions_are_told_whether_they_have_all_of_a_span_or_some(
+    connection: Connection,
+) -> None:
+    for name in "BCD":
+        registry.add_region(connection, name, BOUNDS, Grid.utm(BOUNDS, 100.0), DAY, None, "1", NOW)
+    for bbox_id, days in ((1, (0, 1, 2, 3)), (2, (0, 2)), (3, (3,))):
+        for n in days:
+            ledger.set_day(connection, bbox_id, day(n), due=Due.DUE, answered_at=NOW)
+    ledger.set_day(connection, 2, day(1), due=Due.DUE)
+
+    found = ledger.answered_days(connection, day(0), day(2))
+
+    assert found == {1: {day(0), day(1), day(2)}, 2: {day(0), day(2)}}
+    assert ledger.answered_days(connection, day(3), day(3)) == {1: {day(3)}, 3: {day(3)}}
+
+
 def test_tries_of_a_day_are_counted(connection: Connection) -> None:
     assert [ledger.record_failure(connection, A, DAY, f"error {n}") for n in range(3)] == [1, 2, 3]
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Grid:
         )
         return near and (self.width, self.height) == (other.width, other.height)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Identifies the grid: equal grids have equal digests."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]

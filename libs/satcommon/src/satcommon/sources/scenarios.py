@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from satcommon.raster.layers import REFLECTANCE_OFFSET
 from satcommon.settings import Scenario
@@ -50,7 +51,7 @@ class Delivery:
         parts["baseline"] = f"N{self.baseline}"
         return "".join(f"_{part}" for name, part in parts.items() if name in self.content)
 
-    @property
+    @cached_property
     def content(self) -> dict[str, object]:
         """The attributes that differ from the default, without `late`."""
         values = ((each.name, getattr(self, each.name), each.default) for each in fields(self) if each.name != "late")

@@ -32,7 +32,9 @@ def webhook_samples(connection: Connection, limit: int, now: datetime) -> list[S
         else_="told",
     )
     columns = (Webhook.name, state.label("state"), Delivery.failing_since, untold_since.label("untold_since"))
-    statement = select(*columns, waiting_here.label("waiting")).join(Delivery, Delivery.webhook_id == Webhook.webhook_id)
+    statement = select(*columns, waiting_here.label("waiting")).join(
+        Delivery, Delivery.webhook_id == Webhook.webhook_id
+    )
     states: dict[str, Counter[str]] = defaultdict(Counter)
     waiting: Counter[str] = Counter()
     lag: dict[str, float] = {}
