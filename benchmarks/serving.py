@@ -180,7 +180,7 @@ def measure(home: Path, options: argparse.Namespace, large: tuple[int, int]) -> 
     command = [sys.executable, "-c", "from satserve.main import main; main()", *arguments]
     server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
-        _await(port)
+        await_server(port)
         first = [_once(port, _path(region, 0)) for region in range(options.regions)]
         print(
             f"first series of a region (sorted by field now): {statistics.median(first):.2f} s, "
@@ -198,7 +198,8 @@ def measure(home: Path, options: argparse.Namespace, large: tuple[int, int]) -> 
         server.wait(30)
 
 
-def _await(port: int) -> None:
+def await_server(port: int) -> None:
+    """Wait until a server answers."""
     for _ in range(1800):
         try:
             _once(port, "/health/ready")

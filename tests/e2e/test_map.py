@@ -370,6 +370,16 @@ def test_phone(seen: Seen) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
+def test_the_page_is_shown_again_to_who_has_seen_it(seen: Seen) -> None:
+    seen.open()
+    seen.page.goto("about:blank")
+
+    seen.open()
+
+    seen.page.reload()
+    seen.shown()
+
+
 @pytest.mark.parametrize("seen", [{"color_scheme": "dark"}], indirect=True)
 def test_dark(seen: Seen) -> None:
     page = seen.open(f"?field={CORRECTED}&day={CLEAR_DAY}&layer=ndvi")

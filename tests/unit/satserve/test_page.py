@@ -53,7 +53,17 @@ def test_files_are_kept_for_ever_under_the_digest_of_their_content(on_sqlite: Se
         assert "content-encoding" not in plain.headers
         assert plain.content == file.content
     assert page.headers["cache-control"] == "no-cache"
-    assert on_sqlite.get("/map", headers={"if-none-match": page.headers["etag"]}).status_code == 304
+
+
+def test_a_page_that_a_browser_has_keeps_its_policy(on_sqlite: Served) -> None:
+    """Headers of a 304 replace those that were kept: with the policy of data, the page's own script would be blocked."""
+    page = on_sqlite.get("/map")
+
+    again = on_sqlite.get("/map", headers={"if-none-match": page.headers["etag"]})
+
+    assert again.status_code == 304
+    for name in ("content-security-policy", "cross-origin-resource-policy", "cache-control", "etag", "vary"):
+        assert again.headers[name] == page.headers[name], name
 
 
 @pytest.mark.parametrize("name", ["app.mjs", "index.html", "..%2froutes.py", "%2e%2e/assets.py", ""])

@@ -18,6 +18,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_OWN = {"content-security-policy": POLICY, "cross-origin-resource-policy": "same-origin"}
 _FOR_EVER = "public, max-age=31536000, immutable"  # the address has the digest of the content
 _ASK_AGAIN = "no-cache"
 
@@ -41,7 +42,7 @@ def assets() -> Assets:
 def _page(request: Request) -> Response:
     headers = {"cache-control": _ASK_AGAIN, "etag": f'"{assets().digest}"', "vary": "accept, accept-encoding"}
     if request.headers.get("if-none-match") == headers["etag"]:
-        return Response(status_code=304, headers=headers)
+        return Response(status_code=304, headers=headers | _OWN)  # a browser forgets what it had of them
     return _answer(request, assets().page, headers)
 
 
@@ -57,7 +58,7 @@ def _asset(request: Request) -> Response:
 
 
 def _answer(request: Request, asset: Asset, headers: Mapping[str, str]) -> Response:
-    told = {**headers, "content-security-policy": POLICY, "cross-origin-resource-policy": "same-origin"}
+    told = {**headers, **_OWN}
     compressed = "gzip" in request.headers.get("accept-encoding", "")
     if compressed:
         told["content-encoding"] = "gzip"
