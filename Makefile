@@ -160,7 +160,7 @@ nightly: install ## what CI samples, at its full size: an hour or two
 	$(MAKE) bench
 
 .PHONY: bench
-bench: install ## benchmarks, as ratios: a region's day, one by reference, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks, recovery, results by HTTP, webhooks
+bench: install ## benchmarks, as ratios: a region's day, one by reference, a late field, coverage, an import of 100,000 fields, a cluster's stores, ticks, recovery, results by HTTP, the map, webhooks
 	$(bin)/python benchmarks/region_day.py
 	$(bin)/python benchmarks/by_reference.py
 	$(bin)/python benchmarks/late_field.py
@@ -172,6 +172,7 @@ bench: install ## benchmarks, as ratios: a region's day, one by reference, a lat
 	$(bin)/python benchmarks/recovery.py
 	$(bin)/python benchmarks/control_plane.py
 	$(bin)/python benchmarks/serving.py --regions 2
+	$(bin)/python benchmarks/first_picture.py
 	$(bin)/python benchmarks/webhook_delay.py
 
 .PHONY: bench-quick
@@ -186,6 +187,7 @@ bench-quick: install ## that the benchmarks run, in a minute; its figures tell n
 	$(bin)/python benchmarks/recovery.py --quick
 	$(bin)/python benchmarks/control_plane.py --quick
 	$(bin)/python benchmarks/serving.py --quick
+	$(bin)/python benchmarks/first_picture.py --quick
 
 .PHONY: docs
 docs: install ## rewrite what follows from code: tables of docs/reference, satctl's manual page

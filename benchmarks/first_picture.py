@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="that it runs; its figures tell nothing")
     options = parser.parse_args()
     fields = 500 if options.quick else options.fields
+    if not any(map(shutil.which, BROWSERS)):
+        print(f"NOT MEASURED: there is no browser; expected one of {', '.join(BROWSERS)}")
+        return
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_FOLDER")) as room:
         make(Path(room), 0, 0, 0)
         make_large(Path(room), (fields,), 0)
