@@ -20,6 +20,8 @@ from tests.examples.recipes import ROOT
 from tests.unit.satserve.conftest import on_sqlite  # noqa: F401  # a fixture
 from tests.unit.satserve.serving import Served
 
+pytestmark = pytest.mark.slow  # each snippet is a process of its own
+
 PAGE = (ROOT / "docs/how-to/use-results-in-notebooks.md").read_text(encoding="utf-8")
 SAID = {  # by the section: what its snippet prints
     "pandas": ("2025-07-03", "1e-4 day"),

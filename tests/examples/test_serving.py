@@ -13,6 +13,8 @@ from tests.examples.recipes import ROOT
 from tests.unit.satserve.conftest import on_sqlite  # noqa: F401  # a fixture
 from tests.unit.satserve.serving import Served
 
+pytestmark = pytest.mark.slow  # each snippet is a process of its own
+
 PAGE = (ROOT / "docs/how-to/serve-results-over-http.md").read_text(encoding="utf-8")
 SAID = ("mean", "POLYGON", "2025-07-03", "next time: c1.")
 

@@ -8,11 +8,12 @@ import pytest
 from dagster._core.scheduler.instigation import TickStatus
 from satcommon.contract import FIELD_METRICS, REGION, SCENES, partition
 
+pytestmark = pytest.mark.slow  # runs of Dagster, a second each and more
+
 if TYPE_CHECKING:
     from tests.integration.dagster_world import World
 
 
-@pytest.mark.slow
 def test_wiped_materializations_come_back_and_each_once(world: World) -> None:
     world.add_region("A", days=3)
     days = [world.day(ago) for ago in (3, 2, 1)]
@@ -40,7 +41,6 @@ def test_wiped_materializations_come_back_and_each_once(world: World) -> None:
         assert world.tick(sensor).runs == []
 
 
-@pytest.mark.slow
 def test_days_of_a_run_that_is_under_way_are_its_own_to_report(world: World) -> None:
     world.add_region("A", days=1)
     world.deliver("A", world.yesterday)

@@ -30,6 +30,8 @@ from satcommon.storage.object_store import ObjectStore
 
 from tests.integration.satctl_world import FIRST, LAST, Satctl
 
+pytestmark = pytest.mark.slow  # a catalogue is written anew for each
+
 FIELD, DAYS = "=1+1", [date(2025, 6, n) for n in (1, 2, 3, 4)]
 SHIFTED = "POLYGON ((-94.21 40.4, -94.1 40.4, -94.1 40.5, -94.21 40.4))"
 
@@ -403,9 +405,8 @@ def kills() -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize(
     "stage",
-    ["first", pytest.param("corrected", marks=pytest.mark.slow), pytest.param("shortened", marks=pytest.mark.slow)],
+    ["first", "corrected", "shortened"],
 )
-@pytest.mark.slow
 def test_a_run_killed_at_any_effect_is_gone_on_with_to_the_same_bytes(
     target: Path, closed: Environment, satctl: Satctl, tmp_path: Path, stage: str
 ) -> None:

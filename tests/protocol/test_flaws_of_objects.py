@@ -16,6 +16,8 @@ from satcommon.errors import ObjectMissingError
 from truth import day
 from world import World
 
+pytestmark = pytest.mark.slow  # a second each: a whole season, and the same season in order
+
 
 def key_of(world: World, n: int) -> str:
     """The object that gives a day's rows; there is one."""

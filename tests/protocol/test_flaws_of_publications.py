@@ -23,6 +23,8 @@ from satcommon.publication.reader import published_days
 from truth import day
 from world import World
 
+pytestmark = pytest.mark.slow  # a second each: a whole season, and the same season in order
+
 HOUR = timedelta(hours=1)
 
 

@@ -56,7 +56,7 @@ def test_files_are_kept_for_ever_under_the_digest_of_their_content(on_sqlite: Se
 
 
 def test_a_page_that_a_browser_has_keeps_its_policy(on_sqlite: Served) -> None:
-    """Headers of a 304 replace those that were kept: with the policy of data, the page's own script would be blocked."""
+    """Headers of a 304 replace those that were kept: by the policy of data, the page's own script would be blocked."""
     page = on_sqlite.get("/map")
 
     again = on_sqlite.get("/map", headers={"if-none-match": page.headers["etag"]})
