@@ -61,6 +61,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_an_index_is_chosen_in_a_version(seen: dict[str, Any]) -> None:
     assert seen["evi is spyndex's"]
     assert seen["evi"] == {"2": None, "edge": pytest.approx(seen["expected evi"])}

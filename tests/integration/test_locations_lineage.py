@@ -13,6 +13,7 @@ from tests.integration.dagster_world import World
 HEAVY = {"structlog", "rich", "numpy", "pandas", "pyarrow", "rasterio", "geopandas", "shapely", "exactextract", "numba"}
 
 
+@pytest.mark.slow
 def test_the_workspace_loads_the_three_locations(world: World) -> None:
     assert world.load_errors() == dict.fromkeys(LOCATIONS)
 

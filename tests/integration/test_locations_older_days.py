@@ -57,6 +57,7 @@ def test_a_region_that_is_monitored_from_an_earlier_day_gets_its_scenes(world: W
     assert len(scenes) == 35
 
 
+@pytest.mark.slow
 def test_older_days_are_looked_at_anew_once_a_week(world: World) -> None:
     world.add_region("A", days=DAYS, registered_days_ago=8)
 

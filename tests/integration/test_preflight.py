@@ -48,6 +48,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
     return {"SATFIELDS_DATABASE_URL": url, "SATFIELDS_STORE": str(tmp_path / "store")}
 
 
+@pytest.mark.slow
 def test_where_all_is_well_it_says_so(variables: dict[str, str]) -> None:
     done = preflight(variables)
 

@@ -493,6 +493,7 @@ def test_only_chosen_columns_and_statuses_are_written(closed: Environment, satct
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
+@pytest.mark.slow
 def test_a_full_stdout_is_told_of(closed: Environment, kind: str) -> None:
     with Path("/dev/full").open("wb") as full:
         export = subprocess.run(

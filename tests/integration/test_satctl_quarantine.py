@@ -370,6 +370,7 @@ def test_a_scene_that_was_accepted_and_taken_can_not_be_rejected(doubtful: Farm)
     assert len(doubtful.decisions()) == 1
 
 
+@pytest.mark.slow
 def test_a_decision_stands_where_the_process_ends_before_its_day_is_asked_for(
     doubtful: Farm,
 ) -> None:

@@ -26,6 +26,7 @@ def registered(system: Engine, satctl: Satctl) -> Engine:
     return system
 
 
+@pytest.mark.slow
 def test_a_key_made_by_satctl_opens_what_it_names(registered: Engine, satctl: Satctl, tmp_path: Path) -> None:
     made = satctl("keys", "add", "field app", "--region", "S", "--expires", "12h")
     key = made.stdout.strip()

@@ -75,6 +75,8 @@ READERS: dict[str, Callable[[Response], pa.Table]] = {
     "arrow": arrow_of,
 }
 
+_SLOW_ON_POSTGRESQL = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
 
 @pytest.mark.parametrize("as_of", [None, 0, 3, 9])
 def test_a_regions_days_are_what_the_command_exports(
@@ -93,6 +95,7 @@ def test_a_regions_days_are_what_the_command_exports(
     assert found.num_rows > 0
 
 
+@pytest.mark.parametrize("service", _SLOW_ON_POSTGRESQL, indirect=True)
 def test_a_regions_days_are_the_exported_ones_now_and_at_every_instant(service: Served) -> None:
     seen = 0
     for as_of in instants(service):
@@ -135,6 +138,7 @@ def test_a_regions_day_is_the_same_in_every_format(on_sqlite: Served, kind: str)
         assert frame.crs == "EPSG:4326"
 
 
+@pytest.mark.parametrize("service", _SLOW_ON_POSTGRESQL, indirect=True)
 def test_a_fields_series_is_its_exported_rows_now_and_at_every_instant(service: Served) -> None:
     for as_of in instants(service):
         days = {name: pa.concat_tables([exported(service, name, day, as_of) for day in DAYS]) for name in BOUNDS}
