@@ -82,6 +82,20 @@ def webserver() -> Iterator[str]:
         forward.communicate()
 
 
+def served(path: str, key: str = "") -> tuple[int, str]:
+    """Status and text of the HTTP API's answer, asked by its Service's name from a pod of it."""
+    ask = (
+        "import sys, urllib.error, urllib.request as r\n"
+        "q = r.Request('http://satfields-api' + sys.argv[1], headers={'authorization': 'Bearer ' + sys.argv[2]})\n"
+        "try: a = r.urlopen(q, timeout=60)\n"
+        "except urllib.error.HTTPError as error: a = error\n"
+        "print(a.status, a.read().decode(), sep='\\n', end='')"
+    )
+    said = kubectl("exec", "deployment/satfields-api", "--", "python", "-c", ask, path, key)
+    status, _, text = said.partition("\n")
+    return int(status), text
+
+
 def sql(statement: str, database: str = "satfields") -> list[list[str]]:
     """Rows of a statement, asked within PostgreSQL's pod, as the database's owner."""
     user, password = ("dagster", "DAGSTER") if database == "dagster" else ("satfields", "LEDGER")

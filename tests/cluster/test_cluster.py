@@ -24,7 +24,20 @@ from satcommon.contract import REGISTRY_JOB
 from satctl.dagster_api import graphql
 
 from tests.cluster import kube
-from tests.cluster.kube import LOCATIONS, available, kubectl, make, objects, pods, runs, satctl, settled, sql, wait_for
+from tests.cluster.kube import (
+    LOCATIONS,
+    available,
+    kubectl,
+    make,
+    objects,
+    pods,
+    runs,
+    satctl,
+    served,
+    settled,
+    sql,
+    wait_for,
+)
 from tests.cluster.reference import rows_of_a_laptop
 
 TAG = os.environ["TAG"]
@@ -231,6 +244,30 @@ def test_the_rows_are_those_of_a_laptop_where_all_was_known_in_time(
     expected = rows_of_a_laptop(tmp_path, region, YESTERDAY, [*setup, *imports])
     assert len(found) == len(expected) > 0
     assert found == expected
+
+
+def test_rows_are_served_over_http_to_who_has_a_key_of_their_region() -> None:
+    key = json.loads(satctl("keys", "add", "reader", "--region", "A", "--json"))["key"]
+    path, day = "/regions/{}/days/{}?f=csv", str(YESTERDAY)
+    exported = satctl("export", "A", "--from", day, "--to", day, "--format", "csv", "--output", "-")
+
+    status, text = served(path.format("A", day), key)
+
+    rows, expected = (
+        [
+            (
+                row["field"],
+                row["status"],
+                *(row[name] and float(row[name]) for name in ("ndvi_mean", "ndvi_integral_e4")),
+            )
+            for row in csv.DictReader(io.StringIO(each))
+        ]
+        for each in (text, exported)
+    )
+    assert (status, rows) == (200, expected)
+    assert len(rows) > 0
+    assert served(path.format("A", day), "not-a-key")[0] == 401
+    assert served(path.format("B", day), key)[0] == 404
 
 
 def test_every_state_is_as_computed_again() -> None:

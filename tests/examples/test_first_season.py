@@ -126,7 +126,7 @@ def test_a_newcomer_gets_a_season_from_each_profile(profile: str, here: Path, mo
 
     everything = "\n".join(said)
     assert "was refused" not in everything
-    assert "no scene is in quarantine" in everything
+    assert "no acquisition is in quarantine" in everything
     rows = {row["day"]: row for row in csv.DictReader((here / "season.csv").read_text().splitlines())}
     assert len(rows) == 30
     assert rows[PASS]["status"] == "clear"

@@ -98,13 +98,16 @@ def test_every_line_is_json_and_none_has_a_secret(registered: Engine, tmp_path: 
             with registered.begin() as connection:
                 connection.exec_driver_sql("ALTER TABLE bounding_boxes RENAME TO gone")
             assert requests.get(f"{url}/regions/{planted}", timeout=10).status_code == 500
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(b"no HTTP\r\n\r\n")  # which the server itself warns of
+                assert client.recv(100).startswith(b"HTTP/1.1 400")
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert planted not in log.read_text()
-    assert {"satserve", "satserve.app", "uvicorn.error"} <= {line["logger"] for line in lines}
+    assert {"satserve", "satserve.guards", "uvicorn.error"} <= {line["logger"] for line in lines}
     assert f"serving on {url}; Ctrl-C ends it" in {line["event"] for line in lines if line["level"] == "info"}
     (failed,) = [line for line in lines if line["event"] == "request failed"]
     assert failed["path"] == "/regions/***"

@@ -296,4 +296,4 @@ def test_any_order_of_events_and_steps_ends_in_the_same_results(half: int, labor
 
 @pytest.mark.slow
 def test_the_same_on_postgresql_and_s3(cluster_laboratory: Laboratory) -> None:
-    tell(cluster_laboratory, EXAMPLES // 12, 3)
+    tell(cluster_laboratory, max(1, EXAMPLES // 12), 3)
