@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -141,29 +142,29 @@ def _geojson(pieces: Iterable[pa.Table], head: Mapping[str, Any]) -> Iterator[by
     yield b'{"type":"FeatureCollection",' + json_bytes(head)[1:-1] + (b"," if head else b"") + b'"features":['
     separator = b""
     for table in pieces:
-        yield separator + b",".join(feature(row) for row in table.to_pylist())
+        yield separator + b",".join(features(table))
         separator = b","
     yield b"]}"
 
 
-def feature(row: dict[str, Any], more: Mapping[str, Any] | None = None) -> bytes:
-    """A GeoJSON feature of a row; its id is its external id or name.
+def features(table: pa.Table, more: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+    """GeoJSON features of rows; the id of each is its external id or name.
 
     Args:
-        row: with `geometry`, WKB.
-        more: further members of the feature.
+        table: with the column `geometry`, of WKB.
+        more: further members of each feature.
     """
-    wkb = row.pop(GEOMETRY)
-    name = json_bytes(row.get("external_id") or row.get("field") or row.get("name"))
-    shape = geojson_geometry(wkb) if wkb is not None else "null"
     rest = b"," + json_bytes(more)[1:-1] if more else b""
-    return b'{"type":"Feature","id":%b,"geometry":%b,"properties":%b%b}' % (name, shape.encode(), json_bytes(row), rest)
+    shapes = geojson_geometries(table[GEOMETRY].to_pylist())
+    for row, shape in zip(table.drop_columns([GEOMETRY]).to_pylist(), shapes, strict=True):
+        name = json_bytes(row.get("external_id") or row.get("field") or row.get("name"))
+        yield b'{"type":"Feature","id":%b,"geometry":%b,"properties":%b%b}' % (name, shape, json_bytes(row), rest)
 
 
-def geojson_geometry(wkb: bytes) -> str:
-    """A geometry as GeoJSON, in the order of rings that RFC 7946 wants."""
-    text: str = shapely.to_geojson(shapely.orient_polygons(shapely.from_wkb(wkb)))
-    return text
+def geojson_geometries(wkb: Sequence[bytes | None]) -> list[bytes]:
+    """Geometries as GeoJSON, in the order of rings that RFC 7946 wants; null without one."""
+    shapes = shapely.orient_polygons(shapely.from_wkb(np.array(wkb, dtype=object)))
+    return [b"null" if text is None else text.encode() for text in shapely.to_geojson(shapes).tolist()]
 
 
 def flatgeobuf(table: pa.Table) -> bytes:

@@ -78,9 +78,12 @@ class FieldIndex:
         found = np.zeros(len(positions), bool)
         b = self.bounds[positions]
         for left, right in boxes:
-            near = np.flatnonzero((b[:, 0] <= right) & (b[:, 2] >= left) & (b[:, 1] <= north) & (b[:, 3] >= south))
-            wkb = self.fields["geometry"].take(pa.array(positions[near])).to_numpy()
-            found[near] |= shapely.intersects(shapely.from_wkb(wkb), shapely.box(left, south, right, north))
+            near = (b[:, 0] <= right) & (b[:, 2] >= left) & (b[:, 1] <= north) & (b[:, 3] >= south)
+            inside = (b[:, 0] >= left) & (b[:, 2] <= right) & (b[:, 1] >= south) & (b[:, 3] <= north)
+            across = np.flatnonzero(near & ~inside)  # only of these the polygon must be looked at
+            wkb = self.fields["geometry"].take(pa.array(positions[across])).to_numpy()
+            found |= inside
+            found[across] |= shapely.intersects(shapely.from_wkb(wkb), shapely.box(left, south, right, north))
         return positions[found]
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from satserve.caller import Caller, Calling
-from satserve.encodings import FLATGEOBUF, GEOJSON, encoded, feature
+from satserve.encodings import FLATGEOBUF, GEOJSON, encoded, features
 from satserve.features.field_index import PROPERTIES, SCHEMA, in_season
 from satserve.features.filters import LONGEST, matching
 from satserve.problem import not_found, wrong
@@ -176,12 +176,11 @@ def item(
         table = index.rows(index.positions([item]), caller.regions)
     if not table.num_rows:
         raise not_found(collection.removesuffix("s"), item, f"/collections/{collection}/items")
-    [row] = table.to_pylist()
     links = [
         {**link(request, path_of("collections", collection, "items", item), "self"), "type": GEOJSON[1]},
         link(request, f"/collections/{collection}", "collection"),
     ]
-    body = feature(row, {"links": links})
+    [body] = features(table, {"links": links})
     tag = tag_of(body)
     return unchanged(request, tag) or whole(body, tag, GEOJSON[1])
 

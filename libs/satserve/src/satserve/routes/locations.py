@@ -22,7 +22,7 @@ from satserve.encodings import (
     GEOJSON,
     JSON,
     PARQUET,
-    geojson_geometry,
+    geojson_geometries,
     json_bytes,
     plain_values,
 )
@@ -152,7 +152,7 @@ def _json(rows: pa.Table, told: dict[str, Any], wkb: bytes) -> bytes:
     """A series as columns: its days, and a list of values for each column."""
     values = {name: plain_values(rows[name]) for name in rows.column_names if name not in ("day", *DERIVED)}
     document = {**told, "day": plain_values(rows["day"]), **{name: plain_values(rows[name]) for name in DERIVED}}
-    geometry = geojson_geometry(wkb).encode()
+    [geometry] = geojson_geometries([wkb])
     return json_bytes({**document, "values": values})[:-1] + b',"geometry":' + geometry + b"}"
 
 
