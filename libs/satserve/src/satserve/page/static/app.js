@@ -114,6 +114,8 @@ async function viewMap(stale) {
   state = { ...state, region: region.region, column: column.name, day };
   history.replaceState(null, "", addressOf(state));
   controls();
+  const asked = day ? regionDay(region.region, day, column.name, state.asOf) : null; // beside the map and its fields
+  asked?.catch(() => {}); // told where it is awaited
   mapMade ??= makeMap();
   map = await mapMade;
   if (stale()) return;
@@ -121,7 +123,7 @@ async function viewMap(stale) {
   if (stale()) return;
   slider.set(state.day || region.monitored_from);
   const domain = await domainFor(region, column);
-  const read = day ? await regionDay(state.region, day, column.name, state.asOf) : null;
+  const read = await asked;
   if (stale()) return;
   told = read;
   drawLegend(column, domain, state.layer === "none" ? "" : !pictures.has(day) ? "none" : state.layer === "ndvi" ? "ndvi" : "");
