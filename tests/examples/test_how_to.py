@@ -13,6 +13,7 @@ import pytest
 from satcommon.publication import objects
 from satcommon.stats import result_rows
 
+from tests.alerts.rules import needs_promtool, promtool
 from tests.examples.recipes import ROOT, apply, blocks
 
 SATCOMMON = "libs/satcommon/src/satcommon"
@@ -89,3 +90,28 @@ def test_a_pixel_check_is_added_in_one_file(seen: dict[str, Any]) -> None:
 def test_a_source_is_a_module_and_a_name_and_closes_a_day(seen: dict[str, Any]) -> None:
     ndvi = pytest.approx(0.6)
     assert seen["arrays"] == {"due": "unknown", "day": "2026-06-02", "status": "clear", "ndvi": ndvi}
+
+
+@needs_promtool
+def test_an_alert_is_a_rule_in_one_file_and_fires_in_time(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "k8s/alerts", tmp_path / "k8s/alerts")
+    assert apply("add-an-alert.md", tmp_path) == ["k8s/alerts/work.yaml"]
+    waiting = 'satfields_webhook_waiting_publications{job="satfields", namespace="farm", webhook="%s"}'
+    fires = 'ALERTS{alertname="SatfieldsWebhookBehind", alertstate="firing"}'
+    labels = '{alertname="SatfieldsWebhookBehind", alertstate="firing", job="satfields", namespace="farm", '
+    expected = {"labels": f'ALERTS{labels}severity="ticket", webhook="far"}}', "value": 1}
+    test = {
+        "input_series": [
+            {"series": waiting % "far", "values": "2000x60"},
+            {"series": waiting % "near", "values": "9x60"},
+        ],
+        "promql_expr_test": [
+            {"expr": fires, "eval_time": "29m", "exp_samples": []},
+            {"expr": fires, "eval_time": "31m", "exp_samples": [expected]},
+        ],
+    }
+    rules = str(tmp_path / "k8s/alerts/work.yaml")
+    (tmp_path / "tests.json").write_text(json.dumps({"rule_files": [rules], "tests": [{"interval": "1m"} | test]}))
+
+    promtool("check", "rules", rules)
+    promtool("test", "rules", str(tmp_path / "tests.json"))
