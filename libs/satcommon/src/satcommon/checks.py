@@ -65,7 +65,14 @@ with warnings.catch_warnings():
 def show_day(
     context: AssetExecutionContext | OpExecutionContext, env: Environment, region: Region, day: date, **facts: str
 ) -> None:
-    """Report a closed day, as it now is published, and its checks."""
+    """Report a closed day, as it now is published, and its checks.
+
+    Args:
+        context: of the run.
+        env: with ledger and store.
+        region: the region.
+        day: the day.
+    """
     context.log_event(closed_day(env, region, day, **facts))
     show_day_checks(context, env, region, day)
 
@@ -73,7 +80,14 @@ def show_day(
 def show_day_checks(
     context: AssetExecutionContext | OpExecutionContext, env: Environment, region: Region, day: date
 ) -> None:
-    """Report the checks of a closed day that is reported."""
+    """Report the checks of a closed day that is reported.
+
+    Args:
+        context: of the run.
+        env: with ledger and store.
+        region: the region.
+        day: the day.
+    """
     from satcommon.views.day_checks import day_checks
 
     found = day_checks(env.engine, env.store(), env.deadlines, region, day)

@@ -110,7 +110,14 @@ def backfill_config(region: str, until: date) -> dict[str, Any]:
 
 
 def rescan_config(region: str, first: date, last: date, *, only_never_asked: bool = False) -> dict[str, Any]:
-    """The run configuration of the job that asks the source anew for a region's days of a span."""
+    """The run configuration of the job that asks the source anew for a region's days of a span.
+
+    Args:
+        region: name of the region.
+        first: first day.
+        last: last day.
+        only_never_asked: leave out the days that the source has answered for.
+    """
     config = {"region": region, "first": first.isoformat(), "last": last.isoformat()}
     return {"ops": {RESCAN_OP: {"config": config | {"only_never_asked": only_never_asked}}}}
 

@@ -20,6 +20,12 @@ def fail_stale_runs(instance: DagsterInstance, env: Environment, location: str, 
     A run that was being cancelled is cancelled; one that never came to start is left to Dagster's own run monitoring,
     which knows how long starting may take.
 
+    Args:
+        instance: of Dagster.
+        env: with the ledger.
+        location: the code location.
+        now: the present.
+
     Returns:
         The ids of the runs that were ended.
     """

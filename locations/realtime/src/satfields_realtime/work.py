@@ -29,6 +29,12 @@ def days_to_close(
 
     Only regions that have their Dagster partition are looked at, and only those with no answer of ingest's since
     `quiet_for`: what was just answered is about to be materialized, and wakes another sensor.
+
+    Args:
+        env: with the ledger.
+        known_regions: names of the regions that have their partition.
+        now: the present.
+        quiet_for: so long ago the last answer must be, at least.
     """
 
     known = set(known_regions)

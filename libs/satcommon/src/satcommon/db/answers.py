@@ -112,7 +112,14 @@ def refusals(
 def refusals_of(
     connection: Connection, bbox_ids: Collection[int], first: date, last: date
 ) -> dict[int, dict[date, dict[str, str]]]:
-    """The `refusals` of some regions, by region, in one query."""
+    """The `refusals` of some regions, by region, in one query.
+
+    Args:
+        connection: of a read transaction.
+        bbox_ids: the regions.
+        first: first day of the span.
+        last: last day of the span.
+    """
     statement = (
         select(Refusal.bbox_id, Refusal.day, Refusal.item_id, Refusal.reason)
         .where(Refusal.bbox_id.in_(bbox_ids), Refusal.day.between(first, last), Refusal.resolved_at.is_(None))

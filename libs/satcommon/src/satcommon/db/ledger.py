@@ -182,7 +182,14 @@ def answered_days(connection: Connection, first: date, last: date) -> dict[int, 
 def days_of_all(
     connection: Connection, first: date, last: date, bbox_ids: Collection[int] | None = None
 ) -> Sequence[Day]:
-    """The days of a span that the ledger knows, of all regions or of some, oldest first."""
+    """The days of a span that the ledger knows, of all regions or of some, oldest first.
+
+    Args:
+        connection: of a read transaction.
+        first: first day of the span.
+        last: last day of the span.
+        bbox_ids: the regions; None for all.
+    """
     statement = select_all(Day, REFUSED.label("refused"), _CONTENT).where(RegionDay.day.between(first, last))
     if bbox_ids is not None:
         statement = statement.where(RegionDay.bbox_id.in_(bbox_ids))

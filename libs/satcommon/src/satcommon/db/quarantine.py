@@ -95,14 +95,28 @@ def version_of(reason: str, digest: str | None) -> str:
 
 
 def decisions(connection: Connection, bbox_id: int, first: date, last: date) -> dict[date, dict[Decided, Verdict]]:
-    """The latest decision on each version of an item, by day, of a span of a region's days."""
+    """The latest decision on each version of an item, by day, of a span of a region's days.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        first: first day of the span.
+        last: last day of the span.
+    """
     return decisions_of(connection, [bbox_id], first, last).get(bbox_id, {})
 
 
 def decisions_of(
     connection: Connection, bbox_ids: Collection[int], first: date, last: date
 ) -> dict[int, dict[date, dict[Decided, Verdict]]]:
-    """The `decisions` of some regions, by region, in one query."""
+    """The `decisions` of some regions, by region, in one query.
+
+    Args:
+        connection: of a read transaction.
+        bbox_ids: the regions.
+        first: first day of the span.
+        last: last day of the span.
+    """
     statement = (
         select(Decision.bbox_id, Decision.day, Decision.item_id, Decision.version, Decision.verdict)
         .where(Decision.bbox_id.in_(bbox_ids), Decision.day.between(first, last))
@@ -177,7 +191,14 @@ def quarantined(connection: Connection, region: Region | None = None, day: date 
 
 
 def decided_before(connection: Connection, bbox_id: int, day: date, item: str) -> Decision | None:
-    """The latest decision on any version of an item."""
+    """The latest decision on any version of an item.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        day: of the item.
+        item: its id.
+    """
     statement = select_all(Decision).where(Decision.bbox_id == bbox_id, Decision.day == day, Decision.item_id == item)
     return next(iter(all_of(connection, statement.order_by(Decision.decided_at.desc()).limit(1))), None)
 

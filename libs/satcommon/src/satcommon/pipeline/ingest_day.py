@@ -270,7 +270,14 @@ class KnownDays(NamedTuple):
 
 
 def known_of(connection: Connection, bbox_ids: Collection[int], first: date, last: date) -> dict[int, KnownDays]:
-    """What the ledger knows of a span of days, by region: three queries, however many regions there are."""
+    """What the ledger knows of a span of days, by region: three queries, however many regions there are.
+
+    Args:
+        connection: of a read transaction.
+        bbox_ids: the regions.
+        first: first day of the span.
+        last: last day of the span.
+    """
     refused = answers.refusals_of(connection, bbox_ids, first, last)
     decided = decisions_of(connection, bbox_ids, first, last)
     days: dict[int, dict[date, ledger.Day]] = {}

@@ -103,7 +103,14 @@ class SimulatedSource:
     calendar = calendar_by_day
 
     def list(self, aoi: AreaOfInterest, first: date, last: date, now: datetime) -> Listing:
-        """The items of first..last that are published by `now`; a day without one is left out."""
+        """The items of first..last that are published by `now`; a day without one is left out.
+
+        Args:
+            aoi: the area.
+            first: first day.
+            last: last day.
+            now: the present.
+        """
         held = {file.name for file in self.held.iterdir()} if self.held and self.held.is_dir() else set()
         acquisitions: dict[date, list[Acquisition]] = defaultdict(list)
         for day in days_between(first, last):

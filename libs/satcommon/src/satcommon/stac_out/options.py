@@ -41,7 +41,14 @@ class Options:
 
 
 def link(rel: str, href: str, kind: str = "application/json", title: str | None = None) -> dict[str, str]:
-    """A link of STAC."""
+    """A link of STAC.
+
+    Args:
+        rel: its relation.
+        href: where it leads.
+        kind: the media type there.
+        title: for people; none if empty.
+    """
     return {"rel": rel, "href": href, "type": kind} | ({} if title is None else {"title": title})
 
 

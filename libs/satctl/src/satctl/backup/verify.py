@@ -104,7 +104,14 @@ def check_ledger(backups: Backups, manifest: Manifest, progress: Callable[[], No
 
 
 def unpack(backups: Backups, manifest: Manifest, file: Path, progress: Callable[[], None]) -> None:
-    """Write SQLite's file."""
+    """Write SQLite's file.
+
+    Args:
+        backups: the folder of backups.
+        manifest: of the backup.
+        file: that is written.
+        progress: called after each part.
+    """
     with file.open("wb") as opened:
         for content in backups.read_stream(manifest, FILE):
             opened.write(content)

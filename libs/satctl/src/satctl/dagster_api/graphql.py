@@ -118,6 +118,12 @@ def execute(
 ) -> dict[str, Any]:
     """Run a query against a webserver, which has so many seconds to answer.
 
+    Args:
+        url: of the webserver.
+        query: in GraphQL.
+        variables: of the query.
+        seconds: to answer in.
+
     Raises:
         RetryableError: it does not answer.
     """
@@ -314,6 +320,13 @@ def delete(url: str, run_id: str) -> None:
 
 def launch(url: str, location: str, job: str, tags: Mapping[str, str], config: Mapping[str, Any]) -> str:
     """Launch a run of a job; returns the run's id.
+
+    Args:
+        url: of the webserver.
+        location: the code location.
+        job: name of the job.
+        tags: of the run.
+        config: of the run.
 
     Raises:
         PermanentError: Dagster refused it.

@@ -39,6 +39,13 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
 
     Dagster would accept a partition that does not exist, and fail later; this refuses it now.
 
+    Args:
+        env: with the ledger.
+        job: name of the job.
+        region: the region.
+        day: the day.
+        now: the present.
+
     Raises:
         InputError: the day is not over, lies before Dagster's window, or is not monitored.
     """
@@ -72,6 +79,12 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
 
 def launch_of_backfill(env: Environment, region: str, until: date, now: datetime) -> Launch:
     """A run that fetches and closes a region's days, from its first open day until a given day.
+
+    Args:
+        env: with the ledger.
+        region: name of the region.
+        until: the last day.
+        now: the present.
 
     Raises:
         InputError: the given day is not over, or lies before the first open day.

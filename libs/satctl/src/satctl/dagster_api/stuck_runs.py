@@ -86,6 +86,13 @@ def runs_report(
 ) -> RunsReport:
     """The state of the runs, by Dagster's webserver and the ledger's heartbeats.
 
+    Args:
+        url: of the webserver.
+        engine: of the ledger.
+        chosen: the settings.
+        now: the present.
+        seconds: that the webserver has to answer.
+
     Raises:
         RetryableError: Dagster does not answer within `seconds`.
     """

@@ -56,6 +56,12 @@ def running(home: Path, port: int, log: Path, environment: Mapping[str, str]) ->
 
     Whatever ends the block, or this process, ends Dagster's processes too.
 
+    Args:
+        home: the folder of all data.
+        port: of the webserver.
+        log: file of what its processes print.
+        environment: further variables of these.
+
     Raises:
         InputError: the port is in use.
         RetryableError: it did not come up; the message says where its log is.

@@ -71,7 +71,14 @@ def media_types(*formats: tuple[str, str]) -> dict[str, Any]:
 
 
 def link(request: Request, path: str, rel: str, title: str | None = None, **query: Any) -> dict[str, Any]:
-    """A link to a path of this service; parameters that are None are left out."""
+    """A link to a path of this service; parameters that are None are left out.
+
+    Args:
+        request: that is answered.
+        path: of this service.
+        rel: its relation.
+        title: for people.
+    """
     given = {name.replace("_", "-"): value for name, value in query.items() if value is not None}
     root = request.scope.get("root_path", "").rstrip("/")
     href = root + path + (f"?{urlencode(given)}" if given else "")
@@ -112,14 +119,30 @@ def document(request: Request, value: Any, media_type: str = "application/json")
 def whole(
     body: bytes, tag: str, media_type: str, links: Sequence[Mapping[str, Any]] = (), kind: str = "json"
 ) -> Response:
-    """An answer that is there as a whole."""
+    """An answer that is there as a whole.
+
+    Args:
+        body: of the answer.
+        tag: its version.
+        media_type: of the body.
+        links: of the header Link.
+        kind: the format: those that are binary are not compressed again.
+    """
     return Response(body, 200, _all_headers(tag, links, kind), media_type)
 
 
 def streamed(
     pieces: Iterator[bytes], tag: str, media_type: str, kind: str, links: Sequence[Mapping[str, Any]] = ()
 ) -> Response:
-    """An answer that is sent as it is made. What fails before the first byte is still told as a problem."""
+    """An answer that is sent as it is made. What fails before the first byte is still told as a problem.
+
+    Args:
+        pieces: of the body.
+        tag: its version.
+        media_type: of the body.
+        kind: the format: those that are binary are not compressed again.
+        links: of the header Link.
+    """
     first = next(pieces, b"")
 
     def parts() -> Iterable[bytes]:
@@ -140,6 +163,14 @@ def _all_headers(tag: str, links: Sequence[Mapping[str, Any]], kind: str) -> dic
 def table_answer(
     table: pa.Table, chosen: tuple[str, str], tag: str, head: Mapping[str, Any], links: Sequence[Mapping[str, Any]] = ()
 ) -> Response:
-    """A table in a format."""
+    """A table in a format.
+
+    Args:
+        table: of rows.
+        chosen: the format.
+        tag: the answer's version.
+        head: members beside the rows, in JSON.
+        links: of the header Link.
+    """
     kind, media_type = chosen
     return streamed(encodings.encoded(kind, table.schema, [table], head), tag, media_type, kind, links)
