@@ -12,7 +12,7 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import ApiKey
 from satcommon.environment import Environment
 from satcommon.publication import cursor as cursors
-from satserve.caller import Rates
+from satserve.rate_limit import Rates
 from sqlalchemy import select
 
 from tests.unit.satserve.serving import LAST, Served, served

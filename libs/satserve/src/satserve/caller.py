@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,11 +16,11 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from satserve.problem import Problem
+from satserve.rate_limit import Rates
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="satfields"'}
 _FORWARDED = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 _OWN_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-_MOST_CALLERS = 10_000  # whose rate is kept; the one that was longest away is forgotten
 
 
 @dataclass(frozen=True)
@@ -41,30 +38,6 @@ class Caller:
     def sees(self, bbox_id: int) -> bool:
         """Whether they may see a region."""
         return self.regions is None or bbox_id in self.regions
-
-
-class Rates:
-    """A bucket of tokens for each caller, in this process: it fills at the rate, and holds two seconds' worth.
-
-    Args:
-        rate: tokens a second.
-        clock: in seconds.
-    """
-
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate, self._most, self._clock = rate, max(1.0, 2 * rate), clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, name: str) -> float:
-        """Take a token; gives the seconds to wait where there is none, else 0."""
-        now = self._clock()
-        left, then = self._left.pop(name, (self._most, now))
-        left = min(self._most, left + (now - then) * self._rate)
-        taken = left >= 1.0
-        self._left[name] = (left - 1.0 if taken else left, now)
-        if len(self._left) > _MOST_CALLERS:
-            self._left.popitem(last=False)
-        return 0.0 if taken else (1.0 - left) / self._rate
 
 
 class Doorkeeper:

@@ -1,7 +1,9 @@
 """Misses: the field-days that are owed, opened by an event and closed by a computed row.
 
 Functions run inside the caller's transaction and take `now` instead of reading a clock. Those that write expect the
-caller to hold the lock of the region's row.
+caller to hold the lock of the region's row. What opens which is decided where the event is entered: a late scene in
+`pipeline/ingest_day.py`, a day that closes without one in `pipeline/close_day.py`, changes of fields and regions in
+`db/expectations.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of a day: the observations, and the state carried on from the day before."""
+"""Rows of a day: the observations, and the state carried on from the day before, computed by `field_state`."""
 
 from __future__ import annotations
 
