@@ -95,7 +95,7 @@ def leave(dagster: DagsterInstance, system: Engine) -> Leave:
             remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(server, "__repository__"), "close_days"),
             job_code_origin=None,
         )
-        then, storage = (datetime.now(UTC) - quiet).replace(tzinfo=None), dagster.run_storage
+        then, storage = f"{(datetime.now(UTC) - quiet).replace(tzinfo=None)}", dagster.run_storage
         assert isinstance(storage, SqlRunStorage)
         with storage.connect() as connection:
             statement = "UPDATE runs SET create_timestamp = :then, update_timestamp = :then WHERE run_id = :run_id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -433,13 +434,15 @@ def test_a_link_is_signed_when_it_is_read_and_anew_when_its_signature_has_expire
 
     with files.served() as tokens:  # the service gives tokens without one
         files.ask, ask = (lambda *asked: free(*asked)), files.ask  # type: ignore[method-assign]
+        one_by_one = threading.Lock()  # bands are asked for together, and the token is that of all requests
 
         def free(method: str, target: str, headers: dict[str, str]) -> Any:
-            needed, files.token = files.token, None if target.startswith("/sas/") else files.token
-            try:
-                return ask(method, target, headers)
-            finally:
-                files.token = needed
+            with one_by_one:
+                needed, files.token = files.token, None if target.startswith("/sas/") else files.token
+                try:
+                    return ask(method, target, headers)
+                finally:
+                    files.token = needed
 
         give("one")
         files.token = "one"
