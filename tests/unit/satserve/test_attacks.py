@@ -49,6 +49,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("/collections/fields/items", {"filter": "name"}, "filter"),
     ("/collections/fields/items", {"filter": "1 = 1"}, "filter"),
     ("/collections/fields/items", {"filter": "name = \x00"}, "filter"),
+    ("/columns", {"region": "S\x00"}, "region"),
     ("/collections/fields/items", {"f": "exe"}, "f"),
     ("/collections/regions/items", {"filter": "name = 'S'"}, "filter"),
     ("/changes", {"cursor": "c1.AAAA"}, "cursor"),

@@ -87,6 +87,8 @@ async def _only_known_parameters(request: Request) -> None:
     for name, value in request.query_params.items():
         if name not in known:
             raise wrong(name, value, f"one of {', '.join(sorted(known))}" if known else "no parameters")
+        if "\0" in value:
+            raise wrong(name, value, "text without the character NUL, which PostgreSQL can't hold")
 
 
 def make_app(environment: Environment) -> FastAPI:
