@@ -135,7 +135,7 @@ $(pgstac)/.installed: tests/integration/pgstac/requirements.lock | $(bin)/uv
 .PHONY: test
 test: install ## unit, integration, protocol and chart tests: a few minutes (TESTS=tests/unit: some)
 	$(bin)/pytest -n 2 --dist worksteal -m "not slow" \
-	    $(or $(TESTS),tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts tests/fuzz)
+	    $(or $(TESTS),tests/protocol tests/integration tests/unit tests/examples tests/deploy tests/alerts)
 
 .PHONY: test-order
 test-order: install ## thousands of made-up stories of late data (EXAMPLES=10000: more)

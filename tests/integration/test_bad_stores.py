@@ -23,6 +23,8 @@ from sqlalchemy import Engine, event
 
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl
 
+pytestmark = pytest.mark.slow  # each waits for what does not answer
+
 Use = Callable[[dict[str, str]], None]
 
 

@@ -28,6 +28,8 @@ from satfields_realtime.definitions import defs as realtime
 from satfields_reprocessing.definitions import defs as reprocessing
 from sqlalchemy import Engine, event
 
+pytestmark = pytest.mark.slow  # sixty regions each
+
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=400)
 DAYS = 3

@@ -29,6 +29,8 @@ from sqlalchemy import Engine, insert, text
 
 from tests.integration.satctl_world import Satctl
 
+pytestmark = pytest.mark.slow  # a Dagster instance each
+
 INSTANCE = {
     "run_coordinator": {
         "module": "dagster.core.run_coordinator",

@@ -28,8 +28,10 @@ from world import Laboratory, World, same_results
 
 from tests.conftest import bucket_variables, new_bucket, postgres_database
 
+pytestmark = pytest.mark.slow  # whole seasons, again and again
+
 WEST = REGIONS[0]
-SAMPLE = 97  # every so many effects are tried by `make test`; `make nightly` tries all
+SAMPLE = 97  # every so many effects are tried by `make test-slow`; `make nightly` tries all
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["kills", "geopandas", "exactextract", "rasterio", "pyarrow.parquet"])
 
@@ -125,7 +127,6 @@ def test_a_run_killed_at_some_effect_and_run_again(nursery: Nursery) -> None:
         nursery.killed_at(point)
 
 
-@pytest.mark.slow
 def test_the_same_on_postgresql_and_s3(cluster_nursery: Nursery) -> None:
     for point in range(SAMPLE // 2, len(cluster_nursery.points), 3 * SAMPLE):
         cluster_nursery.killed_at(point)
@@ -165,7 +166,6 @@ def _registers(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["laboratory", "cluster_laboratory"])
-@pytest.mark.slow
 def test_realtime_two_replays_and_registrations_at_the_same_time(kind: str, request: pytest.FixtureRequest) -> None:
     """In threads; none waits for another, none fails, and the end is as if all had come in order."""
     lab: Laboratory = request.getfixturevalue(kind)
