@@ -34,7 +34,7 @@ def run_steps(name: str) -> list[Step]:
 
 
 def made(step: Step) -> list[str]:
-    """What a step gives to make, its variables put in: `test-order EXAMPLES=300`."""
+    """What a step gives to make, its variables put in: `test-order EXAMPLES=150`."""
     command = step.command
     for name, value in step.environment.items():
         command = command.replace(f'"${name}"', value).replace(f"${name}", value)
