@@ -7,7 +7,7 @@ import pytest
 from satcommon.errors import SceneError
 from satcommon.raster.declared import DeclaredBand
 from satcommon.sources.folder import FolderSource
-from satcommon.sources.stac_item import parse
+from satcommon.sources.stac_item import parse, parse_item
 
 from tests.unit.geotiffs import AOI, FIRST, LAST, NAME, NOW, full, listed, only, write
 
@@ -101,6 +101,20 @@ def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[
 
     assert layers.bands["red"][0, :2].tolist() == [0, 1500]
     assert layers.bands["nir"][0, 0] == 4000
+
+
+@pytest.mark.parametrize(("name", "here", "there"), [("offset", 0.0, -0.1), ("scale", 1.0, 1e-4), ("nodata", 1, 0)])
+def test_two_lists_of_bands_that_state_different_numbers_refuse_the_item(name: str, here: float, there: float) -> None:
+    key = "nodata" if name == "nodata" else f"raster:{name}"
+    asset: dict[str, Any] = {"href": "./a.tif", "raster:bands": [{name: there}], "bands": [{key: here}]}
+
+    with pytest.raises(SceneError, match=rf"band 1 of 'a\.tif' has {name} {there:g} and {here:g} in its lists"):
+        parse(stac({"data": asset}).encode(), "a.json", "a.tif")
+
+    declared, _ = parse_item(json.loads(stac({"data": asset})), "an item", ["data"], scaling=False)
+    assert declared.bands == {}
+    asset["bands"] = [{key: there}]
+    assert getattr(parse(stac({"data": asset}).encode(), "a.json", "a.tif").bands[1], name) == there
 
 
 def test_an_item_stands_above_a_rule_and_a_rule_above_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How often a caller may ask."""
+"""How often a caller may ask: `SATFIELDS_API_RATE` times a second."""
 
 from __future__ import annotations
 

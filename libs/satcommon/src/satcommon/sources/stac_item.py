@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -132,6 +133,8 @@ def parse(content: bytes, where: str, file: str) -> DeclaredMetadata:
         raise _refused(where, error) from error
     stated = item.properties
     asset = next((asset for asset in item.assets.values() if _file_of(asset.href) == file), None)
+    if asset:
+        _check_lists(asset, where)
     declared = replace(
         _declared(item),
         bands=_bands(asset, stated.platform or product.read(file).platform) if asset else {},
@@ -156,7 +159,7 @@ class ItemFile:
 
 
 def parse_item(
-    content: Mapping[str, Any], where: str, keys: Iterable[str], alternate: str | None = None
+    content: Mapping[str, Any], where: str, keys: Iterable[str], alternate: str | None = None, *, scaling: bool = True
 ) -> tuple[DeclaredMetadata, dict[str, ItemFile]]:
     """What an item of a catalogue declares, and of its assets those that it has among some keys.
 
@@ -168,6 +171,7 @@ def parse_item(
         where: what it is called in messages.
         keys: of assets.
         alternate: name of the alternate link that counts in place of `href`.
+        scaling: whether what it says of scale and offset counts.
 
     Raises:
         SceneError: naming each key that is wrong.
@@ -187,6 +191,8 @@ def parse_item(
     )
     files = {}
     for key, asset in item.assets.items():
+        if scaling:
+            _check_lists(asset, where)
         first = _bands(asset, declared.platform).get(1, DeclaredBand())
         files[key] = ItemFile(first.over(asset.declared_band()), asset.href, asset.checksum or "")
     return declared, files
@@ -279,3 +285,20 @@ def _bands(asset: _Asset, platform: str) -> dict[int, DeclaredBand]:
         for number, band in enumerate(stated, start=1):
             bands[number] = band.declared_band(platform).over(bands.get(number, DeclaredBand()))
     return bands
+
+
+def _check_lists(asset: _Asset, where: str) -> None:
+    """Refuse an item of which two lists of bands state different numbers.
+
+    Raises:
+        SceneError: they do.
+    """
+    for number, bands in enumerate(zip_longest(asset.eo_bands, asset.raster_bands, asset.bands), start=1):
+        stated = [band.declared_band() for band in bands if band is not None]
+        for name in ("scale", "offset", "nodata"):
+            numbers = dict.fromkeys(f"{getattr(each, name):g}" for each in stated if getattr(each, name) is not None)
+            if len(numbers) > 1:
+                raise SceneError(
+                    f"{where}: band {number} of {_file_of(asset.href)!r} has {name} {' and '.join(numbers)} in its "
+                    "lists eo:bands, raster:bands and bands; correct the one that is wrong"
+                )

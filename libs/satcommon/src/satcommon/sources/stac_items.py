@@ -84,7 +84,7 @@ def understood(item: Item, collections: Mapping[str, Collection], further: Seque
         raise SceneError(f"{name}: is of none of the collections that were asked for; tell the provider")
     wanted = _wanted(collection, further)
     keys = [*wanted, *([collection.mask.asset] if collection.mask else [])]
-    declared, files = parse_item(item, name, keys, collection.alternate)
+    declared, files = parse_item(item, name, keys, collection.alternate, scaling=collection.item_scaling)
     if declared.sensed_at is None:
         raise SceneError(f"{name}: states no time of sensing; tell the provider")
     chosen = _chosen(collection, wanted, files, name)
