@@ -13,8 +13,6 @@ import argparse
 import io
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,8 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-from satctl.local.laptop import free_port
-from serving import FIRST, await_server, make, make_large
+from serving import FIRST, make, make_large, served
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -59,22 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_FOLDER")) as room:
         make(Path(room), 0, 0, 0)
         make_large(Path(room), (fields,), 0)
-        with served(Path(room)) as url, opened() as page:
-            measure(page, url, f"L{fields}")
-
-
-@contextmanager
-def served(home: Path) -> Iterator[str]:
-    """A server with two workers."""
-    port = free_port()
-    command = [sys.executable, "-c", "from satserve.main import main; main()", "--port", str(port), "--workers", "2"]
-    server = subprocess.Popen(command, env=os.environ | {"SATFIELDS_HOME": str(home)}, stderr=subprocess.DEVNULL)
-    try:
-        await_server(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(30)
+        with served(Path(room)) as (port, _), opened() as page:
+            measure(page, f"http://127.0.0.1:{port}", f"L{fields}")
 
 
 @contextmanager

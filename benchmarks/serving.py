@@ -21,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -174,13 +175,7 @@ def _publish(
 
 def measure(home: Path, options: argparse.Namespace, large: tuple[int, int]) -> None:
     """Start a server, and ask it."""
-    port = free_port()
-    environment = os.environ | {"SATFIELDS_HOME": str(home), "SATFIELDS_API_CACHE_MB": "100000"}
-    arguments = ["--port", str(port), "--workers", str(_WORKERS)]
-    command = [sys.executable, "-c", "from satserve.main import main; main()", *arguments]
-    server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        await_server(port)
+    with served(home) as (port, server):
         first = [_once(port, _path(region, 0)) for region in range(options.regions)]
         print(
             f"first series of a region (sorted by field now): {statistics.median(first):.2f} s, "
@@ -189,17 +184,29 @@ def measure(home: Path, options: argparse.Namespace, large: tuple[int, int]) -> 
         alone = sorted(_asked(port, options, 300 if not options.quick else 30))
         print("\n| a field's series of two seasons, one client | ms |\n|---|---|")
         print(f"| p50 | {1000 * alone[len(alone) // 2]:.1f} |\n| p99 | {1000 * alone[int(len(alone) * 0.99)]:.1f} |")
-        _load(port, options, psutil.Process(server.pid))
+        _load(port, options, server)
         _column(port, options)
         _whole_day(port, large[0])
-        _changes(port, large[1], psutil.Process(server.pid))
+        _changes(port, large[1], server)
+
+
+@contextmanager
+def served(home: Path) -> Iterator[tuple[int, psutil.Process]]:
+    """A server that answers, with its port."""
+    port = free_port()
+    environment = os.environ | {"SATFIELDS_HOME": str(home), "SATFIELDS_API_CACHE_MB": "100000"}
+    arguments = ["--port", str(port), "--workers", str(_WORKERS)]
+    command = [sys.executable, "-c", "from satserve.main import main; main()", *arguments]
+    server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        _await(port)
+        yield port, psutil.Process(server.pid)
     finally:
         server.terminate()
         server.wait(30)
 
 
-def await_server(port: int) -> None:
-    """Wait until a server answers."""
+def _await(port: int) -> None:
     for _ in range(1800):
         try:
             _once(port, "/health/ready")

@@ -103,12 +103,17 @@ def test_scale_offset_and_nodata_are_those_of_the_asset_of_the_file(asset: dict[
     assert layers.bands["nir"][0, 0] == 4000
 
 
-@pytest.mark.parametrize(("name", "here", "there"), [("offset", 0.0, -0.1), ("scale", 1.0, 1e-4), ("nodata", 1, 0)])
+@pytest.mark.parametrize(
+    ("name", "here", "there"),
+    [("offset", 0.0, -0.1), ("scale", 1.0, 1e-4), ("scale", 1.000000001, 1.0), ("nodata", 1, 0)],
+)
 def test_two_lists_of_bands_that_state_different_numbers_refuse_the_item(name: str, here: float, there: float) -> None:
     key = "nodata" if name == "nodata" else f"raster:{name}"
     asset: dict[str, Any] = {"href": "./a.tif", "raster:bands": [{name: there}], "bands": [{key: here}]}
 
-    with pytest.raises(SceneError, match=rf"band 1 of 'a\.tif' has {name} {there:g} and {here:g} in its lists"):
+    with pytest.raises(
+        SceneError, match=rf"band 1 of 'a\.tif' has {name} {float(there)} and {float(here)} in its lists"
+    ):
         parse(stac({"data": asset}).encode(), "a.json", "a.tif")
 
     declared, _ = parse_item(json.loads(stac({"data": asset})), "an item", ["data"], scaling=False)

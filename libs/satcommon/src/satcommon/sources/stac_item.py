@@ -296,9 +296,10 @@ def _check_lists(asset: _Asset, where: str) -> None:
     for number, bands in enumerate(zip_longest(asset.eo_bands, asset.raster_bands, asset.bands), start=1):
         stated = [band.declared_band() for band in bands if band is not None]
         for name in ("scale", "offset", "nodata"):
-            numbers = dict.fromkeys(f"{getattr(each, name):g}" for each in stated if getattr(each, name) is not None)
+            numbers = dict.fromkeys(getattr(each, name) for each in stated if getattr(each, name) is not None)
             if len(numbers) > 1:
+                said = " and ".join(map(str, numbers))
                 raise SceneError(
-                    f"{where}: band {number} of {_file_of(asset.href)!r} has {name} {' and '.join(numbers)} in its "
-                    "lists eo:bands, raster:bands and bands; correct the one that is wrong"
+                    f"{where}: band {number} of {_file_of(asset.href)!r} has {name} {said} in its lists eo:bands, "
+                    "raster:bands and bands; correct the one that is wrong"
                 )
