@@ -53,7 +53,8 @@ def cluster(satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         folder = make_url(variables["SATFIELDS_DATABASE_URL"]).query["host"]
-        (s3,) = (child for child in psutil.Process().children() if "moto.server" in child.cmdline())
+        port = variables["AWS_ENDPOINT_URL"].rpartition(":")[2]
+        (s3,) = (child for child in psutil.Process().children() if child.cmdline()[-2:] == ["-p", port])
         satctl("db", "upgrade")
         satctl("regions", "add", "S", "--bounds", *BOUNDS, "--monitored-from", str(FIRST), "--resolution", "500")
         satctl("fields", "add", "f", "--planted", "2025-05-01", "--wkt", INSIDE)
