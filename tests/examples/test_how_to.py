@@ -68,14 +68,17 @@ def test_an_index_is_chosen_in_a_version(seen: dict[str, Any]) -> None:
     assert seen["evi"] == {"2": None, "edge": pytest.approx(seen["expected evi"])}
 
 
+@pytest.mark.slow
 def test_a_column_is_added_in_the_folder_of_statistics(seen: dict[str, Any]) -> None:
     assert seen["snow"] == pytest.approx(0.55)
 
 
+@pytest.mark.slow
 def test_objects_from_before_an_added_column_are_read_with_nulls(seen: dict[str, Any]) -> None:
     assert seen["old"] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_boundary_format_is_one_module_and_one_entry(seen: dict[str, Any]) -> None:
     geojson, flatgeobuf = seen["fields"]
 
@@ -83,10 +86,12 @@ def test_a_boundary_format_is_one_module_and_one_entry(seen: dict[str, Any]) -> 
     assert [field[0] for field in geojson] == ["north-40"]
 
 
+@pytest.mark.slow
 def test_a_pixel_check_is_added_in_one_file(seen: dict[str, Any]) -> None:
     assert seen["refused"].startswith("grey.tif: red is 0.0500 in every clear cell; expected land")
 
 
+@pytest.mark.slow
 def test_a_source_is_a_module_and_a_name_and_closes_a_day(seen: dict[str, Any]) -> None:
     ndvi = pytest.approx(0.6)
     assert seen["arrays"] == {"due": "unknown", "day": "2026-06-02", "status": "clear", "ndvi": ndvi}

@@ -10,10 +10,11 @@ from satcommon.contract import FIELD_METRICS, FIELD_REGISTRY, LOCATIONS, REPROCE
 
 from tests.integration.dagster_world import World
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"structlog", "rich", "numpy", "pandas", "pyarrow", "rasterio", "geopandas", "shapely", "exactextract", "numba"}
 
 
-@pytest.mark.slow
 def test_the_workspace_loads_the_three_locations(world: World) -> None:
     assert world.load_errors() == dict.fromkeys(LOCATIONS)
 

@@ -25,7 +25,7 @@ from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, Satctl
 pytestmark = pytest.mark.slow
 
 LAST = FIRST + timedelta(days=29)
-OUTAGE_SECONDS = 20.0
+OUTAGE_SECONDS = 10.0
 
 
 @dataclass

@@ -32,7 +32,7 @@ from satctl.backup import folder as backup_folder
 from satctl.local import migrations
 from sqlalchemy import Engine, MetaData, select, text, update
 
-from tests.conftest import postgres_database
+from tests.conftest import Fill, postgres_database
 from tests.integration.satctl_world import BOUNDS, FIRST, INSIDE, LAST, Satctl, close
 
 LATE = "POLYGON ((-94.15 40.4, -94.1 40.4, -94.1 40.45, -94.15 40.4))"
@@ -63,9 +63,11 @@ def farm(ledger: Engine, satctl: Satctl) -> Environment:
 
 
 @pytest.fixture
-def laptop(sqlite_engine: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch) -> Environment:
+def laptop(sqlite_engine: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch, filled_once: Fill) -> Environment:
     """The same on SQLite, for what does not depend on the database."""
-    return started(use(sqlite_engine, monkeypatch), satctl)
+    env = Environment(settings(), use(sqlite_engine, monkeypatch))
+    filled_once(env.engine, env.settings.home, lambda: started(env.engine, satctl))
+    return env
 
 
 @pytest.fixture
@@ -606,6 +608,7 @@ def killed(point: tuple[str, str, str, int, float], *arguments: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)], indirect=True)
 def test_a_process_that_is_killed_leaves_a_whole_backup_or_none_and_a_whole_ledger(
     farm: Environment, satctl: Satctl
 ) -> None:

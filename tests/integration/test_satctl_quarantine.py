@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from satcommon.sources.source import AreaOfInterest
 from satcommon.views.scene_picture import Layer, scene_picture
 from sqlalchemy import Engine, select, update
 
+from tests.conftest import Fill
 from tests.integration.satctl_world import Satctl
 from tests.unit.geotiffs import AOI, PLAIN, full, write
 
@@ -49,19 +51,21 @@ class Farm:
     env: Environment
     folder: Path
     satctl: Satctl
-    times: int = 0
 
     def deliver(self, name: str, bands: dict[str, Any]) -> None:
-        self.times += 1
         (self.folder / name).unlink(missing_ok=True)
         write(self.folder / name, bands, scale=1.0)
-        os.utime(self.folder / name, (self.times, self.times))
+        self.age(name)
 
     def damage(self, name: str) -> None:
-        self.times += 1
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(b"II*\0 and nothing else" + bytes([self.times]))
-        os.utime(self.folder / name, (self.times, self.times))
+        (self.folder / name).write_bytes(b"II*\0 and nothing else" + os.urandom(1))
+        self.age(name)
+
+    def age(self, name: str) -> None:
+        """Each file is a second newer than the one before, and long there."""
+        newest = max((file.stat().st_mtime for file in self.folder.iterdir() if file.name != name), default=0)
+        os.utime(self.folder / name, (newest + 1, newest + 1))
 
     def work(self, code: int = 0) -> None:
         """Ask for all days, close what can be closed, and replay."""
@@ -93,30 +97,49 @@ class Farm:
 
 
 @pytest.fixture
-def farm(system: Engine, satctl: Satctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Farm:
-    folder = tmp_path / "scenes"
-    folder.mkdir()
+def empty(system: Engine, satctl: Satctl, monkeypatch: pytest.MonkeyPatch) -> Farm:
+    """Neither region nor field nor scene."""
+    folder = settings().home / "scenes"
+    folder.mkdir(parents=True)
     monkeypatch.setenv("SATFIELDS_SCENE_SOURCE", "folder")
     monkeypatch.setenv("SATFIELDS_SCENE_FOLDER", str(folder))
     settings.cache_clear()
-    farm = Farm(Environment(settings(), system), folder, satctl)
-    farm.deliver("2016-01-01T101243.tif", LAND)  # of before; the region's grid is cut from it
-    west, south, east, north = AOI.bounds
-    days = ("--monitored-from", str(FIRST), "--monitored-until", str(LAST))
-    satctl("regions", "add", "North", "--bounds", *map(str, (west, south, east, north)), *days)
-    width, height = east - west, north - south
-    shape = shapely.box(west + 0.2 * width, south + 0.3 * height, west + 0.4 * width, south + 0.7 * height)
-    satctl("fields", "add", "west", "--planted", "2015-12-01", "--wkt", shape.wkt)
-    return farm
+    return Farm(Environment(settings(), system), folder, satctl)
 
 
 @pytest.fixture
-def doubtful(farm: Farm) -> Farm:
+def farm(empty: Farm, filled_once: Fill) -> Farm:
+    """No scene of the days that are watched."""
+    return filled(empty, filled_once, lambda: settle(empty))
+
+
+@pytest.fixture
+def doubtful(empty: Farm, filled_once: Fill) -> Farm:
     """The day's only scene has a thermal band in degrees Celsius."""
-    farm.deliver(NAME, CELSIUS)
-    farm.work(code=1)
-    assert farm.row() is None
+
+    def refused() -> None:
+        settle(empty)
+        empty.deliver(NAME, CELSIUS)
+        empty.work(code=1)
+        assert empty.row() is None
+
+    return filled(empty, filled_once, refused)
+
+
+def filled(farm: Farm, filled_once: Fill, work: Callable[[], None]) -> Farm:
+    filled_once(farm.env.engine, farm.env.settings.home, work)
+    farm.satctl("regions", "source", "North", "--set", "current")  # a copy's scenes lie in a folder of their own
     return farm
+
+
+def settle(farm: Farm) -> None:
+    farm.deliver("2016-01-01T101243.tif", LAND)  # of before; the region's grid is cut from it
+    west, south, east, north = AOI.bounds
+    days = ("--monitored-from", str(FIRST), "--monitored-until", str(LAST))
+    farm.satctl("regions", "add", "North", "--bounds", *map(str, (west, south, east, north)), *days)
+    width, height = east - west, north - south
+    shape = shapely.box(west + 0.2 * width, south + 0.3 * height, west + 0.4 * width, south + 0.7 * height)
+    farm.satctl("fields", "add", "west", "--planted", "2015-12-01", "--wkt", shape.wkt)
 
 
 @pytest.mark.slow

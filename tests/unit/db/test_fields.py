@@ -44,8 +44,9 @@ def regions(engine: Engine) -> Engine:
     with write_transaction(engine) as connection:
         for name, bounds in (("west", WEST), ("east", EAST)):
             registry.add_region(connection, name, bounds, Grid.utm(bounds, 500.0), PLANTED, None, "1", NOW)
+            bbox_id = registry.region(connection, name).bbox_id
             for n in range(5):
-                ledger.set_day(connection, registry.region(connection, name).bbox_id, day(n), closed_at=NOW)
+                ledger.set_day(connection, bbox_id, day(n), closed_at=NOW)
     return engine
 
 

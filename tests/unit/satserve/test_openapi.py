@@ -48,6 +48,7 @@ def held(service: Served, examples: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_generated_requests_find_no_error_and_no_answer_that_is_not_told(on_sqlite: Served) -> None:
     assert held(on_sqlite, 12) >= 150
 

@@ -3,6 +3,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from satcommon.geo.grid import Bounds, Grid
@@ -254,6 +255,7 @@ TINY = at(-96.03, 42.0, side=0.05, resolution_m=500)
 SETS = st.frozensets(st.sampled_from(Scenario))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(scenarios=SETS, day=st.dates(date(2025, 1, 1), date(2026, 12, 31)))
 def test_however_untidy_a_day_its_items_differ_and_each_can_be_read(scenarios: frozenset[Scenario], day: date) -> None:
@@ -270,6 +272,7 @@ def test_however_untidy_a_day_its_items_differ_and_each_can_be_read(scenarios: f
             np.testing.assert_array_equal(band == 0, ~covered(layers))
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(scenarios=SETS, data=st.data())
 def test_whatever_of_a_days_items_is_there_in_whatever_order_the_scene_is_that_of_their_set(

@@ -104,7 +104,7 @@ def test_a_catalogue_that_stays_broken_gives_no_answer(
     assert broken.due(AOI, DAYS[0]) is Due.UNKNOWN
 
 
-@pytest.mark.parametrize("searches", [12, pytest.param(1000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("searches", [5, pytest.param(1000, marks=pytest.mark.nightly)])
 def test_with_seven_in_ten_requests_failing_every_search_answers_in_the_end_and_with_the_truth(
     searches: int, asked: Proxy
 ) -> None:
