@@ -22,6 +22,7 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.fields import NewField, register_fields
 from satcommon.environment import Environment
 from satcommon.geo.grid import Bounds, Grid
+from satcommon.geo.solar import last_day_over
 from satcommon.pipeline.close_day import Processor
 from satcommon.pipeline.close_region import Closer
 from satcommon.pipeline.ingest_day import ask, news
@@ -62,12 +63,13 @@ class Simulated:
 
     def work(self, now: datetime) -> None:
         """What sensors and schedules have done by then."""
-        env, last = self._env, now.date() - DAY
+        env = self._env
         store, source = env.store(), env.source()
         with read_transaction(env.engine) as connection:
             regions = registry.regions(connection)
         for region in regions:
             where = registry.area_to_read(region)
+            last = last_day_over(now, where.bounds)
             if last >= region.monitored_from:
                 span = region.monitored_from, last
                 for day in news(env.engine, source, region.bbox_id, where, *span, now):

@@ -58,6 +58,31 @@ def test_a_tick_reads_the_ledger_by_as_many_statements_for_many_regions_as_for_f
         assert statements == of_few[what][1], what
 
 
+@pytest.mark.parametrize(
+    ("longitude", "hour", "over"), [(150.0, 13, False), (150.0, 14, True), (-120.0, 23, False), (5.0, 23, False)]
+)
+def test_a_region_is_asked_for_the_running_day_once_it_is_over_by_its_sun(
+    engine: Engine, longitude: float, hour: int, over: bool
+) -> None:
+    now = NOW.replace(hour=hour, minute=30)
+    today = now.date()
+    bounds = Bounds(longitude - 0.1, 45.0, longitude + 0.1, 45.1)
+    with write_transaction(engine) as connection:
+        first = today - timedelta(days=1)
+        registry.add_region(connection, "R", bounds, Grid.utm(bounds, 500.0), first, None, CURRENT, LONG_AGO)
+        bbox_id = registry.region(connection, "R").bbox_id
+
+    def asked() -> set[str]:
+        works = scenes_to_ask_for(environment(), {"R"}, now).works
+        return {work.partition_key.keys_by_dimension["date"] for work in works if work.partition_key}
+
+    assert asked() == {str(first)} | ({str(today)} if over else set())
+    with write_transaction(engine) as connection:
+        ledger.set_day(connection, bbox_id, first, due=Due.NOT_DUE, answered_at=now)
+        ledger.set_day(connection, bbox_id, today, due=Due.NOT_DUE, answered_at=now)
+    assert asked() == set()
+
+
 def test_claims_are_one_statement_beside_the_removal_of_those_that_expired(engine: Engine) -> None:
     seen: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *told: seen.append(told[2]))

@@ -89,7 +89,7 @@ def window_start(chosen: Settings, today: date) -> date:
 
 
 FIRST_PARTITION = window_start(settings(), datetime.now(UTC).date())
-day_partitions = DailyPartitionsDefinition(start_date=FIRST_PARTITION.isoformat())
+day_partitions = DailyPartitionsDefinition(start_date=FIRST_PARTITION.isoformat(), end_offset=1)  # to today
 region_days = MultiPartitionsDefinition({DATE: day_partitions, REGION: region_partitions})
 """Days by regions; keep regions x days below 100,000, or Dagster's own bookkeeping takes seconds."""
 
@@ -100,8 +100,8 @@ def partition(region: str, day: date) -> MultiPartitionKey:
 
 
 def in_window(day: date, now: datetime) -> bool:
-    """Whether Dagster has a partition for a day: from the window's start to yesterday."""
-    return FIRST_PARTITION <= day < now.date()
+    """Whether Dagster has a partition for a day: from the window's start to today, in UTC."""
+    return FIRST_PARTITION <= day <= now.date()
 
 
 def backfill_config(region: str, until: date) -> dict[str, Any]:

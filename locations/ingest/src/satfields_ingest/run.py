@@ -40,6 +40,7 @@ from satcommon.db.heartbeat import beating
 from satcommon.db.region_source import refusal
 from satcommon.environment import utc_now
 from satcommon.errors import PermanentError, RetryableError, SatfieldsError, SceneError, SettingError
+from satcommon.geo.solar import last_day_over
 from satcommon.pipeline.ingest_day import ask
 from satcommon.pipeline.reconcile import LACKING, Reconciliation, reconcile, span_of
 from satcommon.pipeline.rescan import ask_anew
@@ -67,6 +68,9 @@ def fetch_scene(context: AssetExecutionContext, env: Environment) -> Iterator[Ma
     if isinstance(region, str):
         context.log.info(region)
         yield left(region, answer="not asked")
+        return
+    if day > last_day_over(utc_now(), registry.aoi_of(region).bounds):
+        yield left(f"region {region.name}: {day} is not over there", answer="not asked")
         return
     source = env.source()
     if by_hand and (why := refusal(region, source.identity)):

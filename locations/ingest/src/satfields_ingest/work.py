@@ -26,8 +26,9 @@ from satcommon.db import answers, ledger
 from satcommon.db.engine import read_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.region_source import refusal
-from satcommon.db.registry import area_to_read, regions, revision
+from satcommon.db.registry import aoi_of, area_to_read, regions, revision
 from satcommon.errors import AlgorithmError, SatfieldsError, SettingError
+from satcommon.geo.solar import last_day_over
 from satcommon.pipeline.ingest_day import compared, known_of
 from satcommon.pipeline.rescan import last_older_day
 from satcommon.run_requests import WantedRun
@@ -77,23 +78,34 @@ def scenes_to_ask_for(
         SatfieldsError: what the source says of each region that was looked at, or that it is none's own; where it
             answers for some, the others are troubles of the tick.
     """
-    last = now.date() - ONE_DAY
-    earliest = last - timedelta(days=env.settings.lateness_days)
+    yesterday = now.date() - ONE_DAY
+    earliest = yesterday - timedelta(days=env.settings.lateness_days)
     with read_transaction(env.engine) as connection:
         active = sorted((r for r in regions(connection, active=True) if r.name in known_regions), key=lambda r: r.name)
-        answered = ledger.answered_days(connection, earliest, last)
+        answered = ledger.answered_days(connection, earliest, yesterday)
+        answered_today = ledger.answered_days(connection, now.date(), now.date())
     refused = _of_another_source(env, active) | _of_unknown_version(active)
     active = [r for r in active if r.name not in refused]
-    spans = {r.name: (max(r.monitored_from, earliest), min(last, r.monitored_until or last)) for r in active}
+    spans = {r.name: (max(r.monitored_from, earliest), _last_day(r, now)) for r in active}
     turn = sorted(active, key=lambda r: (r.name <= (after or ""), r.name))[:looks]
     fresh, troubles = _news(env, turn, spans, now)
+
+    def answered_of(region: Region) -> set[date]:
+        return answered.get(region.bbox_id, set()) | answered_today.get(region.bbox_id, set())
+
     wanted = {
         region.name: runs
         for region in active
-        if (runs := _fetches(region, spans[region.name], answered, fresh.get(region.name, {}), now))
+        if (runs := _fetches(region, spans[region.name], answered_of(region), fresh.get(region.name, {}), now))
     }
     oldest_first = sorted(wanted.values(), key=lambda works: str(works[0].partition_key))
     return Look(chain.from_iterable(oldest_first), turn[-1].name if turn else after, refused | troubles)
+
+
+def _last_day(region: Region, now: datetime) -> date:
+    """The last day that may be asked for."""
+    over = last_day_over(now, aoi_of(region).bounds)
+    return min(over, region.monitored_until or over)
 
 
 def _of_another_source(env: Environment, active: Sequence[Region]) -> dict[str, Exception]:
@@ -153,12 +165,11 @@ def _news(
 def _fetches(
     region: Region,
     span: tuple[date, date],
-    answered_of_all: Mapping[int, Collection[date]],
+    answered: Collection[date],
     new: Mapping[date, str],
     now: datetime,
 ) -> list[WantedRun]:
     """The runs for a region's days that have no answer yet, or news."""
-    answered = answered_of_all.get(region.bbox_id, set())
     first, last = (day.toordinal() for day in span)
     days = [day for n in range(first, last + 1) if (day := date.fromordinal(n)) in new or day not in answered]
     return [

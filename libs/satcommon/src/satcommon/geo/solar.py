@@ -22,6 +22,15 @@ def solar_day(instant: datetime, bounds: Bounds) -> date:
     return solar_time(instant, bounds).date()
 
 
+def last_day_over(now: datetime, bounds: Bounds) -> date:
+    """The latest day that is over, in UTC or by the sun at the centre of a rectangle, whichever is earlier.
+
+    East of Greenwich the sun is earlier, by up to half a day. West of it a day counts as over at midnight in UTC,
+    when its scene may have been taken long ago.
+    """
+    return max(now.date(), solar_day(now, bounds)) - timedelta(days=1)
+
+
 def solar_noon(day: date, bounds: Bounds) -> datetime:
     """The instant, in UTC, of noon of a solar day at the centre of a rectangle."""
     return datetime.combine(day, time(12), UTC) - solar_offset(bounds)

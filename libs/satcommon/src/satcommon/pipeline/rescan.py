@@ -12,6 +12,7 @@ from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.registry import area_to_read
 from satcommon.errors import RetryableError, SceneError, StoreError
+from satcommon.geo.solar import last_day_over
 from satcommon.pipeline.ingest_day import Answer, ask, news
 from satcommon.sources.source import SceneSource, days_between
 from satcommon.storage.object_store import ObjectStore
@@ -60,7 +61,7 @@ def ask_anew(
     region_source.require(engine, region, source)
     where = area_to_read(region)
     start = max(first, region.monitored_from)
-    last = min(last, region.monitored_until or last, began.date() - ONE_DAY)
+    last = min(last, region.monitored_until or last, last_day_over(began, where.bounds))
     of_all = region.monitored_from, min(last_older_day(began, lateness_days), region.monitored_until or date.max)
     complete = not only_never_asked and first <= of_all[0] and of_all[1] <= last
     while start <= last:

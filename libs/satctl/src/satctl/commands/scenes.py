@@ -20,6 +20,7 @@ from satctl.commands.scenes_list import list_scenes, show
 from satctl.commands.scenes_reconcile import reconcile
 from satctl.completion import region_names
 from satctl.dagster_api import graphql
+from satctl.dagster_api.launches import require_over
 from satctl.opening import opened
 from satctl.output.tables import print_json, print_table, progress, say, warn
 from satctl.parameters import DAY, json_option, url_option
@@ -55,11 +56,9 @@ def rescan(region: str, first: date, last: date, here: bool, url: str) -> None:
 
     if last < first:
         raise InputError(f"--to {last} is before --from {first}")
-    today = datetime.now(UTC).date()
-    if last >= today:
-        raise InputError(f"--to {last}: the day is not over; expected a day before today, {today} UTC")
     with opened() as env, read_transaction(env.engine) as connection:
         registered = registry.region(connection, region)
+    require_over("--to", registered, last, datetime.now(UTC))
     if last < registered.monitored_from or first > (registered.monitored_until or date.max):
         raise InputError(
             f"{first} to {last}: region {region!r} is monitored from {registered.monitored_from} to "

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from satcommon.db import ledger, registry
 from satcommon.db.engine import read_transaction
 from satcommon.errors import InputError, PermanentError
+from satcommon.geo.solar import last_day_over
 from satcommon.messages import command
 
 from satctl.dagster_api import graphql
 from satctl.output.tables import progress, warn
 
 if TYPE_CHECKING:
+    from satcommon.db.models import Region
     from satcommon.environment import Environment
 
 POLL_SECONDS = 1.0  # between two queries of the run that --wait follows
@@ -32,6 +34,17 @@ class Launch:
     job: str
     tags: dict[str, str]
     config: dict[str, Any] = field(default_factory=dict)
+
+
+def require_over(option: str, region: Region, day: date, now: datetime) -> None:
+    """Refuse a day that is not over in a region.
+
+    Raises:
+        InputError: it is not; the message names the option and the last day that is.
+    """
+    last = last_day_over(now, registry.aoi_of(region).bounds)
+    if day > last:
+        raise InputError(f"{option} {day}: the day is not over in region {region.name!r}; the last one is {last}")
 
 
 def launch_of_day(env: Environment, job: str, region: str, day: date, now: datetime) -> Launch:
@@ -53,8 +66,7 @@ def launch_of_day(env: Environment, job: str, region: str, day: date, now: datet
 
     with read_transaction(env.engine) as connection:
         registered = registry.region(connection, region)
-    if day >= now.date():
-        raise InputError(f"--day {day}: the day is not over; Dagster's last partition is yesterday's, in UTC")
+    require_over("--day", registered, day, now)
     if not contract.in_window(day, now):
         backfill = command("runs", "launch", contract.BACKFILL_JOB, "--region", region, "--until", "DAY")
         raise InputError(
@@ -92,9 +104,9 @@ def launch_of_backfill(env: Environment, region: str, until: date, now: datetime
     from satcommon import contract
 
     with read_transaction(env.engine) as connection:
-        first = ledger.next_day(connection, registry.region(connection, region))
-    if until >= now.date():
-        raise InputError(f"--until {until}: the day is not over; expected a day before today, {now.date()} UTC")
+        registered = registry.region(connection, region)
+        first = ledger.next_day(connection, registered)
+    require_over("--until", registered, until, now)
     if until < first:
         raise InputError(f"--until {until}: the first open day of region {region!r} is {first}; there is nothing to do")
     if first < contract.FIRST_PARTITION:
