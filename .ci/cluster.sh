@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make e2e_k8s` on a cluster: kubectl's own where that is named by E2E_K8S_CONTEXT, else the kit's (scripts that start a
 # real one-node Kubernetes) where it lies beside the project and runs none yet. It says plainly where there is neither.
+# `.ci/cluster.sh prepare` compiles the kit's Kubernetes and builds the images, and starts nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +11,7 @@ if [[ -n ${E2E_K8S_CONTEXT:-} ]]; then
         echo "E2E_K8S_CONTEXT=$E2E_K8S_CONTEXT is not kubectl's current context" >&2
         exit 1
     }
-    make e2e_k8s
+    [[ ${1:-} == prepare ]] || make e2e_k8s
     exit
 fi
 if [[ ! -x $kit/up.sh || $(id -u) != 0 ]]; then
@@ -50,6 +51,7 @@ early=$!
 echo "== compiled (after $SECONDS s)"
 wait "$early" || tail -n 3 "$conf/early.log"
 echo "== images built (after $SECONDS s)"
+[[ ${1:-} != prepare ]] || exit 0
 if [[ -z $failed ]]; then
     { "$kit/base-image.sh" && "$kit/up.sh"; } || failed="the cluster does not start"
 fi
