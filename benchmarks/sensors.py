@@ -26,10 +26,10 @@ import shapely
 from dagster import DagsterInstance, RunRequest, RunsFilter
 from dagster._core.test_utils import create_run_for_test
 from satcommon.contract import BATCH_OP, REGION, WORK_TAG
-from satcommon.db.batches import insert_rows
 from satcommon.db.engine import engine_of, read_transaction, write_transaction
 from satcommon.db.models import Cause, Field, Miss, Region, RegionDay
 from satcommon.db.registry import regions
+from satcommon.db.statement_batches import insert_rows
 from satcommon.environment import environment
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.pipeline.backlog import region_backlog

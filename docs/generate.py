@@ -19,7 +19,7 @@ from satcommon.publication.row_columns import DETAILS, row_schema
 from satcommon.raster.band_names import known_name
 from satcommon.raster.indices import INDICES, LETTERS
 from satcommon.raster.layers import ALL_BANDS, FURTHER
-from satcommon.raster.plausible import CHECKS
+from satcommon.raster.pixel_checks import CHECKS
 from satcommon.settings import PREFIX, Settings
 from satcommon.sources import stac_config
 from satcommon.stats.data_dictionary import meaning_of

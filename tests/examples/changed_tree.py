@@ -20,7 +20,7 @@ from satcommon.publication import objects
 from satcommon.publication.reader import published_days
 from satcommon.raster.indices import layers, reflectance
 from satcommon.raster.layers import Layers, PixelClass
-from satcommon.raster.plausible import check_pixels
+from satcommon.raster.pixel_checks import check_pixels
 from satcommon.settings import Settings
 from satcommon.sources.open_source import open_source
 from satcommon.stats.algorithm import algorithm, resolved

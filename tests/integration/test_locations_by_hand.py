@@ -58,6 +58,17 @@ def test_a_day_that_waits_says_for_what_and_until_when(world: World) -> None:
     assert "version" in world.materializations(FIELD_METRICS)[partition("A", world.day(2))].metadata
 
 
+def test_a_day_that_is_not_over_there_is_not_asked_for(world: World) -> None:
+    world.add_region("A", days=1)
+    today = world.day(0)
+
+    left = _by_hand(world, scenes, "A", today)
+
+    assert left == f"region A: {today} is not over there"
+    with read_transaction(world.env.engine) as connection:
+        assert today not in ledger.region_days(connection, world.region_id("A"), today, today)
+
+
 def test_a_region_that_is_paused_says_how_it_is_resumed(world: World) -> None:
     world.add_region("A", days=2)
     world.pause_region("A")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from satcommon.errors import RadiometricError, SceneError
 from satcommon.raster.layers import BANDS, CLASSES, REFLECTIVE, THERMAL, Layers, PixelClass
-from satcommon.raster.plausible import check_pixels
+from satcommon.raster.pixel_checks import check_pixels
 from satcommon.sources.folder import FolderSource
 
 from tests.unit.geotiffs import AOI, FIRST, GRID, LAST, NOW, write

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from satcommon.db.batches import insert_rows
 from satcommon.db.deadlines import Deadlines
 from satcommon.db.ledger import Day
 from satcommon.db.models import Refusal, Region, RegionDay
 from satcommon.db.quarantine import Doubt
 from satcommon.db.records import all_of, select_all
+from satcommon.db.statement_batches import insert_rows
 from satcommon.geo.grid import Bounds
 from satcommon.geo.solar import solar_noon
 from satcommon.sources.source import Due

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, delete
 
-from satcommon.db.batches import upsert
 from satcommon.db.engine import write_transaction
 from satcommon.db.models import Run
+from satcommon.db.statement_batches import upsert
 
 CLAIM_SECONDS = 120.0  # a tick is cut off after 60 s; submitting its runs takes at most as long again
 LANE = "claim"  # of these rows, in place of a run's lane

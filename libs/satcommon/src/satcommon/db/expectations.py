@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.orm import aliased
 
 from satcommon.db import ledger, missed_days
-from satcommon.db.batches import rows_in
 from satcommon.db.expected import ONE_DAY, Revision, SeasonDays, Span, Timeline, spans
 from satcommon.db.missed_days import OpenMiss
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Region, Season
+from satcommon.db.statement_batches import rows_in
 from satcommon.memory import without_collector
 
 

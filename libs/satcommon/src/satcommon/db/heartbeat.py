@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, select, update
 
-from satcommon.db.batches import rows_in
 from satcommon.db.engine import read_transaction, write_transaction
 from satcommon.db.models import Run
+from satcommon.db.statement_batches import rows_in
 
 _log = logging.getLogger(__name__)
 

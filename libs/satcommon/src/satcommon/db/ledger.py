@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 
-from satcommon.db.batches import for_each, insert_rows, rows_in
 from satcommon.db.models import (
     Attempt,
     Field,
@@ -38,6 +37,7 @@ from satcommon.db.models import (
     Withdrawal,
 )
 from satcommon.db.records import all_of, one, select_all, typed
+from satcommon.db.statement_batches import for_each, insert_rows, rows_in
 from satcommon.sources.source import Due, days_between
 
 

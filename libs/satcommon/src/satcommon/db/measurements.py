@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from satcommon.db.batches import insert_rows
 from satcommon.db.models import Measurement
 from satcommon.db.records import all_of, select_all
+from satcommon.db.statement_batches import insert_rows
 
 OF_NO_REGION = 0
 PLAIN, DEEP = "plain", "deep"  # how far an audit looked

@@ -9,8 +9,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from satcommon.db.batches import rows_in
 from satcommon.db.models import FieldRevision, Membership, Region
+from satcommon.db.statement_batches import rows_in
 from satcommon.geo.geometry import Overlap, overlaps
 from satcommon.geo.grid import Bounds
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, func, select, update
 
-from satcommon.db.batches import for_each, insert_rows
 from satcommon.db.ledger import REFUSED
 from satcommon.db.models import Cause, Miss, RegionDay, open_misses_only
 from satcommon.db.records import all_of, select_all, typed
+from satcommon.db.statement_batches import for_each, insert_rows
 from satcommon.sources.source import Due
 
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.orm import aliased
 
-from satcommon.db.batches import batches, for_each, insert_rows
 from satcommon.db.models import Publication, PublicationDay, PublicationKind, RegionDay
 from satcommon.db.records import all_of, first, select_all, typed
+from satcommon.db.statement_batches import batches, for_each, insert_rows
 
 MAX_OBJECT_AGE = timedelta(hours=12)  # of an object at its commit; garbage collection waits longer than that
 MOST_PATCHES = 8  # over a day's base: with these, reading a day of 10,000 fields takes a fifth longer

@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import ColumnElement, Connection, Select, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from satcommon.db.batches import rows_in
 from satcommon.db.models import Base
+from satcommon.db.statement_batches import rows_in
 
 Record = TypeVar("Record")
 Model = TypeVar("Model", bound=Base)

@@ -16,8 +16,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select, tuple_
 
-from satcommon.db.batches import batches
 from satcommon.db.models import Publication, Region, Registry
+from satcommon.db.statement_batches import batches
 from satcommon.errors import InputError
 
 Positions = Mapping[int, int]

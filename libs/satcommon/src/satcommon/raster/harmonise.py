@@ -17,7 +17,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from satcommon.errors import SceneError
-from satcommon.raster.fits import Fit, SingleCells, Thinned, copy_of, warp_of
+from satcommon.raster.grid_fit import Fit, SingleCells, Thinned, copy_of, warp_of
 from satcommon.raster.layers import (
     NODATA,
     REFLECTANCE_OFFSET,

@@ -24,10 +24,10 @@ from satcommon.geo.grid import Bounds, Grid
 from satcommon.geo.solar import solar_time
 from satcommon.raster.bands import Band, read_bands
 from satcommon.raster.declared import FIRST_YEAR, LAST_YEAR, DeclaredMetadata
+from satcommon.raster.declared_offset import baseline_of, check_offsets
 from satcommon.raster.geotiff import ADVICE, UNREADABLE, check_georeference, crs_text, failing
 from satcommon.raster.layers import REFLECTANCE_OFFSET, THERMAL
 from satcommon.raster.masks import NEWER_CLASS_NAMES
-from satcommon.raster.offset_checks import baseline_of, check_offsets
 from satcommon.raster.product import Level, Product, Tier, same_satellite
 from satcommon.raster.product import read as read_product
 from satcommon.raster.scene import to_milliseconds

@@ -20,7 +20,7 @@ from satcommon.raster.declared import DeclaredMetadata
 from satcommon.raster.geotiff import ADVICE, failing
 from satcommon.raster.harmonise import read_layers
 from satcommon.raster.header import Header, may_be_of
-from satcommon.raster.plausible import check_pixels
+from satcommon.raster.pixel_checks import check_pixels
 from satcommon.raster.scene import Acquisition
 from satcommon.sources import calendar, folder_config
 from satcommon.sources.files import ITEM, File, Files, Scan

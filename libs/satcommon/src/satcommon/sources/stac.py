@@ -15,7 +15,7 @@ from satcommon.geo.solar import solar_day, solar_offset
 from satcommon.raster.band_stack import BandStack
 from satcommon.raster.harmonise import can_read_cells, read_layers, windows
 from satcommon.raster.header import read_header
-from satcommon.raster.plausible import check_pixels
+from satcommon.raster.pixel_checks import check_pixels
 from satcommon.raster.threads import at_once
 from satcommon.sources import calendar, folder_config, stac_config, stac_reference
 from satcommon.sources.open_catalogue import open_catalogue

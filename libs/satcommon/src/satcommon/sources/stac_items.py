@@ -16,9 +16,9 @@ from satcommon.errors import SceneError
 from satcommon.geo.solar import solar_day
 from satcommon.raster.band_names import NARROW_NIR
 from satcommon.raster.declared import DeclaredBand, DeclaredMetadata
+from satcommon.raster.declared_offset import baseline_of
 from satcommon.raster.header import overpass_of
 from satcommon.raster.layers import FURTHER, THERMAL
-from satcommon.raster.offset_checks import baseline_of
 from satcommon.raster.product import Level, Tier, comparable
 from satcommon.raster.product import read as read_product
 from satcommon.raster.scene import Acquisition, to_milliseconds

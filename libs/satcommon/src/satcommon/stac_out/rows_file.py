@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import shapely
 from sqlalchemy import Connection, select
 
-from satcommon.db.batches import rows_in
 from satcommon.db.models import Field, FieldRevision
+from satcommon.db.statement_batches import rows_in
 from satcommon.publication.row_columns import column_meaning, described
 from satcommon.stats.data_dictionary import Meaning
 

@@ -12,12 +12,12 @@ import shapely
 from sqlalchemy import Connection, Select, func, select
 
 from satcommon.db import ledger
-from satcommon.db.batches import rows_in
 from satcommon.db.expectations import timelines
 from satcommon.db.expected import ONE_DAY, Span
 from satcommon.db.fields import fields
 from satcommon.db.models import Cause, Field, FieldRevision, Membership, Miss, Region, RevisionKind, Season, Withdrawal
 from satcommon.db.records import all_of, select_all, typed
+from satcommon.db.statement_batches import rows_in
 from satcommon.geo.geometry import area_ha
 
 FieldDay = tuple[int, int, date]  # region id, field id, day

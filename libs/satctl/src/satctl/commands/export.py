@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from satcommon.publication.reader import Published
     from sqlalchemy import Connection
 
-    from satctl.output.row_fields import Polygons
+    from satctl.output.fields_of_rows import Polygons
 
 SUFFIXES = {
     ".csv": "csv",
@@ -128,7 +128,7 @@ def export(selection: _Selection, kind: str | None, output: str, all_columns: bo
     """
     from satcommon.publication.objects import ResultObjects
 
-    from satctl.output.row_fields import FieldDetails, Polygons
+    from satctl.output.fields_of_rows import FieldDetails, Polygons
     from satctl.output.spool import Spool
     from satctl.output.workbook import check_row_count
     from satctl.output.writers import WITH_GEOMETRY, check_output, open_writer

@@ -39,6 +39,12 @@ class Launch:
 def require_over(option: str, region: Region, day: date, now: datetime) -> None:
     """Refuse a day that is not over in a region.
 
+    Args:
+        option: by which the day was stated, for the message.
+        region: the region.
+        day: the day.
+        now: the present.
+
     Raises:
         InputError: it is not; the message names the option and the last day that is.
     """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from satcommon.errors import RadiometricError
 from satcommon.raster.layers import NODATA, Layers, PixelClass
-from satcommon.raster.plausible import CHECKS, check_pixels
+from satcommon.raster.pixel_checks import CHECKS, check_pixels
 from satcommon.raster.seen import StatedCloud
 
 from tests.unit.geotiffs import AOI, COLUMNS, GRID, ROWS, full, items, layers_of, write

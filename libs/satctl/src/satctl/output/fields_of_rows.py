@@ -6,10 +6,10 @@ from datetime import date
 
 import pyarrow as pa
 import shapely
-from satcommon.db.batches import rows_in
 from satcommon.db.engine import read_transaction
 from satcommon.db.expectations import geometries
 from satcommon.db.models import Field, Season
+from satcommon.db.statement_batches import rows_in
 from satcommon.geo.geometry import areas_ha
 from satcommon.publication.row_columns import DETAILS
 from sqlalchemy import Engine, select
