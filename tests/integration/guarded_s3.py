@@ -20,9 +20,10 @@ _WITHOUT_KEYS = "INITIAL_NO_AUTH_ACTION_COUNT"  # moto's: so many requests are n
 @contextmanager
 def guarded_s3(log: Path) -> Iterator[dict[str, dict[str, str]]]:
     """The AWS variables of each user: ``owner``, ``reader``, a ``stranger``, and a ``forger`` with a wrong secret."""
-    with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
-        environment.setenv(_WITHOUT_KEYS, "1000")
-        url = stack.enter_context(s3_endpoint(log))
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:  # for it alone: not for this process's own
+            environment.setenv(_WITHOUT_KEYS, "1000")
+            url = stack.enter_context(s3_endpoint(log))
         iam = boto3.client(
             "iam", endpoint_url=url, region_name="us-east-1", aws_access_key_id="any", aws_secret_access_key="any"
         )
