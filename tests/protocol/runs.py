@@ -131,7 +131,7 @@ class Replay:
         world = self.world
         if self.inputs is None:
             with read_transaction(world.engine) as connection, _chunks_of(self.chunk_days):
-                self.inputs = replay.read(connection, world.bbox_id(self.region), DEADLINES, world.now)
+                self.inputs = replay.next_chunk(connection, world.bbox_id(self.region), DEADLINES, world.now)
             if self.inputs is None:
                 self.ended = "nothing to do"
         elif self.computed is None:

@@ -131,7 +131,7 @@ def replay(
     restarts = 0
     while True:
         with read_transaction(engine) as connection:
-            inputs = read(connection, bbox_id, deadlines, now)
+            inputs = next_chunk(connection, bbox_id, deadlines, now)
         if inputs is None:
             return
         with work("chunk replayed", region=inputs.aoi.name, day=inputs.first) as told:
@@ -159,7 +159,7 @@ def replay(
 # --- read ----------------------------------------------------------------------------------------------------------
 
 
-def read(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> ReplayInputs | None:
+def next_chunk(connection: Connection, bbox_id: int, deadlines: Deadlines, now: datetime) -> ReplayInputs | None:
     """Step 1: the first chunk with runnable work, and every field that has some in it; None if there is none.
 
     Args:
