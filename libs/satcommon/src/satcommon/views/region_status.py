@@ -107,7 +107,7 @@ class RegionStatus:
         final_through: last day up to which nothing is to be redone, and no acquisition was refused.
         lag_days: monitored days that are over and not closed.
         expected_on: the watermark, else the first monitored day.
-        expected_fields: fields expected on that day.
+        expected_fields: fields expected on that day; None where they were not counted.
         closed_days: the last closed days.
         backlog: the open misses, by cause.
         withdrawals: rows still to be taken out.
@@ -132,7 +132,7 @@ class RegionStatus:
     final_through: date | None
     lag_days: int
     expected_on: date
-    expected_fields: int
+    expected_fields: int | None
     closed_days: list[ClosedDay]
     backlog: list[MissedDays]
     withdrawals: int
@@ -147,7 +147,7 @@ class RegionStatus:
 
 
 def region_status(
-    connection: Connection, region: Region, deadlines: Deadlines, last_days: int, now: datetime
+    connection: Connection, region: Region, deadlines: Deadlines, last_days: int, now: datetime, *, fields: bool = True
 ) -> RegionStatus:
     """The status of a region.
 
@@ -157,6 +157,7 @@ def region_status(
         deadlines: the waiting times.
         last_days: how many closed days to list.
         now: the present.
+        fields: count those that are expected, which takes longer the more there are.
     """
     bounds = aoi_of(region).bounds
     last = ledger.watermark(connection, region.bbox_id)
@@ -196,7 +197,7 @@ def region_status(
         final_through=min([last, *(day - ONE_DAY for day in not_final)]) if last else None,
         lag_days=len(over),
         expected_on=expected_on,
-        expected_fields=sum(t.at(expected_on) is not None for t in timelines(connection, region.bbox_id).values()),
+        expected_fields=_expected_fields(connection, region, expected_on) if fields else None,
         closed_days=_closed_days(connection, region, last_days, absent),
         backlog=missed,
         withdrawals=connection.execute(
@@ -215,6 +216,10 @@ def region_status(
         failed_days=[FailedDay(day, row.tries, row.error or "") for day, row in sorted(known.items()) if row.tries > 0],
         next_deadline=Deadline(waiting, max(deadlines.closes_at(waiting, bounds), grace)) if waits else None,
     )
+
+
+def _expected_fields(connection: Connection, region: Region, day: date) -> int:
+    return sum(line.at(day) is not None for line in timelines(connection, region.bbox_id).values())
 
 
 def _not_taken(connection: Connection, region: Region) -> list[NotTaken]:

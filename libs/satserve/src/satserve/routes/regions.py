@@ -166,7 +166,7 @@ def misses(
 
 
 def _summary(service: Service, connection: Connection, region: Region, now: datetime) -> dict[str, Any]:
-    status = region_status(connection, region, service.environment.deadlines, 0, now)
+    status = region_status(connection, region, service.environment.deadlines, 0, now, fields=False)
     rows = ledger.published_rows(connection, region.bbox_id, date.min, date.max)
     missed = sum(each.field_days for each in status.backlog)
     until = {} if status.watermark is None else {region.bbox_id: status.watermark}
