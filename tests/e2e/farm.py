@@ -20,6 +20,7 @@ from satcommon.stats.algorithm import CURRENT
 from shapely.affinity import rotate
 
 REGIONS = {"Prairie": Bounds(-94.20, 40.40, -94.06, 40.50), "Valley": Bounds(-93.40, 40.40, -93.30, 40.48)}
+PLAIN = Bounds(-98.90, 41.00, -98.40, 41.45)  # more fields than the page draws as polygons
 STEPPE = Bounds(-100.06, 44.40, -100.00, 44.44)
 CORRECTED = "prairie-07"
 CROPS = ("maize", "soybeans", "wheat")
@@ -95,6 +96,23 @@ def grow_steppe(env: Environment, last: date, version: str) -> None:
     list(closer.backfill(env.source(), last, lambda _day, _answer: None))
     for field in fields[1:3]:
         _widen(env, field, 1.1)
+
+
+def grow_plain(env: Environment, first: date, last: date) -> None:
+    """Close some days of a region with more than ten thousand fields.
+
+    Args:
+        env: settings, ledger and store.
+        first: monitored from.
+        last: closed through.
+    """
+    now = datetime.now(UTC)
+    with write_transaction(env.engine) as connection:
+        add_region(connection, "Plain", PLAIN, Grid.utm(PLAIN, 100.0), first, None, CURRENT, now, SIMULATED)
+        register_fields(connection, fields_of("Plain", PLAIN, 0.004), now)
+        bbox_id = region(connection, "Plain").bbox_id
+    closer = Closer(env.engine, env.store(), bbox_id, env.deadlines, "run-1", now)
+    list(closer.backfill(env.source(), last, lambda _day, _answer: None))
 
 
 def correct(env: Environment, external_id: str, times: float) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from satctl.local.laptop import wait_for
 from satserve.page.assets import Assets
 
 from tests.conftest import TIMEOUT_SECONDS
-from tests.e2e.farm import CORRECTED, grow, grow_steppe
+from tests.e2e.farm import CORRECTED, grow, grow_plain, grow_steppe
 from tests.e2e.test_browser import BROWSERS, PATIENCE_MS, QUIET
 from tests.unit.satserve.serving import Served, served
 
@@ -72,6 +72,15 @@ def steppe(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     versions.write_text("[edge]\nbased_on = '2'\nindices = ['ndrei']\n")
     with simulated(folder, sqlite_template, ALGORITHMS=str(versions)) as env:
         grow_steppe(env, date(2025, 7, 10), resolved("edge"))
+        with served(env, datetime.now(UTC)) as found:
+            yield found
+
+
+@pytest.fixture(scope="module")
+def plain(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Four days of a region with more fields than are drawn as polygons."""
+    with simulated(tmp_path_factory.mktemp("plain"), sqlite_template) as env:
+        grow_plain(env, date(2025, 7, 14), date(2025, 7, 17))
         with served(env, datetime.now(UTC)) as found:
             yield found
 
@@ -509,6 +518,41 @@ def test_an_earlier_season_is_drawn(on_steppe: Seen) -> None:
     assert box
     assert box["width"] > 100
     assert line.evaluate("(path) => getComputedStyle(path).stroke") not in ("none", "")
+
+
+def test_many_fields_are_one_picture_until_few_are_in_view(browser: Browser, plain: Served) -> None:
+    context = browser.new_context(viewport=WIDE)
+    seen = Seen(context, plain.url)
+    asked: list[str] = []
+    seen.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+
+    page = seen.open("?column=ndvi_smoothed_e4")
+    items = [n for n, path in enumerate(asked) if path.endswith("/collections/fields/items")]
+    pictures = [n for n, path in enumerate(asked) if path.endswith("/columns/ndvi_smoothed_e4/picture")]
+    assert len(pictures) == 1
+    assert items[0] < pictures[0] < items[1]  # the first only counts them
+    assert coloured_share(page) > 0.15
+    middle = page.locator("#map").bounding_box()
+    assert middle
+    page.mouse.click(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
+    page.wait_for_timeout(200)
+    assert seen.asked("field") == ""  # a field is a pixel or two: none can be meant
+
+    page.locator("#column").select_option("ndmi_mean")
+    seen.shown(column="ndmi_mean")
+    assert sum(path.endswith("/columns/ndmi_mean/picture") for path in asked) == 1
+
+    search = page.get_by_role("combobox", name="Field")
+    search.fill("plain 5000")
+    search.press("ArrowDown")
+    search.press("Enter")
+    seen.shown(field="plain-5000")
+    page.get_by_role("button", name="All fields").click()
+    seen.shown(field="")
+    page.mouse.click(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
+    seen.shown(field="plain-5000")  # now it is drawn, in the middle, and can be met
+    context.close()
+    assert seen.wrong == []
 
 
 def test_elsewhere_the_page_asks_for_a_key(browser: Browser, farm: Served, tmp_path: Path) -> None:

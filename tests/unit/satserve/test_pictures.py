@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import math
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import satserve
+import shapely
 from PIL import Image
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
+from satcommon.views.field_picture import CLOUDY, NO_VALUE, VIRIDIS, coloured_fields, numbered_fields
 from satcommon.views.scene_picture import Layer, scene_picture
 from satserve.pictures import Pictures
 
-from tests.unit.satserve.serving import Served
+from tests.unit.satserve.serving import BOUNDS, FIRST, LAST, SQUARES, Served
 
 CLEAR = 2000  # reflectance 0.1
 
@@ -115,3 +122,119 @@ def test_pictures_are_drawn_once_and_the_oldest_makes_room() -> None:
         assert picture(name) == bytes(100)
 
     assert drawn_names == ["a", "b", "c", "b"]  # b made room for c, since a was asked for after it
+
+
+def colours_of(png: bytes) -> np.ndarray:
+    """RGBA of each pixel, shape (rows, columns, 4)."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+
+
+def at(picture: np.ndarray, longitude: float, latitude: float, bounds: Bounds) -> tuple[int, ...]:
+    top, bottom, y = (math.asinh(math.tan(math.radians(each))) for each in (bounds.north, bounds.south, latitude))
+    row = (top - y) / (top - bottom) * picture.shape[0]
+    column = (longitude - bounds.west) / (bounds.east - bounds.west) * picture.shape[1]
+    return tuple(picture[int(row), int(column)])
+
+
+def viridis(share: float) -> np.ndarray:
+    place = np.clip(share, 0, 1) * (len(VIRIDIS) - 1)
+    return np.array([np.interp(place, range(len(VIRIDIS)), channel) for channel in zip(*VIRIDIS, strict=True)])
+
+
+def test_each_field_of_a_column_has_the_colour_of_its_value_where_it_lies(service: Served) -> None:
+    coloured = 0
+    for n in range((LAST - FIRST).days + 1):
+        path = f"/regions/S/days/{FIRST + timedelta(days=n)}/columns"
+        told, status = (service.json(f"{path}/{column}") for column in ("ndvi_smoothed_e4", "status"))
+        statuses = dict(zip(status["field"], status["value"], strict=True))
+        answer = service.get(f"{path}/ndvi_smoothed_e4/picture", low=2000, high=9000)
+        picture = colours_of(answer.content)
+        for name, value in zip(told["field"], told["value"], strict=True):
+            west, south = SQUARES[name]
+            seen = at(picture, min(west + 0.01, -94.0025), south + 0.01, BOUNDS["S"])
+            cloudy, missing = statuses[name] == "cloudy", value is None
+            expected = CLOUDY[False] if cloudy else NO_VALUE[False] if missing else viridis((value - 2000) / 7000)
+            assert np.abs(np.array(seen[:3], float) - expected).max() <= 3, (n, name)
+            assert seen[3] == 255
+            coloured += not cloudy and not missing
+        assert at(picture, -94.25, 40.35, BOUNDS["S"])[3] == 0
+    assert coloured > 0
+
+
+def test_a_picture_is_as_of_an_instant_and_another_after_a_correction(service: Served) -> None:
+    path = f"/regions/S/days/{LAST}/columns/ndvi_mean/picture"
+    now = service.get(path, low=0, high=1)
+    then = service.get(path, low=0, high=1, as_of=service.before.isoformat())
+
+    assert now.headers["etag"] != then.headers["etag"]
+    assert service.get(path, low=0, high=1, headers={"if-none-match": now.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "said"),
+    [
+        ("status", {}, "numeric column"),
+        ("nothing", {}, "numeric column"),
+        ("state_days", {}, "numeric column"),
+        ("ndvi_mean", {"low": 1, "high": 1}, "more than low"),
+        ("ndvi_mean", {"low": "nan"}, "low"),
+        ("ndvi_mean", {"high": "1e300"}, "high"),
+    ],
+)
+def test_a_picture_that_can_not_be_drawn_says_why(
+    on_sqlite: Served, column: str, given: dict[str, Any], said: str
+) -> None:
+    given = {"low": 0, "high": 1} | given
+    answer = on_sqlite.get(f"/regions/S/days/{LAST}/columns/{column}/picture", **given)
+
+    assert answer.status_code in (400, 404)
+    assert said in answer.json()["detail"]
+
+
+def test_a_picture_of_a_region_needs_a_key_that_sees_it(on_sqlite: Served) -> None:
+    key = on_sqlite.key("T")
+
+    assert on_sqlite.get(f"/regions/S/days/{LAST}/columns/ndvi_mean/picture", key, low=0, high=1).status_code == 404
+
+
+def test_fields_without_a_value_and_under_cloud_are_grey_and_ends_of_the_scale_hold_all_beyond() -> None:
+    numbers = np.array([[0, 1, 2, 3, 4]], np.int32)
+    values, cloudy = np.array([-5.0, 5.0, np.nan, 0.5]), np.array([False, False, False, True])
+
+    for dark in (False, True):
+        (row,) = colours_of(coloured_fields(numbers, values, cloudy, (0.0, 1.0), dark=dark))
+        assert row[0, 3] == 0
+        assert [tuple(each[:3]) for each in row[1:]] == [VIRIDIS[0], VIRIDIS[-1], NO_VALUE[dark], CLOUDY[dark]]
+
+
+def test_a_field_in_the_hole_of_another_is_seen_and_one_smaller_than_a_pixel_too() -> None:
+    bounds = Bounds(10.0, -1.0, 12.0, 1.0)
+    ring = shapely.box(10.2, -0.8, 11.8, 0.8).difference(shapely.box(10.8, -0.2, 11.2, 0.2))
+    polygons = np.array([shapely.box(10.9, -0.1, 11.1, 0.1), ring, shapely.box(10.05, 0.9, 10.0501, 0.9001)], object)
+
+    numbers = numbered_fields(polygons, bounds, 200)
+
+    assert numbers.shape == (200, 200)
+    assert (numbers[100, 100], numbers[100, 40], numbers[100, 82]) == (1, 2, 0)
+    assert 1 <= (numbers == 3).sum() <= 4
+
+
+def test_fields_on_both_sides_of_the_antimeridian_are_where_the_region_has_them() -> None:
+    polygons = np.array([shapely.box(179.0, -0.5, 179.5, 0.5), shapely.box(-179.5, -0.5, -179.0, 0.5)], object)
+
+    numbers = numbered_fields(polygons, Bounds(178.0, -1.0, -178.0, 1.0), 400)
+
+    assert (numbers[100, 125], numbers[100, 275], numbers[100, 200]) == (1, 2, 0)
+
+
+def test_the_page_and_its_pictures_have_the_same_colours() -> None:
+    page = Path(satserve.__file__).parent / "page" / "static"
+    style, scale = (page / "page.css").read_text(), (page / "scale.js").read_text()
+
+    def hexadecimal(colour: tuple[int, int, int]) -> str:
+        return "#{:02x}{:02x}{:02x}".format(*colour)
+
+    for name, colours in (("no-value", NO_VALUE), ("cloud", CLOUDY)):
+        assert re.findall(rf"--{name}: (#\w+);", style)[:2] == [hexadecimal(colours[dark]) for dark in (False, True)]
+    (stops,) = re.findall(r"VIRIDIS = \[([^]]*)\]", scale)
+    assert re.findall(r"#\w+", stops) == [hexadecimal(each) for each in VIRIDIS]

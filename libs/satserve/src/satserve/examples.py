@@ -88,6 +88,7 @@ _FEATURES = {
     "features": [_FEATURE],
     "links": [_link("/collections/fields/items", "self", _GEOJSON)],
     "numberReturned": 1,
+    "numberMatched": 1,
 }
 _SERIES = {
     "type": "Coverage",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
+import pyarrow as pa
 from fastapi import Path, Query
 from satcommon.db.registry import MAX_DAY, MIN_DAY
 from satcommon.stats.result_rows import IDENTITY, VALUES, column, schema_of
@@ -47,6 +48,7 @@ Interval = Annotated[
         examples=["2026-04-01/2026-06-30"],
     ),
 ]
+ColumnName = Annotated[str, Path(description="Name of the column.", max_length=60, examples=["ndvi_mean"])]
 Limit = Annotated[
     int, Query(ge=1, le=MOST_ITEMS, description=f"Items of a page, at most {MOST_ITEMS}.", examples=[100])
 ]
@@ -151,6 +153,12 @@ def columns_of(text: str | None, default: Sequence[str] = VALUES) -> list[str]:
 def is_column(name: str) -> bool:
     """Whether rows can have a column of a name, besides those that tell which row it is."""
     return column(name) is not None and name not in IDENTITY
+
+
+def is_number(name: str) -> bool:
+    """Whether a column's values are numbers."""
+    known = column(name)
+    return known is not None and (pa.types.is_floating(known.type) or pa.types.is_integer(known.type))
 
 
 def checked_days(first: date, last: date) -> None:

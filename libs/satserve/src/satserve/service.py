@@ -22,6 +22,7 @@ from sqlalchemy import Connection, bindparam
 
 from satserve.caller import Caller, Doorkeeper
 from satserve.features.field_index import FieldIndexes
+from satserve.features.field_numbers import NumberedRegions
 from satserve.pictures import Pictures
 from satserve.problem import not_found
 from satserve.series.half_years import HalfYears
@@ -43,6 +44,7 @@ class Service:
         self.environment = environment
         self.doorkeeper = Doorkeeper(environment.engine, environment.settings)
         self.indexes = FieldIndexes()
+        self.numbered = NumberedRegions()
         self.expected_days = ExpectedDays()
         self.snapshots = Snapshots()
         self.pictures = Pictures()

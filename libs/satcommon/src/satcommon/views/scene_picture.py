@@ -16,6 +16,7 @@ from PIL import Image
 from satcommon.errors import SceneError
 from satcommon.geo.grid import Bounds, Grid
 from satcommon.raster.layers import NODATA, REFLECTANCE_OFFSET, REFLECTANCE_SCALE, Layers, PixelClass
+from satcommon.views.mercator import Frame
 from satcommon.views.ndvi_map import coloured
 
 if TYPE_CHECKING:
@@ -100,12 +101,9 @@ def _cells(
     grid: Grid, shape: tuple[int, ...], bounds: Bounds, max_pixels: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column of the overview for each pixel of the picture, of its shape; -1 or beyond where there is none."""
-    east = bounds.east + (360.0 if bounds.east < bounds.west else 0.0)
-    top, bottom = (_mercator(latitude) for latitude in (bounds.north, bounds.south))
-    across, down = math.radians(east - bounds.west), top - bottom
-    width, height = (max(1, round(max_pixels * side / max(across, down))) for side in (across, down))
-    longitude = bounds.west + (np.arange(width) + 0.5) / width * (east - bounds.west)
-    latitude = np.degrees(np.arctan(np.sinh(top - (np.arange(height) + 0.5) / height * down)))
+    width, height, west, east, top, bottom = Frame.of(bounds, max_pixels)
+    longitude = west + (np.arange(width) + 0.5) / width * (east - west)
+    latitude = np.degrees(np.arctan(np.sinh(top - (np.arange(height) + 0.5) / height * (top - bottom))))
     x, y = pyproj.Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True).transform(
         *np.meshgrid((longitude + 180.0) % 360.0 - 180.0, latitude)
     )
@@ -117,10 +115,6 @@ def _cells(
 
 def _whole(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.floor(np.nan_to_num(numbers, nan=-1, posinf=-1, neginf=-1)).astype(np.int64)
-
-
-def _mercator(latitude: float) -> float:
-    return math.asinh(math.tan(math.radians(latitude)))
 
 
 def _true_colour(layers: Layers) -> NDArray[np.uint8]:

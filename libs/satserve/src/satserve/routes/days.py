@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import pyarrow as pa
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from satcommon.db.expectations import geometries
 from satcommon.db.models import Region
@@ -21,6 +21,7 @@ from satserve.problem import Problem, wrong
 from satserve.requests import (
     DERIVED,
     AsOf,
+    ColumnName,
     Columns,
     DayText,
     FormatName,
@@ -64,7 +65,7 @@ class OneColumn(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Day:
+class RegionDay:
     """A region's day, as one snapshot has it."""
 
     region: Region
@@ -73,6 +74,7 @@ class _Day:
 
     @property
     def version(self) -> tuple[object, ...]:
+        """What the rows and their derived columns depend on."""
         layers = self.told.days.layers.get(self.day, ())
         keys = [layer.object_key or layer.sequence for layer in layers]
         missed = sorted((name, day) for name, day in self.told.first_miss.items() if day <= self.day)
@@ -102,14 +104,14 @@ def day_rows(
     """
     kind = chosen_format(f, request.headers.get("accept", ""), FORMATS)
     columns, instant = None if parameter_name is None else columns_of(parameter_name), instant_of(as_of)
-    its_day = _read(service, caller, region, day_of(day), instant)
+    its_day = read_day(service, caller, region, day_of(day), instant)
     tag = tag_of("day", its_day.version, kind, columns, as_of)
     same = unchanged(request, tag)
     if same is not None:
         return same
     with_geometry = kind in (GEOJSON[0], FLATGEOBUF[0])
     read = None if columns is None else [*columns, *(["geometry_digest"] if with_geometry else [])]
-    rows = _rows(service, caller, its_day, instant, read)
+    rows = rows_of(service, caller, its_day, instant, read)
     names = rows.column_names if columns is None else ["region", "day", "field", *columns, "final", "state_as_of"]
     if with_geometry:
         digests = rows["geometry_digest"].to_pylist()
@@ -133,7 +135,7 @@ def day_column(
     caller: Calling,
     region: RegionName,
     day: DayText,
-    column: str = Path(description="Name of the column.", max_length=60, examples=["ndvi_mean"]),
+    column: ColumnName,
     as_of: AsOf = None,
     f: FormatName = None,
 ) -> Response:
@@ -145,12 +147,12 @@ def day_column(
     if not is_column(column):
         raise wrong("column", column, "the name of a column", "see /columns", 404)
     instant = instant_of(as_of)
-    its_day = _read(service, caller, region, day_of(day), instant)
+    its_day = read_day(service, caller, region, day_of(day), instant)
     tag = tag_of("column", its_day.version, kind, column, as_of)
     same = unchanged(request, tag)
     if same is not None:
         return same
-    rows = _rows(service, caller, its_day, instant, [column])
+    rows = rows_of(service, caller, its_day, instant, [column])
     if kind == ARROW[0]:
         known = rows.select(["field", column, *DERIVED])
         plain = known.cast(described(known.schema)).rename_columns(["field", "value", *DERIVED])
@@ -160,27 +162,46 @@ def day_column(
     return whole(json_bytes(told), tag, JSON[1])
 
 
-def _read(service: Service, caller: Caller, name: str, day: date, instant: datetime | None) -> _Day:
+def read_day(service: Service, caller: Caller, name: str, day: date, instant: datetime | None) -> RegionDay:
+    """A closed day of a region.
+
+    Args:
+        service: of the request.
+        caller: who asks.
+        name: of the region.
+        day: the day.
+        instant: as of which; None for now.
+
+    Raises:
+        Problem: there is no such region that the caller may see, or the day was not closed then.
+    """
     with service.reading() as connection:
         region = visible_region(connection, name, caller)
         told = published(connection, region, day, day, as_of=instant)
     if day not in told.days.layers:
         when = "" if instant is None else f" as of {instant:%Y-%m-%dT%H:%M:%SZ}"
         raise Problem(404, "Not found", f"region {name!r} has no closed day {day}{when}; /regions tells its days")
-    return _Day(region, day, told)
+    return RegionDay(region, day, told)
 
 
-def _rows(
-    service: Service, caller: Caller, its_day: _Day, instant: datetime | None, columns: list[str] | None
+def rows_of(
+    service: Service, caller: Caller, its_day: RegionDay, instant: datetime | None, columns: list[str] | None
 ) -> pa.Table:
-    """The rows as `satctl export` gives them, with all columns that they have for None.
+    """The rows as `satctl export` gives them.
 
     Where an object was removed meanwhile, they are read by the log of now.
+
+    Args:
+        service: of the request.
+        caller: who asks.
+        its_day: as `read_day` gave it.
+        instant: as of which.
+        columns: besides those that tell which row it is; None for all that they have.
     """
     names = None if columns is None else list(dict.fromkeys(["region", *_NEEDED, *with_slots(columns)]))
     try:
         rows = its_day.told.rows(service.objects, its_day.day, names)
     except ObjectMissingError:
-        its_day = _read(service, caller, its_day.region.name, its_day.day, instant)
+        its_day = read_day(service, caller, its_day.region.name, its_day.day, instant)
         rows = its_day.told.rows(service.objects, its_day.day, names)
     return readable(completed(rows, its_day.day, its_day.told))

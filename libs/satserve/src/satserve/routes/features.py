@@ -8,7 +8,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,7 @@ class FeatureCollection(BaseModel):
     features: list[Feature]
     links: list[dict[str, Any]] | None = None
     numberReturned: int | None = None  # noqa: N815  # the standard's
+    numberMatched: int | None = Field(None, description="of all pages; only the first one tells it")  # noqa: N815
 
 
 @router.get(
@@ -127,10 +128,12 @@ def items(
     """
     kind = chosen_format(f, request.headers.get("accept", ""), FORMATS)
     chosen = _Chosen(_bbox(bbox), datetime, filter, limit, _after(cursor))
-    table, last = _regions(service, caller, chosen) if collection == "regions" else _fields(service, caller, chosen)
+    table, last, matched = (_regions if collection == "regions" else _fields)(service, caller, chosen)
     path = request.scope["route"].path_format.replace("{collection}", collection)  # that of locations, too
     links = _links(request, path, kind, last)
     head = {"links": links, "numberReturned": table.num_rows}
+    if chosen.after is None:
+        head["numberMatched"] = matched
     body = b"".join(encoded(kind, table.schema, [table], head))
     tag = tag_of(body)
     return unchanged(request, tag) or whole(body, tag, dict(FORMATS)[kind], links, kind)
@@ -168,7 +171,7 @@ def item(
     """A feature."""
     chosen = _Chosen(None, None, None, 1, None)
     if collection == "regions":
-        table, _ = _regions(service, caller, chosen, item)
+        table = _regions(service, caller, chosen, item).features
     else:
         with service.reading() as connection:
             visible_field(service, connection, item, None, caller)
@@ -195,8 +198,15 @@ class _Chosen:
         self.first, self.last = interval_of(datetime)
 
 
-def _fields(service: Service, caller: Caller, chosen: _Chosen) -> tuple[pa.Table, str | None]:
-    """A page of fields, and the id that the next page comes after, if there is one."""
+class _Page(NamedTuple):
+    """A page of features, the id that the next page comes after, if there is one, and how many there are from it on."""
+
+    features: pa.Table
+    last: str | None
+    matched: int
+
+
+def _fields(service: Service, caller: Caller, chosen: _Chosen) -> _Page:
     with service.reading() as connection:
         index = service.indexes.get(connection)
     ids = index.fields["external_id"]
@@ -213,7 +223,7 @@ def _fields(service: Service, caller: Caller, chosen: _Chosen) -> tuple[pa.Table
         positions = index.within(chosen.bbox, positions)
     page = positions[: chosen.limit].tolist()
     last = ids[page[-1]].as_py() if len(positions) > chosen.limit else None
-    return index.rows(page, caller.regions), last
+    return _Page(index.rows(page, caller.regions), last, len(positions))
 
 
 _REGIONS = pa.schema(
@@ -228,7 +238,7 @@ _REGIONS = pa.schema(
 )
 
 
-def _regions(service: Service, caller: Caller, chosen: _Chosen, name: str | None = None) -> tuple[pa.Table, str | None]:
+def _regions(service: Service, caller: Caller, chosen: _Chosen, name: str | None = None) -> _Page:
     import shapely
 
     if chosen.filter_text is not None:
@@ -250,7 +260,8 @@ def _regions(service: Service, caller: Caller, chosen: _Chosen, name: str | None
         kept = [region for region in kept if shapely.intersects(shapely.from_wkb(region.geometry), boxes)]
     page = kept[: chosen.limit]
     rows = [{column: getattr(region, column) for column in _REGIONS.names} for region in page]
-    return pa.Table.from_pylist(rows, _REGIONS), page[-1].name if len(kept) > chosen.limit else None
+    last = page[-1].name if len(kept) > chosen.limit else None
+    return _Page(pa.Table.from_pylist(rows, _REGIONS), last, len(kept))
 
 
 def _bbox(text: str | None) -> list[float] | None:

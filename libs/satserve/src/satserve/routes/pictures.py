@@ -1,26 +1,32 @@
-"""Scenes as pictures, to be laid under a map of fields."""
+"""Pictures to be laid on a map: a day's scene, and fields coloured by a column."""
 
 from __future__ import annotations
 
 from datetime import date
 from typing import Annotated
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from satcommon.db import ledger
 from satcommon.db.registry import MAX_DAY, MIN_DAY, aoi_of
 from satcommon.errors import SceneError, SettingError
+from satcommon.views.field_picture import coloured_fields
 from satcommon.views.scene_picture import Layer, scene_picture
 from starlette.responses import Response
 
 from satserve.caller import Calling
-from satserve.problem import Problem
-from satserve.requests import DayText, RegionName, day_of
+from satserve.problem import Problem, wrong
+from satserve.requests import AsOf, ColumnName, DayText, RegionName, day_of, instant_of, is_number
 from satserve.routes.answers import document, media_types, problems, tag_of, unchanged, whole
+from satserve.routes.days import read_day, rows_of
 from satserve.service import Serving, visible_region
 
 router = APIRouter(prefix="/regions/{region}", tags=["Pictures"])
 
+MAX_ABSOLUTE = 1e12  # of a scale's ends: their difference is a number, too
+End = Annotated[float, Query(ge=-MAX_ABSOLUTE, le=MAX_ABSOLUTE)]
 PNG = ("png", "image/png")
 MAX_PIXELS = 1024
 _DRAWN = 1  # number of the way in which pictures are drawn: part of their tags
@@ -85,3 +91,51 @@ def picture(
     except (SceneError, SettingError) as error:
         raise Problem(404, "Not found", f"the scene of {its_day} can't be read by this service now") from error
     return whole(body, tag, PNG[1], kind=PNG[0])
+
+
+@router.get(
+    "/days/{day}/columns/{column}/picture",
+    responses=problems(404, 410) | {200: media_types(PNG)},
+    response_model=None,
+    response_class=Response,
+    summary="One column of a day as a picture",
+)
+def column_picture(
+    request: Request,
+    service: Serving,
+    caller: Calling,
+    region: RegionName,
+    day: DayText,
+    low: Annotated[End, Query(description="The value of the scale's first colour.", examples=[0.0])],
+    high: Annotated[End, Query(description="The value of its last colour.", examples=[1.0])],
+    column: ColumnName,
+    dark: Annotated[bool, Query(description="For a dark map.", examples=[False])] = False,  # a parameter of the request
+    as_of: AsOf = None,
+) -> Response:
+    """The fields that lie in a region now, coloured by a numeric column: a PNG of at most 2048 x 2048 pixels.
+
+    Its corners are the region's; rows and columns are even in Web Mercator. The colours are those of viridis; cloudy
+    fields and those without a value are grey, and it is transparent where there is no field.
+    """
+    if not is_number(column):
+        raise wrong("column", column, "the name of a numeric column", "see /columns", 404)
+    if not low < high:
+        raise wrong("high", high, f"more than low, {low:g}")
+    instant = instant_of(as_of)
+    its_day = read_day(service, caller, region, day_of(day), instant)
+    with service.reading() as connection:
+        index = service.indexes.get(connection)
+    tag = tag_of("column picture", _DRAWN, its_day.version, index.revision, column, low, high, dark, as_of)
+    same = unchanged(request, tag)
+    if same is not None:
+        return same
+
+    def draw() -> bytes:
+        rows = rows_of(service, caller, its_day, instant, [column, "status"])
+        fields = service.numbered.get(index, its_day.region.bbox_id, aoi_of(its_day.region).bounds)
+        rows = rows.take(pc.index_in(fields.external_ids, value_set=rows["field"].combine_chunks()))
+        values = rows[column].cast(pa.float64()).to_numpy()
+        cloudy = pc.equal(rows["status"], "cloudy").fill_null(False).to_numpy()  # noqa: FBT003  # Arrow's signature
+        return coloured_fields(fields.numbers, values, cloudy, (low, high), dark=dark)
+
+    return whole(service.pictures.get((tag,), draw), tag, PNG[1], kind=PNG[0])

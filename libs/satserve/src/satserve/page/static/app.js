@@ -6,8 +6,8 @@ import { announce, byId, h } from "./dom.js";
 import { countsOf, fieldList } from "./field_list.js";
 import { showField } from "./field_panel.js";
 import { drawLegend } from "./legend.js";
-import { FieldMap } from "./map.js";
-import { boundsOf, causeWords, fieldsOf, regionDay, statusWords } from "./region_day.js";
+import { DARK, FieldMap } from "./map.js";
+import { boundsOf, causeWords, fieldsOf, hasMany, regionDay, statusWords } from "./region_day.js";
 import { allRegions, showRegions } from "./regions_view.js";
 import { domainOf, factorOf, knownDomain, numeric, shown, titleOf } from "./scale.js";
 import { Search } from "./search.js";
@@ -36,6 +36,9 @@ let map = null;
 /** @type {Promise<FieldMap | null> | null} */
 let mapMade = null;
 let loadedRegion = "";
+/** @typedef {{region: string, bounds: import("./region_day.js").Bounds, many: boolean}} Frame */
+/** @type {Frame | null} of the region that is shown */
+let frame = null;
 let turn = 0;
 /** @type {Map<string, Domain>} */
 const domains = new Map();
@@ -114,12 +117,20 @@ async function viewMap(stale) {
   state = { ...state, region: region.region, column: column.name, day };
   history.replaceState(null, "", addressOf(state));
   controls();
-  const asked = day ? regionDay(region.region, day, column.name, state.asOf) : null; // beside the map and its fields
-  asked?.catch(() => {}); // told where it is awaited
   mapMade ??= makeMap();
+  const framed = frame && frame.region === region.region ? frame : await frameOf(region.region);
   map = await mapMade;
   if (stale()) return;
-  if (loadedRegion !== state.region) await loadRegion(region, stale);
+  if (framed !== frame) {
+    frame = framed;
+    map?.setRegion(framed.bounds);
+    loadedRegion = "";
+  }
+  if (framed.many && day) await showOverview(region, column, day, stale);
+  if (stale() || (map?.isOverview && slider.playing)) return;
+  const asked = day ? regionDay(region.region, day, column.name, state.asOf) : null; // beside the map and its fields
+  asked?.catch(() => {}); // told where it is awaited
+  if (loadedRegion !== state.region) await loadRegion(region, framed.bounds, stale);
   if (stale()) return;
   slider.set(state.day || region.monitored_from);
   const domain = await domainFor(region, column);
@@ -168,17 +179,46 @@ async function loadColumns(region) {
 }
 
 /**
+ * @param {string} region
+ * @returns {Promise<Frame>}
+ */
+async function frameOf(region) {
+  const bounds = await boundsOf(region);
+  return { region, bounds, many: await hasMany(bounds) };
+}
+
+/**
+ * Show the day's fields in one picture: those of a region with many are there long before their polygons.
  * @param {any} region
+ * @param {Column} column
+ * @param {string} day
  * @param {() => boolean} stale
  */
-async function loadRegion(region, stale) {
-  const bounds = await boundsOf(region.region);
+async function showOverview(region, column, day, stale) {
+  const domain = await domainFor(region, column);
+  if (stale()) return;
+  const factor = factorOf(column.name);
+  /** @type {Record<string, string>} */
+  const parameters = { low: String(domain.low / factor), high: String(domain.high / factor), dark: String(DARK.matches) };
+  if (state.asOf) parameters["as-of"] = state.asOf;
+  const path = pathOf("regions", region.region, "days", day, "columns", column.name, "picture");
+  drawLegend(column, domain, "");
+  slider.set(day);
+  await map?.setOverview(`${path}?${new URLSearchParams(parameters)}`);
+}
+
+/**
+ * @param {any} region
+ * @param {import("./region_day.js").Bounds} bounds
+ * @param {() => boolean} stale
+ */
+async function loadRegion(region, bounds, stale) {
   const [found, drawn] = await Promise.all([fieldsOf(region.region, bounds), json(pathOf("regions", region.region, "pictures"))]);
   if (stale()) return;
   fields = search.fields = found;
   pictures = new Set(drawn.days);
   slider.span(region.monitored_from, region.watermark ?? region.monitored_from, drawn.days);
-  map?.setRegion(bounds, fields);
+  map?.setFields(fields);
   loadedRegion = region.region;
 }
 
@@ -244,6 +284,7 @@ function listen() {
     if (link.id === "view-regions") return void go({ view: "regions" }, "push");
     void go(stateOf(link.search), "push");
   });
+  DARK.addEventListener("change", () => void show());
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && state.field && !byId("panel").hidden && event.target !== byId("search")) void go({ field: "" }, "push");
     if (event.key === "/" && !(event.target instanceof HTMLInputElement)) {

@@ -1,6 +1,7 @@
 /** The map: fields coloured by their values, the scene under them, nothing from anywhere else. */
 
 import { BASE, keyHeaders, pathOf } from "./api.js";
+import { MOST_DRAWN } from "./region_day.js";
 import { colourExpression } from "./scale.js";
 
 /** @typedef {import("./region_day.js").Bounds} Bounds */
@@ -10,7 +11,8 @@ import { colourExpression } from "./scale.js";
 
 const EMPTY = /** @type {import("geojson").FeatureCollection} */ ({ type: "FeatureCollection", features: [] });
 const HATCH = 8; // pixels from line to line
-const DARK = matchMedia("(prefers-color-scheme: dark)");
+const FIELD_ZOOM = 14; // at which a field among many is shown
+export const DARK = matchMedia("(prefers-color-scheme: dark)");
 
 /** @param {string} name of a feature's state */
 const state = (name) => ["boolean", ["feature-state", name], false];
@@ -75,8 +77,15 @@ export class FieldMap {
     this.chosen = null;
     /** @type {Bounds | null} */
     this.bounds = null;
-    this.picture = "";
+    this.picture = this.overview = "";
+    /** @type {Float64Array} west, south, east, north of each field */
+    this.boxes = new Float64Array();
+    /** @type {number[]} the fields that are drawn */
+    this.drawn = [];
+    /** @type {RegionDay} */
+    this.day = { values: new Map(), missed: new Map() };
     this.addLayers();
+    map.on("moveend", () => this.drawInView());
     map.on("click", (event) => choose(this.at(event.point)));
     map.on("mousemove", (event) => {
       const n = this.at(event.point);
@@ -129,22 +138,94 @@ export class FieldMap {
   }
 
   /**
-   * Show another region.
+   * Show another region, without its fields so far.
    * @param {Bounds} bounds
-   * @param {FieldInfo[]} fields
    */
-  setRegion(bounds, fields) {
+  setRegion(bounds) {
     this.bounds = bounds;
-    this.fields = fields;
-    this.map.removeFeatureState({ source: "fields" });
-    this.chosen = null;
+    this.setFields([]);
+    this.setOverview("");
     const { west, south, east, north } = bounds;
     const ring = [[west, south], [east, south], [east, north], [west, north], [west, south]];
     this.source("region").setData({ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: ring } });
-    this.source("fields").setData({ type: "FeatureCollection", features: fields.map((field) => field.feature) });
     const { clientWidth: width } = this.map.getContainer();
     const padding = width > 800 ? { top: 28, bottom: 28, left: 316, right: 60 } : { top: 60, bottom: 112, left: 16, right: 16 };
     this.map.fitBounds([west, south, east, north], { padding, animate: false });
+  }
+
+  /** @param {FieldInfo[]} fields of the region */
+  setFields(fields) {
+    this.fields = fields;
+    this.chosen = null;
+    this.boxes = new Float64Array(4 * fields.length);
+    fields.forEach((field, n) => this.boxes.set(boxOf(field), 4 * n));
+    this.draw(fields.length > MOST_DRAWN ? this.inView() : fields.map((_, n) => n));
+  }
+
+  /** Of many fields, draw those in view, if they are few enough. */
+  drawInView() {
+    if (this.fields.length <= MOST_DRAWN) return;
+    const numbers = this.inView();
+    if (numbers.length || this.drawn.length) this.draw(numbers);
+  }
+
+  /** The fields in view; none where they are too many. */
+  inView() {
+    const view = this.map.getBounds();
+    const [west, south, east, north] = [view.getWest(), view.getSouth(), view.getEast(), view.getNorth()];
+    const found = [];
+    for (let n = 0; n < this.fields.length && found.length <= MOST_DRAWN; n++) {
+      const [left = 0, bottom = 0, right = 0, top = 0] = this.boxes.subarray(4 * n, 4 * n + 4);
+      if (left <= east && right >= west && bottom <= north && top >= south) found.push(n);
+    }
+    return found.length > MOST_DRAWN ? [] : found;
+  }
+
+  /** @param {number[]} numbers of the fields to be drawn as polygons */
+  draw(numbers) {
+    this.drawn = numbers;
+    this.map.removeFeatureState({ source: "fields" });
+    this.source("fields").setData({ type: "FeatureCollection", features: numbers.flatMap((n) => this.fields[n]?.feature ?? []) });
+    this.showStates();
+    this.showOverview();
+  }
+
+  /** Whether all fields are in a picture, and none is drawn as a polygon. */
+  get isOverview() {
+    return Boolean(this.overview) && !this.drawn.length && !this.picture;
+  }
+
+  /**
+   * Show all fields in one picture where they are not drawn as polygons.
+   * @param {string} path of the picture, below the service; empty: none
+   * @returns {Promise<void>} when it is there
+   */
+  async setOverview(path) {
+    const { map, bounds } = this;
+    if (path === this.overview) return;
+    this.overview = path;
+    const source = /** @type {import("maplibre-gl").ImageSource | undefined} */ (map.getSource("overview"));
+    if (!path || !bounds) {
+      if (source) map.removeLayer("overview").removeSource("overview");
+      return;
+    }
+    const url = new URL(path, BASE).href;
+    const { west, south, east, north } = bounds;
+    if (source) {
+      source.updateImage({ url });
+    } else {
+      map.addSource("overview", { type: "image", url, coordinates: [[west, north], [east, north], [east, south], [west, south]] });
+      const paint = /** @type {const} */ ({ "raster-fade-duration": 0, "raster-resampling": "nearest" });
+      map.addLayer({ id: "overview", type: "raster", source: "overview", paint }, "values");
+    }
+    this.showOverview();
+    if (!this.isOverview) return;
+    map.triggerRepaint();
+    await map.once("idle");
+  }
+
+  showOverview() {
+    if (this.map.getLayer("overview")) this.map.setLayoutProperty("overview", "visibility", this.isOverview ? "visible" : "none");
   }
 
   /**
@@ -161,21 +242,29 @@ export class FieldMap {
    * @param {Domain} domain
    */
   setValues(day, domain) {
-    this.fields.forEach((field, n) => {
-      const told = day.values.get(field.id);
-      this.map.setFeatureState({ source: "fields", id: n }, {
-        value: told?.value ?? null,
-        cloudy: told?.status === "cloudy",
-        provisional: told ? !told.final : false,
-        missed: day.missed.has(field.id),
-      });
-    });
+    this.day = day;
+    this.showStates();
     const value = ["feature-state", "value"];
     /** @type {any} */
     const colour = ["case", state("cloudy"), css("--cloud"), // even where a value of days before is carried over it
       ["==", ["typeof", value], "number"], colourExpression(["to-number", value, 0], domain), css("--no-value")];
     this.map.setPaintProperty("values", "fill-color", colour);
     this.map.setPaintProperty("rims", "line-color", colour);
+  }
+
+  /** Of the fields that are drawn: what the day says of them, and which is chosen. */
+  showStates() {
+    for (const n of this.drawn) {
+      const id = this.fields[n]?.id ?? "";
+      const told = this.day.values.get(id);
+      this.map.setFeatureState({ source: "fields", id: n }, {
+        value: told?.value ?? null,
+        cloudy: told?.status === "cloudy",
+        provisional: told ? !told.final : false,
+        missed: this.day.missed.has(id),
+        chosen: n === this.chosen,
+      });
+    }
   }
 
   /**
@@ -188,10 +277,10 @@ export class FieldMap {
     this.chosen = n;
     if (n === null) return;
     this.map.setFeatureState({ source: "fields", id: n }, { chosen: true });
-    const [first] = pairs(this.fields[n]?.feature.geometry.coordinates ?? []);
-    if (!show || !first) return;
-    const at = /** @type {[number, number]} */ (first);
-    if (!this.map.getBounds().contains(at)) this.map.easeTo({ center: at });
+    if (!show) return;
+    const [west = 0, south = 0, east = 0, north = 0] = this.boxes.subarray(4 * n, 4 * n + 4);
+    if (!this.drawn.includes(n)) this.map.fitBounds([west, south, east, north], { maxZoom: FIELD_ZOOM, animate: false });
+    else if (!this.map.getBounds().contains([west, south])) this.map.easeTo({ center: [west, south] });
   }
 
   /**
@@ -207,6 +296,7 @@ export class FieldMap {
     for (const rims of ["rims-case", "rims"]) this.map.setLayoutProperty(rims, "visibility", url ? "visible" : "none");
     if (url === this.picture) return;
     this.picture = url;
+    this.showOverview();
     if (this.map.getLayer("scene")) this.map.removeLayer("scene");
     if (this.map.getSource("scene")) this.map.removeSource("scene");
     if (!url || !this.bounds) return;
@@ -214,6 +304,21 @@ export class FieldMap {
     this.map.addSource("scene", { type: "image", url, coordinates: [[west, north], [east, north], [east, south], [west, south]] });
     this.map.addLayer({ id: "scene", type: "raster", source: "scene", paint: { "raster-fade-duration": 0 } }, "region");
   }
+}
+
+/**
+ * West, south, east and north of a field.
+ * @param {FieldInfo} field
+ */
+function boxOf(field) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [x = 0, y = 0] of pairs(field.feature.geometry.coordinates)) {
+    box[0] = Math.min(box[0] ?? x, x);
+    box[1] = Math.min(box[1] ?? y, y);
+    box[2] = Math.max(box[2] ?? x, x);
+    box[3] = Math.max(box[3] ?? y, y);
+  }
+  return box;
 }
 
 /**

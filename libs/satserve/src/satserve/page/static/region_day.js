@@ -11,6 +11,9 @@ import { factorOf } from "./scale.js";
 
 const PAGE = 10_000;
 
+/** So many fields at most are drawn as polygons; of more, a picture is shown until few enough are in view. */
+export const MOST_DRAWN = 10_000;
+
 /**
  * The rectangle of a region; its east is beyond 180 where it crosses the antimeridian.
  * @param {string} region
@@ -30,6 +33,22 @@ export async function boundsOf(region) {
   return { west, east, south: Math.min(...latitudes), north: Math.max(...latitudes) };
 }
 
+/** @param {Bounds} bounds */
+function bboxOf(bounds) {
+  const east = bounds.east > 180 ? bounds.east - 360 : bounds.east;
+  return [bounds.west, bounds.south, east, bounds.north].join(",");
+}
+
+/**
+ * Whether more fields lie in a rectangle than are drawn.
+ * @param {Bounds} bounds
+ * @returns {Promise<boolean>}
+ */
+export async function hasMany(bounds) {
+  const { numberMatched } = await json("collections/fields/items", { bbox: bboxOf(bounds), limit: 1, f: "GeoJSON" });
+  return numberMatched > MOST_DRAWN;
+}
+
 /**
  * The fields of a region, by id.
  * @param {string} region
@@ -37,11 +56,9 @@ export async function boundsOf(region) {
  * @returns {Promise<FieldInfo[]>}
  */
 export async function fieldsOf(region, bounds) {
-  const east = bounds.east > 180 ? bounds.east - 360 : bounds.east;
-  const bbox = [bounds.west, bounds.south, east, bounds.north].join(",");
   /** @type {FieldInfo[]} */
   const fields = [];
-  const told = await pages("collections/fields/items", { bbox, limit: PAGE, f: "GeoJSON" });
+  const told = await pages("collections/fields/items", { bbox: bboxOf(bounds), limit: PAGE, f: "GeoJSON" });
   for (const { properties, geometry } of told.flatMap((page) => page.features)) {
     if (!properties.regions.includes(region) || !geometry) continue;
     if (bounds.east > 180) unwrap(geometry.coordinates);
