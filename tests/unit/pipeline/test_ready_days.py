@@ -67,6 +67,19 @@ def test_a_day_with_its_scene_closes_at_once(world: World) -> None:
     assert world.ready(noon(0)) == [ReadyDay(day(0), alone=True, scene_digest="s0")]
 
 
+def test_a_day_that_nobody_asked_for_waits_until_it_is_over_however_short_its_deadline(sqlite_engine: Engine) -> None:
+    soon = Deadlines(deadline_hours=6.0, lateness_days=30)
+    east = Bounds(149.95, 45.0, 150.05, 45.1)  # ten hours ahead: the day is over at 14:00 in UTC
+    with write_transaction(sqlite_engine) as connection:
+        registry.add_region(connection, "E", east, Grid.utm(east, 100.0), FIRST, None, "1", REGISTERED)
+
+        def days_at(hour: int) -> list[date]:
+            now = datetime.combine(FIRST, datetime.min.time(), UTC) + timedelta(hours=hour)
+            return [one.day for one in ready_days_of(connection, registry.region(connection, "E"), soon, now)]
+
+        assert (days_at(10), days_at(13), days_at(14)) == ([], [], [FIRST])
+
+
 def test_a_day_that_is_not_due_closes_when_the_source_says_so(world: World) -> None:
     world.answer(0, Due.NOT_DUE)
 

@@ -44,6 +44,7 @@ from satcommon.db.expected import ONE_DAY
 from satcommon.db.heartbeat import beating
 from satcommon.environment import utc_now
 from satcommon.errors import SatfieldsError
+from satcommon.geo.solar import last_day_over
 from satcommon.pipeline.close_region import Closer
 from satcommon.run_logs import of_run
 from satcommon.views.day_checks import day_checks
@@ -187,7 +188,8 @@ def _fill(context: OpExecutionContext, env: Environment, store: ObjectStore, con
         context.log.warning("%s: its scene can't be read: %s", day, error)
 
     closer = Closer(env.engine, store, region.bbox_id, env.deadlines, context.run.run_id, now, utc_now)
-    for closed in closer.backfill(env.source(), min(until, now.date()), note, warn):
+    last = min(until, last_day_over(now, registry.aoi_of(region).bounds))
+    for closed in closer.backfill(env.source(), last, note, warn):
         counts["days closed"] += 1
         day = closed.inputs.day
         if counts["days closed"] % 30 == 1 or day == until:

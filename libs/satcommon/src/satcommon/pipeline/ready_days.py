@@ -14,6 +14,7 @@ from satcommon.db.deadlines import Deadlines
 from satcommon.db.expected import ONE_DAY
 from satcommon.db.models import Region
 from satcommon.db.registry import aoi_of
+from satcommon.geo.solar import last_day_over
 from satcommon.sources.source import Due
 
 
@@ -37,8 +38,8 @@ class ReadyDay(NamedTuple):
 def ready_days_of(connection: Connection, region: Region, deadlines: Deadlines, now: datetime) -> list[ReadyDay]:
     """The open days that can be closed now, in order, up to the first that can't.
 
-    A day for which the source was never asked may have a scene: it waits until its deadline, or as long after the
-    region's registration, so that the past of a new region does not close empty.
+    A day for which the source was never asked may have a scene: it waits until its deadline and until it is over, or as
+    long after the region's registration, so that the past of a new region does not close empty.
 
     Args:
         connection: of a read transaction.
@@ -79,7 +80,7 @@ def _ready_days(
     region: Region, first: date, days: Mapping[date, ledger.OpenDay], deadlines: Deadlines, now: datetime
 ) -> list[ReadyDay]:
     bounds = aoi_of(region).bounds
-    passed = deadlines.last_passed(bounds, now)
+    passed, over = deadlines.last_passed(bounds, now), last_day_over(now, bounds)
     grace_is_over = now >= region.created_at + timedelta(hours=deadlines.deadline_hours)
     newest = max((day for day, row in days.items() if row.scene_digest is not None), default=date.min)
     last = min(max(passed, *days, date.min), region.monitored_until or date.max)
@@ -90,7 +91,7 @@ def _ready_days(
         scene = row.scene_digest if row else None
         answered = row is not None and row.answered
         if row is None or not answered:
-            alone = is_ready = day <= passed and grace_is_over
+            alone = is_ready = day <= min(passed, over) and grace_is_over
         else:
             alone = scene is not None or row.due.owes_nothing or day <= passed
             is_ready = alone or (row.due is Due.DUE and day < newest)
