@@ -555,6 +555,23 @@ def test_many_fields_are_one_picture_until_few_are_in_view(browser: Browser, pla
     assert seen.wrong == []
 
 
+def test_a_region_of_many_fields_says_why_there_is_no_picture(browser: Browser, plain: Served) -> None:
+    context = browser.new_context(viewport=WIDE)
+    seen = Seen(context, plain.url)
+    page = seen.open("?column=ndvi_integral_e4")
+    legend = page.get_by_role("group", name="Legend")
+    scale = legend.text_content()
+    assert coloured_share(page) > 0.15
+
+    seen.open("?column=ndvi_integral_e4&as-of=2020-01-01T00:00:00Z")
+    expect(page.locator("#notice")).to_contain_text("no closed day")
+    assert coloured_share(page) < 0.02
+    seen.open("?column=ndvi_integral_e4&day=2025-07-15")
+    assert legend.text_content() == scale  # one for all days
+    context.close()
+    assert [each for each in seen.wrong if "404" not in each] == []
+
+
 def test_elsewhere_the_page_asks_for_a_key(browser: Browser, farm: Served, tmp_path: Path) -> None:
     context = browser.new_context(viewport=WIDE, extra_http_headers={"x-forwarded-for": "203.0.113.7"})
     seen = Seen(context, farm.url)

@@ -1,4 +1,4 @@
-"""Which field each pixel of a region's picture shows, kept in memory until the registry changes."""
+"""Which field each pixel of a region's picture shows, kept in memory for the regions that were drawn last."""
 
 from __future__ import annotations
 

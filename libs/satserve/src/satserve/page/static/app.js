@@ -1,6 +1,6 @@
 /** The page: keeps the address, the controls and what is shown in step. */
 
-import { Refused, forget, json, keepKey, onKeyNeeded, pathOf } from "./api.js";
+import { Refused, ask, forget, json, keepKey, onKeyNeeded, pathOf } from "./api.js";
 import { DaySlider, dayName } from "./days.js";
 import { announce, byId, h } from "./dom.js";
 import { countsOf, fieldList } from "./field_list.js";
@@ -36,9 +36,10 @@ let map = null;
 /** @type {Promise<FieldMap | null> | null} */
 let mapMade = null;
 let loadedRegion = "";
-/** @typedef {{region: string, bounds: import("./region_day.js").Bounds, many: boolean}} Frame */
+/** @typedef {{region: string, bounds: import("./region_day.js").Bounds, many: boolean, pictures: string[]}} Frame */
 /** @type {Frame | null} of the region that is shown */
 let frame = null;
+let followed = ""; // the field that the map was last moved to
 let turn = 0;
 /** @type {Map<string, Domain>} */
 const domains = new Map();
@@ -123,8 +124,12 @@ async function viewMap(stale) {
   if (stale()) return;
   if (framed !== frame) {
     frame = framed;
+    pictures = new Set(framed.pictures);
+    slider.span(region.monitored_from, last || region.monitored_from, framed.pictures);
     map?.setRegion(framed.bounds);
-    loadedRegion = "";
+    fields = search.fields = [];
+    loadedRegion = followed = "";
+    if (framed.many) byId("panel").replaceChildren(h("h2", {}, region.region), h("p", { class: "soft" }, "Its fields are being read."));
   }
   if (framed.many && day) await showOverview(region, column, day, stale);
   if (stale() || (map?.isOverview && slider.playing)) return;
@@ -141,7 +146,8 @@ async function viewMap(stale) {
   map?.setPicture(state.region, pictures.has(day) ? day : "", state.layer);
   map?.setValues(read ?? { values: new Map(), missed: new Map() }, domain);
   const n = fields.findIndex((each) => each.id === state.field);
-  map?.choose(n < 0 ? null : n, true);
+  map?.choose(n < 0 ? null : n, state.field !== followed);
+  followed = state.field;
   document.title = `${fields[n]?.name ?? state.region}, ${day ? dayName(day) : "no day"} – Satfields`;
   await panel(column, domain, stale);
   if (read && !slider.playing) announce(`${state.region}, ${dayName(day)}: ${countsOf(fields, read)}`);
@@ -184,7 +190,8 @@ async function loadColumns(region) {
  */
 async function frameOf(region) {
   const bounds = await boundsOf(region);
-  return { region, bounds, many: await hasMany(bounds) };
+  const [many, drawn] = await Promise.all([hasMany(bounds), json(pathOf("regions", region, "pictures"))]);
+  return { region, bounds, many, pictures: drawn.days };
 }
 
 /**
@@ -204,7 +211,9 @@ async function showOverview(region, column, day, stale) {
   const path = pathOf("regions", region.region, "days", day, "columns", column.name, "picture");
   drawLegend(column, domain, "");
   slider.set(day);
-  await map?.setOverview(`${path}?${new URLSearchParams(parameters)}`);
+  if (!map || (await map.setOverview(`${path}?${new URLSearchParams(parameters)}`))) return;
+  await map.setOverview("");
+  await ask(path, parameters); // it is refused again, and told why
 }
 
 /**
@@ -213,11 +222,9 @@ async function showOverview(region, column, day, stale) {
  * @param {() => boolean} stale
  */
 async function loadRegion(region, bounds, stale) {
-  const [found, drawn] = await Promise.all([fieldsOf(region.region, bounds), json(pathOf("regions", region.region, "pictures"))]);
+  const found = await fieldsOf(region.region, bounds);
   if (stale()) return;
   fields = search.fields = found;
-  pictures = new Set(drawn.days);
-  slider.span(region.monitored_from, region.watermark ?? region.monitored_from, drawn.days);
   map?.setFields(fields);
   loadedRegion = region.region;
 }
@@ -233,7 +240,7 @@ async function domainFor(region, column) {
   if (kept || !region.watermark) return kept ?? { low: 0, high: 1 };
   const days = [...pictures].sort();
   const sampled = new Set(Array.from({ length: SAMPLED_DAYS }, (_, n) => days[Math.round((n / (SAMPLED_DAYS - 1)) * (days.length - 1))]));
-  const paths = [...sampled, region.watermark].filter((day) => day && day <= region.watermark);
+  const paths = [...sampled, region.watermark].filter((day) => day && region.monitored_from <= day && day <= region.watermark);
   const answers = await Promise.all(paths.map((day) => json(pathOf("regions", region.region, "days", day, "columns", column.name), { f: "json" })));
   const values = answers.flatMap((answer) => answer.value).filter((/** @type {unknown} */ value) => typeof value === "number");
   const domain = domainOf(values.map((/** @type {number} */ value) => value * factorOf(column.name)));

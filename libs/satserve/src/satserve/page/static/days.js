@@ -68,7 +68,7 @@ export class DaySlider {
     this.playing = false;
     this.input.addEventListener("input", () => this.move(false));
     this.input.addEventListener("change", () => this.move(true));
-    this.button.addEventListener("click", () => (this.playing ? this.stop() : void this.play()));
+    this.button.addEventListener("click", () => (this.playing ? this.move(true) : void this.play()));
   }
 
   get day() {

@@ -198,16 +198,18 @@ export class FieldMap {
   /**
    * Show all fields in one picture where they are not drawn as polygons.
    * @param {string} path of the picture, below the service; empty: none
-   * @returns {Promise<void>} when it is there
+   * @returns {Promise<boolean>} whether it could be had; when it is there
    */
   async setOverview(path) {
     const { map, bounds } = this;
-    if (path === this.overview) return;
+    if (path === this.overview) return true;
     this.overview = path;
+    this.day = { values: new Map(), missed: new Map() }; // what is drawn has other values until they are read
+    this.showStates();
     const source = /** @type {import("maplibre-gl").ImageSource | undefined} */ (map.getSource("overview"));
     if (!path || !bounds) {
       if (source) map.removeLayer("overview").removeSource("overview");
-      return;
+      return true;
     }
     const url = new URL(path, BASE).href;
     const { west, south, east, north } = bounds;
@@ -219,9 +221,16 @@ export class FieldMap {
       map.addLayer({ id: "overview", type: "raster", source: "overview", paint }, "values");
     }
     this.showOverview();
-    if (!this.isOverview) return;
-    map.triggerRepaint();
-    await map.once("idle");
+    if (!this.isOverview) return true;
+    return new Promise((done) => {
+      const end = (/** @type {{type: string}} */ { type }) => {
+        map.off("idle", end).off("error", end);
+        done(type === "idle");
+      };
+      map.on("idle", end);
+      map.on("error", end);
+      map.triggerRepaint();
+    });
   }
 
   showOverview() {
