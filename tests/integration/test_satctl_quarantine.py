@@ -53,19 +53,20 @@ class Farm:
     satctl: Satctl
 
     def deliver(self, name: str, bands: dict[str, Any]) -> None:
+        modified = self.next_second()
         (self.folder / name).unlink(missing_ok=True)
         write(self.folder / name, bands, scale=1.0)
-        self.age(name)
+        os.utime(self.folder / name, (modified, modified))
 
     def damage(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        modified = self.next_second()
         (self.folder / name).write_bytes(b"II*\0 and nothing else" + os.urandom(1))
-        self.age(name)
+        os.utime(self.folder / name, (modified, modified))
 
-    def age(self, name: str) -> None:
+    def next_second(self) -> float:
         """Each file is a second newer than the one before, and long there."""
-        newest = max((file.stat().st_mtime for file in self.folder.iterdir() if file.name != name), default=0)
-        os.utime(self.folder / name, (newest + 1, newest + 1))
+        return 1 + max((file.stat().st_mtime for file in self.folder.iterdir()), default=0.0)
 
     def work(self, code: int = 0) -> None:
         """Ask for all days, close what can be closed, and replay."""

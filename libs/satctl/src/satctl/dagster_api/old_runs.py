@@ -16,7 +16,7 @@ PAGE = 200  # runs that one query lists
 def kept_from(chosen: Settings, now: datetime) -> datetime:
     """The instant from which runs are kept: as the settings say, and those of days in the window of partitions.
 
-    Dagster shows a partition by the event of the run that materialized it, at the earliest on the day after.
+    Dagster shows a partition by the event of the run that materialized it, at the earliest on the day itself.
     """
     from satcommon.contract import window_start
 
