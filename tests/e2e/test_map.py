@@ -38,6 +38,15 @@ pytestmark = pytest.mark.slow
 FIRST, LAST = date(2025, 5, 10), date(2025, 7, 31)
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # draws without a graphics card
 CLEAR_DAY = "2025-07-17"
+# Pauses once the picture of the second day is there, before the third is asked for: the list is still of the first.
+PAUSE_AT_PICTURE = """new Promise((done) => {
+    const poll = setInterval(() => {
+        if (document.body.dataset.shown !== location.search || location.search.includes("day=2025-07-08")) return;
+        clearInterval(poll);
+        document.querySelector("#play").click();
+        done();
+    }, 2);
+})"""
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
 
@@ -78,9 +87,9 @@ def steppe(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def plain(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Four days of a region with more fields than are drawn as polygons."""
+    """Ten days of a region with more fields than are drawn as polygons."""
     with simulated(tmp_path_factory.mktemp("plain"), sqlite_template) as env:
-        grow_plain(env, date(2025, 7, 14), date(2025, 7, 17))
+        grow_plain(env, date(2025, 7, 8), date(2025, 7, 17))
         with served(env, datetime.now(UTC)) as found:
             yield found
 
@@ -568,6 +577,21 @@ def test_a_region_of_many_fields_says_why_there_is_no_picture(browser: Browser, 
     assert coloured_share(page) < 0.02
     seen.open("?column=ndvi_integral_e4&day=2025-07-15")
     assert legend.text_content() == scale  # one for all days
+
+
+def test_a_pause_over_the_picture_of_many_fields_shows_its_days_list(browser: Browser, plain: Served) -> None:
+    context = browser.new_context(viewport=WIDE)
+    seen = Seen(context, plain.url)
+    page = seen.open("?column=ndvi_smoothed_e4&day=2025-07-08")
+    play = page.locator("#play")
+
+    play.click()
+    page.evaluate(PAUSE_AT_PICTURE)
+
+    expect(play).to_have_attribute("aria-pressed", "false")
+    day = date.fromisoformat(seen.asked("day"))
+    assert day < date(2025, 7, 17)
+    expect(page.get_by_role("heading", name=re.compile(rf"^Plain {day.day} Jul"))).to_be_visible()
     context.close()
     assert [each for each in seen.wrong if "404" not in each] == []
 

@@ -10,6 +10,8 @@ import { colourExpression } from "./scale.js";
 /** @typedef {import("./scale.js").Domain} Domain */
 
 const EMPTY = /** @type {import("geojson").FeatureCollection} */ ({ type: "FeatureCollection", features: [] });
+/** @type {RegionDay} */
+const NO_DAY = { values: new Map(), missed: new Map() };
 const HATCH = 8; // pixels from line to line
 const FIELD_ZOOM = 14; // at which a field among many is shown
 export const DARK = matchMedia("(prefers-color-scheme: dark)");
@@ -82,8 +84,7 @@ export class FieldMap {
     this.boxes = new Float64Array();
     /** @type {number[]} the fields that are drawn */
     this.drawn = [];
-    /** @type {RegionDay} */
-    this.day = { values: new Map(), missed: new Map() };
+    this.day = NO_DAY;
     this.addLayers();
     map.on("moveend", () => this.drawInView());
     map.on("click", (event) => choose(this.at(event.point)));
@@ -143,8 +144,9 @@ export class FieldMap {
    */
   setRegion(bounds) {
     this.bounds = bounds;
+    this.day = NO_DAY;
     this.setFields([]);
-    this.setOverview("");
+    void this.setOverview("");
     const { west, south, east, north } = bounds;
     const ring = [[west, south], [east, south], [east, north], [west, north], [west, south]];
     this.source("region").setData({ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: ring } });
@@ -204,7 +206,7 @@ export class FieldMap {
     const { map, bounds } = this;
     if (path === this.overview) return true;
     this.overview = path;
-    this.day = { values: new Map(), missed: new Map() }; // what is drawn has other values until they are read
+    this.day = NO_DAY; // what is drawn has other values until they are read
     this.showStates();
     const source = /** @type {import("maplibre-gl").ImageSource | undefined} */ (map.getSource("overview"));
     if (!path || !bounds) {
@@ -221,7 +223,14 @@ export class FieldMap {
       map.addLayer({ id: "overview", type: "raster", source: "overview", paint }, "values");
     }
     this.showOverview();
-    if (!this.isOverview) return true;
+    return !this.isOverview || this.settled();
+  }
+
+  /**
+   * @returns {Promise<boolean>} whether all is drawn; false where something of it failed
+   */
+  settled() {
+    const { map } = this;
     return new Promise((done) => {
       const end = (/** @type {{type: string}} */ { type }) => {
         map.off("idle", end).off("error", end);
