@@ -24,7 +24,7 @@ from satctl.dagster_api import graphql
 from satctl.dagster_api.figures import dagster_samples, run_samples
 from satctl.exporter.collectors import opened_collectors
 from satctl.exporter.scrape import Scraper
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, delete, text
 
 from tests.certificates import certificate
 from tests.integration.satctl_world import Satctl
@@ -142,7 +142,8 @@ def test_postgresql_tells_its_connections_transactions_and_clock(
 ) -> None:
     monkeypatch.setenv("SATFIELDS_DATABASE_URL", postgres_engine.url.render_as_string(hide_password=False))
 
-    with write_transaction(postgres_engine):
+    with write_transaction(postgres_engine) as connection:
+        connection.execute(text("SELECT 1"))  # which opens it at the server; without it the test saw others' alone
         found = read(satctl("metrics", "--once").stdout)
 
     assert 2 <= found["satfields_database_connections", ()] < found["satfields_database_connections_limit", ()]
