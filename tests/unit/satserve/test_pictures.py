@@ -19,6 +19,7 @@ from satcommon.raster.layers import REFLECTIVE, Layers, PixelClass
 from satcommon.views.field_picture import CLOUDY, NO_VALUE, VIRIDIS, coloured_fields, numbered_fields
 from satcommon.views.scene_picture import Layer, scene_picture
 from satserve.pictures import Pictures
+from satserve.routes.pictures import SAMPLED_DAYS, sampled
 
 from tests.unit.satserve.serving import BOUNDS, FIRST, LAST, SQUARES, Served
 
@@ -168,6 +169,41 @@ def test_a_picture_is_as_of_an_instant_and_another_after_a_correction(service: S
 
     assert now.headers["etag"] != then.headers["etag"]
     assert service.get(path, low=0, high=1, headers={"if-none-match": now.headers["etag"]}).status_code == 304
+
+
+def test_a_scale_holds_most_values_of_days_with_a_scene_and_of_the_last(service: Served) -> None:
+    told = service.json("/regions/S/columns/ndvi_smoothed_e4/scale")
+    answers = [service.json(f"/regions/S/days/{day}/columns/ndvi_smoothed_e4") for day in told["days"]]
+    values = [value for answer in answers for value in answer["value"] if value is not None]
+
+    assert SAMPLED_DAYS <= len(told["days"]) <= SAMPLED_DAYS + 1
+    assert {str(FIRST), str(LAST)} < set(told["days"]) <= {*service.json("/regions/S/pictures")["days"], str(LAST)}
+    assert (told["low"], told["high"]) == tuple(np.percentile(values, [2, 98]))
+
+
+def test_a_scale_is_as_of_an_instant_of_numeric_columns_and_for_keys_that_see_the_region(on_sqlite: Served) -> None:
+    path = "/regions/S/columns/ndvi_integral_e4/scale"
+    before = on_sqlite.json(path, as_of="2020-01-01T00:00:00Z")
+
+    assert (before["low"], before["high"], before["days"]) == (None, None, [])
+    assert on_sqlite.json(path)["days"][-1] == str(LAST)
+    assert on_sqlite.get("/regions/S/columns/status/scale").status_code == 404
+    assert on_sqlite.get(path, on_sqlite.key("T")).status_code == 404
+
+
+@pytest.mark.parametrize("count", range(9))
+def test_a_scale_is_of_five_days_that_are_evenly_spread_and_the_last(count: int) -> None:
+    days, last = [FIRST + timedelta(days=n) for n in range(count)], FIRST + timedelta(days=99)
+
+    found = sampled(days, [*days, last])
+
+    assert found == sorted(set(found))
+    assert len(found) == min(count, SAMPLED_DAYS) + 1
+    assert {*days[:1], *days[-1:], last} <= set(found)
+
+
+def test_a_region_without_a_closed_day_has_no_day_of_a_scale() -> None:
+    assert sampled([], []) == []
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,9 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "/regions/{region}": {_JSON: _SUMMARY},
     "/regions/{region}/misses": {_JSON: {"misses": [_MISS], "links": [_link("/regions/A/misses", "self")]}},
     "/regions/{region}/pictures": {_JSON: {"region": _REGION, "days": [_DAY]}},
+    "/regions/{region}/columns/{column}/scale": {
+        _JSON: {"region": _REGION, "column": "ndvi_mean", "low": 0.18, "high": 0.83, "days": [_DAY]}
+    },
     "/regions/{region}/days/{day}": {
         _JSON: {"region": _REGION, "day": _DAY, "as_of": None, "rows": [_ROW]},
         _GEOJSON: {

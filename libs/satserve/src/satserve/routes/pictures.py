@@ -1,17 +1,19 @@
-"""Pictures to be laid on a map: a day's scene, and fields coloured by a column."""
+"""Pictures to be laid on a map: a day's scene, and fields coloured by a column, on a scale for all days."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from satcommon.db import ledger
 from satcommon.db.registry import MAX_DAY, MIN_DAY, aoi_of
-from satcommon.errors import SceneError, SettingError
+from satcommon.errors import ObjectMissingError, SceneError, SettingError
 from satcommon.views.field_picture import coloured_fields
 from satcommon.views.scene_picture import Layer, scene_picture
 from starlette.responses import Response
@@ -29,6 +31,7 @@ MAX_ABSOLUTE = 1e12  # of a scale's ends: their difference is a number, too
 End = Annotated[float, Query(ge=-MAX_ABSOLUTE, le=MAX_ABSOLUTE)]
 PNG = ("png", "image/png")
 MAX_PIXELS = 1024
+SAMPLED_DAYS = 5  # for a scale, besides the last one
 _DRAWN = 1  # number of the way in which pictures are drawn: part of their tags
 
 
@@ -36,6 +39,16 @@ class PictureList(BaseModel):
     """The days of a region that have a picture."""
 
     region: str = Field(examples=["A"])
+    days: list[date]
+
+
+class Scale(BaseModel):
+    """The ends of a column's scale, and the days whose values they are of."""
+
+    region: str = Field(examples=["A"])
+    column: str = Field(examples=["ndvi_mean"])
+    low: float | None = Field(description="percentile 2; null where there is no value", examples=[0.18])
+    high: float | None = Field(description="percentile 98; null where there is no value", examples=[0.83])
     days: list[date]
 
 
@@ -139,3 +152,53 @@ def column_picture(
         return coloured_fields(fields.numbers, values, cloudy, (low, high), dark=dark)
 
     return whole(service.pictures.get((tag,), draw), tag, PNG[1], kind=PNG[0])
+
+
+@router.get(
+    "/columns/{column}/scale",
+    responses=problems(404, 410),
+    response_model=Scale,
+    summary="The scale of a column",
+)
+def column_scale(
+    request: Request,
+    service: Serving,
+    caller: Calling,
+    region: RegionName,
+    column: ColumnName,
+    as_of: AsOf = None,
+) -> Response:
+    """Ends of a scale on which a numeric column's values can be compared from day to day.
+
+    They are percentiles 2 and 98 of all values of at most six days: five of those with a scene, evenly spread, and the
+    last one that is closed.
+    """
+    if not is_number(column):
+        raise wrong("column", column, "the name of a numeric column", "see /columns", 404)
+    instant = instant_of(as_of)
+    for again in (True, False):
+        with service.reading() as connection:
+            found = visible_region(connection, region, caller)
+            snapshot = service.snapshots.get(connection, found.bbox_id, instant)
+            scenes = ledger.current_scenes(connection, found.bbox_id, snapshot.first, snapshot.last)
+        days = sampled(sorted(snapshot.days.layers.keys() & scenes.keys()), snapshot.days.layers)
+        try:
+            values = [snapshot.days.rows(service.objects, day, ["field", column])[column] for day in days]
+            break
+        except ObjectMissingError:  # removed since the log was read: a newer one gives the rows
+            if not again:
+                raise
+    return document(request, {"region": region, "column": column, **_ends(values), "days": days})
+
+
+def sampled(days: Sequence[date], closed: Collection[date]) -> list[date]:
+    """Some days, evenly spread, and the last of the closed ones."""
+    places = np.linspace(0, len(days) - 1, min(SAMPLED_DAYS, len(days))).round().astype(int)
+    return sorted({days[place] for place in places} | ({max(closed)} if closed else set()))
+
+
+def _ends(values: Sequence[pa.ChunkedArray]) -> dict[str, float | None]:
+    known = np.concatenate([np.zeros(0), *(each.cast(pa.float64()).to_numpy() for each in values)])
+    known = known[np.isfinite(known)]
+    low, high = np.percentile(known, [2, 98]).tolist() if len(known) else (None, None)
+    return {"low": low, "high": high}

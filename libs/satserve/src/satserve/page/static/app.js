@@ -18,7 +18,6 @@ import { addressOf, stateOf } from "./state.js";
 /** @typedef {import("./scale.js").Domain} Domain */
 
 const FIRST_COLUMN = "ndvi_smoothed_e4";
-const SAMPLED_DAYS = 5;
 
 let state = stateOf(location.search);
 /** @type {any[]} */
@@ -238,12 +237,9 @@ async function domainFor(region, column) {
   const name = `${region.region} ${column.name}`;
   const kept = knownDomain(column) ?? domains.get(name);
   if (kept || !region.watermark) return kept ?? { low: 0, high: 1 };
-  const days = [...pictures].sort();
-  const sampled = new Set(Array.from({ length: SAMPLED_DAYS }, (_, n) => days[Math.round((n / (SAMPLED_DAYS - 1)) * (days.length - 1))]));
-  const paths = [...sampled, region.watermark].filter((day) => day && region.monitored_from <= day && day <= region.watermark);
-  const answers = await Promise.all(paths.map((day) => json(pathOf("regions", region.region, "days", day, "columns", column.name), { f: "json" })));
-  const values = answers.flatMap((answer) => answer.value).filter((/** @type {unknown} */ value) => typeof value === "number");
-  const domain = domainOf(values.map((/** @type {number} */ value) => value * factorOf(column.name)));
+  const { low, high } = await json(pathOf("regions", region.region, "columns", column.name, "scale"));
+  const ends = low === null ? [] : [low, high];
+  const domain = domainOf(ends.map((/** @type {number} */ end) => end * factorOf(column.name)));
   domains.set(name, domain);
   return domain;
 }

@@ -71,15 +71,13 @@ export function knownDomain(column) {
 }
 
 /**
- * Ends of a scale that hold most of some values, rounded outwards.
+ * A scale from least to greatest of some values, rounded outwards.
  * @param {number[]} values
  * @returns {Domain}
  */
 export function domainOf(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  if (!sorted.length) return { low: 0, high: 1 };
-  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))] ?? 0;
-  let [low, high] = [at(0.02), at(0.98)];
+  if (!values.length) return { low: 0, high: 1 };
+  let [low, high] = [Math.min(...values), Math.max(...values)];
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
   const step = stepOf(high - low, 5);
   return { low: Math.floor(low / step) * step, high: Math.ceil(high / step) * step };
