@@ -15,7 +15,7 @@ from dagster import (
     define_asset_job,
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from satcommon.checks import day_check_specs
+from satcommon.asset_checks import day_check_specs
 from satcommon.contract import FIELD_METRICS, REPROCESSED_FIELD_METRICS, partition
 from satcommon.resources import resources
 from satfields_realtime.assets import field_metrics

@@ -13,7 +13,7 @@ import pytest
 from satcommon.errors import RadiometricError
 from satcommon.raster.layers import NODATA, Layers, PixelClass
 from satcommon.raster.pixel_checks import CHECKS, check_pixels
-from satcommon.raster.seen import StatedCloud
+from satcommon.raster.region_pixels import StatedCloud
 
 from tests.unit.geotiffs import AOI, COLUMNS, GRID, ROWS, full, items, layers_of, write
 

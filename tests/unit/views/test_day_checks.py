@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dagster import AssetCheckSeverity
-from satcommon.checks import as_result
+from satcommon.asset_checks import as_result
 from satcommon.contract import FIELD_METRICS
 from satcommon.db import answers, ledger, missed_days
 from satcommon.db.deadlines import Deadlines

@@ -18,8 +18,8 @@ from dagster import (
     MaterializeResult,
     OpExecutionContext,
 )
+from satcommon.asset_checks import as_result, show_day, show_day_checks
 from satcommon.batch_runs import BatchConfig, BatchedWork, Trouble, work_off
-from satcommon.checks import as_result, show_day, show_day_checks
 from satcommon.contract import (
     CONTENT_TAG,
     DATE,

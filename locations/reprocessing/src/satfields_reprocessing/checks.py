@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dagster import AssetCheckExecutionContext, AssetCheckResult, multi_asset_check
-from satcommon.checks import region_check_specs
+from satcommon.asset_checks import region_check_specs
 from satcommon.resources import SatfieldsResource
 
 

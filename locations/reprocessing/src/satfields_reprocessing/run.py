@@ -20,10 +20,10 @@ from dagster import (
     MetadataValue,
     OpExecutionContext,
 )
+from satcommon.asset_checks import as_result, show_day, show_region_check
 from satcommon.audit.audit import audit
 from satcommon.audit.record import record
 from satcommon.batch_runs import BatchConfig, BatchedWork, Trouble, work_off
-from satcommon.checks import as_result, show_day, show_region_check
 from satcommon.contract import LANE_TAG, REPROCESSED_FIELD_METRICS, in_window, lane
 from satcommon.db import registry
 from satcommon.db.engine import read_transaction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from satcommon.raster.seen import Seen, share
+from satcommon.raster.region_pixels import RegionPixels, share
 
 _DRY = 0.12  # short-wave infrared above: neither water nor snow
 _BARE = -0.08, 0.1, 0.33  # NDVI of no soil; red of soil, darker than melting snow with soil between
@@ -14,12 +14,12 @@ _BLUER, _LEAST_BLUE = 1.25, 0.06
 _MOST_REVERSED, _MOST_BLUE = 0.2, 0.1  # shares of clear cells
 
 
-def red_and_nir_swapped(seen: Seen) -> str | None:
+def red_and_nir_swapped(pixels: RegionPixels) -> str | None:
     """Near infrared below red, on dry land: they are swapped."""
-    cells = seen.landscape("red", "nir")
+    cells = pixels.landscape("red", "nir")
     if cells is None:
         return None
-    three = seen.landscape("red", "nir", "swir16")
+    three = pixels.landscape("red", "nir", "swir16")
     red, nir = (three or cells)[:2]
     with np.errstate(divide="ignore", invalid="ignore"):
         ndvi = np.where(red + nir > 0, (nir - red) / (nir + red), 0.0)
@@ -39,9 +39,9 @@ def red_and_nir_swapped(seen: Seen) -> str | None:
     )
 
 
-def blue_and_red_swapped(seen: Seen) -> str | None:
+def blue_and_red_swapped(pixels: RegionPixels) -> str | None:
     """Soil that is bluer than it is red: they are swapped. Under dense vegetation the two hardly differ."""
-    cells = seen.landscape("blue", "green", "red", "nir", "swir16")
+    cells = pixels.landscape("blue", "green", "red", "nir", "swir16")
     if cells is None:
         return None
     blue, green, red, nir, short = cells

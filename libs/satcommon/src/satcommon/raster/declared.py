@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from satcommon.raster.layers import FURTHER
 from satcommon.raster.product import Level, Tier
-from satcommon.raster.seen import StatedCloud
+from satcommon.raster.region_pixels import StatedCloud
 
 if TYPE_CHECKING:
     from satcommon.geo.grid import Bounds

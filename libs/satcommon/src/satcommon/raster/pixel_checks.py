@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from satcommon.errors import RadiometricError
 from satcommon.raster import band_checks, mask_checks, value_checks
 from satcommon.raster.layers import Layers
-from satcommon.raster.seen import Seen, StatedCloud
+from satcommon.raster.region_pixels import RegionPixels, StatedCloud
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Check:
         limit: how much of it may be there.
     """
 
-    judge: Callable[[Seen], str | None]
+    judge: Callable[[RegionPixels], str | None]
     found: str
     means: str
     limit: str
@@ -125,7 +125,7 @@ def check_pixels(layers: Layers, name: str, mask: str = "", said: StatedCloud | 
     Raises:
         RadiometricError: naming the band, what was found and expected, and what to do; of the first check that fails.
     """
-    seen = Seen(layers, mask, said)
+    pixels = RegionPixels(layers, mask, said)
     for check in CHECKS:
-        if contradiction := check.judge(seen):
+        if contradiction := check.judge(pixels):
             raise RadiometricError(f"{name}: {contradiction}", check.name)

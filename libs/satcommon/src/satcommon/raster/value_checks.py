@@ -15,10 +15,10 @@ from satcommon.raster.layers import (
     THERMAL,
     PixelClass,
 )
-from satcommon.raster.seen import FEW, Seen, share
+from satcommon.raster.region_pixels import FEW, RegionPixels, share
 
 if TYPE_CHECKING:
-    from satcommon.raster.seen import Reflectance
+    from satcommon.raster.region_pixels import Reflectance
 
 _NEGATIVE, _LIT = -0.005, 0.1  # reflectance: red below, and near infrared above, are of no land
 _NEGATIVE_BLUE, _REDDER, _LIT_SOIL = -0.01, 0.03, 0.05  # blue below, red above it, near infrared above: soil, too dark
@@ -43,13 +43,13 @@ _CLIPPED = 1.2  # clouds and snow may be clipped to a single value, up to that
 _MOST_FILL = 0.05
 
 
-def offset_applied_twice(seen: Seen) -> str | None:
+def offset_applied_twice(pixels: RegionPixels) -> str | None:
     """Red below 0 where near infrared is bright: the values have the declared offset in them already."""
-    red, nir = seen.clear("red"), seen.clear("nir")
+    red, nir = pixels.clear("red"), pixels.clear("nir")
     found = share((red < _NEGATIVE) & (nir > _LIT), red)
     what = "have red below 0 and near infrared above 0.1"
     if found <= _MOST_NEGATIVE:
-        cells = seen.landscape("blue", "red", "nir")
+        cells = pixels.landscape("blue", "red", "nir")
         if cells is None:
             return None
         blue, red, nir = cells
@@ -64,9 +64,9 @@ def offset_applied_twice(seen: Seen) -> str | None:
     )
 
 
-def below_zero(seen: Seen) -> str | None:
+def below_zero(pixels: RegionPixels) -> str | None:
     """Reflectance far below 0, darker than too much correction of the air makes water: an offset that is too low."""
-    cells = seen.landscape("red", "nir")
+    cells = pixels.landscape("red", "nir")
     if cells is None:
         return None
     red, nir = cells
@@ -80,13 +80,13 @@ def below_zero(seen: Seen) -> str | None:
     )
 
 
-def too_bright(seen: Seen) -> str | None:
+def too_bright(pixels: RegionPixels) -> str | None:
     """Reflectance beyond that of any land, cloud or snow: a wrong scale, or a missing offset."""
-    red, nir = seen.clear("red"), seen.clear("nir")
+    red, nir = pixels.clear("red"), pixels.clear("nir")
     white, coloured = share(red > _BRIGHTEST, red), share((nir > _BRIGHTEST_COLOUR) & (nir > _COLOUR * red), red)
     where = "clear cells"
     if white <= _MOST_WHITE and coloured <= _MOST_COLOURED:
-        red, nir = seen.covered("red"), seen.covered("nir")
+        red, nir = pixels.covered("red"), pixels.covered("nir")
         where = "all cells"
         if len(red) < FEW or share(red > _BRIGHTEST, red) <= _MOST_WHITE:
             return None
@@ -96,13 +96,13 @@ def too_bright(seen: Seen) -> str | None:
     )
 
 
-def too_dark(seen: Seen) -> str | None:
+def too_dark(pixels: RegionPixels) -> str | None:
     """Land darker than burnt land or shadow, in all cells: a scale that is too small."""
-    cells = seen.landscape("red", "nir")
+    cells = pixels.landscape("red", "nir")
     if cells is None:
         return None
     red, nir = cells
-    green, short = seen.landscape("green"), seen.landscape("swir16")
+    green, short = pixels.landscape("green"), pixels.landscape("swir16")
     brightest = max(float(np.percentile(band, 99)) for band in (red, nir, *(green or []), *(short or [])))
     if brightest > (_DARKEST_ALONE if short is None else _DARKEST_LAND):
         return None
@@ -117,9 +117,9 @@ def too_dark(seen: Seen) -> str | None:
     )
 
 
-def offset_missing(seen: Seen) -> str | None:
+def offset_missing(pixels: RegionPixels) -> str | None:
     """A canopy, or land with some green, whose dark is bright in blue, red and short-wave infrared: haze is not so."""
-    cells = seen.landscape("blue", "red", "nir", "swir22")
+    cells = pixels.landscape("blue", "red", "nir", "swir22")
     if cells is None:
         return None
     contrast = cells[2] - cells[1]
@@ -158,10 +158,10 @@ def _percentile(values: Reflectance, percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-def undeclared_fill(seen: Seen) -> str | None:
+def undeclared_fill(pixels: RegionPixels) -> str | None:
     """The same value in all reflective bands, in many cells: fill."""
-    bands = [seen.stored(band) for band in REFLECTIVE if band in seen.layers.bands]
-    clear = seen.classes == PixelClass.CLEAR
+    bands = [pixels.stored(band) for band in REFLECTIVE if band in pixels.layers.bands]
+    clear = pixels.classes == PixelClass.CLEAR
     for band in bands:
         clear = clear & (band != NODATA)
     if np.count_nonzero(clear) < FEW:
@@ -181,11 +181,11 @@ def undeclared_fill(seen: Seen) -> str | None:
     )
 
 
-def not_in_kelvin(seen: Seen) -> str | None:
+def not_in_kelvin(pixels: RegionPixels) -> str | None:
     """Temperatures of neither land nor cloud: degrees Celsius, or a wrong scale."""
-    if not seen.has(THERMAL):
+    if not pixels.has(THERMAL):
         return None
-    band = seen.stored(THERMAL)
+    band = pixels.stored(THERMAL)
     kelvin = band[band != NODATA] * TEMPERATURE_SCALE
     found = share((kelvin < _COLDEST) | (kelvin > _HOTTEST), kelvin)
     if found <= _MOST_THERMAL:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from datetime import date
 
 from satcommon.errors import SettingError
+from satcommon.sources.acquisition_plans import PlanFolder, PlannedDays
 from satcommon.sources.calendar_config import REPEATS, CalendarConfig, Passes
-from satcommon.sources.plans import PlanFolder, PlannedDays
 from satcommon.sources.source import AreaOfInterest, Due
 
 _ANSWERS = {"": Due.DUE, "yes": Due.DUE, "no": Due.NOT_DUE}

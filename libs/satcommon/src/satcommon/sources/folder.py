@@ -23,10 +23,10 @@ from satcommon.raster.header import Header, may_be_of
 from satcommon.raster.pixel_checks import check_pixels
 from satcommon.raster.scene import Acquisition
 from satcommon.sources import calendar, folder_config
+from satcommon.sources.acquisition_plans import PlanFolder
 from satcommon.sources.files import ITEM, File, Files, Scan
 from satcommon.sources.folder_reader import FolderReader, file_of, item_of, rasters
 from satcommon.sources.open_files import open_files
-from satcommon.sources.plans import PlanFolder
 from satcommon.sources.refused import Glance, told_day
 from satcommon.sources.source import FOLDER, AreaOfInterest, Due, Listing, days_between
 

@@ -18,8 +18,8 @@ from satcommon.raster.header import read_header
 from satcommon.raster.pixel_checks import check_pixels
 from satcommon.raster.threads import at_once
 from satcommon.sources import calendar, folder_config, stac_config, stac_reference
+from satcommon.sources.acquisition_plans import plans_at
 from satcommon.sources.open_catalogue import open_catalogue
-from satcommon.sources.plans import plans_at
 from satcommon.sources.polite_requests import PoliteRequests
 from satcommon.sources.source import STAC, AreaOfInterest, Due, Listing, days_between
 from satcommon.sources.stac_assets import Assets, DeniedError, GoneError, Link, PinnedRanges, changed, headers_for

@@ -8,7 +8,7 @@ import click
 from satcommon.db.engine import read_transaction
 
 from satctl.opening import opened
-from satctl.output.plans import print_plans
+from satctl.output.replay_plans import print_plans
 from satctl.output.tables import print_json
 from satctl.parameters import json_option, region_option, regions_of, wide_option
 

@@ -15,7 +15,7 @@ from satctl.completion import field_ids, region_names
 from satctl.dagster_api import graphql
 from satctl.dagster_api.launches import how_it_ended, wait_until_ended
 from satctl.opening import opened
-from satctl.output.plans import print_plans
+from satctl.output.replay_plans import print_plans
 from satctl.output.tables import say
 from satctl.parameters import DAY, url_option
 

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from satserve.caller import Caller, Calling
 from satserve.problem import wrong
 from satserve.requests import MOST_ITEMS, columns_of, instant_of
-from satserve.routes.answers import Link, document, link, problems
+from satserve.routes.responses import Link, document, link, problems
 from satserve.service import Service, Serving, visible_field, visible_regions
 
 router = APIRouter(tags=["Changes"])

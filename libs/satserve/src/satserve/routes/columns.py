@@ -18,7 +18,7 @@ from satcommon.stats.result_rows import further_columns
 from starlette.responses import Response
 
 from satserve.caller import Calling
-from satserve.routes.answers import document, problems
+from satserve.routes.responses import document, problems
 from satserve.service import Serving, visible_region
 
 router = APIRouter(tags=["Rows"])

@@ -32,8 +32,8 @@ from satserve.requests import (
     instant_of,
     is_column,
 )
-from satserve.routes.answers import media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.routes.columns import Row
+from satserve.routes.responses import media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.service import Service, Serving, visible_region
 
 router = APIRouter(prefix="/regions/{region}/days/{day}", tags=["Rows"])

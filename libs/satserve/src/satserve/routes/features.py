@@ -22,7 +22,7 @@ from satserve.features.field_index import PROPERTIES, SCHEMA, in_season
 from satserve.features.filters import LONGEST, matching
 from satserve.problem import not_found, wrong
 from satserve.requests import Cursor, FormatName, Interval, Limit, chosen_format, interval_of
-from satserve.routes.answers import GeoJson, document, link, media_types, path_of, problems, tag_of, unchanged, whole
+from satserve.routes.responses import GeoJson, document, link, media_types, path_of, problems, tag_of, unchanged, whole
 from satserve.service import Service, Serving, visible_field, visible_regions
 
 router = APIRouter(tags=["Features"])

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from satserve.caller import Calling
 from satserve.requests import AsOf, ExternalId, day_of, instant_of
-from satserve.routes.answers import document, problems
 from satserve.routes.columns import Row
+from satserve.routes.responses import document, problems
 from satserve.service import Serving, visible_field, visible_region
 
 router = APIRouter(prefix="/fields", tags=["Provenance"])

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from satserve import metrics
 from satserve.caller import Calling
 from satserve.problem import Problem
-from satserve.routes.answers import problems
+from satserve.routes.responses import problems
 from satserve.service import Serving
 
 router = APIRouter(tags=["Health"])

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from satserve.caller import Calling
 from satserve.encodings import COVERAGE, FLATGEOBUF, GEOJSON
 from satserve.problem import not_found
-from satserve.routes.answers import Link, document, link, problems
 from satserve.routes.columns import parameters
+from satserve.routes.responses import Link, document, link, problems
 from satserve.service import Serving, visible_regions
 
 router = APIRouter(tags=["Discovery"])

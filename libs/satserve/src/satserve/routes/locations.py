@@ -43,10 +43,10 @@ from satserve.requests import (
     interval_of,
     is_column,
 )
-from satserve.routes.answers import GeoJson, media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.routes.columns import further_columns_of, parameters
 from satserve.routes.features import FORMATS as FEATURE_FORMATS
 from satserve.routes.features import Bbox, FeatureCollection, items
+from satserve.routes.responses import GeoJson, media_types, problems, table_answer, tag_of, unchanged, whole
 from satserve.series.field_series import SeriesInputs, read_series, series_inputs
 from satserve.service import Service, Serving, visible_field
 

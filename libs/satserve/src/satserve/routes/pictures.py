@@ -21,8 +21,8 @@ from starlette.responses import Response
 from satserve.caller import Calling
 from satserve.problem import Problem, wrong
 from satserve.requests import AsOf, ColumnName, DayText, RegionName, day_of, instant_of, is_number
-from satserve.routes.answers import document, media_types, problems, tag_of, unchanged, whole
 from satserve.routes.days import read_day, rows_of
+from satserve.routes.responses import document, media_types, problems, tag_of, unchanged, whole
 from satserve.service import Serving, visible_region
 
 router = APIRouter(prefix="/regions/{region}", tags=["Pictures"])

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from satserve.caller import Calling
 from satserve.problem import wrong
 from satserve.requests import Cursor, Limit, RegionName, day_of
-from satserve.routes.answers import Link, document, link, path_of, problems
+from satserve.routes.responses import Link, document, link, path_of, problems
 from satserve.service import Service, Serving, visible_region, visible_regions
 
 router = APIRouter(prefix="/regions", tags=["Regions"])

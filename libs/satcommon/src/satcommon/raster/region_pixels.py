@@ -37,7 +37,7 @@ class StatedCloud:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RegionPixels:
     """Harmonised pixels; of a large raster, every so many cells.
 
     Args:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from satcommon.errors import SettingError
 from satcommon.geo.grid import Bounds
+from satcommon.sources.acquisition_plans import PlanFolder
 from satcommon.sources.calendar import answers
 from satcommon.sources.calendar_config import CalendarConfig
 from satcommon.sources.files import FolderFiles
 from satcommon.sources.folder import FolderSource
 from satcommon.sources.open_files import open_files
 from satcommon.sources.plan_kml import parse
-from satcommon.sources.plans import PlanFolder
 from satcommon.sources.source import AreaOfInterest, Due
 from satcommon.sources.stac import StacSource
 from satcommon.sources.stac_config import load
