@@ -1,4 +1,4 @@
-"""Changes of many rows are listed in bounded memory."""
+"""Changes of many rows are listed in bounded memory, and days without any cost nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from satcommon.publication.objects import PATCH, ResultObjects
 from satcommon.stats.algorithm import CURRENT
 from satcommon.stats.result_rows import SCHEMA
 from satcommon.storage.object_store import ObjectStore
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 FIELDS, DAYS = 25_000, 4
@@ -80,3 +80,20 @@ def test_a_hundred_thousand_changed_rows_are_listed_without_holding_them(
     numbers = sum(pa.types.is_floating(field.type) for field in SCHEMA)
     assert count == FIELDS * DAYS * numbers
     assert most < MOST_BYTES, f"{most:,} bytes at a time"
+
+
+def test_first_publications_of_days_cost_no_statements(engine: Engine, store_folder: Path) -> None:
+    bounds, days = Bounds(14.0, 45.0, 14.1, 45.1), [date(2026, 5, n + 1) for n in range(DAYS)]
+    objects = ResultObjects(ObjectStore(str(store_folder)))
+    with write_transaction(engine) as connection:
+        registry.add_region(connection, "S", bounds, Grid.utm(bounds, 500.0), days[0], None, CURRENT, NOW)
+        region = registry.region(connection, "S")
+        for day in days:
+            ledger.set_day(connection, 1, day, closed_at=NOW)
+            publish(connection, 1, NewPublication(PublicationKind.DAY, None, {day: 0}, 0, "", "closed"), NOW)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    assert list(changes(engine, objects, region, 0, DAYS, Selection())) == []
+
+    assert len([statement for statement in asked if "publication" in statement]) == 1

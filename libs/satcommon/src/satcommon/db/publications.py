@@ -213,6 +213,40 @@ def publications(connection: Connection, bbox_id: int, after: int = 0, position:
     return all_of(connection, statement.order_by(Publication.sequence))
 
 
+def correcting_publications(
+    connection: Connection, bbox_id: int, after: int, position: int, *, new: bool = False
+) -> Sequence[Publication]:
+    """A region's publications that may have changed what was published before, in order.
+
+    They are all but rebases, and but the first ones of days: of a region without corrections, none.
+
+    Args:
+        connection: of a read transaction.
+        bbox_id: the region.
+        after: the sequence after which they begin.
+        position: the sequence up to which they count.
+        new: also the first ones of days.
+    """
+    statement = select_all(Publication).where(
+        Publication.bbox_id == bbox_id,
+        Publication.sequence > after,
+        Publication.sequence <= position,
+        Publication.kind != PublicationKind.REBASE,
+    )
+    if not new:
+        earlier = (
+            select(1)
+            .where(
+                PublicationDay.bbox_id == Publication.bbox_id,
+                PublicationDay.day.between(Publication.first_day, Publication.last_day),
+                PublicationDay.sequence < Publication.sequence,
+            )
+            .exists()
+        )
+        statement = statement.where(earlier)
+    return all_of(connection, statement.order_by(Publication.sequence))
+
+
 def days_of(connection: Connection, publication: Publication) -> Sequence[date]:
     """The days of a publication, ascending."""
     statement = select(PublicationDay.day).where(

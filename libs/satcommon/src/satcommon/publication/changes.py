@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from satcommon.db.engine import read_transaction
 from satcommon.db.models import Publication, PublicationKind, Region
-from satcommon.db.publications import Layer, days_of, layer_of, publications
+from satcommon.db.publications import Layer, correcting_publications, days_of, layer_of
 from satcommon.errors import InputError, RemovedError
 from satcommon.publication.objects import CAUSE, WITHDRAWN, ResultObjects
 from satcommon.publication.reader import PublishedDays, published_days, whole_since
@@ -100,10 +100,8 @@ def changes(
         DamagedObjectError: an object is not the one that was put.
     """
     with read_transaction(engine) as connection:
-        log = publications(connection, region.bbox_id, since, until)
+        log = correcting_publications(connection, region.bbox_id, since, until, new=selection.new)
     for publication in log:
-        if publication.kind is PublicationKind.REBASE:
-            continue
         with read_transaction(engine) as connection:
             days = days_of(connection, publication)
             if publication.removed_at is not None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
-from satcommon.db.models import PublicationKind, Region
-from satcommon.db.publications import publications
+from satcommon.db.models import Region
+from satcommon.db.publications import correcting_publications
 from satcommon.errors import InputError
 from satcommon.publication import cursor as cursors
 from satcommon.publication.changes import Selection, changes, value_of
@@ -185,8 +185,8 @@ class _Page:
             since, until = self.read_through[region.bbox_id], self._until[region.bbox_id]
             if since < until:
                 with self._service.reading() as connection:
-                    log = publications(connection, region.bbox_id, since, until)
-                yield from ((region, each.sequence) for each in log if each.kind is not PublicationKind.REBASE)
+                    log = correcting_publications(connection, region.bbox_id, since, until, new=self._selection.new)
+                yield from ((region, each.sequence) for each in log)
 
 
 def _documents(table: pa.Table) -> Iterator[dict[str, Any]]:
